@@ -1,0 +1,1 @@
+"""Event logs and results to figures and numbers."""

@@ -1,0 +1,1 @@
+"""Base models: loading, digest and scoring of text."""

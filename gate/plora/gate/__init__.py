@@ -1,0 +1,1 @@
+"""The gate: a plasmid in, a verdict out."""

@@ -1,0 +1,1 @@
+"""Adapter algebra on low-rank factor pairs."""

@@ -1,0 +1,1 @@
+"""Every contract that crosses a process: statements, manifest, signatures, records, errors."""
