@@ -4,8 +4,8 @@ Rules:
 
 - An exception is for what went wrong on *our* side of a call: input, files, network, a broken rule of the protocol.
   A verdict on somebody's plasmid is a value (`plora.gate.Verdict`), never an exception.
-- `what` is one sentence without a full stop. `where` names a file, a field, a peer. `mend` is what to do, a command where
-  there is one.
+- `what` is one sentence without a full stop. `where` names a file, a field, a peer. `mend` is what to do: a command
+  where there is one.
 - `exit_code` is what the command line returns: 1 failed, 2 usage or configuration, 3 refused or held by the gate,
   4 peer not running.
 
