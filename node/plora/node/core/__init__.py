@@ -1,0 +1,1 @@
+"""What crosses the border of the pure core: time, chance, messages, events, effects."""

@@ -1,0 +1,154 @@
+"""What the core asks of the world. Drivers carry these out and decide nothing.
+
+- An effect that is answered names its event. A `Send` that depends on a `Persist` is issued when `Persisted` has come.
+- Effects of one call are carried out in order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from plora.node.core.messages import Message
+from plora.node.store.disk import RowOp
+from plora.proto.records import Body
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Queue a frame on the peer's session or bulk stream (by the frame's type). Lost silently if the link is gone."""
+
+    peer: str
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """Open a link; answered by LinkOpened or DialFailed."""
+
+    peer: str
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    """Close both streams after what is queued was sent; answered by LinkClosed."""
+
+    peer: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetTimer:
+    """Set or move the timer of that name to a monotonic time; answered by TimerDue."""
+
+    timer: str
+    due_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTimer:
+    """Forget the timer of that name."""
+
+    timer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Persist:
+    """Commit the rows as one transaction; answered by Persisted or PersistFailed with the same token."""
+
+    token: int
+    rows: tuple[RowOp, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreChunk:
+    """Check a received chunk against `sha256` and write it into the partial file; ChunkStored or ChunkRefused."""
+
+    peer: str
+    digest: str
+    index: int
+    offset: int
+    size_bytes: int
+    sha256: bytes
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ServeChunk:
+    """Read a chunk of a held blob and send it to the peer; answered by ChunkServed."""
+
+    peer: str
+    digest: str
+    index: int
+    offset: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class FinishBlob:
+    """Verify the whole partial file and make it a blob; BlobFinished or BlobFailed."""
+
+    digest: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class DropBlob:
+    """Delete a blob or partial file that nothing needs any more."""
+
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Examine:
+    """Compute the features of a held blob in a worker; answered by Examined."""
+
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Expose:
+    """Make `adapters/NAME` a PEFT folder of that plasmid (versioned target, link switched last)."""
+
+    name: str
+    content_id: bytes
+    digest: str
+    payload: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Hide:
+    """Take `adapters/NAME` away."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class MergeInput:
+    """One accepted plasmid as input of a merge."""
+
+    content_id: bytes
+    digest: str
+    payload: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """Merge these in a worker into `merged/BASE/gen-N` and switch `current`; no inputs: take the merge away. Merged."""
+
+    base: str
+    generation: int
+    inputs: tuple[MergeInput, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """Append a record to the event log; the driver adds the header."""
+
+    body: Body
+
+
+Effect = (
+    Send | Dial | HangUp | SetTimer | CancelTimer | Persist | StoreChunk | ServeChunk | FinishBlob | DropBlob
+    | Examine | Expose | Hide | Merge | Emit
+)  # fmt: skip

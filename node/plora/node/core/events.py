@@ -1,0 +1,191 @@
+"""What the world tells the core. The driver turns every outside happening into exactly one of these.
+
+Asynchronous effects are answered by the event named at the effect. Nothing here holds a file, a socket or a clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from plora.gate import Features, Policy, Trust
+from plora.node.core.messages import Message, PeerAddress
+from plora.proto.statement import Statement
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The first event: the core was made from a snapshot of the store, links may be dialed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Drain: say goodbye on every link and start nothing new."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkOpened:
+    """Both streams with an authenticated peer are open; no frame has passed."""
+
+    peer: str
+    dialed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LinkClosed:
+    """The streams with a peer are gone."""
+
+    peer: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DialFailed:
+    """Answers `Dial` when no address led to the expected identity."""
+
+    peer: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A frame from a peer, decoded and within its bounds. `chunk` hashes are not checked yet."""
+
+    peer: str
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Misbehaved:
+    """A peer sent what the codec refuses, or broke a limit that the transport guards."""
+
+    peer: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimerDue:
+    """Answers `SetTimer`."""
+
+    timer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Persisted:
+    """Answers `Persist`: the rows are durable."""
+
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class PersistFailed:
+    """Answers `Persist`: none of the rows were written."""
+
+    token: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkStored:
+    """Answers `StoreChunk`: the chunk's hash was right and it is in the partial file."""
+
+    digest: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkRefused:
+    """Answers `StoreChunk`: `reason` is "bad_hash" (the sender's fault) or the disk's ("disk_full", "io_error")."""
+
+    peer: str
+    digest: str
+    index: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkServed:
+    """Answers `ServeChunk`: the chunk was read and handed to the link; `wire_bytes` is 0 when it could not be read."""
+
+    peer: str
+    digest: str
+    index: int
+    wire_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class BlobFinished:
+    """Answers `FinishBlob`: verified as a whole, durable, and its row committed."""
+
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class BlobFailed:
+    """Answers `FinishBlob`: "bad_hash" (the partial file was dropped), "disk_full" or "io_error"."""
+
+    digest: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """Answers `Examine`; `features` is None when the worker failed, then `reason` says why."""
+
+    digest: str
+    features: Features | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """Answers `Merge`; `report` is the merge report as JSON text, empty when it failed, then `reason` says why."""
+
+    base: str
+    generation: int
+    report: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """A local person publishes: statements of their own; artifacts named by them are already whole in the store."""
+
+    statements: tuple[Statement, ...]
+    held: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FetchAsked:
+    """A local person asks for the bytes of a content id, whatever the subscriptions say."""
+
+    content_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyChanged:
+    """New trust, policy or subscriptions: whatever they touch is judged again."""
+
+    policy: Policy
+    trust: Trust
+
+
+@dataclass(frozen=True, slots=True)
+class NeighboursChanged:
+    """The configured neighbours, as the configuration now has them."""
+
+    neighbours: tuple[PeerAddress, ...]
+    denied: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class LoopLag:
+    """The peer's own event loop was late by so much: silence of others counts less."""
+
+    lag_ms: int
+
+
+Event = (
+    Start | Stop | LinkOpened | LinkClosed | DialFailed | Received | Misbehaved | TimerDue
+    | Persisted | PersistFailed | ChunkStored | ChunkRefused | ChunkServed | BlobFinished | BlobFailed
+    | Examined | Merged | Publish | FetchAsked | PolicyChanged | NeighboursChanged | LoopLag
+)  # fmt: skip

@@ -1,0 +1,1 @@
+"""Carries out with asyncio what the core asks for."""

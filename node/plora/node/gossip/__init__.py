@@ -1,0 +1,1 @@
+"""Which statements exist: rounds of push-pull reconciliation between neighbours, pure."""

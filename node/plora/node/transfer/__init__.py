@@ -1,0 +1,1 @@
+"""Moving an artifact chunk by chunk, pure."""

@@ -1,0 +1,1 @@
+"""Identity, TLS and streams between peers."""
