@@ -1,0 +1,52 @@
+"""The settings that the core obeys; `plora.node.daemon.config` reads them from peer.yaml under the same names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from plora.node.core.messages import PeerAddress
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Caps on what others can make this peer keep. Reaching one is a `bound_hit` record that names the field."""
+
+    statements_per_owner: int = 256
+    untrusted_owners: int = 1000
+    links_in: int = 32
+    links_out: int = 8
+    refused_ids: int = 65_536
+    announced_per_link: int = 4096
+    reconcile_legs: int = 32
+    outstanding_bytes_per_peer: int = 16 << 20
+    outstanding_bytes: int = 64 << 20
+    attestations_per_manifest: int = 16
+
+
+@dataclass(frozen=True, slots=True)
+class CoreConfig:
+    """Everything the core needs to know of its configuration. Rates are bytes a second, 0 means unlimited."""
+
+    peer: str
+    swarm: str
+    boot: str
+    seed: int = 0
+    neighbours: tuple[PeerAddress, ...] = ()
+    addresses: tuple[str, ...] = ()
+    dialable: bool = True
+    round_ms: int = 1000
+    fanout: int = 1
+    eager_fanout: int = 0
+    heartbeat_ms: int = 1000
+    link_timeout_ms: int = 5000
+    redial_ms_max: int = 30_000
+    stall_ms: int = 10_000
+    upload_rate: int = 0
+    subscribe_bases: tuple[str, ...] = ()
+    subscribe_domains: tuple[str, ...] = ()
+    carry: bool = False
+    artifact_bytes_max: int = 1 << 30
+    store_bytes_max: int = 20 << 30
+    merge: bool = True
+    merge_delay_ms: int = 500
+    bounds: Bounds = Bounds()

@@ -1,0 +1,76 @@
+"""What the parts of the core tell each other; never leaves `PeerCore`.
+
+Gossip, transfer and desk each turn events into effects and notices; `PeerCore` hands every notice to the parts that
+listen, at once and in order, until only effects are left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from plora.node.core.effects import Effect
+from plora.node.core.messages import Cause
+from plora.proto.statement import Statement
+
+
+@dataclass(frozen=True, slots=True)
+class StatementAdded:
+    """A valid statement is durably in `seen`; `via` is None for one's own."""
+
+    statement: Statement
+    via: str | None
+    hops: int
+    cause: Cause | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StatementDropped:
+    """A statement left the live set: "superseded", "expired", "evicted"."""
+
+    statement: Statement
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkReady:
+    """Hello and Welcome have passed both ways."""
+
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkLost:
+    """A ready link is gone."""
+
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFound:
+    """A peer serves the bytes of a content id."""
+
+    peer: str
+    content_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BytesHeld:
+    """An artifact is whole, verified and durable."""
+
+    digest: str
+    sources: tuple[str, ...]
+    wire_bytes: int
+    wasted_bytes: int
+    resumed_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class BytesFailed:
+    """An artifact can't be had: "bad_hash", "disk_full", "too_large"."""
+
+    digest: str
+    reason: str
+
+
+Notice = StatementAdded | StatementDropped | LinkReady | LinkLost | SourceFound | BytesHeld | BytesFailed
+Outputs = list[Effect | Notice]
