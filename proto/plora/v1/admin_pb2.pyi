@@ -1,0 +1,256 @@
+from plora.v1 import peer_pb2 as _peer_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class StatusRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class StatusReply(_message.Message):
+    __slots__ = ("name", "peer", "swarm", "version", "boot", "uptime_ms", "listen", "links", "statements", "plasmids_held", "plasmids_accepted", "plasmids_waiting", "store_bytes", "round", "root", "warnings")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PEER_FIELD_NUMBER: _ClassVar[int]
+    SWARM_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    BOOT_FIELD_NUMBER: _ClassVar[int]
+    UPTIME_MS_FIELD_NUMBER: _ClassVar[int]
+    LISTEN_FIELD_NUMBER: _ClassVar[int]
+    LINKS_FIELD_NUMBER: _ClassVar[int]
+    STATEMENTS_FIELD_NUMBER: _ClassVar[int]
+    PLASMIDS_HELD_FIELD_NUMBER: _ClassVar[int]
+    PLASMIDS_ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    PLASMIDS_WAITING_FIELD_NUMBER: _ClassVar[int]
+    STORE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    ROOT_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    peer: str
+    swarm: str
+    version: str
+    boot: str
+    uptime_ms: int
+    listen: str
+    links: int
+    statements: int
+    plasmids_held: int
+    plasmids_accepted: int
+    plasmids_waiting: int
+    store_bytes: int
+    round: int
+    root: str
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., peer: _Optional[str] = ..., swarm: _Optional[str] = ..., version: _Optional[str] = ..., boot: _Optional[str] = ..., uptime_ms: _Optional[int] = ..., listen: _Optional[str] = ..., links: _Optional[int] = ..., statements: _Optional[int] = ..., plasmids_held: _Optional[int] = ..., plasmids_accepted: _Optional[int] = ..., plasmids_waiting: _Optional[int] = ..., store_bytes: _Optional[int] = ..., round: _Optional[int] = ..., root: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ListRequest(_message.Message):
+    __slots__ = ("domain", "state")
+    DOMAIN_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    domain: str
+    state: str
+    def __init__(self, domain: _Optional[str] = ..., state: _Optional[str] = ...) -> None: ...
+
+class Plasmid(_message.Message):
+    __slots__ = ("name", "content_id", "owner", "domain", "base_model", "state", "percent", "outcome", "stage", "reason", "size_bytes", "own", "accepted_wall_ms", "seen_wall_ms", "sha256", "folder")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_ID_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    DOMAIN_FIELD_NUMBER: _ClassVar[int]
+    BASE_MODEL_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    PERCENT_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    OWN_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTED_WALL_MS_FIELD_NUMBER: _ClassVar[int]
+    SEEN_WALL_MS_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    FOLDER_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    content_id: str
+    owner: str
+    domain: str
+    base_model: str
+    state: str
+    percent: float
+    outcome: str
+    stage: str
+    reason: str
+    size_bytes: int
+    own: bool
+    accepted_wall_ms: int
+    seen_wall_ms: int
+    sha256: str
+    folder: str
+    def __init__(self, name: _Optional[str] = ..., content_id: _Optional[str] = ..., owner: _Optional[str] = ..., domain: _Optional[str] = ..., base_model: _Optional[str] = ..., state: _Optional[str] = ..., percent: _Optional[float] = ..., outcome: _Optional[str] = ..., stage: _Optional[str] = ..., reason: _Optional[str] = ..., size_bytes: _Optional[int] = ..., own: _Optional[bool] = ..., accepted_wall_ms: _Optional[int] = ..., seen_wall_ms: _Optional[int] = ..., sha256: _Optional[str] = ..., folder: _Optional[str] = ...) -> None: ...
+
+class ListReply(_message.Message):
+    __slots__ = ("plasmids",)
+    PLASMIDS_FIELD_NUMBER: _ClassVar[int]
+    plasmids: _containers.RepeatedCompositeFieldContainer[Plasmid]
+    def __init__(self, plasmids: _Optional[_Iterable[_Union[Plasmid, _Mapping]]] = ...) -> None: ...
+
+class ShowRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class ShowReply(_message.Message):
+    __slots__ = ("plasmid", "yaml")
+    PLASMID_FIELD_NUMBER: _ClassVar[int]
+    YAML_FIELD_NUMBER: _ClassVar[int]
+    plasmid: Plasmid
+    yaml: str
+    def __init__(self, plasmid: _Optional[_Union[Plasmid, _Mapping]] = ..., yaml: _Optional[str] = ...) -> None: ...
+
+class WhyRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class WhyReply(_message.Message):
+    __slots__ = ("document",)
+    DOCUMENT_FIELD_NUMBER: _ClassVar[int]
+    document: str
+    def __init__(self, document: _Optional[str] = ...) -> None: ...
+
+class PublishRequest(_message.Message):
+    __slots__ = ("folder",)
+    FOLDER_FIELD_NUMBER: _ClassVar[int]
+    folder: str
+    def __init__(self, folder: _Optional[str] = ...) -> None: ...
+
+class PublishReply(_message.Message):
+    __slots__ = ("name", "content_id")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_ID_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    content_id: str
+    def __init__(self, name: _Optional[str] = ..., content_id: _Optional[str] = ...) -> None: ...
+
+class FetchPlasmidRequest(_message.Message):
+    __slots__ = ("name", "target")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    target: str
+    def __init__(self, name: _Optional[str] = ..., target: _Optional[str] = ...) -> None: ...
+
+class FetchPlasmidReply(_message.Message):
+    __slots__ = ("content_id", "state", "folder")
+    CONTENT_ID_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    FOLDER_FIELD_NUMBER: _ClassVar[int]
+    content_id: str
+    state: str
+    folder: str
+    def __init__(self, content_id: _Optional[str] = ..., state: _Optional[str] = ..., folder: _Optional[str] = ...) -> None: ...
+
+class RevokeRequest(_message.Message):
+    __slots__ = ("revocation",)
+    REVOCATION_FIELD_NUMBER: _ClassVar[int]
+    revocation: _peer_pb2.Statement
+    def __init__(self, revocation: _Optional[_Union[_peer_pb2.Statement, _Mapping]] = ...) -> None: ...
+
+class RevokeReply(_message.Message):
+    __slots__ = ("statement_id",)
+    STATEMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    statement_id: str
+    def __init__(self, statement_id: _Optional[str] = ...) -> None: ...
+
+class ListPeersRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class PeerInfo(_message.Message):
+    __slots__ = ("peer", "nickname", "address", "state", "outbound", "rtt_ms", "statements", "last_seen_wall_ms", "configured", "last_error")
+    PEER_FIELD_NUMBER: _ClassVar[int]
+    NICKNAME_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    OUTBOUND_FIELD_NUMBER: _ClassVar[int]
+    RTT_MS_FIELD_NUMBER: _ClassVar[int]
+    STATEMENTS_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEEN_WALL_MS_FIELD_NUMBER: _ClassVar[int]
+    CONFIGURED_FIELD_NUMBER: _ClassVar[int]
+    LAST_ERROR_FIELD_NUMBER: _ClassVar[int]
+    peer: str
+    nickname: str
+    address: str
+    state: str
+    outbound: bool
+    rtt_ms: int
+    statements: int
+    last_seen_wall_ms: int
+    configured: bool
+    last_error: str
+    def __init__(self, peer: _Optional[str] = ..., nickname: _Optional[str] = ..., address: _Optional[str] = ..., state: _Optional[str] = ..., outbound: _Optional[bool] = ..., rtt_ms: _Optional[int] = ..., statements: _Optional[int] = ..., last_seen_wall_ms: _Optional[int] = ..., configured: _Optional[bool] = ..., last_error: _Optional[str] = ...) -> None: ...
+
+class ListPeersReply(_message.Message):
+    __slots__ = ("peers",)
+    PEERS_FIELD_NUMBER: _ClassVar[int]
+    peers: _containers.RepeatedCompositeFieldContainer[PeerInfo]
+    def __init__(self, peers: _Optional[_Iterable[_Union[PeerInfo, _Mapping]]] = ...) -> None: ...
+
+class EventsRequest(_message.Message):
+    __slots__ = ("follow", "after_seq", "kinds")
+    FOLLOW_FIELD_NUMBER: _ClassVar[int]
+    AFTER_SEQ_FIELD_NUMBER: _ClassVar[int]
+    KINDS_FIELD_NUMBER: _ClassVar[int]
+    follow: bool
+    after_seq: int
+    kinds: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, follow: _Optional[bool] = ..., after_seq: _Optional[int] = ..., kinds: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class EventsReply(_message.Message):
+    __slots__ = ("line",)
+    LINE_FIELD_NUMBER: _ClassVar[int]
+    line: str
+    def __init__(self, line: _Optional[str] = ...) -> None: ...
+
+class ReloadRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ReloadReply(_message.Message):
+    __slots__ = ("changed",)
+    CHANGED_FIELD_NUMBER: _ClassVar[int]
+    changed: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, changed: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class MergesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class MergeInfo(_message.Message):
+    __slots__ = ("base_model", "generation", "inputs", "weights", "discarded_energy", "folder", "wall_ms")
+    BASE_MODEL_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    WEIGHTS_FIELD_NUMBER: _ClassVar[int]
+    DISCARDED_ENERGY_FIELD_NUMBER: _ClassVar[int]
+    FOLDER_FIELD_NUMBER: _ClassVar[int]
+    WALL_MS_FIELD_NUMBER: _ClassVar[int]
+    base_model: str
+    generation: int
+    inputs: _containers.RepeatedScalarFieldContainer[str]
+    weights: _containers.RepeatedScalarFieldContainer[float]
+    discarded_energy: float
+    folder: str
+    wall_ms: int
+    def __init__(self, base_model: _Optional[str] = ..., generation: _Optional[int] = ..., inputs: _Optional[_Iterable[str]] = ..., weights: _Optional[_Iterable[float]] = ..., discarded_energy: _Optional[float] = ..., folder: _Optional[str] = ..., wall_ms: _Optional[int] = ...) -> None: ...
+
+class MergesReply(_message.Message):
+    __slots__ = ("merges",)
+    MERGES_FIELD_NUMBER: _ClassVar[int]
+    merges: _containers.RepeatedCompositeFieldContainer[MergeInfo]
+    def __init__(self, merges: _Optional[_Iterable[_Union[MergeInfo, _Mapping]]] = ...) -> None: ...
