@@ -1,0 +1,94 @@
+# Plora's targets. `make help` lists them.
+SHELL := /bin/bash
+PYTHON ?= python3
+BASE ?= mini
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DOMAINS := arithmetic legal medical
+ROOMS := analysis base cli gate lab merge node proto sim
+KEY := keys/owner.pem
+export OMP_WAIT_POLICY := PASSIVE
+export TOKENIZERS_PARALLELISM := false
+
+.DEFAULT_GOAL := help
+
+##@ Start here
+.PHONY: help setup demo test
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-zA-Z_%-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Plora needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another by make PYTHON=python3.12 …")'
+	@echo "Setting up $(VENV) (a few minutes the first time) …"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[lab,dev]'
+	@touch $@
+
+setup: $(READY) ## make .venv from the pinned constraints
+	@echo "Ready: $(BIN)/plora --help"
+
+demo: $(READY) ## five peers, three adapters, two bad ones, one crash; BASE=smollm2 for a real model
+	@$(BIN)/plora demo --base $(BASE)
+
+test: $(READY) ## the whole suite
+	$(BIN)/python -m pytest -q -n 2 -m "not nightly"
+
+##@ Specification's walk
+.PHONY: train-all sign-all offer offer-all fetch fetch-all
+train-%: $(READY) ## train one domain's adapter into out/DOMAIN (legal, medical, arithmetic)
+	$(BIN)/plora train --base $(BASE) --domain $* --out out/$*
+
+train-all: $(DOMAINS:%=train-%) ## train all three
+
+$(KEY): | $(READY)
+	$(BIN)/plora keygen --name owner --algorithm rsa --out keys
+
+sign-%: $(KEY) ## sign out/DOMAIN with the RSA key keys/owner.pem
+	$(BIN)/plora sign out/$* --key $(KEY)
+
+sign-all: $(DOMAINS:%=sign-%) ## sign all three
+
+offer: $(READY) ## serve out/legal by gRPC until Ctrl-C
+	$(BIN)/plora offer out/legal
+
+offer-all: $(READY) ## serve every signed adapter under out/
+	$(BIN)/plora offer $(wildcard $(DOMAINS:%=out/%))
+
+fetch: $(READY) ## fetch legal from `make offer` and verify it
+	$(BIN)/plora fetch legal --offer --out received
+
+fetch-all: $(READY) ## fetch everything that is offered and verify it
+	$(BIN)/plora fetch --all --offer --out received
+
+##@ Look after the code
+.PHONY: check fmt proto nightly mutate smoke-base constraints
+check: $(READY) ## lint, types, room borders, generated code, wire compatibility
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/test_tidy.py tests/test_generated.py
+
+fmt: $(READY) ## format and sort imports
+	$(BIN)/ruff check --fix -q .
+	$(BIN)/ruff format -q .
+
+proto: $(READY) ## generate the Python code of proto/plora/v1 anew
+	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=proto --pyi_out=proto --grpc_python_out=proto proto/plora/v1/*.proto
+
+nightly: $(READY) ## the long tests too
+	$(BIN)/python -m pytest -q -m nightly
+
+mutate: $(READY) ## change checks one by one and see that tests fail
+	$(BIN)/python bench/mutate.py
+
+smoke-base: ## a peer in an environment without extras
+	bash .ci/smoke-base
+
+constraints: $(READY) ## write down the versions of this environment
+	$(BIN)/python -m pip freeze --exclude-editable | grep -v ' @ ' | sed 's/+cpu$$//' | sort -f > constraints.txt
+
+##@ Measure
+bench-%: $(READY) ## bench-node: transfer, start, memory, reconciliation
+	$(BIN)/python bench/$*.py

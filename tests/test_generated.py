@@ -1,0 +1,26 @@
+"""The generated protobuf code is fresh, and the wire contract keeps its lint rules."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PROTOS = sorted((ROOT / "proto/plora/v1").glob("*.proto"))
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("generated")
+    command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{ROOT / 'proto'}"]
+    command += [f"--{kind}={out}" for kind in ("python_out", "pyi_out", "grpc_python_out")]
+    subprocess.run([*command, *map(str, PROTOS)], check=True)
+    return out
+
+
+@pytest.mark.parametrize("proto", PROTOS, ids=lambda p: p.name)
+def test_generated_code_is_fresh(proto: Path, fresh: Path) -> None:
+    for suffix in ("_pb2.py", "_pb2.pyi", "_pb2_grpc.py"):
+        name = proto.stem + suffix
+        assert (fresh / "plora/v1" / name).read_text() == (proto.parent / name).read_text(), "run `make proto`"
