@@ -12,6 +12,8 @@ from plora.node.core.messages import Message
 from plora.node.store.disk import RowOp
 from plora.proto.records import Body
 
+LIST_INDEX = -1
+
 
 @dataclass(frozen=True, slots=True)
 class Send:
@@ -85,6 +87,14 @@ class ServeChunk:
 
 
 @dataclass(frozen=True, slots=True)
+class ServeList:
+    """Read the chunk hashes of a held blob and send them as `ChunkList`; answered by ChunkServed with LIST_INDEX."""
+
+    peer: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class FinishBlob:
     """Verify the whole partial file and make it a blob; BlobFinished or BlobFailed."""
 
@@ -149,6 +159,6 @@ class Emit:
 
 
 Effect = (
-    Send | Dial | HangUp | SetTimer | CancelTimer | Persist | StoreChunk | ServeChunk | FinishBlob | DropBlob
+    Send | Dial | HangUp | SetTimer | CancelTimer | Persist | StoreChunk | ServeChunk | ServeList | FinishBlob | DropBlob
     | Examine | Expose | Hide | Merge | Emit
 )  # fmt: skip
