@@ -23,6 +23,15 @@ if TYPE_CHECKING:
     from plora.proto.manifest import Manifest
     from plora.proto.payload import Payload
     from plora.proto.payloads import Attestation, Evidence, Freshness, OwnerRecord, Revocation, Vote
+    from plora.proto.records import Record, record_from_line, record_to_line, stamp
+    from plora.proto.signatures import (
+        aggregate_signatures,
+        generate_keypair,
+        sign_sha256_hex,
+        verify_aggregate,
+        verify_bytes,
+        verify_sha256_hex,
+    )
     from plora.proto.statement import (
         Statement,
         open_statement,
@@ -31,6 +40,7 @@ if TYPE_CHECKING:
         statement_to_json,
         verify_statement,
     )
+    from plora.proto.yaml_view import SignedManifest, from_yaml, read_plora_yml, to_yaml, write_plora_yml
 
 _PLACES = {
     "canonical": ("canonical_bytes", "hex_digest", "parse_canonical"),
@@ -41,6 +51,15 @@ _PLACES = {
     "manifest": ("Manifest",),
     "payload": ("Payload",),
     "payloads": ("Attestation", "Evidence", "Freshness", "OwnerRecord", "Revocation", "Vote"),
+    "records": ("Record", "record_from_line", "record_to_line", "stamp"),
+    "signatures": (
+        "aggregate_signatures",
+        "generate_keypair",
+        "sign_sha256_hex",
+        "verify_aggregate",
+        "verify_bytes",
+        "verify_sha256_hex",
+    ),
     "statement": (
         "Statement",
         "open_statement",
@@ -49,6 +68,7 @@ _PLACES = {
         "statement_to_json",
         "verify_statement",
     ),
+    "yaml_view": ("SignedManifest", "from_yaml", "read_plora_yml", "to_yaml", "write_plora_yml"),
 }
 _MODULE_OF = {name: module for module, names in _PLACES.items() for name in names}
 
@@ -63,15 +83,20 @@ __all__ = [
     "PloraError",
     "PrivateKey",
     "PublicKey",
+    "Record",
     "Revocation",
+    "SignedManifest",
     "Statement",
     "StatementError",
     "StatementKind",
     "Vote",
+    "aggregate_signatures",
     "canonical_bytes",
     "chunk_hashes",
     "chunk_root",
     "describe_artifact",
+    "from_yaml",
+    "generate_keypair",
     "generate_private_key",
     "hex_digest",
     "load_private_key",
@@ -79,10 +104,20 @@ __all__ = [
     "open_statement",
     "pae",
     "parse_canonical",
+    "read_plora_yml",
+    "record_from_line",
+    "record_to_line",
+    "sign_sha256_hex",
     "sign_statement",
+    "stamp",
     "statement_from_json",
     "statement_to_json",
+    "to_yaml",
+    "verify_aggregate",
+    "verify_bytes",
+    "verify_sha256_hex",
     "verify_statement",
+    "write_plora_yml",
 ]
 
 
