@@ -42,6 +42,9 @@ class Disk(Protocol):
     def rows(self, table: str) -> Iterator[tuple[bytes, bytes]]:
         """All rows of a table, ordered by key."""
 
+    def get(self, table: str, key: bytes) -> bytes | None:
+        """One row's value, or None."""
+
     def exists(self, path: str) -> bool:
         """Whether a file is there."""
 
