@@ -17,6 +17,9 @@ IHAVE_MAX = 256
 IWANT_MAX = 64
 HAVE_MAX = 64
 PEERS_MAX = 16
+ACK_MAX = 256
+WANT_MAX = 256
+CHUNK_LIST_MAX = 32_768
 CHUNK_BYTES_MAX = 1 << 20
 
 WIRE_VERSION = 1
@@ -143,9 +146,9 @@ class Peers:
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """How many statements of a Push or Have were new."""
+    """Statement ids of a Push or Have that are durable at the sender of this frame."""
 
-    fresh: int
+    ids: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
