@@ -7,10 +7,14 @@ listen, at once and in order, until only effects are left.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from plora.node.core.effects import Effect
 from plora.node.core.messages import Cause
 from plora.proto.statement import Statement
+
+if TYPE_CHECKING:
+    from plora.node.transfer.core import Artifact
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,5 +76,46 @@ class BytesFailed:
     reason: str
 
 
-Notice = StatementAdded | StatementDropped | LinkReady | LinkLost | SourceFound | BytesHeld | BytesFailed
+@dataclass(frozen=True, slots=True)
+class BytesWanted:
+    """The desk wants an artifact; transfer fetches it."""
+
+    artifact: Artifact
+
+
+@dataclass(frozen=True, slots=True)
+class BytesUnwanted:
+    """The desk no longer wants an artifact."""
+
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class BytesOffered:
+    """A linked peer serves an artifact that is wanted."""
+
+    peer: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class BytesServable:
+    """An artifact is held and may be given to others."""
+
+    digest: str
+    size_bytes: int
+    chunk_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class BytesWithheld:
+    """An artifact may no longer be given to others."""
+
+    digest: str
+
+
+Notice = (
+    StatementAdded | StatementDropped | LinkReady | LinkLost | SourceFound | BytesHeld | BytesFailed
+    | BytesWanted | BytesUnwanted | BytesOffered | BytesServable | BytesWithheld
+)  # fmt: skip
 Outputs = list[Effect | Notice]

@@ -1,0 +1,64 @@
+"""Bodies of the event-log records that the desk emits, made from what it knows. Pure."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from plora.gate import Policy, Verdict
+from plora.node.core.plasmid import Plasmid
+from plora.node.core.rows import MergeRow
+from plora.proto.payloads import Revocation
+from plora.proto.records import Body, MergeDone, Published, Revoked, Stage, VerdictGiven
+
+
+def verdict_bodies(content_id: bytes, verdict: Verdict, policy: Policy) -> list[Body]:
+    """One `stage` for every stage that was reached, then the `verdict`. `cpu_ms` is 0: a pure core has no clock."""
+    name = content_id.hex()
+    stages: list[Body] = [
+        Stage(name, result.stage, result.outcome.value, result.reason, dict(result.evidence))
+        for result in verdict.stages
+    ]
+    given = VerdictGiven(name, verdict.outcome.value, verdict.stage, verdict.reason, policy.policy_digest())
+    return [*stages, given]
+
+
+def published_body(plasmid: Plasmid) -> Published:
+    """A manifest of one's own became durable."""
+    manifest = plasmid.manifest
+    return Published(
+        id=plasmid.content_id.hex(),
+        owner=manifest.owner,
+        plasmid_id=manifest.plasmid_id,
+        version=manifest.version,
+        domain=manifest.domain,
+        digest=plasmid.digest,
+    )
+
+
+def revoked_body(revocation: Revocation) -> Revoked:
+    """A revocation became known here."""
+    return Revoked(revocation.target_kind, revocation.target, revocation.reason)
+
+
+def merge_body(row: MergeRow, before: int) -> MergeDone:
+    """A merge stands: weights and discarded energy are the worker's, absent ones are equal and 0."""
+    report = _report(row.report)
+    weights = report.get("weights")
+    share = 1.0 / max(1, len(row.inputs))
+    return MergeDone(
+        base=row.base,
+        inputs=row.inputs,
+        weights=tuple(float(w) for w in weights) if isinstance(weights, list) else (share,) * len(row.inputs),
+        discarded_energy=float(report.get("discarded_energy", 0.0)),
+        before=before,
+        after=row.generation if row.inputs else 0,
+    )
+
+
+def _report(text: str) -> dict[str, Any]:
+    try:
+        report = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return report if isinstance(report, dict) else {}

@@ -1,0 +1,406 @@
+"""The desk: what to make of every manifest that gossip brings. Pure.
+
+- A manifest is judged when it arrives and whenever something that its verdict depends on changes: a statement, the
+  features of its bytes, policy or trust, time. The gate decides; the desk carries the decision out.
+- Granting waits until the verdict is durable (`Persisted`): only then the plasmid is exposed, recorded and merged.
+  Withdrawing doesn't wait: it is hidden, no longer served and unmerged at once, even if the disk is full.
+- A verdict is written and recorded when its outcome, stage or reason changes, not when its evidence does.
+- ACCEPT is only ever said of bytes that are held. A worker that fails on bytes twice means QUARANTINE
+  "internal_error": nobody is blamed.
+- After a restart the rows say what was granted; everything is judged again, and what no longer holds is withdrawn.
+- Not handled here: which statements are valid and live (gossip), bytes (`larder`), when to merge (`merges`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from heapq import heappop, heappush
+
+from plora.gate import BaseFacts, Outcome, Policy, StageResult, Trust, Verdict, decide
+from plora.node.core.bookkeeping import merge_body, published_body, revoked_body, verdict_bodies
+from plora.node.core.config import CoreConfig
+from plora.node.core.docket import Docket, opened
+from plora.node.core.effects import Emit, Expose, Hide, MergeInput, Persist, SetTimer
+from plora.node.core.events import (
+    Event,
+    Examined,
+    FetchAsked,
+    Merged,
+    Persisted,
+    PersistFailed,
+    PolicyChanged,
+    Publish,
+    Start,
+    TimerDue,
+)
+from plora.node.core.larder import ANNOUNCE_TIMER, Larder
+from plora.node.core.merges import TIMER as MERGE_TIMER
+from plora.node.core.merges import Merges
+from plora.node.core.notices import (
+    BytesFailed,
+    BytesHeld,
+    LinkLost,
+    LinkReady,
+    Notice,
+    Outputs,
+    SourceFound,
+    StatementAdded,
+    StatementDropped,
+)
+from plora.node.core.now import Now
+from plora.node.core.plasmid import Book, Plasmid, look_of
+from plora.node.core.rows import (
+    MERGES,
+    VERDICTS,
+    decode_merge,
+    decode_verdict,
+    features_row,
+    forget_features,
+    forget_verdict,
+    merge_row,
+    verdict_row,
+)
+from plora.node.store.disk import RowOp
+from plora.node.store.snapshot import Snapshot
+from plora.proto.manifest import Manifest
+from plora.proto.payloads import Revocation
+from plora.proto.records import ErrorMet, Knowledge
+from plora.proto.statement import Statement
+
+CLOCK_TIMER = "desk:clock"
+CLOCK_MS_MAX = 3_600_000
+RETRY_MS = 10_000
+
+
+class Desk:
+    """The decisions of one peer. `live` gives the statements that gossip took up from the snapshot."""
+
+    def __init__(
+        self,
+        config: CoreConfig,
+        policy: Policy,
+        trust: Trust,
+        snapshot: Snapshot,
+        live: Callable[[], Iterable[Statement]],
+        bases: Mapping[str, BaseFacts] | None = None,
+    ) -> None:
+        self.policy = policy
+        self.trust = trust
+        self.docket = Docket(config.swarm, bases or {})
+        self.book = Book()
+        self.larder = Larder(config, self.book, snapshot)
+        merges = (decode_merge(key, value) for key, value in snapshot.rows(MERGES))
+        self.merges = Merges(config, merges, self._merge_inputs)
+        self._kept = {key: decode_verdict(value) for key, value in snapshot.rows(VERDICTS)}
+        self._live = live
+        self._domains: dict[str, int] = {}
+        self._alarms: list[tuple[int, bytes]] = []
+        self._rows: list[RowOp] = []
+        self._judged: dict[bytes, Verdict] = {}
+        self._token = 0
+        self._pending: dict[int, dict[bytes, Verdict]] = {}
+
+    def handle(self, event: Event | Notice, now: Now) -> Outputs:
+        """What follows from an event or a notice; those that concern others give nothing."""
+        return [*self._route(event, now), *self._flush()]
+
+    def _route(self, event: Event | Notice, now: Now) -> Outputs:
+        match event:
+            case StatementAdded() | StatementDropped():
+                return self._statement(event, now)
+            case BytesHeld() | BytesFailed() | Examined():
+                return self._bytes(event, now)
+            case LinkReady(peer):
+                return self.larder.link_ready(peer)
+            case LinkLost(peer):
+                return self._link_lost(peer)
+            case SourceFound(peer, content_id):
+                return self.larder.source_found(peer, content_id)
+            case Persisted() | PersistFailed():
+                return self._persisted(event, now)
+            case TimerDue(timer):
+                return self._timer(timer, now)
+            case Merged():
+                return self._merged(event, now)
+            case _:
+                return self._asked(event, now)
+
+    def _asked(self, event: Event | Notice, now: Now) -> Outputs:
+        """What the person or the daemon itself asks for."""
+        match event:
+            case Start():
+                return self._start(now)
+            case PolicyChanged(policy, trust):
+                self.policy, self.trust = policy, trust
+                return [*self._judge_all(list(self.book.live), now), *self.merges.touch_all(now)]
+            case FetchAsked(content_id):
+                return self._fetch_asked(content_id, now)
+            case Publish():
+                return self._publish(event)
+            case _:
+                return []
+
+    # Statements
+
+    def _start(self, now: Now) -> Outputs:
+        for statement in self._live():
+            payload = self.docket.add(statement)
+            if isinstance(payload, Manifest):
+                self._recall(Plasmid(statement, payload, None, 0, now.wall_ms))
+        lost = [key for key in self._kept if key not in self.book.live]
+        out: Outputs = [Hide(self._kept[key].name) for key in lost if self._kept[key].name]
+        self._rows += [forget_verdict(key) for key in lost]
+        self._kept = {}
+        out += self._judge_all(list(self.book.live), now)
+        out += [effect for plasmid in self.book.live.values() if plasmid.usable for effect in self._show(plasmid)]
+        return [*out, *self.merges.touch_all(now), *self.larder.start(now)]
+
+    def _recall(self, plasmid: Plasmid) -> None:
+        row = self._kept.get(plasmid.content_id)
+        if row is not None:
+            plasmid.recall(row)
+        else:
+            plasmid.via = ""  # seen before the restart; who brought it wasn't kept
+        self.book.add(plasmid)
+        if plasmid.usable:
+            self._domains[plasmid.manifest.domain] = self._domains.get(plasmid.manifest.domain, 0) + 1
+
+    def _statement(self, notice: StatementAdded | StatementDropped, now: Now) -> Outputs:
+        statement = notice.statement
+        if isinstance(notice, StatementDropped):
+            touched = self.docket.touched_by(statement)
+            self.docket.drop(statement)
+            gone = self._leave(statement.id, notice.reason, now)
+            return [*gone, *self._judge_all([key for key in touched if key != statement.id], now)]
+        payload = self.docket.add(statement)
+        out: Outputs = []
+        if isinstance(payload, Manifest):
+            plasmid = Plasmid(statement, payload, notice.via, notice.hops, now.wall_ms)
+            self.book.add(plasmid)
+            out += [Emit(published_body(plasmid))] if plasmid.own else []
+        if isinstance(payload, Revocation):
+            out.append(Emit(revoked_body(payload)))
+        return [*out, *self._judge_all(self.docket.touched_by(statement), now)]
+
+    def _leave(self, content_id: bytes, reason: str, now: Now) -> Outputs:
+        plasmid = self.book.drop(content_id, reason)
+        if plasmid is None:
+            return []
+        out = self._withdraw(plasmid, now)
+        self._rows.append(forget_verdict(content_id))
+        twins = self.book.of_digest(plasmid.digest)
+        if twins:
+            return [*out, *self.larder.attend(twins[0])]
+        out += self.larder.drop(plasmid.digest)
+        self.larder.forget(plasmid.digest)
+        self._rows.append(forget_features(plasmid.digest))
+        return out
+
+    # Judging
+
+    def _judge_all(self, content_ids: Iterable[bytes], now: Now) -> Outputs:
+        found = (self.book.live.get(content_id) for content_id in content_ids)
+        return [item for plasmid in found if plasmid is not None for item in self._judge(plasmid, now)]
+
+    def _judge(self, plasmid: Plasmid, now: Now) -> Outputs:
+        verdict = self._decide(plasmid, now)
+        plasmid.verdict = verdict
+        out = [] if verdict.accepted else self._withdraw(plasmid, now)
+        out += self.larder.attend(plasmid)
+        if verdict.accepted and plasmid.accepted_ms is None:
+            plasmid.accepted_ms = now.wall_ms
+        if plasmid.noted != look_of(verdict):
+            self._note(plasmid, verdict)
+        elif plasmid.usable:
+            out += self._rename(plasmid)
+        return [*out, *self._alarm(plasmid, plasmid.next_alarm_ms(now.wall_ms), now)]
+
+    def _decide(self, plasmid: Plasmid, now: Now) -> Verdict:
+        digest = plasmid.digest
+        features = self.larder.features(digest, plasmid.manifest.artifacts.size_bytes)
+        case = self.docket.case(plasmid.content_id, now.wall_ms, features)
+        verdict = decide(case, self.policy, self.trust)
+        if features is not None and digest not in self.larder.held and verdict.outcome is not Outcome.REJECT:
+            return decide(replace(case, features=None), self.policy, self.trust)  # known good, but not here
+        if digest in self.larder.unreadable and verdict.wants_bytes:
+            return _quarantined(verdict, self.larder.unreadable[digest])
+        return verdict
+
+    def _note(self, plasmid: Plasmid, verdict: Verdict) -> None:
+        """Have the verdict written; `_persisted` carries on."""
+        plasmid.noted = look_of(verdict)
+        name = self._name(plasmid) if verdict.accepted else ""
+        self._rows.append(verdict_row(plasmid.content_id, replace(plasmid.row, usable=verdict.accepted, name=name)))
+        self._judged[plasmid.content_id] = verdict
+
+    def _flush(self) -> Outputs:
+        if not self._rows:
+            return []
+        self._token += 1
+        self._pending[self._token], self._judged = self._judged, {}
+        rows, self._rows = tuple(self._rows), []
+        return [Persist(self._token, rows)]
+
+    def _persisted(self, event: Persisted | PersistFailed, now: Now) -> Outputs:
+        verdicts = self._pending.pop(event.token, {})
+        out: Outputs = []
+        for content_id, verdict in verdicts.items():
+            plasmid = self.book.live.get(content_id)
+            if isinstance(event, PersistFailed):
+                out += self._not_written(plasmid, event.reason, now)
+                continue
+            out += [Emit(body) for body in verdict_bodies(content_id, verdict, self.policy)]
+            if plasmid is not None and plasmid.verdict is not None and plasmid.verdict.accepted and verdict.accepted:
+                out += self._grant(plasmid, now)
+        return out
+
+    def _not_written(self, plasmid: Plasmid | None, reason: str, now: Now) -> Outputs:
+        out: Outputs = [Emit(ErrorMet(f"a verdict could not be written: {reason}", where="state.db: verdicts"))]
+        if plasmid is not None:
+            plasmid.noted = None
+            out += self._alarm(plasmid, now.wall_ms + RETRY_MS, now)
+        return out
+
+    # Granting and withdrawing
+
+    def _grant(self, plasmid: Plasmid, now: Now) -> Outputs:
+        if plasmid.usable:
+            return []
+        plasmid.usable = True
+        domain = plasmid.manifest.domain
+        self._domains[domain] = self._domains.get(domain, 0) + 1
+        out: Outputs = [Emit(Knowledge(domain, "gained"))] if self._domains[domain] == 1 else []
+        return [*out, *self._show(plasmid), *self.merges.touch(plasmid.manifest.base_model, now)]
+
+    def _withdraw(self, plasmid: Plasmid, now: Now) -> Outputs:
+        if not plasmid.usable:
+            return []
+        plasmid.usable = False
+        out: Outputs = [Hide(plasmid.name)] if plasmid.name else []
+        plasmid.name = ""
+        domain = plasmid.manifest.domain
+        self._domains[domain] -= 1
+        if not self._domains[domain]:
+            del self._domains[domain]
+            out.append(Emit(Knowledge(domain, "lost")))
+        return [*out, *self.merges.touch(plasmid.manifest.base_model, now)]
+
+    def _show(self, plasmid: Plasmid) -> Outputs:
+        plasmid.name = self._name(plasmid)
+        return [Expose(plasmid.name, plasmid.content_id, plasmid.digest, plasmid.statement.payload)]
+
+    def _rename(self, plasmid: Plasmid) -> Outputs:
+        """The owner's nickname changed."""
+        if plasmid.name == self._name(plasmid):
+            return []
+        hidden: Outputs = [Hide(plasmid.name)] if plasmid.name else []
+        out = [*hidden, *self._show(plasmid)]
+        self._rows.append(verdict_row(plasmid.content_id, plasmid.row))
+        return out
+
+    def _name(self, plasmid: Plasmid) -> str:
+        return f"{self.trust.nickname(plasmid.manifest.owner)}--{plasmid.manifest.plasmid_id}"
+
+    # Bytes, merges, links, people
+
+    def _bytes(self, event: BytesHeld | BytesFailed | Examined, now: Now) -> Outputs:
+        plasmids = self.book.of_digest(event.digest)
+        match event:
+            case BytesHeld(digest):
+                self.larder.bytes_held(event)
+                if not plasmids:
+                    return self.larder.drop(digest)
+            case BytesFailed():
+                self.larder.bytes_failed(event)
+                return self._bytes_failed(plasmids, event, now)
+            case Examined(digest, features):
+                if not self.larder.examined(event):
+                    return self._alarms_in(RETRY_MS, plasmids, now)
+                if features is not None and plasmids:
+                    self._rows.append(features_row(digest, features))
+        return self._judge_all([plasmid.content_id for plasmid in plasmids], now)
+
+    def _bytes_failed(self, plasmids: list[Plasmid], event: BytesFailed, now: Now) -> Outputs:
+        for plasmid in plasmids:
+            plasmid.trouble = event.reason
+        if event.reason != "bad_hash":
+            return self._alarms_in(RETRY_MS, plasmids, now)
+        return self._judge_all([plasmid.content_id for plasmid in plasmids], now)
+
+    def _merge_inputs(self, base: str) -> list[MergeInput]:
+        return [
+            MergeInput(plasmid.content_id, plasmid.digest, plasmid.statement.payload)
+            for plasmid in self.book.live.values()
+            if plasmid.usable and plasmid.manifest.base_model == base
+        ]
+
+    def _merged(self, event: Merged, now: Now) -> Outputs:
+        before = self.merges.generation(event.base)
+        row, effects = self.merges.merged(event, now)
+        out: Outputs = list(effects)
+        if event.reason:
+            out.append(Emit(ErrorMet(f"the merge failed: {event.reason}", where=f"merged/{event.base}")))
+        if row is not None:
+            self._rows.append(merge_row(row))
+            out.append(Emit(merge_body(row, before)))
+        return out
+
+    def _link_lost(self, peer: str) -> Outputs:
+        self.larder.link_lost(peer)
+        return []
+
+    def _fetch_asked(self, content_id: bytes, now: Now) -> Outputs:
+        plasmid = self.book.live.get(content_id)
+        if plasmid is None:
+            return []
+        plasmid.asked = True
+        plasmid.noted = None
+        self.larder.damaged.pop(plasmid.digest, None)
+        return self._judge(plasmid, now)
+
+    def _publish(self, event: Publish) -> Outputs:
+        payloads = (opened(statement) for statement in event.statements)
+        blocks = (payload.artifacts for payload in payloads if isinstance(payload, Manifest))
+        self.larder.publish(event.held, {block.sha256: block.size_bytes for block in blocks})
+        return []
+
+    # Time
+
+    def _timer(self, timer: str, now: Now) -> Outputs:
+        if timer.startswith(MERGE_TIMER):
+            return list(self.merges.due(timer.removeprefix(MERGE_TIMER), now))
+        if timer == ANNOUNCE_TIMER:
+            return self.larder.announce_due(now)
+        return self._clock(now) if timer == CLOCK_TIMER else []
+
+    def _alarm(self, plasmid: Plasmid, at_ms: int, now: Now) -> Outputs:
+        """Judge again at `at_ms`; an earlier alarm that is still to come stays."""
+        if not at_ms or now.wall_ms < plasmid.alarm_ms <= at_ms:
+            return []
+        plasmid.alarm_ms = at_ms
+        heappush(self._alarms, (at_ms, plasmid.content_id))
+        return self._wind(now) if self._alarms[0] == (at_ms, plasmid.content_id) else []
+
+    def _alarms_in(self, wait_ms: int, plasmids: Iterable[Plasmid], now: Now) -> Outputs:
+        return [effect for plasmid in plasmids for effect in self._alarm(plasmid, now.wall_ms + wait_ms, now)]
+
+    def _clock(self, now: Now) -> Outputs:
+        out: Outputs = []
+        while self._alarms and self._alarms[0][0] <= now.wall_ms:
+            _, content_id = heappop(self._alarms)
+            out += self._judge_all([content_id], now)
+        return [*out, *self._wind(now)]
+
+    def _wind(self, now: Now) -> Outputs:
+        """The local clock may jump, so the timer never sleeps longer than an hour."""
+        if not self._alarms:
+            return []
+        wait_ms = min(max(self._alarms[0][0] - now.wall_ms, 1), CLOCK_MS_MAX)
+        return [SetTimer(CLOCK_TIMER, now.after_ms(wait_ms))]
+
+
+def _quarantined(verdict: Verdict, reason: str) -> Verdict:
+    result = StageResult("header", Outcome.QUARANTINE, "internal_error", {"worker": reason})
+    stages = (*(stage for stage in verdict.stages if stage.outcome is Outcome.PASS), result)
+    return Verdict(Outcome.QUARANTINE, result.stage, result.reason, stages)

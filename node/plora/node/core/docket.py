@@ -1,0 +1,168 @@
+"""The docket: the live statements, opened once and indexed by what the gate asks about them.
+
+- Fed by the notices of gossip, so it holds exactly what is live in `seen`; it verifies nothing, the gate does.
+- `touched_by` names the plasmids that must be judged again when a statement comes or goes.
+- Every index is a dict in the order of arrival; nothing iterates over a set.
+- Not handled here: statements of other kinds (freshness, votes, evidence), which no stage of this build reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TypeVar
+
+from plora.gate import BaseFacts, Case, Features
+from plora.proto.errors import StatementError
+from plora.proto.manifest import Manifest
+from plora.proto.payload import Payload
+from plora.proto.payloads import Attestation, OwnerRecord, Revocation
+from plora.proto.statement import Statement, open_statement
+
+Series = tuple[str, str, str]
+"""(owner, lineage, plasmid id): within it, versions compare."""
+
+_Opened = TypeVar("_Opened", bound=Payload)
+_Index = dict[str, dict[bytes, tuple[Statement, _Opened]]]
+
+
+def series_of(manifest: Manifest) -> Series:
+    """The series whose version the manifest is."""
+    return (manifest.owner, manifest.lineage, manifest.plasmid_id)
+
+
+@dataclass(slots=True)
+class Docket:
+    """Live statements by kind. `swarm` is the swarm's id in hex, `bases` the base models at hand by name."""
+
+    swarm: str
+    bases: Mapping[str, BaseFacts] = field(default_factory=dict)
+    _manifests: dict[bytes, tuple[Statement, Manifest]] = field(default_factory=dict)
+    _versions: dict[Series, dict[bytes, int]] = field(default_factory=dict)
+    _records: _Index[OwnerRecord] = field(default_factory=dict)
+    _attestations: _Index[Attestation] = field(default_factory=dict)
+    _revocations: _Index[Revocation] = field(default_factory=dict)
+
+    def add(self, statement: Statement) -> Payload | None:
+        """Index a statement; its payload, or None for a kind that no stage reads."""
+        payload = opened(statement)
+        match payload:
+            case Manifest():
+                self._manifests[statement.id] = (statement, payload)
+                self._versions.setdefault(series_of(payload), {})[statement.id] = payload.version
+            case OwnerRecord():
+                self._records.setdefault(_owner_of(statement, payload), {})[statement.id] = (statement, payload)
+            case Attestation():
+                self._attestations.setdefault(payload.target, {})[statement.id] = (statement, payload)
+            case Revocation():
+                self._revocations.setdefault(payload.target, {})[statement.id] = (statement, payload)
+        return payload
+
+    def drop(self, statement: Statement) -> None:
+        """Forget a statement that is no longer live."""
+        payload = opened(statement)
+        match payload:
+            case Manifest():
+                self._manifests.pop(statement.id, None)
+                _discard(self._versions, series_of(payload), statement.id)
+            case OwnerRecord():
+                _discard(self._records, _owner_of(statement, payload), statement.id)
+            case Attestation():
+                _discard(self._attestations, payload.target, statement.id)
+            case Revocation():
+                _discard(self._revocations, payload.target, statement.id)
+
+    def touched_by(self, statement: Statement) -> list[bytes]:
+        """Content ids of the live manifests whose verdict may depend on the statement."""
+        match opened(statement):
+            case Manifest() as manifest:
+                return list(self._versions.get(series_of(manifest), {}))
+            case OwnerRecord() as record:
+                return self._involving(_owner_of(statement, record))
+            case Attestation() as attestation:
+                return self._vouched(attestation.target)
+            case Revocation() as revocation:
+                return self._struck_by(revocation)
+        return []
+
+    def case(self, content_id: bytes, now_ms: int, features: Features | None) -> Case:
+        """Everything the gate may know of a live manifest. Raises KeyError for one that isn't live."""
+        statement, manifest = self._manifests[content_id]
+        attestations = tuple(self._attestations.get(content_id.hex(), {}).values())
+        owners = dict.fromkeys((manifest.owner, *(payload.owner for _, payload in attestations)))
+        records = tuple(entry for owner in owners for entry in self._records.get(owner, {}).values())
+        versions = self._versions[series_of(manifest)]
+        twins = (other for other, version in versions.items() if version == manifest.version and other != content_id)
+        return Case(
+            statement=statement,
+            manifest=manifest,
+            now_ms=now_ms,
+            swarm=self.swarm,
+            owner_records=records,
+            attestations=attestations,
+            revocations=self._against(content_id, manifest, attestations),
+            newest_version=max(versions.values()),
+            same_version=tuple(sorted(twins)),
+            features=features,
+            base=self.bases.get(manifest.base_model),
+        )
+
+    def attesters(self, content_id: bytes) -> tuple[str, ...]:
+        """Ids of the owners who vouch for a content, each once, whether or not anybody trusts them."""
+        entries = self._attestations.get(content_id.hex(), {}).values()
+        return tuple(dict.fromkeys(payload.owner for _, payload in entries))
+
+    def _against(
+        self, content_id: bytes, manifest: Manifest, attestations: tuple[tuple[Statement, Attestation], ...]
+    ) -> tuple[tuple[Statement, Revocation], ...]:
+        targets = [content_id.hex(), manifest.owner, manifest.key_id]
+        for statement, payload in attestations:
+            targets += [payload.owner, statement.key_id]
+        return tuple(entry for name in dict.fromkeys(targets) for entry in self._revocations.get(name, {}).values())
+
+    def _involving(self, owner: str) -> list[bytes]:
+        return [cid for cid, (_, m) in self._manifests.items() if m.owner == owner or owner in self.attesters(cid)]
+
+    def _vouched(self, target: str) -> list[bytes]:
+        """An attestation is for a manifest, or for an owner record whose threshold it helps to reach."""
+        content_id = bytes.fromhex(target)
+        if content_id in self._manifests:
+            return [content_id]
+        owners = [owner for owner, records in self._records.items() if content_id in records]
+        return [touched for owner in owners for touched in self._involving(owner)]
+
+    def _struck_by(self, revocation: Revocation) -> list[bytes]:
+        target = revocation.target
+        if revocation.target_kind == "content":
+            return [cid for cid in (bytes.fromhex(target),) if cid in self._manifests]
+        if revocation.target_kind == "owner":
+            return self._involving(target)
+        return [cid for cid, (_, m) in self._manifests.items() if m.key_id == target or self._key_vouches(target, cid)]
+
+    def _key_vouches(self, key_id: str, content_id: bytes) -> bool:
+        return any(entry.key_id == key_id for entry, _ in self._attestations.get(content_id.hex(), {}).values())
+
+
+@lru_cache(maxsize=4096)
+def opened(statement: Statement) -> Payload | None:
+    """The payload; None for a kind that this version doesn't know or a payload that breaks its schema."""
+    try:
+        return open_statement(statement)
+    except StatementError:
+        return None  # an unknown kind is relayed, never judged
+
+
+def _owner_of(statement: Statement, record: OwnerRecord) -> str:
+    return record.owner or statement.id.hex()
+
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
+
+def _discard(index: dict[_Key, dict[bytes, _Value]], key: _Key, statement_id: bytes) -> None:
+    entries = index.get(key, {})
+    entries.pop(statement_id, None)
+    if not entries:
+        index.pop(key, None)

@@ -1,0 +1,167 @@
+"""The core of one peer: gossip, transfer and desk composed into one pure state machine.
+
+- `handle` takes one event and the time, and returns effects in the order in which they are to be carried out. It reads
+  no clock, draws no global randomness, touches no file: equal inputs, equal outputs, on every machine.
+- Notices go from part to part at once and in order; only effects leave.
+- Each part numbers its own transactions; `PeerCore` renumbers them, so that an answer finds the part that asked.
+- Timers find their part by the first word of their name: "desk:", "transfer:", anything else is gossip's.
+
+Not handled here: carrying effects out (`plora.node.driver`, `plora.sim.swarm`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import cast, get_args
+
+from plora.gate import BaseFacts, Policy, Trust
+from plora.node.core.config import CoreConfig
+from plora.node.core.desk import Desk
+from plora.node.core.effects import Effect, Persist
+from plora.node.core.events import (
+    BlobFailed,
+    BlobFinished,
+    ChunkRefused,
+    ChunkServed,
+    ChunkStored,
+    Event,
+    Examined,
+    FetchAsked,
+    Merged,
+    Persisted,
+    PersistFailed,
+    PolicyChanged,
+    Publish,
+    Received,
+    Start,
+    Stop,
+    TimerDue,
+)
+from plora.node.core.messages import BulkMessage
+from plora.node.core.notices import (
+    BytesFailed,
+    BytesHeld,
+    BytesOffered,
+    BytesServable,
+    BytesUnwanted,
+    BytesWanted,
+    BytesWithheld,
+    LinkLost,
+    LinkReady,
+    Notice,
+    Outputs,
+    SourceFound,
+    StatementAdded,
+    StatementDropped,
+)
+from plora.node.core.now import Now
+from plora.node.core.streams import Streams
+from plora.node.gossip.core import Gossip
+from plora.node.store.snapshot import Snapshot
+from plora.node.transfer.core import Transfer
+
+GOSSIP, TRANSFER, DESK = "gossip", "transfer", "desk"
+
+_BULK = get_args(BulkMessage)
+_NOTICES = get_args(Notice)
+_ORDERS = (BytesWanted, BytesUnwanted, BytesOffered, BytesServable, BytesWithheld)
+
+_LISTENERS: Mapping[type, tuple[str, ...]] = {
+    Start: (GOSSIP, TRANSFER, DESK),
+    Stop: (DESK, TRANSFER, GOSSIP),
+    ChunkStored: (TRANSFER,),
+    ChunkRefused: (TRANSFER,),
+    ChunkServed: (TRANSFER,),
+    BlobFinished: (TRANSFER,),
+    BlobFailed: (TRANSFER,),
+    Examined: (DESK,),
+    Merged: (DESK,),
+    FetchAsked: (DESK,),
+    PolicyChanged: (GOSSIP, DESK),
+    Publish: (DESK, GOSSIP),
+    StatementAdded: (DESK,),
+    StatementDropped: (DESK,),
+    SourceFound: (DESK,),
+    BytesHeld: (DESK,),
+    BytesFailed: (DESK,),
+    LinkReady: (TRANSFER, DESK),
+    LinkLost: (TRANSFER, DESK),
+}
+"""Who hears what. Events that are not here are gossip's."""
+
+
+class PeerCore:
+    """One peer. `bases` are the base models at hand, by name; without them the gate checks less of the base."""
+
+    def __init__(
+        self,
+        config: CoreConfig,
+        policy: Policy,
+        trust: Trust,
+        snapshot: Snapshot,
+        bases: Mapping[str, BaseFacts] | None = None,
+    ) -> None:
+        self.config = config
+        self.gossip = Gossip(config, snapshot, Streams(config.seed, config.peer))
+        self.transfer = Transfer(config, snapshot)
+        self.desk = Desk(config, policy, trust, snapshot, self.gossip.live, bases)
+        self._parts = {GOSSIP: self.gossip, TRANSFER: self.transfer, DESK: self.desk}
+        self._token = 0
+        self._asked: dict[int, tuple[str, int]] = {}
+
+    def handle(self, event: Event, now: Now) -> list[Effect]:
+        """The effects of one event."""
+        effects: list[Effect] = []
+        if isinstance(event, Persisted | PersistFailed):
+            asked = self._asked.pop(event.token, None)
+            if asked is not None:
+                part, token = asked
+                self._tell(part, replace(event, token=token), now, effects)
+            return effects
+        for part in self._listeners(event):
+            self._tell(part, event, now, effects)
+        return effects
+
+    def _listeners(self, event: Event | Notice) -> tuple[str, ...]:
+        if isinstance(event, TimerDue):
+            part = event.timer.partition(":")[0]
+            return (part if part in (DESK, TRANSFER) else GOSSIP,)
+        if isinstance(event, Received):
+            return (TRANSFER,) if isinstance(event.message, _BULK) else (GOSSIP,)
+        return _LISTENERS.get(type(event), (GOSSIP,))
+
+    def _tell(self, part: str, event: Event | Notice, now: Now, effects: list[Effect]) -> None:
+        self._take(part, self._parts[part].handle(event, now), now, effects)
+
+    def _take(self, part: str, outputs: Outputs, now: Now, effects: list[Effect]) -> None:
+        for output in outputs:
+            if isinstance(output, _ORDERS):
+                self._take(TRANSFER, self._order(output, now), now, effects)
+            elif isinstance(output, _NOTICES):
+                for listener in self._listeners(output):
+                    self._tell(listener, output, now, effects)
+            elif isinstance(output, Persist):
+                effects.append(self._renumbered(part, output))
+            else:
+                effects.append(cast("Effect", output))
+
+    def _order(self, order: Notice, now: Now) -> Outputs:
+        """Have transfer do what the desk decided."""
+        match order:
+            case BytesWanted(artifact):
+                return self.transfer.want(artifact, now)
+            case BytesUnwanted(digest):
+                return self.transfer.unwant(digest, now)
+            case BytesOffered(peer, digest):
+                return self.transfer.add_source(peer, digest, now)
+            case BytesServable(digest, size_bytes, chunk_bytes):
+                self.transfer.serve(digest, size_bytes, chunk_bytes)
+            case BytesWithheld(digest):
+                self.transfer.unserve(digest)
+        return []
+
+    def _renumbered(self, part: str, persist: Persist) -> Persist:
+        self._token += 1
+        self._asked[self._token] = (part, persist.token)
+        return replace(persist, token=self._token)

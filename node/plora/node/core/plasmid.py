@@ -1,0 +1,137 @@
+"""A plasmid as one peer knows it: the signed manifest, what was decided about it, and what became of it here.
+
+`verdict` is the newest decision, `noted` its form in the newest row that was written or is being written: a decision
+that looks the same is not written twice, and one that could not be written is written again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from plora.gate import Verdict
+from plora.node.core.rows import VerdictRow
+from plora.node.transfer.core import Artifact
+from plora.proto.fields import parse_timestamp
+from plora.proto.manifest import Manifest
+from plora.proto.statement import Statement
+
+Look = tuple[str, str, str, bool, bool]
+
+
+def look_of(verdict: Verdict) -> Look:
+    """What of a verdict is worth a row and a record when it changes; evidence alone is not."""
+    return (verdict.outcome.value, verdict.stage, verdict.reason, verdict.servable, verdict.wants_bytes)
+
+
+@dataclass(slots=True)
+class Plasmid:
+    """One live manifest. Times are milliseconds since 1970 by the local clock.
+
+    `usable`: accepted durably, and the bytes are held. `name`: the folder under adapters/ while it is exposed.
+    `trouble`: why the bytes are not here although they are wanted. `gone`: why it left the live set.
+    """
+
+    statement: Statement
+    manifest: Manifest
+    via: str | None
+    hops: int
+    seen_ms: int
+    verdict: Verdict | None = None
+    noted: Look | None = None
+    accepted_ms: int | None = None
+    asked: bool = False
+    usable: bool = False
+    name: str = ""
+    trouble: str = ""
+    gone: str = ""
+    alarm_ms: int = 0
+
+    @property
+    def content_id(self) -> bytes:
+        """The manifest's statement id."""
+        return self.statement.id
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the artifact, in hex."""
+        return self.manifest.artifacts.sha256
+
+    @property
+    def own(self) -> bool:
+        """Whether it was published here."""
+        return self.via is None
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the newest verdict is ACCEPT."""
+        return self.verdict is not None and self.verdict.accepted
+
+    @property
+    def servable(self) -> bool:
+        """Whether its bytes, once held, may be given to others."""
+        return self.verdict is not None and (self.verdict.accepted or self.verdict.servable)
+
+    @property
+    def artifact(self) -> Artifact:
+        """What the transfer core must know to fetch the bytes."""
+        block = self.manifest.artifacts
+        root = bytes.fromhex(block.chunk_root)
+        return Artifact(block.sha256, block.size_bytes, block.chunk_bytes, block.chunk_count, root)
+
+    @property
+    def row(self) -> VerdictRow:
+        """What is kept of it; only a plasmid with a verdict has a row."""
+        if self.verdict is None:
+            raise ValueError("no verdict yet")
+        seen, accepted = self.seen_ms, self.accepted_ms
+        return VerdictRow(self.verdict, seen, accepted, self.asked, self.usable, self.via, self.hops, self.name)
+
+    def recall(self, row: VerdictRow) -> None:
+        """Take up what was kept before a restart."""
+        self.verdict, self.noted = row.verdict, look_of(row.verdict)
+        self.seen_ms, self.accepted_ms = row.seen_ms, row.accepted_ms
+        self.via, self.hops, self.asked = row.via, row.hops, row.asked
+        self.usable, self.name = row.usable, row.name
+
+    def next_alarm_ms(self, now_ms: int) -> int:
+        """When time alone may change the verdict: at its issue, then at its expiry; 0 for never."""
+        for moment in (self.manifest.issued, self.manifest.expires):
+            at_ms = parse_timestamp(moment) * 1000
+            if at_ms > now_ms:
+                return at_ms
+        return 0
+
+
+class Book:
+    """The live plasmids, by content id and by artifact, and the newest `gone_max` of those that left."""
+
+    def __init__(self, gone_max: int = 1024) -> None:
+        self.live: dict[bytes, Plasmid] = {}
+        self.gone: dict[bytes, Plasmid] = {}
+        self._by_digest: dict[str, dict[bytes, Plasmid]] = {}
+        self._gone_max = gone_max
+
+    def add(self, plasmid: Plasmid) -> None:
+        """A manifest became live."""
+        self.gone.pop(plasmid.content_id, None)
+        self.live[plasmid.content_id] = plasmid
+        self._by_digest.setdefault(plasmid.digest, {})[plasmid.content_id] = plasmid
+
+    def drop(self, content_id: bytes, reason: str) -> Plasmid | None:
+        """A manifest left the live set; it stays known for a while, so that `why` can say what became of it."""
+        plasmid = self.live.pop(content_id, None)
+        if plasmid is None:
+            return None
+        plasmid.gone = reason
+        twins = self._by_digest[plasmid.digest]
+        del twins[content_id]
+        if not twins:
+            del self._by_digest[plasmid.digest]
+        self.gone[content_id] = plasmid
+        while len(self.gone) > self._gone_max:
+            del self.gone[next(iter(self.gone))]
+        return plasmid
+
+    def of_digest(self, digest: str) -> list[Plasmid]:
+        """The live plasmids that name an artifact."""
+        return list(self._by_digest.get(digest, {}).values())

@@ -1,0 +1,131 @@
+"""The rows that the desk keeps: verdicts, features and merges, as canonical JSON.
+
+| table | key | value |
+|---|---|---|
+| `verdicts` | content id | the verdict and what happened to the plasmid here |
+| `features` | artifact digest | the features of the bytes |
+| `merges` | name of the base model | generation and inputs of the merge that stands |
+
+Features of another stage version are not read back: they are computed again.
+
+>>> row = MergeRow(base="mini", generation=2, inputs=("ab" * 32,), report="{}")
+>>> decode_merge(b"mini", merge_row(row).value) == row
+True
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from plora.gate import STAGE_VERSION, Features, Verdict, verdict_from_json, verdict_to_json
+from plora.node.store.disk import Delete, Put
+from plora.proto.errors import StoreError
+
+VERDICTS = "verdicts"
+FEATURES = "features"
+MERGES = "merges"
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictRow:
+    """A plasmid's newest durable verdict. `usable`: accepted while its bytes were held. Times in ms since 1970."""
+
+    verdict: Verdict
+    seen_ms: int
+    accepted_ms: int | None = None
+    asked: bool = False
+    usable: bool = False
+    via: str | None = None
+    hops: int = 0
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MergeRow:
+    """The merge that stands for a base: content ids of its inputs in hex, and the worker's report as JSON text."""
+
+    base: str
+    generation: int
+    inputs: tuple[str, ...]
+    report: str = ""
+
+
+def verdict_row(content_id: bytes, row: VerdictRow) -> Put:
+    """The row of a verdict."""
+    fields = {
+        "verdict": json.loads(verdict_to_json(row.verdict)),
+        "seen_ms": row.seen_ms,
+        "accepted_ms": row.accepted_ms,
+        "asked": row.asked,
+        "usable": row.usable,
+        "via": row.via,
+        "hops": row.hops,
+        "name": row.name,
+    }
+    return Put(VERDICTS, content_id, _packed(fields))
+
+
+def forget_verdict(content_id: bytes) -> Delete:
+    """Removes the row of a plasmid that is no longer live."""
+    return Delete(VERDICTS, content_id)
+
+
+def decode_verdict(value: bytes) -> VerdictRow:
+    """Read a row of `verdicts`; `StoreError` when it is not what `verdict_row` writes."""
+    fields = _unpacked(value, VERDICTS)
+    try:
+        return VerdictRow(verdict=verdict_from_json(json.dumps(fields.pop("verdict"))), **fields)
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError("a verdict can't be read", where=f"state.db: {VERDICTS}") from error
+
+
+def features_row(digest: str, features: Features) -> Put:
+    """The row of an artifact's features."""
+    return Put(FEATURES, bytes.fromhex(digest), features.to_json().encode())
+
+
+def forget_features(digest: str) -> Delete:
+    """Removes the features of an artifact that nothing names any more."""
+    return Delete(FEATURES, bytes.fromhex(digest))
+
+
+def decode_features(value: bytes) -> Features | None:
+    """Read a row of `features`; None when a build with other stages wrote it."""
+    fields = _unpacked(value, FEATURES)
+    if fields.get("stage_version") != STAGE_VERSION:
+        return None
+    try:
+        return Features.from_json(value.decode())
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError("features can't be read", where=f"state.db: {FEATURES}") from error
+
+
+def merge_row(row: MergeRow) -> Put:
+    """The row of the merge that stands for a base."""
+    fields = {"generation": row.generation, "inputs": list(row.inputs), "report": row.report}
+    return Put(MERGES, row.base.encode(), _packed(fields))
+
+
+def decode_merge(key: bytes, value: bytes) -> MergeRow:
+    """Read a row of `merges`; `StoreError` when it is not what `merge_row` writes."""
+    fields = _unpacked(value, MERGES)
+    try:
+        return MergeRow(key.decode(), int(fields["generation"]), tuple(fields["inputs"]), str(fields["report"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError("a merge can't be read", where=f"state.db: {MERGES}") from error
+
+
+def _packed(fields: dict[str, Any]) -> bytes:
+    return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _unpacked(value: bytes, table: str) -> dict[str, Any]:
+    try:
+        fields = json.loads(value)
+    except ValueError as error:
+        raise StoreError("a row is no JSON", where=f"state.db: {table}") from error
+    if not isinstance(fields, dict):
+        raise StoreError("a row is no JSON object", where=f"state.db: {table}")
+    return fields
