@@ -1,1 +1,41 @@
-"""The gate: a plasmid in, a verdict out."""
+"""The gate: a plasmid in, a verdict out.
+
+`decide(case, policy, trust)` is the pure core; `examine(path)` turns bytes into features; `alignment_gate` judges a
+folder without any peer. Importing this package imports neither numpy nor torch.
+"""
+
+from plora.gate.alignment import alignment_gate
+from plora.gate.case import BaseFacts, Case
+from plora.gate.features import STAGE_VERSION, Features, examine
+from plora.gate.pipeline import STAGES, Stage, decide
+from plora.gate.policy import Policy
+from plora.gate.report import Layer, layers, sentence, verdict_from_json, verdict_to_json
+from plora.gate.trust import Trust, TrustedOwner, check_quorum
+from plora.gate.trust_file import load_trust, save_trust
+from plora.gate.verdict import Outcome, StageResult, Verdict
+
+__all__ = [
+    "STAGES",
+    "STAGE_VERSION",
+    "BaseFacts",
+    "Case",
+    "Features",
+    "Layer",
+    "Outcome",
+    "Policy",
+    "Stage",
+    "StageResult",
+    "Trust",
+    "TrustedOwner",
+    "Verdict",
+    "alignment_gate",
+    "check_quorum",
+    "decide",
+    "examine",
+    "layers",
+    "load_trust",
+    "save_trust",
+    "sentence",
+    "verdict_from_json",
+    "verdict_to_json",
+]

@@ -1,0 +1,52 @@
+"""A case: everything the gate may know when it judges one manifest, as one frozen value.
+
+- The caller opens the statements; `decide` opens the manifest again and compares, since the payload is what was signed.
+- `attestations`, `revocations` and `owner_records` may hold more than belongs here, in any order: stages pick.
+- `same_version` are the content ids of other manifests of the same owner, lineage, plasmid id and version whose
+  signatures are known to be valid; `newest_version` is the newest valid version of that series, 0 if none.
+- What is None is unknown: features before the bytes came, base facts where no base model is at hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from plora.gate.features import Features
+from plora.proto.manifest import Manifest
+from plora.proto.payloads import Attestation, OwnerRecord, Revocation
+from plora.proto.statement import Statement
+
+
+@dataclass(frozen=True, slots=True)
+class BaseFacts:
+    """A base model at hand: its name, digest, storage type ("F32", "F16", "BF16") and linear layers.
+
+    `dims` maps a module's path, without the `base_model.model.` prefix, to (in_dim, out_dim).
+    """
+
+    name: str
+    digest: str
+    dtype: str = "F32"
+    dims: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One manifest and what is known about it. `swarm` None: don't check. Times in milliseconds since 1970.
+
+    `folder_fault` is (reason, detail) where the adapter came in a folder that holds what it may not.
+    """
+
+    statement: Statement
+    manifest: Manifest
+    now_ms: int
+    swarm: str | None = None
+    owner_records: tuple[tuple[Statement, OwnerRecord], ...] = ()
+    attestations: tuple[tuple[Statement, Attestation], ...] = ()
+    revocations: tuple[tuple[Statement, Revocation], ...] = ()
+    newest_version: int = 0
+    same_version: tuple[bytes, ...] = ()
+    features: Features | None = None
+    base: BaseFacts | None = None
+    folder_fault: tuple[str, str] | None = None

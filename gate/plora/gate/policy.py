@@ -1,0 +1,134 @@
+"""What one peer is willing to accept: the policy, checked when it is made and never changed afterwards.
+
+Rules:
+
+- An unknown field is refused together with the nearest known one.
+- The thresholds of stages that this build lacks (`min_reputation`, `tau_trigger`, `tau_norm_z`, `tau_clean_delta`) are
+  accepted and kept. *Switching on* such a stage (`reputation`, `probes`, `consensus`, `tensor_outliers`) is refused:
+  nobody may believe that a check runs which does not.
+- `signatures_enabled: false` needs `insecure: true` beside it.
+- `quorum_required` counts owners and is at least 1; `check_quorum` in `plora.gate.trust` compares it with the owners.
+- `allowed_ranks`, `allowed_targets`, `base_model` left out mean "any"; the bounds always hold.
+
+Not handled here: who is trusted (`plora.gate.trust`) and what a peer wants (its subscriptions).
+
+>>> policy = Policy(base_model="mini", allowed_ranks=[4, 8], quorum_required=2)
+>>> policy.allowed_ranks
+(4, 8)
+>>> Policy(quorum_requird=2)
+Traceback (most recent call last):
+plora.proto.errors.ConfigError: policy: unknown field 'quorum_requird'; did you mean 'quorum_required'?
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError, model_validator
+
+from plora.proto.errors import ConfigError
+from plora.proto.fields import HexDigest
+
+MIB = 1024 * 1024
+MISSING_STAGES = {
+    "reputation": "min_reputation",
+    "probes": "tau_trigger, tau_clean_delta",
+    "consensus": "",
+    "tensor_outliers": "tau_norm_z",
+}
+"""Stages that this build names but lacks, with the thresholds that belong to them."""
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Algorithm = Literal["Ed25519", "RSA-PSS-SHA256"]
+
+
+class Policy(BaseModel):
+    """The rules of one peer. Sizes in bytes, times in milliseconds, norms as Frobenius norms of scale * B @ A.
+
+    Raises `ConfigError` for an unknown field or a stage that this build lacks, pydantic's `ValidationError` for a bad
+    value; `Policy.parse` turns both into `ConfigError`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # The specification's fields.
+    base_model: str | None = None
+    allowed_ranks: tuple[Annotated[StrictInt, Field(ge=1)], ...] | None = None
+    allowed_targets: tuple[str, ...] | None = None
+    signatures_enabled: bool = True
+    quorum_required: Annotated[StrictInt, Field(ge=1)] = 1
+    min_reputation: Annotated[float, Field(ge=0, le=1)] | None = None
+    tau_trigger: Annotated[float, Field(ge=0, le=1)] | None = None
+    tau_norm_z: Positive | None = None
+    tau_clean_delta: Annotated[float, Field(ge=-1, le=1)] | None = None
+
+    # Who.
+    insecure: bool = False
+    unknown_owner: Literal["wait", "reject"] = "wait"
+    algorithms: tuple[Algorithm, ...] = ("Ed25519", "RSA-PSS-SHA256")
+
+    # What.
+    base_digests: Mapping[str, HexDigest] = Field(default_factory=dict)
+    artifact_bytes_max: Annotated[StrictInt, Field(ge=1)] = 256 * MIB
+    rank_max: Annotated[StrictInt, Field(ge=1, le=512)] = 64
+    scale_max: Positive = 64.0
+    delta_norm_max: Positive = 64.0
+    delta_rms_max: Positive | None = None
+    clock_skew_ms_max: Annotated[StrictInt, Field(ge=0)] = 120_000
+
+    # Stages that later builds bring.
+    reputation: bool = False
+    probes: bool = False
+    consensus: bool = False
+    tensor_outliers: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_fields(cls, data: object) -> object:
+        if isinstance(data, Mapping):
+            for name in data:
+                if name not in cls.model_fields:
+                    raise ConfigError(f"unknown field {str(name)!r}", where="policy", mend=_nearest(str(name)))
+        return data
+
+    @model_validator(mode="after")
+    def _honest_switches(self) -> Self:
+        for stage, thresholds in MISSING_STAGES.items():
+            if getattr(self, stage):
+                kept = f"; the threshold ({thresholds}) may stay" if thresholds else ""
+                raise ConfigError(
+                    f"this build has no {stage} stage, so it can't be switched on",
+                    where=f"policy.{stage}",
+                    mend=f"set {stage}: false{kept}",
+                )
+        if not self.signatures_enabled and not self.insecure:
+            raise ConfigError(
+                "signatures are switched off, so anybody's adapter would be accepted",
+                where="policy.signatures_enabled",
+                mend="set signatures_enabled: true, or insecure: true beside it if that is what you want",
+            )
+        return self
+
+    @classmethod
+    def parse(cls, data: Mapping[str, object], *, where: str = "policy") -> Self:
+        """A policy from plain data, as a configuration file gives it. Raises ConfigError naming the field."""
+        try:
+            return cls.model_validate(dict(data))
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join((where, *(str(part) for part in first["loc"])))
+            raise ConfigError(str(first["msg"]), where=field, mend=f"it was {first['input']!r:.80}") from error
+
+    def policy_digest(self) -> str:
+        """SHA-256 over the policy as canonical JSON, 64 hex digits: equal rules, equal digest."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _nearest(name: str) -> str:
+    close = difflib.get_close_matches(name, sorted(Policy.model_fields), n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(Policy.model_fields))}"

@@ -1,0 +1,63 @@
+"""`python -m plora.gate.worker`: examines artifacts in a process of its own, under limits, without torch.
+
+One JSON request a line on stdin, one JSON reply a line on stdout, in order, until stdin ends:
+
+- `{"path": "/…/blob", "chunk_bytes": 262144}` (the latter may be left out) gives `{"features": {…}}`;
+- whatever goes wrong gives `{"error": {"what": …, "where": …}}`, and the worker goes on.
+
+Address space and CPU time are limited at the start, before anything is read: a file that makes the examination
+allocate or loop ends this process, which its parent reports as a failed examination, and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from typing import TextIO
+
+from plora.gate.features import Features, examine
+from plora.proto.errors import PloraError
+
+MEMORY_BYTES_MAX = 3 << 30
+CPU_SECONDS_MAX = 300
+REQUEST_CHARACTERS_MAX = 16 * 1024
+
+
+def set_limits(memory_bytes: int = MEMORY_BYTES_MAX, cpu_seconds: int = CPU_SECONDS_MAX) -> None:
+    """Lower this process's limits; a limit that is already lower stays. No core files."""
+    for kind, limit in (
+        (resource.RLIMIT_AS, memory_bytes),
+        (resource.RLIMIT_CPU, cpu_seconds),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        hard = resource.getrlimit(kind)[1]
+        lowered = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        resource.setrlimit(kind, (lowered, lowered))
+
+
+def answer(line: str) -> str:
+    """The reply to one request line, as one line of JSON."""
+    try:
+        return json.dumps({"features": json.loads(_features(line).to_json())}, sort_keys=True)
+    except PloraError as error:
+        return json.dumps({"error": {"what": error.what, "where": error.where}})
+    except Exception as error:  # the worker outlives whatever one file does to it
+        return json.dumps({"error": {"what": f"{type(error).__name__}: {error}"[:200], "where": ""}})
+
+
+def serve(requests: TextIO, replies: TextIO) -> None:
+    """Answer every line of `requests` until it ends."""
+    while line := requests.readline(REQUEST_CHARACTERS_MAX):
+        replies.write(answer(line) + "\n")
+        replies.flush()
+
+
+def _features(line: str) -> Features:
+    request = json.loads(line)
+    return examine(str(request["path"]), chunk_bytes=int(request.get("chunk_bytes", 0)))
+
+
+if __name__ == "__main__":
+    set_limits()
+    serve(sys.stdin, sys.stdout)
