@@ -1,0 +1,156 @@
+"""Which RPCs a peer answers, and the identity check in front of every one of them.
+
+Rules:
+
+- `Guard` is an interceptor, so no handler, health and reflection included, runs before the caller's identity was
+  checked on this very RPC. A denied peer is refused there too.
+- Session and Bulk are raw bytes here; the link's codec reads them.
+- Join is refused until invitations exist.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Protocol
+
+from grpc_health.v1 import _async as health
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from plora.node.transport.grpc_setup import grpc
+from plora.node.transport.tls import peer_id_of
+from plora.proto.errors import ProtocolError
+from plora.v1 import peer_pb2 as pb
+
+SERVICE = "plora.v1.Peer"
+SESSION_METHOD = f"/{SERVICE}/Session"
+BULK_METHOD = f"/{SERVICE}/Bulk"
+
+Handler = grpc.RpcMethodHandler[Any, Any]
+StreamHandler = Callable[[Any, Any], Awaitable[None]]
+
+
+class Library(Protocol):
+    """What the one-way calls read; implemented beside the core, and serves only what the gate lets serve."""
+
+    def offer(self, request: pb.OfferRequest) -> pb.OfferReply:
+        """Plasmids whose bytes are served here."""
+
+    def get_statements(self, request: pb.GetStatementsRequest) -> pb.GetStatementsReply:
+        """Statements by id, and those about others."""
+
+    def fetch(self, request: pb.FetchRequest) -> AsyncIterator[pb.FetchReply]:
+        """The chunk list, then the chunks; `KeyError` when these bytes are not served."""
+
+
+class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
+    """Aborts every RPC whose caller's identity can't be verified or is denied."""
+
+    def __init__(self, is_denied: Callable[[str], bool]) -> None:
+        self._is_denied = is_denied
+
+    async def intercept_service(self, continuation: Any, details: Any) -> Any:
+        """The handler, with the check in front of it."""
+        handler = await continuation(details)
+        return handler if handler is None else _guarded(handler, self._check)
+
+    async def _check(self, context: Any) -> None:
+        try:
+            peer = peer_id_of(context)
+        except ProtocolError as error:
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
+        if self._is_denied(peer):
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, "this peer is denied here")
+
+
+def peer_handlers(session: StreamHandler, bulk: StreamHandler, library: Library) -> grpc.GenericRpcHandler[Any, Any]:
+    """The handlers of service plora.v1.Peer."""
+    calls = _OneWay(library)
+    return grpc.method_handlers_generic_handler(
+        SERVICE,
+        {
+            "Session": grpc.stream_stream_rpc_method_handler(session),
+            "Bulk": grpc.stream_stream_rpc_method_handler(bulk),
+            "Join": _unary(calls.join, pb.JoinRequest),
+            "Offer": _unary(calls.offer, pb.OfferRequest),
+            "GetStatements": _unary(calls.get_statements, pb.GetStatementsRequest),
+            "Fetch": grpc.unary_stream_rpc_method_handler(
+                calls.fetch,
+                request_deserializer=pb.FetchRequest.FromString,
+                response_serializer=pb.FetchReply.SerializeToString,
+            ),
+        },
+    )
+
+
+def add_health_and_reflection(server: grpc.aio.Server) -> None:
+    """The standard services that tools ask; behind the same guard."""
+    servicer = health.HealthServicer()
+    servicer._server_status[SERVICE] = health_pb2.HealthCheckResponse.SERVING  # `set` is a coroutine
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    reflection.enable_server_reflection((SERVICE, "grpc.health.v1.Health", reflection.SERVICE_NAME), server)
+
+
+class _OneWay:
+    def __init__(self, library: Library) -> None:
+        self._library = library
+
+    async def join(self, request: pb.JoinRequest, context: Any) -> pb.JoinReply:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this peer takes no invitations yet; copy the swarm file")
+        return pb.JoinReply()
+
+    async def offer(self, request: pb.OfferRequest, context: Any) -> pb.OfferReply:
+        return self._library.offer(request)
+
+    async def get_statements(self, request: pb.GetStatementsRequest, context: Any) -> pb.GetStatementsReply:
+        if len(request.ids) > 64 or len(request.about) > 64:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "at most 64 ids")
+        return self._library.get_statements(request)
+
+    async def fetch(self, request: pb.FetchRequest, context: Any) -> AsyncIterator[pb.FetchReply]:
+        try:
+            async for reply in self._library.fetch(request):
+                yield reply
+        except KeyError:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "these bytes are not served here")
+
+
+def _unary(call: Callable[[Any, Any], Awaitable[Any]], request: Any) -> Handler:
+    return grpc.unary_unary_rpc_method_handler(
+        call, request_deserializer=request.FromString, response_serializer=lambda reply: reply.SerializeToString()
+    )
+
+
+def _guarded(handler: Handler, check: Callable[[Any], Awaitable[None]]) -> Handler:
+    """The same handler, whose behaviour runs `check` first."""
+    kind = (
+        ("stream" if handler.request_streaming else "unary")
+        + "_"
+        + ("stream" if handler.response_streaming else "unary")
+    )
+    inner = getattr(handler, kind)
+    make = getattr(grpc, f"{kind}_rpc_method_handler")
+    made: Handler = make(
+        _checked_generator(inner, check) if inspect.isasyncgenfunction(inner) else _checked(inner, check),
+        request_deserializer=handler.request_deserializer,
+        response_serializer=handler.response_serializer,
+    )
+    return made
+
+
+def _checked(inner: Any, check: Callable[[Any], Awaitable[None]]) -> Any:
+    async def call(request: Any, context: Any) -> Any:
+        await check(context)
+        return await inner(request, context)
+
+    return call
+
+
+def _checked_generator(inner: Any, check: Callable[[Any], Awaitable[None]]) -> Any:
+    async def call(request: Any, context: Any) -> AsyncIterator[Any]:
+        await check(context)
+        async for reply in inner(request, context):
+            yield reply
+
+    return call

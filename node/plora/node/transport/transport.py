@@ -1,0 +1,271 @@
+"""The transport: a listening server, dialing, and at most one link with each peer.
+
+Rules:
+
+- Both streams of a link come over one connection; whoever dialed opens both.
+- Of two links between a pair the one that the smaller peer id dialed stays; of two in the same direction, the newer.
+  Listeners see the old one closed before the new one opens.
+- Each `dial` is answered by `link_opened` or `dial_failed`, except when a link with that peer is up already.
+- A denied peer is refused on every RPC, and its open link ends.
+- Addresses are `host:port`, nothing else: grpc's other schemes never come from a peer's frame.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from plora.node.core.messages import Message
+from plora.node.transport.grpc_setup import grpc
+from plora.node.transport.identity import Identity
+from plora.node.transport.link import Link
+from plora.node.transport.services import (
+    BULK_METHOD,
+    SESSION_METHOD,
+    Guard,
+    Library,
+    add_health_and_reflection,
+    peer_handlers,
+)
+from plora.node.transport.tls import (
+    MESSAGE_OPTIONS,
+    channel_credentials,
+    channel_options,
+    peer_id_of,
+    server_credentials,
+)
+from plora.node.transport.traffic import Traffic
+from plora.proto.errors import FormatError, TransportError
+
+DIAL_WAIT_S = 5.0
+PAIR_WAIT_S = 5.0
+STOP_WAIT_S = 3.0
+LINKS_IN_MAX = 64
+
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9][A-Za-z0-9._-]{0,252}):[0-9]{1,5}")
+
+
+class Listener(Protocol):
+    """Who hears what happens on the wire: the driver. All calls come on the event loop's thread."""
+
+    def link_opened(self, peer: str, dialed: bool) -> None:
+        """Both streams with an authenticated peer are open."""
+
+    def link_closed(self, peer: str, reason: str) -> None:
+        """They are gone."""
+
+    def dial_failed(self, peer: str, reason: str) -> None:
+        """No address led to that peer."""
+
+    def received(self, peer: str, message: Message) -> None:
+        """A frame came."""
+
+    def misbehaved(self, peer: str, reason: str) -> None:
+        """The peer broke a rule of the protocol."""
+
+    async def room(self) -> None:
+        """Waits while too many received bytes are still being stored."""
+
+
+class _BulkHalf:
+    """A bulk stream that waits for the session of its connection."""
+
+    def __init__(self, context: Any) -> None:
+        self.context = context
+        self.link: asyncio.Future[Link] = asyncio.get_running_loop().create_future()
+
+
+class Transport:
+    """All links of one peer. `listen` once, `dial` at will, `stop` at the end."""
+
+    def __init__(self, identity: Identity, listener: Listener, library: Library) -> None:
+        self._identity = identity
+        self._listener = listener
+        self._library = library
+        self._server: grpc.aio.Server | None = None
+        self._links: dict[str, Link] = {}
+        self._meetings: dict[tuple[str, str], asyncio.Future[_BulkHalf]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._denied: frozenset[str] = frozenset()
+        self.traffic = Traffic()
+
+    async def listen(self, address: str) -> int:
+        """Answer on `host:port` (port 0 takes a free one) and return the port; `TransportError` when it is in use."""
+        options = [("grpc.so_reuseport", 0), *MESSAGE_OPTIONS]
+        server = grpc.aio.server(options=options, interceptors=(Guard(self._denied_here),))
+        server.add_generic_rpc_handlers((peer_handlers(self._session, self._bulk, self._library),))
+        add_health_and_reflection(server)
+        try:
+            port = int(server.add_secure_port(address, server_credentials(self._identity)))
+        except RuntimeError as error:
+            mend = "stop the program that uses it, or change `listen` in peer.yaml"
+            raise TransportError(f"can't listen on {address}: the port is in use or not ours", mend=mend) from error
+        await server.start()
+        self._server = server
+        return port
+
+    def dial(self, peer: str, addresses: Iterable[str]) -> None:
+        """Open a link in the background."""
+        task = asyncio.ensure_future(self._dial(peer, tuple(addresses)))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def link(self, peer: str) -> Link | None:
+        """The link with a peer, if one is open."""
+        return self._links.get(peer)
+
+    def deny(self, peers: Iterable[str]) -> None:
+        """From now on these peers, and no others, are cut off."""
+        self._denied = frozenset(peers)
+        for peer in [peer for peer in self._links if peer in self._denied]:
+            self._links[peer].close("denied")
+
+    async def stop(self) -> None:
+        """Close every link after what is queued was sent, then the server."""
+        for link in list(self._links.values()):
+            link.close("stopping")
+        if self._tasks:
+            await asyncio.wait(list(self._tasks), timeout=STOP_WAIT_S)
+        for task in list(self._tasks):
+            task.cancel()
+        if self._server is not None:
+            await self._server.stop(STOP_WAIT_S)
+
+    # What links report; frames of a link that was replaced are nobody's.
+
+    def link_received(self, link: Link, message: Message) -> None:
+        """A frame came."""
+        if self._links.get(link.peer) is link:
+            self._listener.received(link.peer, message)
+
+    def link_misbehaved(self, link: Link, reason: str) -> None:
+        """The peer broke a rule."""
+        if self._links.get(link.peer) is link:
+            self._listener.misbehaved(link.peer, reason)
+
+    def link_closed(self, link: Link, reason: str) -> None:
+        """The link is over."""
+        if self._links.get(link.peer) is link:
+            del self._links[link.peer]
+            self._listener.link_closed(link.peer, reason)
+
+    async def link_room(self, link: Link) -> None:
+        """Back pressure from the store."""
+        await self._listener.room()
+
+    def _admit(self, link: Link) -> bool:
+        """Whether this link is the one that stays."""
+        old = self._links.get(link.peer)
+        if old is not None:
+            if not old.closing and self._stays(old, link):
+                return False
+            self._links.pop(link.peer)
+            old.close("replaced by another link")
+            self._listener.link_closed(link.peer, "replaced by another link")
+        self._links[link.peer] = link
+        self._listener.link_opened(link.peer, link.dialed)
+        return True
+
+    def _stays(self, old: Link, new: Link) -> bool:
+        smaller_is_own = self._identity.peer_id < old.peer
+        return old.dialed != new.dialed and old.dialed == smaller_is_own
+
+    def _denied_here(self, peer: str) -> bool:
+        return peer in self._denied or peer == self._identity.peer_id
+
+    # Accepting
+
+    async def _session(self, _: Any, context: Any) -> None:
+        peer = peer_id_of(context)
+        await context.send_initial_metadata(())
+        half = await self._bulk_half((peer, context.peer()))
+        if half is None:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "no bulk stream was opened beside the session")
+            return
+        link = Link(peer, False, context, half.context, self, self.traffic)
+        half.link.set_result(link)
+        if sum(not other.dialed for other in self._links.values()) >= LINKS_IN_MAX or not self._admit(link):
+            link.abandon()
+        else:
+            await link.run()
+
+    async def _bulk(self, _: Any, context: Any) -> None:
+        key = (peer_id_of(context), context.peer())
+        await context.send_initial_metadata(())
+        half = _BulkHalf(context)
+        meeting = self._meeting(key)
+        if meeting.done():
+            await context.abort(grpc.StatusCode.ALREADY_EXISTS, "one bulk stream a connection")
+        meeting.set_result(half)
+        await asyncio.wait([half.link], timeout=PAIR_WAIT_S)
+        self._meetings.pop(key, None)
+        if half.link.done():
+            await half.link.result().wait_over()
+
+    def _meeting(self, key: tuple[str, str]) -> asyncio.Future[_BulkHalf]:
+        """Where session and bulk of one connection meet, whichever comes first."""
+        if key not in self._meetings:
+            self._meetings[key] = asyncio.get_running_loop().create_future()
+        return self._meetings[key]
+
+    async def _bulk_half(self, key: tuple[str, str]) -> _BulkHalf | None:
+        meeting = self._meeting(key)
+        await asyncio.wait([meeting], timeout=PAIR_WAIT_S)
+        self._meetings.pop(key, None)
+        return meeting.result() if meeting.done() else None
+
+    # Dialing
+
+    async def _dial(self, peer: str, addresses: tuple[str, ...]) -> None:
+        reason = "no address is known"
+        for address in addresses:
+            channel = self._channel(peer, address)
+            if isinstance(channel, str):
+                reason = channel
+                continue
+            try:
+                opened = await self._open(channel)
+                if isinstance(opened, str):
+                    reason = opened
+                    continue
+                await self._run_dialed(peer, opened)
+                return
+            finally:
+                await channel.close()
+        self._listener.dial_failed(peer, reason)
+
+    def _channel(self, peer: str, address: str) -> Any:
+        """A channel that only that peer can answer, or the reason why there is none."""
+        if _ADDRESS.fullmatch(address) is None:
+            return f"{address!r:.80} is not host:port"
+        try:
+            credentials = channel_credentials(self._identity, peer)
+        except FormatError as error:
+            return str(error)
+        return grpc.aio.secure_channel(f"dns:///{address}", credentials, options=channel_options())
+
+    async def _open(self, channel: Any) -> Any:
+        """Session and bulk calls once the server has answered both, or the reason why it hasn't."""
+        calls = [channel.stream_stream(method)() for method in (SESSION_METHOD, BULK_METHOD)]
+        try:
+            async with asyncio.timeout(DIAL_WAIT_S):
+                for call in calls:
+                    await call.initial_metadata()
+        except TimeoutError:
+            return "no answer in time"
+        for call in calls:
+            if call.done():
+                return f"refused ({(await call.code()).name.lower()})"
+        return calls
+
+    async def _run_dialed(self, peer: str, calls: list[Any]) -> None:
+        link = Link(peer, True, calls[0], calls[1], self, self.traffic)
+        try:
+            if self._admit(link):
+                await link.run()
+        finally:
+            for call in calls:
+                call.cancel()
+            link.drop_tasks()
