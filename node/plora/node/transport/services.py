@@ -27,7 +27,7 @@ SERVICE = "plora.v1.Peer"
 SESSION_METHOD = f"/{SERVICE}/Session"
 BULK_METHOD = f"/{SERVICE}/Bulk"
 
-Handler = grpc.RpcMethodHandler[Any, Any]
+Handler = Any  # a grpc.RpcMethodHandler, which is generic in the stubs only
 StreamHandler = Callable[[Any, Any], Awaitable[None]]
 
 
