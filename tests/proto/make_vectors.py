@@ -163,8 +163,15 @@ def bodies(key_id: str, algorithm: str, public_key: str) -> dict[str, dict[str, 
     artifacts = {"filename": "adapter_model.safetensors", "sha256": digest("artifact"), "size_bytes": 40000, **chunks}
     lora = {"r": 4, "alpha": 8, "dropout": 0, "target_modules": ["q_proj", "v_proj"], "use_rslora": False}
     manifest = {
-        **{"plasmid_id": "legal", "domain": "legal", "base_model": "google/gemma-3-1b-it", "peft_format": "lora"},
-        **{"base_digest": digest("base"), "owner": owner, "lineage": lineage, "version": 3, "expires": EXPIRES},
+        "plasmid_id": "legal",
+        "domain": "legal",
+        "base_model": "google/gemma-3-1b-it",
+        "peft_format": "lora",
+        "base_digest": digest("base"),
+        "owner": owner,
+        "lineage": lineage,
+        "version": 3,
+        "expires": EXPIRES,
         "lora": {**lora, "rank_pattern": {}, "alpha_pattern": {}},
         "artifacts": artifacts,
         "metrics": {"val_ppl_before": 12, "val_ppl_after": 8},
@@ -198,9 +205,14 @@ def statements() -> list[dict[str, str]]:
             name = hashlib.sha256(b"plora/statement/v1\x00" + kind.encode() + b"\x00" + payload).hexdigest()
             made.append(
                 {
-                    **{"kind": kind, "payload": payload.decode(), "id": name, "algorithm": algorithm},
-                    **{"signed_sha256": hashlib.sha256(pae(kind, payload)).hexdigest(), "key_id": key_id},
-                    **{"public_key": text(info), "signature": text(sign(pae(kind, payload)))},
+                    "kind": kind,
+                    "payload": payload.decode(),
+                    "id": name,
+                    "algorithm": algorithm,
+                    "signed_sha256": hashlib.sha256(pae(kind, payload)).hexdigest(),
+                    "key_id": key_id,
+                    "public_key": text(info),
+                    "signature": text(sign(pae(kind, payload))),
                 }
             )
     return made
@@ -225,8 +237,11 @@ def keys() -> list[dict[str, object]]:
         ("nothing", b"", "public key"),
     ]
     return [
-        *({"name": n, "public_key": text(k), "key_id": hashlib.sha256(k).hexdigest(), "refused": None} for n, k in good),
-        *({"name": n, "public_key": text(k), "key_id": None, "refused": why} for n, k, why in bad),
+        {"name": name, "public_key": text(info), "key_id": key_id, "refused": reason}
+        for name, info, key_id, reason in (
+            *((name, info, hashlib.sha256(info).hexdigest(), None) for name, info in good),
+            *((name, info, None, reason) for name, info, reason in bad),
+        )
     ]
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from plora.proto.errors import FormatError, KeyFileError, UsageError
 from plora.proto.keys import (
@@ -163,7 +164,7 @@ def test_openssl_agrees_on_rsa_pss(tmp_path: Path) -> None:
     made.save(tmp_path / "key")
     for name, data in (("pub", made.public.pem().encode()), ("message", b"hello"), ("sig", made.sign(b"hello"))):
         (tmp_path / name).write_bytes(data)
-    options = "-sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:32 -sigopt rsa_mgf1_md:sha256".split()
+    options = ["-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:32", "-sigopt", "rsa_mgf1_md:sha256"]
     verify = ["openssl", "dgst", "-sha256", *options, "-verify", "pub", "-signature", "sig", "message"]
     assert b"Verified OK" in subprocess.run(verify, cwd=tmp_path, check=True, capture_output=True).stdout
     sign = ["openssl", "dgst", "-sha256", *options, "-sign", "key", "-out", "theirs", "message"]

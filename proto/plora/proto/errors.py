@@ -61,12 +61,12 @@ class FormatError(PloraError):
     """Bytes or text are not what their format demands."""
 
 
-class ManifestError(FormatError):
-    """A manifest breaks its schema."""
-
-
 class StatementError(FormatError):
     """A statement is malformed or not validly signed."""
+
+
+class ManifestError(StatementError):
+    """A manifest, in a statement or in a `plora.yml`, breaks its schema."""
 
 
 class AdapterError(FormatError):

@@ -20,7 +20,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -107,6 +107,12 @@ def _tuple_of_list(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _plain_integer(value: object) -> object:
+    if type(value) is not int:
+        raise ValueError("must be an integer")
+    return value
+
+
 def unique(what: str) -> AfterValidator:
     """A validator that refuses a sequence in which something stands twice."""
 
@@ -129,6 +135,7 @@ def finite(least: float, most: float) -> Callable[[float], float]:
     return check
 
 
+SchemaVersion = Annotated[Literal[0], BeforeValidator(_plain_integer)]  # Literal alone takes False for 0
 Id = Annotated[str, AfterValidator(check_id)]
 HexDigest = Annotated[str, _matches(re.compile(r"[0-9a-f]{64}"), "must be 64 lower-case hexadecimal digits")]
 Timestamp = Annotated[str, AfterValidator(_check_timestamp)]

@@ -10,14 +10,14 @@ Rules:
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from plora.proto.canonical import canonical_bytes, parse_canonical
 from plora.proto.dsse import StatementKind
 from plora.proto.errors import FormatError, StatementError
-from plora.proto.fields import HexDigest, Timestamp
+from plora.proto.fields import HexDigest, SchemaVersion, Timestamp
 
 
 class StrictModel(BaseModel):
@@ -32,7 +32,7 @@ class Payload(StrictModel):
     kind: ClassVar[StatementKind]
     error: ClassVar[type[FormatError]] = StatementError
 
-    schema_version: Literal[0] = 0
+    schema_version: SchemaVersion = 0
     swarm: HexDigest
     issued: Timestamp
 
