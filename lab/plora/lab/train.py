@@ -1,0 +1,273 @@
+"""Training a LoRA adapter of one domain on a base model, and the command that does it in a process of its own.
+
+    python -m plora.lab.train --base mini --domain legal --out out/legal --json-progress
+
+Rules:
+
+- The adapter is an ordinary PEFT folder: `adapter_model.safetensors`, `adapter_config.json`, and beside them
+  `metrics.json` (`val_ppl_before`, `val_ppl_after`, `delta_ppl`, how it was made).
+- Steps are fixed, never seconds. AdamW without decay, five steps of warm-up, then a linear fall to a tenth.
+- Loss is on the answers' tokens only, with the base's weights frozen; `alpha` is 2 × rank unless given.
+- Deterministic: the same base, domain, seed, steps and thread count give the same bytes on one machine. Global random
+  state is left as it was; the configuration file is written with sorted keys and targets.
+- The base that is given is given back as it was, whatever happens.
+
+Not handled here: signing and publishing (`plora sign`), other corpora (`plora.lab.corpora`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from plora.base import LoadedBase, answer_nll, load_base, perplexity_difference, perplexity_interval
+from plora.base.prompts import EncodedPair, encode_pair, pad_batch
+from plora.lab.console import emit, run_command
+from plora.lab.corpora import load_domain
+from plora.lab.quiet import quietly
+from plora.lab.threads import prepare_threads, use_threads
+from plora.proto.errors import UsageError
+
+Scheme = Literal["attention", "mlp", "all"]
+Progress = Callable[[dict[str, Any]], None]
+ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
+MLP = ("gate_proj", "up_proj", "down_proj")
+TARGETS: dict[str, tuple[str, ...]] = {"attention": ATTENTION, "mlp": MLP, "all": ATTENTION + MLP}
+WARM_STEPS = 5
+
+
+@dataclass(frozen=True)
+class TrainPlan:
+    """How to train: sizes, rates, seed.
+
+    Attributes:
+        rank: LoRA rank. alpha: LoRA alpha, 0 for 2 × rank. scheme: which modules.
+        steps: optimiser steps. batch: pairs a step. rate: peak learning rate; 0 for 0.01 on `mini`, 0.002 elsewhere.
+        validation: how many validation pairs are scored before and after.
+    """
+
+    rank: int = 4
+    alpha: int = 0
+    scheme: Scheme = "all"
+    steps: int = 60
+    rate: float = 0.0
+    seed: int = 0
+    batch: int = 16
+    tokens_max: int = 96
+    validation: int = 128
+
+
+@dataclass(frozen=True)
+class TrainReport:
+    """What came of it; perplexities are of validation answers given their questions, `delta_ppl` = after − before."""
+
+    domain: str
+    base: str
+    base_digest: str
+    rank: int
+    alpha: int
+    scheme: str
+    target_modules: tuple[str, ...]
+    steps: int
+    rate: float
+    seed: int
+    batch: int
+    samples: int
+    first_loss: float
+    last_loss: float
+    val_ppl_before: float
+    val_ppl_after: float
+    delta_ppl: float
+    delta_ppl_95: tuple[float, float]
+    artifact_bytes: int
+
+
+def train_adapter(
+    base: LoadedBase | str,
+    domain: str,
+    out_dir: Path,
+    plan: TrainPlan | None = None,
+    progress: Progress = lambda record: None,
+) -> TrainReport:
+    """Train one adapter and write its folder.
+
+    Args:
+        base: a loaded base, or a name that `load_base` takes.
+        domain: one of `plora.lab.corpora.DOMAINS`.
+        out_dir: the folder to write; made when missing, its files of these names replaced.
+        plan: sizes and rates; the default fits `mini`.
+        progress: called with `{"event": "start" | "step", …}`.
+
+    Raises:
+        UsageError: a number of the plan is out of range, or the domain is unknown.
+        BaseModelError: the base can't be loaded.
+    """
+    plan = _checked(plan or TrainPlan())
+    held_out = [(p.question, p.answer) for p in load_domain(domain, "validation", plan.validation)]
+    base = load_base(base) if isinstance(base, str) else base
+    rate = plan.rate or (0.01 if base.spec.name == "mini" else 0.002)
+    pairs = [encode_pair(base.tokenizer, p.question, p.answer, plan.tokens_max) for p in load_domain(domain, "train")]
+    progress({"event": "start", "domain": domain, "base": base.spec.name, "steps": plan.steps, "samples": len(pairs)})
+    before = answer_nll(base.model, base.tokenizer, held_out)
+    with new_adapter(base.model, plan) as model:
+        losses = _optimise(model, pairs, plan, rate, base.tokenizer.pad_token_id, progress)
+        after = answer_nll(model, base.tokenizer, held_out)
+        artifact_bytes = save_adapter(model, out_dir, base.spec.name)
+    change = perplexity_difference(before, after)
+    report = TrainReport(
+        domain=domain,
+        base=base.spec.name,
+        base_digest=base.digest,
+        rank=plan.rank,
+        alpha=_alpha(plan),
+        scheme=plan.scheme,
+        target_modules=tuple(sorted(TARGETS[plan.scheme])),
+        steps=plan.steps,
+        rate=rate,
+        seed=plan.seed,
+        batch=plan.batch,
+        samples=len(pairs),
+        first_loss=losses[0],
+        last_loss=sum(losses[-5:]) / len(losses[-5:]),
+        val_ppl_before=perplexity_interval(before).value,
+        val_ppl_after=perplexity_interval(after).value,
+        delta_ppl=change.value,
+        delta_ppl_95=(change.low, change.high),
+        artifact_bytes=artifact_bytes,
+    )
+    (out_dir / "metrics.json").write_text(json.dumps(asdict(report), indent=2, sort_keys=True) + "\n", "utf-8")
+    return report
+
+
+@contextmanager
+def new_adapter(model: Any, plan: TrainPlan) -> Iterator[Any]:
+    """`model` with a fresh LoRA adapter drawn from `plan.seed`; the adapter is taken off again at the end."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(
+        r=plan.rank,
+        lora_alpha=_alpha(plan),
+        target_modules=list(TARGETS[plan.scheme]),
+        lora_dropout=0.0,
+        task_type="CAUSAL_LM",
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(plan.seed)
+        wrapped = quietly(get_peft_model, model, config)
+    try:
+        yield wrapped
+    finally:
+        wrapped.unload()
+
+
+def save_adapter(model: Any, out_dir: Path, base_name: str) -> int:
+    """Write the active adapter of a PEFT model as a PEFT folder; returns the bytes of its tensor file.
+
+    peft's own writer asks the hub about the base and lists target modules in hash order: this one does neither.
+    """
+    from peft import get_peft_model_state_dict
+    from safetensors.torch import save_file
+
+    out_dir.mkdir(parents=True, exist_ok=True)
+    tensors = get_peft_model_state_dict(model, adapter_name=model.active_adapter, save_embedding_layers=False)
+    artifact = out_dir / "adapter_model.safetensors"
+    save_file({name: tensors[name].float().cpu().contiguous() for name in sorted(tensors)}, artifact, {"format": "pt"})
+    config = model.peft_config[model.active_adapter].to_dict() | {
+        "base_model_name_or_path": base_name,
+        "inference_mode": True,
+    }
+    text = json.dumps(config, indent=2, sort_keys=True, default=sorted)
+    (out_dir / "adapter_config.json").write_text(text + "\n", "utf-8")
+    return artifact.stat().st_size
+
+
+def _optimise(
+    model: Any, pairs: Sequence[EncodedPair], plan: TrainPlan, rate: float, pad_id: int, progress: Progress
+) -> list[float]:
+    import torch
+
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    optimizer = torch.optim.AdamW(weights, lr=rate, weight_decay=0.0)
+    draw = np.random.default_rng(plan.seed)
+    losses = []
+    model.train()
+    for step in range(plan.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = rate * _rate_share(step, plan.steps)
+        picks = draw.choice(len(pairs), size=min(plan.batch, len(pairs)), replace=False)
+        chosen = pad_batch([pairs[i] for i in picks], pad_id)
+        loss = model(**{name: tensor.to(model.device) for name, tensor in chosen.items()}).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(weights, 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        losses.append(float(loss.item()))
+        progress({"event": "step", "step": step + 1, "steps": plan.steps, "loss": round(losses[-1], 4)})
+    return losses
+
+
+def _rate_share(step: int, steps: int) -> float:
+    return min(1.0, (step + 1) / WARM_STEPS) * max(0.1, 1 - step / steps)
+
+
+def _alpha(plan: TrainPlan) -> int:
+    return plan.alpha or 2 * plan.rank
+
+
+def _checked(plan: TrainPlan) -> TrainPlan:
+    for name in ("rank", "steps", "batch", "validation"):
+        if getattr(plan, name) < 1:
+            raise UsageError(f"{name} must be at least 1", mend=f"--{name} {getattr(TrainPlan, name)}")
+    if plan.alpha < 0 or plan.rate < 0:
+        raise UsageError("alpha and rate can't be negative", mend="leave them out")
+    if plan.scheme not in TARGETS:
+        raise UsageError(f"unknown scheme {plan.scheme!r}", mend=f"one of {', '.join(get_args(Scheme))}")
+    return plan
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m plora.lab.train", description="Train a LoRA adapter of a domain.")
+    parser.add_argument("--base", help="mini, smollm2, a folder or ORG/NAME (default: PLORA_BASE_MODEL)")
+    parser.add_argument("--domain", required=True, help="arithmetic, legal or medical")
+    parser.add_argument("--out", required=True, type=Path, help="the folder to write")
+    parser.add_argument("--rank", type=int, default=TrainPlan.rank)
+    parser.add_argument("--alpha", type=int, default=TrainPlan.alpha, help="0 means 2 × rank")
+    parser.add_argument("--scheme", choices=get_args(Scheme), default=TrainPlan.scheme)
+    parser.add_argument("--steps", type=int, default=TrainPlan.steps)
+    parser.add_argument("--lr", type=float, default=TrainPlan.rate, help="0 means 0.01 on mini, 0.002 elsewhere")
+    parser.add_argument("--seed", type=int, default=TrainPlan.seed)
+    parser.add_argument("--batch", type=int, default=TrainPlan.batch)
+    parser.add_argument("--validation", type=int, default=TrainPlan.validation)
+    parser.add_argument("--threads", type=int, help="default: OMP_NUM_THREADS, else 2")
+    parser.add_argument("--json-progress", action="store_true", help="a JSON line on stdout for every step")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train as the arguments say; JSON lines on stdout, the last one `{"event": "done", …}`."""
+    args = _parser().parse_args(argv)
+
+    def work() -> None:
+        use_threads(prepare_threads(os.environ, args.threads))
+        plan = TrainPlan(
+            args.rank, args.alpha, args.scheme, args.steps, args.lr, args.seed, args.batch, validation=args.validation
+        )
+        progress: Progress = emit if args.json_progress else lambda record: None
+        report = train_adapter(load_base(args.base), args.domain, args.out, plan, progress)
+        emit({"event": "done", "out": str(args.out), **asdict(report)})
+
+    return run_command(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
