@@ -10,6 +10,7 @@ Rules:
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -26,7 +27,7 @@ class StrictModel(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
 
-class Payload(StrictModel):
+class Payload(StrictModel, ABC):
     """The fields that every signed payload carries."""
 
     kind: ClassVar[StatementKind]
@@ -37,9 +38,9 @@ class Payload(StrictModel):
     issued: Timestamp
 
     @property
+    @abstractmethod
     def signer_key_id(self) -> str:
         """Id of the key that must have signed this payload, 64 hexadecimal digits."""
-        raise NotImplementedError
 
     def to_bytes(self) -> bytes:
         """The canonical bytes that are signed."""
