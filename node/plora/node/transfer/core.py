@@ -1,0 +1,128 @@
+"""The transfer core: bytes in and out, as a pure state machine.
+
+`Downloads` fetches what `want` names; `Uploads` gives what `serve` names. Their rules stand in their modules. Both use
+a link only between `LinkReady` and `LinkLost`.
+
+Not handled here: what is held, worth fetching or may be given (the desk), hashing and writing (the store), frames
+(transport).
+"""
+
+from __future__ import annotations
+
+from plora.node.core.config import CoreConfig
+from plora.node.core.events import (
+    BlobFailed,
+    BlobFinished,
+    ChunkRefused,
+    ChunkServed,
+    ChunkStored,
+    Event,
+    Persisted,
+    PersistFailed,
+    Received,
+    Stop,
+    TimerDue,
+)
+from plora.node.core.messages import Cancel, Chunk, ChunkList, Message, Refuse, Want
+from plora.node.core.notices import LinkLost, LinkReady, Notice, Outputs
+from plora.node.core.now import Now
+from plora.node.store.snapshot import Snapshot
+from plora.node.transfer.artifact import Artifact, Progress
+from plora.node.transfer.download import STALL_TIMER, Downloads
+from plora.node.transfer.upload import UPLOAD_TIMER, Uploads
+
+__all__ = ["Artifact", "Progress", "Transfer"]
+
+
+class Transfer:
+    """One peer's bytes under way. All calls return effects and notices in the order in which they count."""
+
+    def __init__(self, config: CoreConfig, snapshot: Snapshot) -> None:
+        self._downloads = Downloads(config, snapshot)
+        self._uploads = Uploads(config)
+
+    def want(self, artifact: Artifact, now: Now) -> Outputs:
+        """Fetch an artifact that is not held; answered by `BytesHeld` or `BytesFailed`. Wanting it twice is wanting it once."""
+        self._downloads.want(artifact, now)
+        return self._downloads.drain()
+
+    def unwant(self, digest: str, now: Now) -> Outputs:
+        """Stop fetching; the chunks that came are dropped. A held blob stays."""
+        self._downloads.unwant(digest, now)
+        return self._downloads.drain()
+
+    def add_source(self, peer: str, digest: str, now: Now) -> Outputs:
+        """A linked peer serves an artifact; of no effect while that is not wanted."""
+        self._downloads.add_source(peer, digest, now)
+        return self._downloads.drain()
+
+    def serve(self, digest: str, size_bytes: int, chunk_bytes: int) -> None:
+        """Give a held artifact to whoever asks."""
+        self._uploads.serve(digest, size_bytes, chunk_bytes)
+
+    def unserve(self, digest: str) -> Outputs:
+        """Give it no more."""
+        return self._uploads.unserve(digest)
+
+    def progress(self, now: Now) -> list[Progress]:
+        """Every fetch under way, for people."""
+        return self._downloads.progress(now)
+
+    @property
+    def sent_bytes(self) -> int:
+        """Chunk data and chunk lists given to others since the start."""
+        return self._uploads.sent_bytes
+
+    def handle(self, event: Event | Notice, now: Now) -> Outputs:
+        """Take one event; those that are not about bytes are ignored."""
+        match event:
+            case Received(peer, message):
+                return [*self._received(peer, message, now), *self._downloads.drain()]
+            case ChunkServed():
+                return self._uploads.served(event, now)
+            case TimerDue(timer) if timer == UPLOAD_TIMER:
+                return self._uploads.timer_due(now)
+            case LinkReady(peer):
+                self._uploads.link_ready(peer)
+                self._downloads.link_ready(peer, now)
+            case LinkLost(peer):
+                self._uploads.link_lost(peer)
+                self._downloads.link_lost(peer, now)
+            case Stop():
+                self._downloads.stop()
+            case _:
+                self._answered(event, now)
+        return self._downloads.drain()
+
+    def _received(self, peer: str, message: Message, now: Now) -> Outputs:
+        match message:
+            case Want():
+                return self._uploads.want(peer, message, now)
+            case Cancel():
+                self._uploads.cancel(peer, message)
+            case Chunk():
+                self._downloads.chunk(peer, message, now)
+            case ChunkList():
+                self._downloads.chunk_list(peer, message, now)
+            case Refuse():
+                self._downloads.refused(peer, message, now)
+        return []
+
+    def _answered(self, event: Event | Notice, now: Now) -> None:
+        """An answer to an effect of the fetching half."""
+        downloads = self._downloads
+        match event:
+            case ChunkStored():
+                downloads.chunk_stored(event, now)
+            case ChunkRefused():
+                downloads.chunk_refused(event, now)
+            case BlobFinished():
+                downloads.blob_finished(event, now)
+            case BlobFailed():
+                downloads.blob_failed(event, now)
+            case Persisted(token):
+                downloads.persisted(token, now)
+            case PersistFailed(token, reason):
+                downloads.persist_failed(token, reason, now)
+            case TimerDue(timer) if timer == STALL_TIMER:
+                downloads.timer_due(now)

@@ -1,0 +1,187 @@
+"""The serving half of transfer: who asked for what, and whose turn it is. Pure.
+
+Rules:
+
+- Only served artifacts are given; a request for another is refused ("not_here").
+- A peer's requests wait in its own queue, at most `outstanding_bytes_per_peer`; what exceeds that is refused ("busy").
+  Asking twice for what is waiting counts once.
+- Peers take turns, one chunk each. At most `AHEAD_BYTES` (or one chunk) of a peer are with the driver at a time, so a
+  slow reader holds back itself alone.
+- `upload_rate` bytes a second over all peers, by a virtual clock: a chunk of n bytes keeps the line busy for n / rate
+  seconds; an idle line saves up `BURST_MS` of it. Timer "transfer:upload".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from plora.node.core.config import CoreConfig
+from plora.node.core.effects import LIST_INDEX, Emit, Send, ServeChunk, ServeList, SetTimer
+from plora.node.core.events import ChunkServed
+from plora.node.core.messages import CHUNK_LIST_MAX, Cancel, Refuse, Want
+from plora.node.core.notices import Outputs
+from plora.node.core.now import Now
+from plora.node.store.rows import chunk_span
+from plora.proto.records import BoundHit, Penalty
+
+AHEAD_BYTES = 4 << 20
+BURST_MS = 50
+BUSY_RETRY_MS = 1000
+UNREADABLE_RETRY_MS = 10_000
+UPLOAD_TIMER = "transfer:upload"
+
+_HASH_BYTES = 32
+_Job = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Served:
+    size_bytes: int
+    chunk_bytes: int
+
+    @property
+    def chunk_count(self) -> int:
+        return -(-self.size_bytes // self.chunk_bytes)
+
+    def cost(self, index: int) -> int:
+        """Bytes of a chunk or of the list; 0 or less if there is no such chunk."""
+        if index == LIST_INDEX:
+            return self.chunk_count * _HASH_BYTES
+        return chunk_span(self.size_bytes, self.chunk_bytes, index)[1]
+
+
+@dataclass(slots=True)
+class _Queue:
+    """One peer's requests: waiting, and ahead (with the driver)."""
+
+    waiting: dict[_Job, int] = field(default_factory=dict)
+    ahead: dict[_Job, int] = field(default_factory=dict)
+    waiting_bytes: int = 0
+
+    def take(self) -> tuple[_Job, int]:
+        job = next(iter(self.waiting))
+        cost = self.waiting.pop(job)
+        self.waiting_bytes -= cost
+        self.ahead[job] = cost
+        return job, cost
+
+    def forget(self, digest: str) -> bool:
+        """Take a digest's requests out; whether there were any."""
+        jobs = [job for job in self.waiting if job[0] == digest]
+        for job in jobs:
+            self.waiting_bytes -= self.waiting.pop(job)
+        return bool(jobs)
+
+    @property
+    def may_go(self) -> bool:
+        return bool(self.waiting) and (not self.ahead or sum(self.ahead.values()) < AHEAD_BYTES)
+
+
+class Uploads:
+    """What this peer gives to others."""
+
+    def __init__(self, config: CoreConfig) -> None:
+        self._config = config
+        self._served: dict[str, _Served] = {}
+        self._queues: dict[str, _Queue] = {}
+        self._free_ns = 0
+        self._timer_ns = 0
+        self.sent_bytes = 0
+
+    def serve(self, digest: str, size_bytes: int, chunk_bytes: int) -> None:
+        """Give this artifact to whoever asks."""
+        self._served[digest] = _Served(size_bytes, chunk_bytes)
+
+    def unserve(self, digest: str) -> Outputs:
+        """Give it no more; who waits for it is told."""
+        self._served.pop(digest, None)
+        waiting = [peer for peer, queue in self._queues.items() if queue.forget(digest)]
+        return [Send(peer, Refuse(digest, "not_here")) for peer in waiting]
+
+    def link_ready(self, peer: str) -> None:
+        """A peer may ask from now on."""
+        self._queues[peer] = _Queue()
+
+    def link_lost(self, peer: str) -> None:
+        """Forget what a peer asked for."""
+        self._queues.pop(peer, None)
+
+    def cancel(self, peer: str, cancel: Cancel) -> None:
+        """The peer no longer wants it."""
+        if peer in self._queues:
+            self._queues[peer].forget(cancel.digest)
+
+    def want(self, peer: str, want: Want, now: Now) -> Outputs:
+        """Queue a request, or refuse it."""
+        queue = self._queues.get(peer)
+        if queue is None:
+            return []
+        served = self._served.get(want.digest)
+        if served is None or served.chunk_count > CHUNK_LIST_MAX:
+            return [Send(peer, Refuse(want.digest, "not_here"))]
+        indexes = (*((LIST_INDEX,) if want.want_list else ()), *want.chunks)
+        if any(served.cost(index) <= 0 or index < LIST_INDEX for index in indexes) or LIST_INDEX in want.chunks:
+            return [Emit(Penalty(peer, "bad_want"))]
+        return [*self._enqueue(peer, queue, want.digest, indexes), *self.pump(now)]
+
+    def _enqueue(self, peer: str, queue: _Queue, digest: str, indexes: Sequence[int]) -> Outputs:
+        limit = self._config.bounds.outstanding_bytes_per_peer
+        for index in indexes:
+            job, cost = (digest, index), self._served[digest].cost(index)
+            if job in queue.waiting:
+                continue
+            if queue.waiting_bytes + cost > limit and queue.waiting:
+                hit = BoundHit("outstanding_bytes_per_peer", limit, queue.waiting_bytes + cost)
+                return [Emit(hit), Send(peer, Refuse(digest, "busy", BUSY_RETRY_MS))]
+            queue.waiting[job] = cost
+            queue.waiting_bytes += cost
+        return []
+
+    def served(self, event: ChunkServed, now: Now) -> Outputs:
+        """The driver has handed a chunk to the link, or could not read it."""
+        queue = self._queues.get(event.peer)
+        if queue is not None:
+            queue.ahead.pop((event.digest, event.index), None)
+        self.sent_bytes += event.wire_bytes
+        failed = event.wire_bytes == 0 and queue is not None
+        refusal = [Send(event.peer, Refuse(event.digest, "unreadable", UNREADABLE_RETRY_MS))] if failed else []
+        return [*refusal, *self.pump(now)]
+
+    def timer_due(self, now: Now) -> Outputs:
+        """The line is free again."""
+        self._timer_ns = 0
+        return self.pump(now)
+
+    def pump(self, now: Now) -> Outputs:
+        """Hand chunks to the driver for as long as the rate and the readers allow."""
+        out: Outputs = []
+        while (peer := self._whose_turn()) is not None:
+            if self._config.upload_rate and self._free_ns > now.mono_ns:
+                return [*out, *self._wait()]
+            queue = self._queues.pop(peer)
+            self._queues[peer] = queue
+            (digest, index), cost = queue.take()
+            self._occupy(cost, now)
+            out.append(self._effect(peer, digest, index))
+        return out
+
+    def _whose_turn(self) -> str | None:
+        return next((peer for peer, queue in self._queues.items() if queue.may_go), None)
+
+    def _effect(self, peer: str, digest: str, index: int) -> ServeChunk | ServeList:
+        if index == LIST_INDEX:
+            return ServeList(peer, digest)
+        served = self._served[digest]
+        return ServeChunk(peer, digest, index, *chunk_span(served.size_bytes, served.chunk_bytes, index))
+
+    def _occupy(self, cost: int, now: Now) -> None:
+        if self._config.upload_rate:
+            begin_ns = max(self._free_ns, now.mono_ns - BURST_MS * 1_000_000)
+            self._free_ns = begin_ns + cost * 1_000_000_000 // self._config.upload_rate
+
+    def _wait(self) -> Outputs:
+        if self._timer_ns == self._free_ns:
+            return []
+        self._timer_ns = self._free_ns
+        return [SetTimer(UPLOAD_TIMER, self._free_ns)]
