@@ -48,7 +48,7 @@ def header(case: Case, policy: Policy, trust: Trust) -> Ruling:
     """A strict safetensors file whose tensors are pairs of factors for the signed modules and ranks."""
     features, lora = _features(case), case.manifest.lora
     if features.header_error:
-        return objection(_header_code(features.header_error), detail=features.header_detail)
+        return objection(features.header_error, detail=features.header_detail)
     if features.unexpected:
         return objection("unexpected_tensor", tensors=list(features.unexpected[:NAMES_SHOWN_MAX]))
     if features.unpaired:
@@ -165,10 +165,6 @@ def _target(module: str) -> str:
 
 def _area(module: ModuleFacts) -> int:
     return module.in_dim * module.out_dim
-
-
-def _header_code(code: str) -> str:
-    return code if code.startswith("header_") else f"header_{code}"
 
 
 def _features(case: Case) -> Features:

@@ -118,6 +118,8 @@ class Policy(BaseModel):
         """A policy from plain data, as a configuration file gives it. Raises ConfigError naming the field."""
         try:
             return cls.model_validate(dict(data))
+        except ConfigError as error:
+            raise ConfigError(error.what, where=error.where.replace("policy", where, 1), mend=error.mend) from error
         except ValidationError as error:
             first = error.errors()[0]
             field = ".".join((where, *(str(part) for part in first["loc"])))

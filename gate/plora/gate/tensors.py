@@ -265,4 +265,4 @@ def _code(error: TensorFileError, first: bytes) -> str:
     for magic, name in _FOREIGN:
         if first.startswith(magic):
             return f"header_{name}"
-    return f"header_{error.code.lower().removeprefix('file_').removeprefix('header_')}"
+    return str(error.code)

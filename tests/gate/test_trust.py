@@ -1,0 +1,179 @@
+"""Trust: one key, one owner; scope; versions; and the file that keeps it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.gate.conftest import Owner, World, forged, key_of
+
+from plora.gate import Policy, Trust, TrustedOwner, check_quorum, load_trust, save_trust
+from plora.proto.errors import ConfigError, StatementError
+
+
+def test_owner_comes_from_the_first_record(ada: Owner) -> None:
+    owner = TrustedOwner.of_record(ada.record)
+    assert (owner.nickname, owner.owner, owner.record) == ("ada", ada.id, ada.id)
+    assert owner.lineages == (ada.id,)
+    assert [key.key_id for key in owner.keys] == [ada.key.public.key_id]
+
+
+def test_forged_owner_record_is_refused(ada: Owner) -> None:
+    with pytest.raises(StatementError, match="signed by one of its own keys"):
+        TrustedOwner.of_record(forged(ada.record))
+
+
+def test_only_an_owner_record_makes_an_owner(world: World, ada: Owner) -> None:
+    with pytest.raises(StatementError, match="not a first owner record"):
+        TrustedOwner.of_record(world.attestation(ada, ada.record)[0])
+
+
+def test_a_later_record_makes_no_owner(world: World, ada: Owner) -> None:
+    later = world.owner_record("ada", (ada.key,), owner=ada.id, previous=ada.id, version=2)
+    with pytest.raises(StatementError, match="not a first owner record"):
+        TrustedOwner.of_record(later)
+
+
+def test_nickname_owner_and_key_stand_once(world: World, ada: Owner, bob: Owner) -> None:
+    with pytest.raises(ConfigError, match="nickname 'ada' stands twice"):
+        world.trust(ada, bob, nickname="ada")
+    with pytest.raises(ConfigError, match=r"owner .* stands twice"):
+        Trust((TrustedOwner.of_record(ada.record), TrustedOwner.of_record(ada.record, nickname="ada2")))
+
+
+def test_attack_041_one_key_under_two_owners_is_refused(world: World, ada: Owner) -> None:
+    twin = Owner("twin", (ada.key,), world.owner_record("twin", (ada.key,)))
+    assert twin.id != ada.id
+    with pytest.raises(ConfigError, match=r"key .* stands twice"):
+        world.trust(ada, twin)
+
+
+@pytest.mark.parametrize("nickname", ["Ada", "a--b", "../x", "", "merged", "a\nb"])
+def test_nicknames_are_ids(ada: Owner, nickname: str) -> None:
+    with pytest.raises(ConfigError):
+        replace(TrustedOwner.of_record(ada.record), nickname=nickname)
+
+
+def test_roles_and_thresholds_are_checked(ada: Owner) -> None:
+    owner = TrustedOwner.of_record(ada.record)
+    for broken in ({"roles": ()}, {"roles": ("root",)}, {"threshold": 2}, {"threshold": 0}, {"keys": ()}):
+        with pytest.raises(ConfigError):
+            replace(owner, **broken)
+
+
+@pytest.mark.parametrize(
+    ("scope", "asked", "covered"),
+    [
+        ({}, ("legal", "mini", "publish"), True),
+        ({"domains": ("legal",)}, ("legal", "mini", "publish"), True),
+        ({"domains": ("medical",)}, ("legal", "mini", "publish"), False),
+        ({"bases": ("mini",)}, ("legal", "mini", "cosign"), True),
+        ({"bases": ("smollm2",)}, ("legal", "mini", "cosign"), False),
+        ({"roles": ("cosign",)}, ("legal", "mini", "publish"), False),
+        ({"roles": ("cosign",)}, ("legal", "mini", "cosign"), True),
+    ],
+)
+def test_scope(ada: Owner, scope: dict[str, tuple[str, ...]], asked: tuple[str, str, str], covered: bool) -> None:
+    assert TrustedOwner.of_record(ada.record, **scope).covers(*asked) is covered  # type: ignore[arg-type]
+
+
+def test_changes_make_new_versions(world: World, ada: Owner, bob: Owner) -> None:
+    trust = world.trust(ada)
+    more = trust.with_owner(TrustedOwner.of_record(bob.record))
+    assert (more.version, len(more.owners), len(trust.owners)) == (2, 2, 1)
+    struck = more.with_distrusted(bob.id)
+    assert struck.version == 3 and struck.owner(bob.id) is None and struck.owner(ada.id) is not None
+    again = struck.with_owner(TrustedOwner.of_record(bob.record))
+    assert again.owner(bob.id) is not None and again.distrusted == ()
+
+
+def test_digest_follows_what_decides(world: World, ada: Owner, bob: Owner) -> None:
+    trust = world.trust(ada, bob)
+    swapped = Trust(trust.owners[::-1], version=9)
+    signed_off = Trust(tuple(replace(owner, who="root", when="today") for owner in trust.owners))
+    assert trust.digest() == swapped.digest() == signed_off.digest()
+    narrowed = Trust((replace(trust.owners[0], domains=("legal",)), trust.owners[1]))
+    others = {trust.digest(), world.trust(ada).digest(), narrowed.digest(), trust.with_distrusted(ada.id).digest()}
+    assert len(others) == 4
+
+
+def test_lookup(world: World, ada: Owner, bob: Owner) -> None:
+    trust = world.trust(ada)
+    assert trust.named("ada") == trust.owner(ada.id)
+    assert trust.named("bob") is None and trust.owner(bob.id) is None
+    assert (trust.nickname(ada.id), trust.nickname(bob.id)) == ("ada", bob.id[:12])
+
+
+def test_attack_046_quorum_above_the_owners_is_refused_unless_nobody_is_trusted(world: World, ada: Owner) -> None:
+    two = Policy(quorum_required=2)
+    check_quorum(two, Trust())
+    check_quorum(Policy(), world.trust(ada))
+    with pytest.raises(ConfigError, match="2 owners must sign but only 1 are trusted"):
+        check_quorum(two, world.trust(ada))
+
+
+def test_missing_file_trusts_nobody(tmp_path: Path) -> None:
+    assert load_trust(tmp_path / "trust.yaml") == Trust()
+
+
+def test_file_keeps_everything(world: World, ada: Owner, tmp_path: Path) -> None:
+    pair = world.owner("pair", keys=3, threshold=2)
+    owners = (
+        TrustedOwner.of_record(ada.record, domains=("legal",), bases=("mini",), who="ada@host", when="2026-01-01"),
+        TrustedOwner.of_record(pair.record, roles=("cosign",)),
+    )
+    trust = Trust(owners, version=7, distrusted=("ab" * 32,))
+    path = save_trust(tmp_path / "trust.yaml", trust)
+    assert load_trust(path) == trust
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert "ada@host" in path.read_text()
+    assert [entry.name for entry in tmp_path.iterdir() if entry.name.startswith(".")] == []
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.sampled_from(["legal", "medical", "no", "012", "1e3", "true", "null"]), unique=True, max_size=4))
+def test_file_keeps_words_that_yaml_would_misread(tmp_path_factory: pytest.TempPathFactory, names: list[str]) -> None:
+    folder = tmp_path_factory.mktemp("trust")
+    owner = TrustedOwner.of_record(World(folder).owner("ada").record, domains=tuple(names))
+    trust = Trust((owner,))
+    assert load_trust(save_trust(folder / "trust.yaml", trust)) == trust
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "complaint"),
+    [
+        ("version: 1", "version: -1", "version"),
+        ("nickname:", "nickname: ada\n    nick:", "unknown field"),
+        ('nickname: "ada"', 'nickname: "A"', "owners.0.nickname"),
+        ("threshold: 1", "threshold: 2", "threshold 2 of 1 keys"),
+        ("version: 1", "version: 1\nversion: 2", "given twice"),
+        ('algorithm: "Ed25519"', 'algorithm: "RSA-PSS-SHA256"', "Ed25519 key"),
+        ("owners:", "owners: &a", "anchor"),
+    ],
+)
+def test_broken_files_are_refused_by_name(
+    world: World, ada: Owner, tmp_path: Path, before: str, after: str, complaint: str
+) -> None:
+    path = save_trust(tmp_path / "trust.yaml", world.trust(ada))
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after, 1))
+    with pytest.raises(ConfigError, match=complaint):
+        load_trust(path)
+
+
+def test_unwritable_folder_is_one_clear_error(world: World, ada: Owner, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="can't be written"):
+        save_trust(tmp_path / "missing" / "trust.yaml", world.trust(ada))
+
+
+def test_unreadable_file_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="can't be read"):
+        load_trust(tmp_path)
+
+
+def test_keys_are_names_apart() -> None:
+    assert key_of("a").public.key_id != key_of("b").public.key_id
