@@ -65,7 +65,8 @@ class Larder:
             self.held.pop(digest, None)
             self.forget(digest)
         self._stored = ()
-        return [*(DropBlob(digest) for digest in orphans), *self._announce_later(now)]
+        unwanted = (BytesUnwanted(digest) for digest in orphans)
+        return [*unwanted, *(DropBlob(digest) for digest in orphans), *self._announce_later(now)]
 
     def _announce_later(self, now: Now) -> Outputs:
         return [SetTimer(ANNOUNCE_TIMER, now.after_ms(ANNOUNCE_MS))]

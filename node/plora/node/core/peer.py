@@ -158,7 +158,7 @@ class PeerCore:
             case BytesServable(digest, size_bytes, chunk_bytes):
                 self.transfer.serve(digest, size_bytes, chunk_bytes)
             case BytesWithheld(digest):
-                self.transfer.unserve(digest)
+                return self.transfer.unserve(digest)
         return []
 
     def _renumbered(self, part: str, persist: Persist) -> Persist:

@@ -42,7 +42,7 @@ class Transfer:
         self._uploads = Uploads(config)
 
     def want(self, artifact: Artifact, now: Now) -> Outputs:
-        """Fetch an artifact that is not held; answered by `BytesHeld` or `BytesFailed`. Wanting it twice is wanting it once."""
+        """Fetch an artifact that is not held; answered by `BytesHeld` or `BytesFailed`. Twice is as good as once."""
         self._downloads.want(artifact, now)
         return self._downloads.drain()
 
