@@ -1,0 +1,42 @@
+"""From an exception to one sentence, with a command that mends it, and an exit code.
+
+Our own errors carry sentence and mend already; this table speaks for those that come from below.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from plora.proto.errors import PloraError
+
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What is printed, and the exit code: 1 failed, 2 usage, 3 refused or held, 4 peer not running."""
+
+    sentence: str
+    exit_code: int
+
+
+_FOREIGN: tuple[tuple[type[BaseException], str, int], ...] = (
+    (KeyboardInterrupt, "interrupted", INTERRUPTED),
+    (BrokenPipeError, "nobody reads the output any more", 1),
+    (PermissionError, "{error}; check the owner and mode of that path", 1),
+    (FileNotFoundError, "{error}; check the path", 1),
+    (IsADirectoryError, "{error}; a file was expected", 2),
+    (NotADirectoryError, "{error}; a folder was expected", 2),
+    (ModuleNotFoundError, "{error}; this command needs the extra `lab`: pip install 'plora[lab]'", 1),
+    (OSError, "{error}", 1),
+)
+
+
+def explain(error: BaseException) -> Failure | None:
+    """The failure to print, or None for a defect of Plora itself (its traceback should be seen)."""
+    if isinstance(error, PloraError):
+        return Failure(str(error), error.exit_code)
+    for kind, sentence, code in _FOREIGN:
+        if isinstance(error, kind):
+            return Failure(sentence.format(error=error), code)
+    return None

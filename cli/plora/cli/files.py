@@ -1,0 +1,194 @@
+"""Commands on files: keys, training, signing, verifying, judging, merging. None needs a running peer."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from plora.cli.options import Base, Home, Json, Key, Quiet
+from plora.cli.output import Output
+from plora.proto.errors import RefusedError, UsageError
+
+if TYPE_CHECKING:
+    from plora.proto.swarm import Swarm
+
+Folder = Annotated[Path, typer.Argument(help="A PEFT adapter folder.", metavar="FOLDER")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Where to write.")]
+ALGORITHMS = {"ed25519": "Ed25519", "rsa": "RSA-PSS-SHA256"}
+DAYS_VALID = 365
+DAY_S = 86_400
+
+
+def keygen(
+    name: Annotated[str, typer.Option("--name", help="The owner's name: a-z, 0-9, . _ -")],
+    out: Out = Path("keys"),
+    algorithm: Annotated[str, typer.Option("--algorithm", help="ed25519 or rsa.")] = "ed25519",
+    swarm: Annotated[str, typer.Option("--swarm", help="An open swarm's name, or a swarm file.")] = "walk",
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make an owner: a private key, its public key, and the owner record that others import."""
+    from plora.proto.owner_files import OwnerFiles, create_owner
+
+    if algorithm not in ALGORITHMS:
+        raise UsageError(f"unknown algorithm '{algorithm}'", where="--algorithm", mend=f"use {' or '.join(ALGORITHMS)}")
+    private = out / f"{name}.pem"
+    owner = create_owner(
+        private,
+        name=name,
+        swarm=swarm_named(swarm).id,
+        issued_s=int(time.time()),
+        algorithm=ALGORITHMS[algorithm],
+    )
+    files = OwnerFiles.of_key(private)
+    output = Output(json_, quiet)
+    made = {"owner": owner.id, "key_id": owner.key.public.key_id, "private": str(files.private)}
+    made |= {"public": str(files.public), "record": str(files.record)}
+    output.document(made, (f"{field:<8} {value}" for field, value in made.items()))
+    output.hint(f"Keep {files.private} to yourself; give {files.record} to those who shall trust you.")
+
+
+def train(
+    domain: Annotated[str, typer.Option("--domain", help="arithmetic, legal or medical.")],
+    out: Out,
+    base: Base = "mini",
+    rank: Annotated[int, typer.Option("--rank", min=1, help="Rank of the factors.")] = 4,
+    scheme: Annotated[str, typer.Option("--scheme", help="Target modules: attention, mlp or all.")] = "all",
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Optimiser steps.")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Same seed, same adapter.")] = 42,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train an adapter for one domain and measure it."""
+    from plora.cli.training import train_with_progress
+
+    output = Output(json_, quiet)
+    options = {"base": base, "domain": domain, "out": out, "rank": rank, "scheme": scheme, "steps": steps, "seed": seed}
+    report = train_with_progress(output, options)
+    output.document(report, (f"{field:<16} {value}" for field, value in sorted(report.items())))
+    output.hint(f"Next: plora sign {out} --key keys/owner.pem")
+
+
+def sign(
+    folder: Folder,
+    key: Key,
+    domain: Annotated[str | None, typer.Option("--domain", help="Subject; as trained, if known.")] = None,
+    plasmid_id: Annotated[str | None, typer.Option("--id", help="Name of the plasmid; the folder's name.")] = None,
+    version: Annotated[int, typer.Option("--version", min=1, help="Higher versions supersede lower ones.")] = 1,
+    base: Annotated[str | None, typer.Option("--base", help="Base model; as trained, if known.")] = None,
+    base_digest: Annotated[str | None, typer.Option("--base-digest", help="Digest of a base that is not here.")] = None,
+    licence: Annotated[str, typer.Option("--licence", help="SPDX expression.")] = "Apache-2.0",
+    days: Annotated[int, typer.Option("--days", min=1, help="Valid for so many days.")] = DAYS_VALID,
+    chunk_kib: Annotated[int, typer.Option("--chunk-kib", min=16, max=1024, help="Size of a chunk under way.")] = 256,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Describe a PEFT folder in a manifest and sign it into plora.yml."""
+    from plora.cli.signing import complete_facts, sign_folder
+
+    now = int(time.time())
+    facts = complete_facts(
+        folder,
+        domain=domain,
+        plasmid_id=plasmid_id,
+        base=base,
+        base_digest=base_digest,
+        version=version,
+        licence=licence,
+        valid_s=(now, now + days * DAY_S),
+        chunk_bytes=chunk_kib * 1024,
+    )
+    signed = sign_folder(folder, key, facts)
+    manifest = signed.manifest
+    output = Output(json_, quiet)
+    document: dict[str, object] = {
+        "content_id": signed.statement().id.hex(),
+        "plasmid_id": manifest.plasmid_id,
+        "domain": manifest.domain,
+    }
+    document |= {"owner": manifest.owner, "version": manifest.version, "file": str(folder / "plora.yml")}
+    output.document(document, (f"{field:<10} {value}" for field, value in document.items()))
+    output.hint(f"Next: plora publish {folder}   (or: plora verify {folder} --owner {key.with_suffix('.owner')})")
+
+
+def verify(
+    folder: Folder,
+    owner: Annotated[Path, typer.Option("--owner", help="The owner record (.owner) whose signature is expected.")],
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check signature and artifact of a signed folder against one owner's record."""
+    from plora.cli.signing import verify_folder
+
+    output = Output(json_, quiet)
+    faults = verify_folder(folder, owner)
+    output.document({"folder": str(folder), "valid": not faults, "faults": faults}, faults or [f"{folder}: valid"])
+    if faults:
+        raise RefusedError("the signature or the bytes are not what the manifest says", where=str(folder))
+
+
+def gate(
+    folder: Folder,
+    home: Home = None,
+    policy: Annotated[Path | None, typer.Option("--policy", help="A YAML file with a `policy:` block.")] = None,
+    owner: Annotated[Path | None, typer.Option("--owner", help="Trust this owner record, not trust.yaml.")] = None,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run the security gate on a signed folder and show what every layer saw."""
+    from plora.cli.judging import judge_folder
+    from plora.cli.layers import verdict_document, verdict_lines
+
+    verdict = judge_folder(folder, home=home, policy=policy, owner=owner)
+    Output(json_, quiet).document(verdict_document(verdict), verdict_lines(verdict))
+    if not verdict.accepted:
+        raise RefusedError(f"{verdict.outcome}: {verdict.reason} (layer {verdict.stage})", where=str(folder))
+
+
+def merge(
+    folders: Annotated[list[Path], typer.Argument(help="PEFT adapter folders.", metavar="FOLDER...")],
+    out: Out,
+    weights: Annotated[str | None, typer.Option("--weights", help="One a folder: .5,.3,.2; 1/K each.")] = None,
+    strategy: Annotated[str, typer.Option("--strategy", help="weighted_sum or sequential.")] = "weighted_sum",
+    rank_max: Annotated[int, typer.Option("--rank-max", min=1, help="Rank of the result.")] = 16,
+    max_delta_fro: Annotated[float | None, typer.Option("--max-delta-fro", help="Trust region per module.")] = None,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Merge adapters on their factors and report what was lost."""
+    from plora.merge import merge_folders
+
+    output = Output(json_, quiet)
+    report = merge_folders(
+        folders,
+        out,
+        weights=parse_weights(weights, len(folders)),
+        strategy=strategy,
+        rank_max=rank_max,
+        max_delta_fro=max_delta_fro,
+    )
+    output.table(("module", "rank", "norm", "discarded_energy"), report["modules"], report)
+    output.hint(f"Merged {len(folders)} adapters into {out}; PeftModel.from_pretrained(base, '{out}') loads it.")
+
+
+def parse_weights(text: str | None, count: int) -> list[float] | None:
+    """The weights of `--weights`, one a folder; None where the option is not given."""
+    if text is None:
+        return None
+    try:
+        weights = [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise UsageError(f"'{text}' is not a list of numbers", where="--weights", mend="write .5,.3,.2") from error
+    if len(weights) != count:
+        raise UsageError(f"{len(weights)} weights for {count} folders", where="--weights", mend="give one a folder")
+    return weights
+
+
+def swarm_named(text: str) -> Swarm:
+    """The swarm of a file if there is one at that path, else the open swarm of that name."""
+    from plora.proto.swarm import load_swarm, open_swarm
+
+    return load_swarm(Path(text)) if Path(text).is_file() else open_swarm(text)

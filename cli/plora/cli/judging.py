@@ -1,0 +1,34 @@
+"""`plora gate`: the gate on a folder, with the policy and trust of a home or of files named on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from plora.gate import Policy, Trust, TrustedOwner, Verdict, alignment_gate, load_trust
+from plora.proto.errors import ConfigError
+from plora.proto.owner_files import read_owner_record
+from plora.proto.strict_yaml import parse_yaml
+from plora.proto.yaml_view import PLORA_YML
+
+
+def judge_folder(folder: Path, *, home: Path | None, policy: Path | None, owner: Path | None) -> Verdict:
+    """The verdict on a signed folder; `owner` stands in for trust.yaml, `policy` for the home's peer.yaml."""
+    return alignment_gate(folder, folder / PLORA_YML, _policy(home, policy), _trust(home, owner))
+
+
+def _policy(home: Path | None, policy: Path | None) -> Policy:
+    path = policy or (home / "peer.yaml" if home else None)
+    if path is None:
+        return Policy()
+    try:
+        document = parse_yaml(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"can't be read ({error.strerror})", where=str(path)) from error
+    block = document.get("policy", {}) if isinstance(document, dict) else {}
+    return Policy.parse(block, where=f"{path}: policy")
+
+
+def _trust(home: Path | None, owner: Path | None) -> Trust | None:
+    if owner is not None:
+        return Trust((TrustedOwner.of_record(read_owner_record(owner)[0]),))
+    return load_trust(home / "trust.yaml") if home else None

@@ -1,0 +1,57 @@
+"""`plora`: one command, thin and lazy. Rooms are imported inside the commands, so that `--help` answers at once.
+
+Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 refused or held by the gate, 4 peer not running.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from plora.cli import files, peer, walk
+from plora.cli.errors import explain
+from plora.cli.output import Output
+
+ON_FILES = "On files, without any peer"
+ON_A_PEER = "With a running peer"
+FIRST_STEPS = "First steps"
+
+app = typer.Typer(
+    help=(
+        "Share LoRA adapters between peers: signed, gossiped, judged, merged; no hub.\n\n"
+        "Try `plora demo`. Then `plora init --name ada`, `plora up`, and `plora ls` from another terminal."
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for panel, commands in (
+    (FIRST_STEPS, (walk.demo, peer.init, peer.up)),
+    (ON_FILES, (files.keygen, files.train, files.sign, files.verify, files.gate, files.merge)),
+    (
+        ON_A_PEER,
+        (
+            *(peer.publish, peer.ls, peer.show, peer.why, peer.fetch, peer.revoke),
+            *(peer.peers, peer.status, peer.events, peer.reload),
+        ),
+    ),
+    ("The specification's walk", (walk.offer,)),
+):
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
+
+
+def main() -> None:
+    """Entry point: run a command, and turn what it raises into one line and an exit code."""
+    try:
+        app()
+    except (Exception, KeyboardInterrupt) as error:
+        failure = explain(error)
+        if failure is None:
+            raise
+        Output().failure(failure.sentence)
+        sys.exit(failure.exit_code)

@@ -1,0 +1,19 @@
+"""The options that many commands share, each defined once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No hints and no progress.")]
+Home = Annotated[
+    Path | None,
+    typer.Option("--home", help="The peer's home folder.", envvar="PLORA_HOME", show_default="~/.local/share/plora"),
+]
+Key = Annotated[Path, typer.Option("--key", help="The owner's private key (PEM), mode 0600.")]
+Base = Annotated[
+    str, typer.Option("--base", help="Base model: mini, smollm2, a folder or a hub id.", envvar="PLORA_BASE_MODEL")
+]

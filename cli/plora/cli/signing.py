@@ -1,0 +1,102 @@
+"""Signing and verifying adapter folders: what `plora sign`, `plora verify` and `plora publish` share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from plora.base import base_info
+from plora.merge.draft import Facts, draft_manifest
+from plora.merge.peft_folder import read_spec
+from plora.proto.chunks import describe_artifact
+from plora.proto.dsse import StatementKind
+from plora.proto.errors import BaseModelError, UsageError
+from plora.proto.manifest import ARTIFACT_FILENAME, Metrics
+from plora.proto.owner_files import load_owner, read_owner_record
+from plora.proto.statement import sign_statement, verify_statement
+from plora.proto.yaml_view import PLORA_YML, SignedManifest, read_plora_yml, write_plora_yml
+
+
+def metrics_file(folder: Path) -> Path:
+    """Where training leaves its measurements: beside the folder, since a folder holds the adapter alone."""
+    return folder.with_name(f"{folder.name}.metrics.json")
+
+
+def trained_facts(folder: Path) -> Mapping[str, object]:
+    """What training wrote down about a folder; empty for a folder from elsewhere."""
+    path = metrics_file(folder)
+    if not path.is_file():
+        return {}
+    document = json.loads(path.read_text(encoding="utf-8"))
+    return document if isinstance(document, dict) else {}
+
+
+def complete_facts(
+    folder: Path,
+    *,
+    domain: str | None,
+    plasmid_id: str | None,
+    base: str | None,
+    base_digest: str | None,
+    version: int,
+    licence: str,
+    valid_s: tuple[int, int],
+    chunk_bytes: int,
+) -> Facts:
+    """The owner's facts, filled up from what training wrote down, the folder's name and its configuration."""
+    trained = trained_facts(folder)
+    base_model = base or str(trained.get("base") or read_spec(folder).base_model_name or "")
+    if not base_model:
+        raise UsageError("the base model is not known", where=str(folder), mend="name it by --base")
+    subject = domain or str(trained.get("domain") or "")
+    if not subject:
+        raise UsageError("the domain is not known", where=str(folder), mend="name it by --domain")
+    measured = {name: trained[name] for name in Metrics.model_fields if isinstance(trained.get(name), int | float)}
+    return Facts(
+        plasmid_id=plasmid_id or folder.resolve().name.lower(),
+        domain=subject,
+        version=version,
+        base_model=base_model,
+        base_digest=base_digest or digest_of_base(base_model),
+        licence=licence,
+        issued_s=valid_s[0],
+        expires_s=valid_s[1],
+        chunk_bytes=chunk_bytes,
+        metrics={name: float(str(value)) for name, value in measured.items()},
+    )
+
+
+def digest_of_base(base_model: str) -> str:
+    """The digest of a base that lies on this machine, 64 hexadecimal digits."""
+    try:
+        return base_info(base_model).digest.removeprefix("sha256:")
+    except BaseModelError as error:
+        mend = "give its digest by --base-digest, as the others of your swarm have it"
+        raise BaseModelError(error.what, where=error.where or base_model, mend=mend) from error
+
+
+def sign_folder(folder: Path, key: Path, facts: Facts) -> SignedManifest:
+    """Write the signed plora.yml of a folder, replacing an older one."""
+    owner = load_owner(key)
+    manifest = draft_manifest(folder, owner, facts)
+    signed = SignedManifest.of(sign_statement(StatementKind.MANIFEST, manifest, owner.key))
+    write_plora_yml(folder / PLORA_YML, signed)
+    return signed
+
+
+def verify_folder(folder: Path, owner_record: Path) -> list[str]:
+    """What is wrong with a signed folder under one owner's record; empty when nothing is."""
+    signed = read_plora_yml(folder / PLORA_YML)
+    statement, record = read_owner_record(owner_record)
+    manifest = signed.manifest
+    owner = record.owner or statement.id.hex()
+    faults = [] if manifest.owner == owner else [f"the manifest names owner {manifest.owner}, not {owner}"]
+    if not any(verify_statement(signed.statement(), key) for key in record.signing_keys()):
+        faults.append("no key of the owner made the signature")
+    found = describe_artifact(folder / ARTIFACT_FILENAME, manifest.artifacts.chunk_bytes)
+    for field in ("sha256", "size_bytes", "chunk_root"):
+        said, is_ = getattr(manifest.artifacts, field), getattr(found, field)
+        if said != is_:
+            faults.append(f"{field}: the manifest says {said}, the file has {is_}")
+    return faults

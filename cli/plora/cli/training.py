@@ -1,0 +1,46 @@
+"""`plora train`: the lab's training in a process of its own, with a progress bar here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from plora.cli.output import Output
+from plora.proto.errors import WorkerError
+
+
+def train_with_progress(output: Output, arguments: Mapping[str, object]) -> dict[str, object]:
+    """Run `python -m plora.lab.train` with these options (None is left out); returns its report."""
+    command = [sys.executable, "-m", "plora.lab.train", "--json-progress"]
+    for name, value in arguments.items():
+        if value is not None:
+            command += [f"--{name}", str(value)]
+    silent = output.quiet or output.as_json
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[loss]}"), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=silent) as bar:
+        task = bar.add_task(f"training {arguments['domain']}", total=None, loss="loading the base")
+        for record in _records(command):
+            if record["event"] == "start":
+                bar.update(task, total=record["steps"])
+            elif record["event"] == "step":
+                bar.update(task, completed=record["step"], loss=f"loss {record['loss']:.3f}")
+            elif record["event"] == "done":
+                return {name: value for name, value in record.items() if name != "event"}
+    raise WorkerError("training ended without a report", mend="run it again with --json to see its output")
+
+
+def _records(command: list[str]) -> Iterator[dict[str, Any]]:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout or ():
+            record = json.loads(line)
+            if record["event"] == "error":
+                raise WorkerError(record["what"], where=record["where"], mend=record["mend"])
+            yield record
+    if process.returncode:
+        raise WorkerError(f"training failed with exit code {process.returncode}", mend="its last lines stand above")
