@@ -25,7 +25,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import rfc8785
@@ -119,7 +119,8 @@ class LoraSpec:
 
         `r`, `alpha` and `target_modules` must be there; the others default to plain LoRA. Raises AdapterError.
         """
-        values = dict(block) if isinstance(block, Mapping) else {name: getattr(block, name, None) for name in _BLOCK}
+        fields = block if isinstance(block, Mapping) else {name: getattr(block, name, None) for name in _BLOCK}
+        values: dict[str, Any] = dict(fields)
         targets = values.get("target_modules")
         if not isinstance(targets, list | tuple):
             raise AdapterError("target_modules is not a list of names; a pattern in text form is refused")
@@ -148,6 +149,10 @@ class LoraSpec:
         alpha = next((value for key, value in self.alpha_pattern.items() if names_module(key, module)), self.alpha)
         rank = self.rank_of(module)
         return float(alpha / (math.sqrt(rank) if self.use_rslora else rank))
+
+    def on_base(self, base_model_name: str | None) -> LoraSpec:
+        """The same spec under another name of the base."""
+        return replace(self, base_model_name=base_model_name)
 
     def covers(self, module: str) -> bool:
         """Whether `target_modules` names the module."""
@@ -275,4 +280,4 @@ def _harmless_mapping(value: object) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return type(value) is int or (isinstance(value, float) and math.isfinite(value))

@@ -118,7 +118,10 @@ def pairs_of(tensors: Mapping[str, Array], spec: LoraSpec) -> dict[str, FactorPa
         match = _TENSOR_NAME.fullmatch(name)
         if match is None:
             raise AdapterError(f"tensor {name} is not a lora_A or lora_B weight of a linear layer")
-        sides.setdefault(match["module"], {})[match["side"]] = np.asarray(tensor).astype(np.float32)
+        values = np.asarray(tensor).astype(np.float32)
+        if not np.isfinite(values).all():
+            raise AdapterError(f"tensor {name} holds NaN or infinity")
+        sides.setdefault(match["module"], {})[match["side"]] = values
     pairs: dict[str, FactorPair] = {}
     for module, both in sides.items():
         if len(both) != 2:

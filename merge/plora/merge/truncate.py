@@ -54,11 +54,13 @@ def truncate(pair: FactorPair, rank: int) -> Truncation:
     b = left @ (u[:, :kept] * root).astype(pair.B.dtype)
     a = (vt[:kept] * root[:, None]).astype(pair.A.dtype) @ right.T
     signs = _canonical_signs(b)
-    return Truncation(FactorPair(a * signs[:, None], b * signs), _energy(sigma[kept:]) / _energy(sigma), sigma)
+    return Truncation(FactorPair(a * signs[:, None], b * signs), _lost_fraction(sigma, kept), sigma)
 
 
-def _energy(sigma: Array) -> float:
-    return float(np.sum(np.square(sigma)))
+def _lost_fraction(sigma: Array, kept: int) -> float:
+    # Relative to the largest one, so that squares of tiny values don't underflow.
+    energy = np.square(sigma / sigma[0])
+    return float(np.sum(energy[kept:]) / np.sum(energy))
 
 
 def _numerical_rank(sigma: Array, pair: FactorPair) -> int:

@@ -1,0 +1,89 @@
+"""Merging by path: the specification's `merge_plasmids`, and `merge_folders` for the command line and the worker.
+
+- `merge_folders` needs numpy alone: PEFT folders in, one PEFT folder out.
+- `merge_plasmids` loads the base through `plora.base` (extra `lab`) and returns PEFT's model with the merged adapter on
+  it, in evaluation mode; what is written for PEFT to read is a temporary folder.
+- Weighting by Fisher information and the line search are refused, not ignored.
+
+Not handled: signatures and verdicts; these functions merge whatever they are given.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from plora.merge.engine import MergeResult, merge_adapters
+from plora.merge.peft_folder import read_adapter, write_adapter
+from plora.merge.strategies import RANK_MAX_DEFAULT
+from plora.proto.errors import UsageError
+
+
+def merge_paths(
+    paths: Sequence[Path],
+    weights: Sequence[float] | None = None,
+    strategy: str = "weighted_sum",
+    rank_max: int = RANK_MAX_DEFAULT,
+    max_delta_fro: float | None = None,
+    base_model_name: str | None = None,
+) -> MergeResult:
+    """Read PEFT folders and merge them in memory; errors as in `read_adapter` and `merge_adapters`."""
+    adapters = [read_adapter(Path(path)) for path in paths]
+    return merge_adapters(adapters, weights, strategy, rank_max, max_delta_fro, base_model_name)
+
+
+def merge_folders(
+    paths: Sequence[Path],
+    out: Path,
+    *,
+    weights: Sequence[float] | None = None,
+    strategy: str = "weighted_sum",
+    rank_max: int = RANK_MAX_DEFAULT,
+    max_delta_fro: float | None = None,
+    base_model_name: str | None = None,
+) -> dict[str, Any]:
+    """Merge PEFT folders into the folder `out`, synced to disk; returns `MergeReport.document()`."""
+    result = merge_paths(paths, weights, strategy, rank_max, max_delta_fro, base_model_name)
+    write_adapter(out, result.adapter)
+    return result.report.document()
+
+
+def merge_plasmids(
+    base: str,
+    paths: Sequence[Path],
+    weights: Sequence[float] | None = None,
+    strategy: str = "weighted_sum",
+    fisher_weighted: bool = False,
+    max_delta_fro: float | None = None,
+    reproject_rank: int | None = None,
+    ls_dataset: Sequence[tuple[str, str]] | None = None,
+) -> Any:
+    """The base model with the merge of the adapters at `paths` on it: a `peft.PeftModel`, in evaluation mode.
+
+    `max_delta_fro`: bound of each module's ‖ΔW‖_F; `reproject_rank`: rank of the result (16 where None).
+    Raises UsageError for what this build doesn't do, BaseModelError and AdapterError for what can't be loaded.
+    """
+    if fisher_weighted:
+        raise UsageError("fisher_weighted is not available in this build", mend="give weights")
+    if ls_dataset is not None:
+        raise UsageError("ls_dataset (line search) is not available in this build", mend="leave it out")
+    rank_max = RANK_MAX_DEFAULT if reproject_rank is None else reproject_rank
+    result = merge_paths(paths, weights, strategy, rank_max, max_delta_fro, base)
+
+    from plora.base.loading import load_base
+
+    return load_on(load_base(base).model, result)
+
+
+def load_on(model: Any, result: MergeResult) -> Any:
+    """A transformers model with a merged adapter on it, as `peft.PeftModel` in evaluation mode."""
+    try:
+        from peft import PeftModel
+    except ImportError as error:
+        raise UsageError("peft is not installed", mend="pip install 'plora[lab]'") from error
+
+    with tempfile.TemporaryDirectory(prefix="plora-merge-") as folder:
+        write_adapter(Path(folder), result.adapter)
+        return PeftModel.from_pretrained(model, folder).eval()

@@ -1,0 +1,101 @@
+"""One merge in a process of its own: `python -m plora.merge.worker`, a JSON line in, a JSON line out.
+
+Request: {"inputs": [{"folder", "digest", "weight"?}], "out", "base_model_name", "strategy"?, "rank_max"?,
+"max_delta_fro"?}. Weights are given for all inputs or for none (then 1/K). `digest` is the caller's name of an input
+and comes back in the report's `inputs`, beside the content digest that ordered the operands.
+
+Reply: {"report": …} when the folder `out` is written and synced to disk, or {"error": {"kind", "what", "where",
+"mend"}}, with exit code 1. The caller makes `out`'s parent and gives the result its place.
+
+Not handled: limits of time and memory (the caller's).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from plora.merge.engine import merge_adapters
+from plora.merge.peft_folder import read_adapter, write_adapter
+from plora.merge.strategies import RANK_MAX_DEFAULT
+from plora.proto.errors import PloraError, UsageError
+
+REQUEST_BYTES_MAX = 4 << 20
+INPUTS_MAX = 1024
+_REQUIRED = frozenset({"inputs", "out", "base_model_name"})
+_OPTIONAL = frozenset({"strategy", "rank_max", "max_delta_fro"})
+
+
+def serve(source: BinaryIO, sink: BinaryIO) -> int:
+    """Read one request, carry it out, write one reply; returns the exit code."""
+    reply: dict[str, Any]
+    try:
+        reply = {"report": carry_out(parse_request(source.readline(REQUEST_BYTES_MAX + 1)))}
+    except PloraError as error:
+        kind = type(error).__name__
+        reply = {"error": {"kind": kind, "what": error.what, "where": error.where, "mend": error.mend}}
+    except Exception as error:  # A crash must reach the caller as a reply, not as an empty pipe.
+        reply = {"error": {"kind": type(error).__name__, "what": str(error), "where": "", "mend": ""}}
+    sink.write(json.dumps(reply, sort_keys=True, separators=(",", ":")).encode() + b"\n")
+    sink.flush()
+    return 1 if "error" in reply else 0
+
+
+def parse_request(line: bytes) -> Mapping[str, Any]:
+    """A checked request. Raises UsageError."""
+    if len(line) > REQUEST_BYTES_MAX:
+        raise UsageError(f"the request is over {REQUEST_BYTES_MAX} bytes")
+    try:
+        request = json.loads(line)
+    except ValueError as error:
+        raise UsageError("the request is not JSON") from error
+    if not isinstance(request, dict) or not _REQUIRED <= request.keys() <= _REQUIRED | _OPTIONAL:
+        raise UsageError(f"a request has {', '.join(sorted(_REQUIRED))} and at most {', '.join(sorted(_OPTIONAL))}")
+    inputs = request["inputs"]
+    if not isinstance(inputs, list) or not 1 <= len(inputs) <= INPUTS_MAX or not all(map(_is_input, inputs)):
+        raise UsageError(f"inputs are 1 to {INPUTS_MAX} objects of folder, digest and perhaps weight")
+    if len({"weight" in item for item in inputs}) != 1:
+        raise UsageError("weights are given for some inputs only")
+    for key, kinds in (("out", str), ("base_model_name", str), ("strategy", str), ("rank_max", int)):
+        if key in request and not isinstance(request[key], kinds):
+            raise UsageError(f"{key} has the wrong type")
+    return request
+
+
+def carry_out(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge as a checked request says, write the result; returns the report with the caller's names of the inputs."""
+    inputs = request["inputs"]
+    adapters = [read_adapter(Path(item["folder"])) for item in inputs]
+    weights = [float(item["weight"]) for item in inputs] if "weight" in inputs[0] else None
+    result = merge_adapters(
+        adapters,
+        weights,
+        request.get("strategy", "weighted_sum"),
+        request.get("rank_max", RANK_MAX_DEFAULT),
+        request.get("max_delta_fro"),
+        request["base_model_name"],
+    )
+    write_adapter(Path(request["out"]), result.adapter)
+    named = [
+        {"digest": item["digest"], "operand": adapter.digest} for item, adapter in zip(inputs, adapters, strict=True)
+    ]
+    return {**result.report.document(), "inputs": named}
+
+
+def _is_input(item: object) -> bool:
+    if not isinstance(item, dict) or not {"folder", "digest"} <= item.keys() <= {"folder", "digest", "weight"}:
+        return False
+    weight = item.get("weight", 1.0)
+    return (
+        isinstance(item["folder"], str)
+        and isinstance(item["digest"], str)
+        and isinstance(weight, int | float)
+        and not isinstance(weight, bool)
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(serve(sys.stdin.buffer, sys.stdout.buffer))
