@@ -102,6 +102,10 @@ def test_size_and_nesting_bounds_are_exact() -> None:
     with pytest.raises(StatementError, match="nested"):
         parse_canonical(b"[" + deepest + b"]")
     assert parse_canonical(b'"[[[[[[[[[[[[[[[[[[[[[[\\"[[["') == '[[[[[[[[[[[[[[[[[[[[[["[[['
+    siblings = b"[" + b",".join([b"[[]]"] * 40) + b"]"
+    assert len(parse_canonical(siblings)) == 40
+    with pytest.raises(StatementError, match="nested"):
+        parse_canonical(b"[[]," + deepest + b"]")
     assert parse_canonical(b'"abc"', 5) == "abc"
     with pytest.raises(StatementError, match="the limit is 5"):
         parse_canonical(b'"abcd"', 5)

@@ -142,6 +142,9 @@ def test_cross_checks(fields: dict[str, Any], path: str, value: object, reason: 
     ("path", "value"),
     [
         ("lora.r", 1024),
+        ("lora.r", 1),
+        ("lora.target_modules", ["q_proj"]),
+        ("lora.target_modules", [f"m{place}" for place in range(64)]),
         ("lora.alpha", 65_536),
         ("lora.dropout", 0),
         ("lora.rank_pattern", {"layers.0.q_proj": 8}),
@@ -180,6 +183,11 @@ def test_a_manifest_is_frozen(manifest: Manifest) -> None:
 def test_artifacts_of_a_description() -> None:
     block = Artifacts.of(describe_artifact(b"x" * 40_000, CHUNK_BYTES_MIN))
     assert (block.size_bytes, block.chunk_count) == (40_000, 3)
+
+
+@pytest.mark.parametrize("chunk_bytes", [CHUNK_BYTES_MIN, 1024 * 1024])
+def test_the_bounds_themselves_are_chunk_sizes(chunk_bytes: int) -> None:
+    assert describe_artifact(b"x", chunk_bytes).chunk_count == 1
 
 
 @pytest.mark.parametrize("chunk_bytes", [0, CHUNK_BYTES_MIN - 1, 1024 * 1024 + 1])
