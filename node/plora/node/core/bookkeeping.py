@@ -6,10 +6,9 @@ import json
 from typing import Any
 
 from plora.gate import Policy, Verdict
-from plora.node.core.plasmid import Plasmid
 from plora.node.core.rows import MergeRow
 from plora.proto.payloads import Revocation
-from plora.proto.records import Body, MergeDone, Published, Revoked, Stage, VerdictGiven
+from plora.proto.records import Body, MergeDone, Revoked, Stage, VerdictGiven
 
 
 def verdict_bodies(content_id: bytes, verdict: Verdict, policy: Policy) -> list[Body]:
@@ -21,19 +20,6 @@ def verdict_bodies(content_id: bytes, verdict: Verdict, policy: Policy) -> list[
     ]
     given = VerdictGiven(name, verdict.outcome.value, verdict.stage, verdict.reason, policy.policy_digest())
     return [*stages, given]
-
-
-def published_body(plasmid: Plasmid) -> Published:
-    """A manifest of one's own became durable."""
-    manifest = plasmid.manifest
-    return Published(
-        id=plasmid.content_id.hex(),
-        owner=manifest.owner,
-        plasmid_id=manifest.plasmid_id,
-        version=manifest.version,
-        domain=manifest.domain,
-        digest=plasmid.digest,
-    )
 
 
 def revoked_body(revocation: Revocation) -> Revoked:

@@ -18,7 +18,7 @@ from dataclasses import replace
 from heapq import heappop, heappush
 
 from plora.gate import BaseFacts, Outcome, Policy, StageResult, Trust, Verdict, decide
-from plora.node.core.bookkeeping import merge_body, published_body, revoked_body, verdict_bodies
+from plora.node.core.bookkeeping import merge_body, revoked_body, verdict_bodies
 from plora.node.core.config import CoreConfig
 from plora.node.core.docket import Docket, opened
 from plora.node.core.effects import Emit, Expose, Hide, MergeInput, Persist, SetTimer
@@ -178,7 +178,6 @@ class Desk:
         if isinstance(payload, Manifest):
             plasmid = Plasmid(statement, payload, notice.via, notice.hops, now.wall_ms)
             self.book.add(plasmid)
-            out += [Emit(published_body(plasmid))] if plasmid.own else []
         if isinstance(payload, Revocation):
             out.append(Emit(revoked_body(payload)))
         return [*out, *self._judge_all(self.docket.touched_by(statement), now)]

@@ -7,14 +7,11 @@ listen, at once and in order, until only effects are left.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from plora.node.core.effects import Effect
 from plora.node.core.messages import Cause
+from plora.node.transfer.artifact import Artifact
 from plora.proto.statement import Statement
-
-if TYPE_CHECKING:
-    from plora.node.transfer.core import Artifact
 
 
 @dataclass(frozen=True, slots=True)

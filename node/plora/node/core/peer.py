@@ -11,7 +11,7 @@ Not handled here: carrying effects out (`plora.node.driver`, `plora.sim.swarm`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import cast, get_args
 
@@ -58,8 +58,10 @@ from plora.node.core.notices import (
 from plora.node.core.now import Now
 from plora.node.core.streams import Streams
 from plora.node.gossip.core import Gossip
+from plora.node.gossip.seen import Verify
 from plora.node.store.snapshot import Snapshot
 from plora.node.transfer.core import Transfer
+from plora.proto.statement import verify_statement
 
 GOSSIP, TRANSFER, DESK = "gossip", "transfer", "desk"
 
@@ -79,7 +81,7 @@ _LISTENERS: Mapping[type, tuple[str, ...]] = {
     Merged: (DESK,),
     FetchAsked: (DESK,),
     PolicyChanged: (GOSSIP, DESK),
-    Publish: (DESK, GOSSIP),
+    Publish: (TRANSFER, DESK, GOSSIP),
     StatementAdded: (DESK,),
     StatementDropped: (DESK,),
     SourceFound: (DESK,),
@@ -92,7 +94,10 @@ _LISTENERS: Mapping[type, tuple[str, ...]] = {
 
 
 class PeerCore:
-    """One peer. `bases` are the base models at hand, by name; without them the gate checks less of the base."""
+    """One peer. `bases` are the base models at hand, by name; without them the gate checks less of the base.
+
+    `verify` checks the signatures of what gossip takes in; a simulator gives all peers one memo.
+    """
 
     def __init__(
         self,
@@ -101,14 +106,30 @@ class PeerCore:
         trust: Trust,
         snapshot: Snapshot,
         bases: Mapping[str, BaseFacts] | None = None,
+        verify: Verify = verify_statement,
     ) -> None:
         self.config = config
-        self.gossip = Gossip(config, snapshot, Streams(config.seed, config.peer))
+        trusted = [owner.owner for owner in trust.owners]
+        self.gossip = Gossip(config, snapshot, Streams(config.seed, config.peer), trusted, verify)
         self.transfer = Transfer(config, snapshot)
         self.desk = Desk(config, policy, trust, snapshot, self.gossip.live, bases)
-        self._parts = {GOSSIP: self.gossip, TRANSFER: self.transfer, DESK: self.desk}
+        self._handlers: Mapping[str, Callable[[Event | Notice, Now], Outputs]] = {
+            GOSSIP: self.gossip.handle,
+            TRANSFER: self.transfer.handle,
+            DESK: self.desk.handle,
+        }
         self._token = 0
         self._asked: dict[int, tuple[str, int]] = {}
+
+    @property
+    def live_count(self) -> int:
+        """How many statements are live today."""
+        return len(self.gossip.seen.view(self.gossip.seen.day))
+
+    @property
+    def live_root(self) -> bytes:
+        """The fingerprint of today's live set: equal roots, equal sets."""
+        return self.gossip.seen.view(self.gossip.seen.day).root()
 
     def handle(self, event: Event, now: Now) -> list[Effect]:
         """The effects of one event."""
@@ -132,7 +153,7 @@ class PeerCore:
         return _LISTENERS.get(type(event), (GOSSIP,))
 
     def _tell(self, part: str, event: Event | Notice, now: Now, effects: list[Effect]) -> None:
-        self._take(part, self._parts[part].handle(event, now), now, effects)
+        self._take(part, self._handlers[part](event, now), now, effects)
 
     def _take(self, part: str, outputs: Outputs, now: Now, effects: list[Effect]) -> None:
         for output in outputs:

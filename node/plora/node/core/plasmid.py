@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from plora.gate import Verdict
 from plora.node.core.rows import VerdictRow
-from plora.node.transfer.core import Artifact
+from plora.node.transfer.artifact import Artifact
 from plora.proto.fields import parse_timestamp
 from plora.proto.manifest import Manifest
 from plora.proto.statement import Statement

@@ -1,0 +1,253 @@
+"""What people see of a peer: pure functions from the core's state to values that JSON can carry.
+
+- Names resolve as `owner/id@version`, `owner/id`, `id@version`, `id`, or the beginning of a content id or of an
+  artifact digest (at least four digits); `owner` is the local nickname or the beginning of an owner id.
+- `why` also answers for what is not here: unknown, not wanted, no source on line, waiting for a signature, fetching.
+- States: own, accepted · fetching, examining, pending, deferred (not yet) · waiting (nobody here trusts the owner) ·
+  unwanted (no subscription) · quarantined, refused · superseded, expired, evicted (no longer live).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from plora.gate import Outcome, layers, sentence
+from plora.node.core.now import Now
+from plora.node.core.peer import PeerCore
+from plora.node.core.plasmid import Plasmid
+from plora.node.transfer.artifact import Progress
+from plora.proto.errors import UsageError
+
+PREFIX_DIGITS_MIN = 4
+
+Json = dict[str, Any]
+
+_NAME = re.compile(r"(?:(?P<owner>[^/@]+)/)?(?P<id>[^/@]+)(?:@(?P<version>[0-9]+))?")
+_PREFIX = re.compile(rf"[0-9a-f]{{{PREFIX_DIGITS_MIN},64}}")
+_UNTRUSTED = ("unknown_owner", "out_of_scope", "unknown_lineage")
+_SENTENCES = {
+    "own": "published here",
+    "accepted": "passed the gate and is in use",
+    "examining": "the bytes are here, and a worker examines them",
+    "unwanted": "no subscription names its base and domain; `plora fetch` asks for it all the same",
+    "superseded": "a newer version took its place",
+    "expired": "it has expired",
+    "evicted": "it gave way to others",
+    "no_source": "nobody who is linked to this peer serves it now",
+    "fetching": "the bytes are on their way",
+    "not_judged": "it has not been judged yet",
+    "artifact_bytes_max": "it is larger than artifact_bytes_max allows",
+    "store_bytes_max": "the store has no room left for it (store_max)",
+    "disk_full": "the disk is full",
+    "io_error": "the disk failed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a plasmid stands here. `reason` is a code of the gate's table or of this module."""
+
+    state: str
+    reason: str
+    percent: int
+
+
+def standing_of(core: PeerCore, plasmid: Plasmid, now: Now) -> Standing:
+    """The state of one plasmid."""
+    held = plasmid.digest in core.desk.larder.held
+    verdict = plasmid.verdict
+    if plasmid.gone:
+        return Standing(plasmid.gone, plasmid.gone, 0)
+    if verdict is None:
+        return Standing("pending", "not_judged", 0)
+    percent = 100 if held else 0
+    match verdict.outcome:
+        case Outcome.ACCEPT:
+            return Standing("own" if plasmid.own else "accepted", "", percent)
+        case Outcome.REJECT:
+            return Standing("refused", verdict.reason, percent)
+        case Outcome.QUARANTINE:
+            return Standing("quarantined", verdict.reason, percent)
+        case Outcome.DEFER:
+            return Standing("deferred", verdict.reason, percent)
+    if verdict.reason in _UNTRUSTED:
+        return Standing("waiting", verdict.reason, percent)
+    return _missing(core, plasmid, now) if verdict.wants_bytes else Standing("pending", verdict.reason, percent)
+
+
+def status(core: PeerCore, now: Now) -> Json:
+    """The peer in a few numbers."""
+    states: dict[str, int] = {}
+    for plasmid in core.desk.book.live.values():
+        state = standing_of(core, plasmid, now).state
+        states[state] = states.get(state, 0) + 1
+    return {
+        "peer": core.config.peer,
+        "swarm": core.config.swarm,
+        "boot": core.config.boot,
+        "statements": core.live_count,
+        "root": core.live_root.hex(),
+        "links": len(core.desk.larder.ready),
+        "plasmids": dict(sorted(states.items())),
+        "held": len(core.desk.larder.held),
+        "held_bytes": sum(core.desk.larder.held.values()),
+        "sent_bytes": core.transfer.sent_bytes,
+        "trusted_owners": [owner.nickname for owner in core.desk.trust.owners],
+        "insecure": core.desk.policy.insecure,
+        "merges": merges(core),
+    }
+
+
+def ls(core: PeerCore, now: Now) -> list[Json]:
+    """One row a live plasmid, by name."""
+    rows = [row(core, plasmid, now) for plasmid in core.desk.book.live.values()]
+    return sorted(rows, key=lambda entry: (entry["name"], entry["content_id"]))
+
+
+def row(core: PeerCore, plasmid: Plasmid, now: Now) -> Json:
+    """What `plora ls` shows of a plasmid. `accept_s`: seconds from first sight to acceptance, by the local clock."""
+    standing = standing_of(core, plasmid, now)
+    manifest, progress = plasmid.manifest, _progress(core, plasmid, now)
+    accepted = plasmid.accepted_ms if plasmid.usable else None
+    return {
+        "name": name_of(core, plasmid),
+        "content_id": plasmid.content_id.hex(),
+        "digest": plasmid.digest,
+        "domain": manifest.domain,
+        "base": manifest.base_model,
+        "size_bytes": manifest.artifacts.size_bytes,
+        "own": plasmid.own,
+        "state": standing.state,
+        "reason": standing.reason,
+        "sentence": _sentence(standing),
+        "percent": standing.percent,
+        "rate_bytes_s": progress.rate_bytes_s if progress else 0,
+        "seen_ms": plasmid.seen_ms,
+        "accept_s": None if accepted is None else max(0, accepted - plasmid.seen_ms) / 1000,
+        "folder": plasmid.name,
+    }
+
+
+def show(core: PeerCore, name: str, now: Now) -> Json:
+    """A plasmid with its whole manifest. Raises UsageError for a name that doesn't lead to exactly one."""
+    plasmid = one(core, name)
+    vouching = [core.desk.trust.nickname(owner) for owner in core.desk.docket.attesters(plasmid.content_id)]
+    manifest = plasmid.manifest.model_dump(mode="json", exclude_none=True)
+    return {**row(core, plasmid, now), "manifest": manifest, "cosigned_by": vouching}
+
+
+def why(core: PeerCore, name: str, now: Now) -> Json:
+    """What the gate saw of a plasmid, layer by layer, and why it is here or not. An unknown name is an answer too."""
+    found = resolve(core, name)
+    if not found:
+        return {"name": name, "state": "unknown", "reason": "unknown", "sentence": _unknown(core), "layers": []}
+    plasmid = one(core, name)
+    verdict, progress = plasmid.verdict, _progress(core, plasmid, now)
+    return {
+        **row(core, plasmid, now),
+        "outcome": verdict.outcome.value if verdict else "",
+        "stage": verdict.stage if verdict else "",
+        "layers": [_layer(asdict(layer)) for layer in layers(verdict)] if verdict else [],
+        "sources": core.desk.larder.sources(plasmid.content_id),
+        "via": plasmid.via or "",
+        "hops": plasmid.hops,
+        "fetch": asdict(progress) if progress else None,
+        "policy_digest": core.desk.policy.policy_digest(),
+    }
+
+
+def merges(core: PeerCore) -> list[Json]:
+    """The merge that stands for each base."""
+    return [
+        {
+            "base": merge.base,
+            "generation": merge.generation,
+            "inputs": [_short(core, content_id) for content_id in merge.inputs],
+            "trouble": core.desk.merges.trouble(merge.base),
+            "report": merge.report,
+        }
+        for merge in core.desk.merges.standing()
+    ]
+
+
+def name_of(core: PeerCore, plasmid: Plasmid) -> str:
+    """`owner/id@version`, with the local nickname of the owner."""
+    manifest = plasmid.manifest
+    return f"{core.desk.trust.nickname(manifest.owner)}/{manifest.plasmid_id}@{manifest.version}"
+
+
+def resolve(core: PeerCore, name: str) -> list[Plasmid]:
+    """The plasmids that a name may mean, live ones first; those that are gone only if no live one fits."""
+    book = core.desk.book
+    live = [plasmid for plasmid in book.live.values() if _fits(core, plasmid, name)]
+    return live or [plasmid for plasmid in book.gone.values() if _fits(core, plasmid, name)]
+
+
+def one(core: PeerCore, name: str) -> Plasmid:
+    """The plasmid of a name. Raises UsageError where there is none or more than one."""
+    found = resolve(core, name)
+    if not found:
+        raise UsageError(f"no plasmid {name!r} is known here", mend="list what is with `plora ls`")
+    newest = max(plasmid.manifest.version for plasmid in found)
+    if found[0].gone:
+        found = [plasmid for plasmid in found if plasmid.manifest.version == newest]
+    if len(found) > 1:
+        names = ", ".join(f"{name_of(core, plasmid)} ({plasmid.content_id.hex()[:12]})" for plasmid in found[:5])
+        raise UsageError(f"{name!r} may mean {names}", mend="name the owner, or a longer part of the digest")
+    return found[0]
+
+
+def _fits(core: PeerCore, plasmid: Plasmid, name: str) -> bool:
+    if _PREFIX.fullmatch(name) and (plasmid.content_id.hex().startswith(name) or plasmid.digest.startswith(name)):
+        return True
+    parts = _NAME.fullmatch(name)
+    if parts is None or parts["id"] != plasmid.manifest.plasmid_id:
+        return False
+    if parts["version"] and int(parts["version"]) != plasmid.manifest.version:
+        return False
+    owner, wanted = plasmid.manifest.owner, parts["owner"]
+    if not wanted or wanted == core.desk.trust.nickname(owner):
+        return True
+    return bool(_PREFIX.fullmatch(wanted)) and owner.startswith(wanted)
+
+
+def _missing(core: PeerCore, plasmid: Plasmid, now: Now) -> Standing:
+    """Why the bytes that the gate asks for are not judged yet."""
+    larder, progress = core.desk.larder, _progress(core, plasmid, now)
+    if plasmid.digest in larder.held:
+        return Standing("examining", "examining", 100)
+    if not larder.wanted(plasmid):
+        return Standing("unwanted", "unwanted", 0)
+    if progress is None:
+        return Standing("pending", plasmid.trouble or "bytes_missing", 0)
+    reason = "fetching" if progress.state in ("list", "fetching", "finishing", "waiting") else progress.state
+    return Standing("fetching" if progress.source else "pending", reason, progress.percent)
+
+
+def _progress(core: PeerCore, plasmid: Plasmid, now: Now) -> Progress | None:
+    if plasmid.digest not in core.desk.larder.fetching:
+        return None
+    return next((entry for entry in core.transfer.progress(now) if entry.digest == plasmid.digest), None)
+
+
+def _sentence(standing: Standing) -> str:
+    if standing.reason == "fetching":
+        return f"{_SENTENCES['fetching']}: {standing.percent} %"
+    known = _SENTENCES.get(standing.reason) or sentence(standing.reason)
+    return known or _SENTENCES.get(standing.state, standing.reason)
+
+
+def _unknown(core: PeerCore) -> str:
+    links = len(core.desk.larder.ready)
+    return f"no manifest of that name has been seen; {links} neighbour{'s are' if links != 1 else ' is'} linked"
+
+
+def _short(core: PeerCore, content_id: str) -> str:
+    plasmid = core.desk.book.live.get(bytes.fromhex(content_id))
+    return name_of(core, plasmid) if plasmid else content_id[:12]
+
+
+def _layer(fields: Json) -> Json:
+    return {**fields, "evidence": dict(fields["evidence"])}

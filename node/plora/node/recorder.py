@@ -1,0 +1,54 @@
+"""Recording a core's inputs (`record: true`): what the core was made from, then every event with its time.
+
+    {"v":1,"core":{…}}                      config, policy, trust, snapshot, bases
+    {"at":[mono_ns,wall_ms],"event":{…}}    one line for each call of `PeerCore.handle`
+    {"at":[mono_ns,wall_ms],"note":{…}}     a record that the driver wrote itself (boot, health, wire …)
+
+`plora.sim.replay` feeds it to the same core again; with the notes in place, the event log comes out byte for byte.
+A recording holds no keys and no artifact bytes, but everything else that the peer saw.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+from plora.gate import BaseFacts, Policy, Trust
+from plora.node.core.codec import to_plain
+from plora.node.core.config import CoreConfig
+from plora.node.core.events import Event
+from plora.node.core.now import Now
+from plora.node.store.snapshot import Snapshot
+from plora.proto.records import Body, body_fields
+
+RECORDING_VERSION = 1
+
+
+class Recorder:
+    """Writes a recording into an open text file; the caller opens, flushes and closes it."""
+
+    def __init__(
+        self,
+        out: TextIO,
+        config: CoreConfig,
+        policy: Policy,
+        trust: Trust,
+        snapshot: Snapshot,
+        bases: Mapping[str, BaseFacts] | None = None,
+    ) -> None:
+        self._out = out
+        parts = {"config": config, "policy": policy, "trust": trust, "snapshot": snapshot, "bases": bases or {}}
+        core = {name: to_plain(part) for name, part in parts.items()}
+        self._write({"v": RECORDING_VERSION, "core": core})
+
+    def event(self, event: Event, now: Now) -> None:
+        """An event that the core is about to handle."""
+        self._write({"at": [now.mono_ns, now.wall_ms], "event": to_plain(event)})
+
+    def note(self, body: Body, now: Now) -> None:
+        """A record that didn't come from the core."""
+        self._write({"at": [now.mono_ns, now.wall_ms], "note": {"kind": body.kind, **body_fields(body)}})
+
+    def _write(self, line: dict[str, Any]) -> None:
+        self._out.write(json.dumps(line, separators=(",", ":"), sort_keys=True) + "\n")

@@ -1,0 +1,273 @@
+"""A simulated peer: the real core and the real store, over a simulated disk, clock and network.
+
+- Carries effects out as the daemon's driver does: same effect, same answers. Decides nothing.
+- Work on blobs is done when the effect comes, so that it keeps its order, and answered after a virtual cost; a
+  transaction is committed when its cost has passed, so that a crash may come before it.
+- Answers of a process that has crashed reach nobody.
+- Merges are not computed here: the answer is a report without figures.
+
+Not handled here: several peers (`swarm`), frames under way (`links`).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Any, TextIO
+
+from plora.gate import Policy, Trust
+from plora.node.core.config import CoreConfig
+from plora.node.core.effects import (
+    LIST_INDEX,
+    CancelTimer,
+    Dial,
+    DropBlob,
+    Effect,
+    Emit,
+    Examine,
+    Expose,
+    FinishBlob,
+    HangUp,
+    Hide,
+    Merge,
+    Persist,
+    Send,
+    ServeChunk,
+    ServeList,
+    SetTimer,
+    StoreChunk,
+)
+from plora.node.core.events import (
+    ChunkServed,
+    Event,
+    Examined,
+    Merged,
+    Persisted,
+    PersistFailed,
+    Publish,
+    Start,
+    Stop,
+    TimerDue,
+)
+from plora.node.core.ledger import Ledger
+from plora.node.core.messages import Chunk, ChunkList
+from plora.node.core.peer import PeerCore
+from plora.node.recorder import Recorder
+from plora.node.store.store import Store
+from plora.proto.errors import StoreError
+from plora.proto.records import Body
+from plora.proto.statement import Statement
+from plora.sim.clock import MS, VirtualClock
+from plora.sim.disk import PowerCutError, SimDisk
+from plora.sim.links import Network
+from plora.sim.shared import Shared
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What work takes, in virtual milliseconds."""
+
+    persist_ms: float = 2.0
+    chunk_ms: float = 1.0
+    finish_ms: float = 5.0
+    examine_ms: float = 30.0
+    merge_ms: float = 80.0
+
+
+class SimPeer:
+    """One peer over its boots. `log` holds the lines of its event log, `adapters` what is exposed now."""
+
+    def __init__(
+        self,
+        config: CoreConfig,
+        policy: Policy,
+        trust: Trust,
+        clock: VirtualClock,
+        network: Network,
+        shared: Shared,
+        costs: Costs | None = None,
+    ) -> None:
+        self.config = config
+        self.policy = policy
+        self.trust = trust
+        self.disk = SimDisk()
+        self.log: list[str] = []
+        self.adapters: dict[str, str] = {}
+        self.merged: dict[str, tuple[str, ...]] = {}
+        self.stored_chunks: list[tuple[str, int]] = []
+        self.up = False
+        self.recording: TextIO | None = None
+        self._clock = clock
+        self._network = network
+        self._shared = shared
+        self._costs = costs or Costs()
+        self._boots = 0
+        self._timers: dict[str, int] = {}
+        self._timer_number = 0
+        self._recorder: Recorder | None = None
+        self._carry: dict[type, Callable[[Any], None]] = {
+            Send: self._send,
+            Dial: lambda effect: self._network.dial(self.id, effect.peer),
+            HangUp: lambda effect: self._network.hang_up(self.id, effect.peer, effect.reason),
+            SetTimer: self._set_timer,
+            CancelTimer: self._cancel_timer,
+            Persist: self._persist,
+            StoreChunk: self._store_chunk,
+            ServeChunk: self._serve_chunk,
+            ServeList: self._serve_list,
+            FinishBlob: self._finish_blob,
+            DropBlob: lambda effect: self.store.drop_blob(effect.digest),
+            Examine: self._examine,
+            Expose: self._expose,
+            Hide: self._hide,
+            Merge: self._merge,
+            Emit: lambda effect: self._write(effect.body),
+        }
+
+    @property
+    def id(self) -> str:
+        """The peer id."""
+        return self.config.peer
+
+    def boot(self) -> None:
+        """Start the process on what the disk holds."""
+        self._boots += 1
+        self.config = replace(self.config, boot=f"{self._boots:08x}")
+        self.store = Store(self.disk)
+        snapshot = self.store.load_snapshot()
+        self.core = PeerCore(self.config, self.policy, self.trust, snapshot, verify=self._shared.verify)
+        self._ledger = Ledger(self.id, self.config.boot)
+        self._timers = {}
+        if self.recording is not None:
+            self._recorder = Recorder(self.recording, self.config, self.policy, self.trust, snapshot)
+        self.up = True
+        self.handle(Start())
+
+    def stop(self) -> None:
+        """End the process in good order."""
+        self.handle(Stop())
+        self.crash()
+
+    def crash(self, power: Random | None = None) -> None:
+        """End the process without a word; with `power`, as a power cut whose luck is drawn from it."""
+        self.up = False
+        self.disk = self.disk.kill() if power is None else self.disk.power_cut(power)
+        self._network.drop_peer(self.id)
+
+    def publish(self, statements: tuple[Statement, ...], artifacts: tuple[bytes, ...] = ()) -> None:
+        """A person publishes: the bytes first, then the statements."""
+        held = tuple(self.store.import_blob(io.BytesIO(data), 16 * 1024).sha256 for data in artifacts)
+        self.handle(Publish(statements, held))
+
+    def handle(self, event: Event) -> None:
+        """Give an event to the core and carry out what it asks for."""
+        if not self.up:
+            return
+        now = self._clock.now
+        if self._recorder is not None:
+            self._recorder.event(event, now)
+        for effect in self.core.handle(event, now):
+            self._carry_out(effect)
+
+    def _carry_out(self, effect: Effect) -> None:
+        try:
+            if self.up:
+                self._carry[type(effect)](effect)
+        except PowerCutError:
+            self.crash(Random(0))  # noqa: S311 - luck, not a secret
+
+    def _later(self, cost_ms: float, answer: Callable[[], Event | None]) -> None:
+        boot = self.config.boot
+
+        def arrive() -> None:
+            if self.up and self.config.boot == boot:
+                self._answer(answer)
+
+        self._clock.after(int(cost_ms * MS), arrive)
+
+    def _answer(self, answer: Callable[[], Event | None]) -> None:
+        try:
+            event = answer()
+        except PowerCutError:
+            self.crash(Random(0))  # noqa: S311 - luck, not a secret
+            return
+        if event is not None:
+            self.handle(event)
+
+    def _write(self, body: Body) -> None:
+        self.log.append(self._ledger.line(body, self._clock.now))
+
+    def _send(self, effect: Send) -> None:
+        self._network.send(self.id, effect.peer, effect.message)
+
+    def _set_timer(self, effect: SetTimer) -> None:
+        self._timer_number += 1
+        number, boot = self._timer_number, self.config.boot
+        self._timers[effect.timer] = number
+
+        def due() -> None:
+            if self.up and self.config.boot == boot and self._timers.get(effect.timer) == number:
+                del self._timers[effect.timer]
+                self.handle(TimerDue(effect.timer))
+
+        self._clock.at(effect.due_ns, due)
+
+    def _cancel_timer(self, effect: CancelTimer) -> None:
+        self._timers.pop(effect.timer, None)
+
+    def _persist(self, effect: Persist) -> None:
+        def commit() -> Event:
+            try:
+                self.store.commit(effect.rows)
+            except StoreError as error:
+                return PersistFailed(effect.token, str(error))
+            return Persisted(effect.token)
+
+        self._later(self._costs.persist_ms, commit)
+
+    def _store_chunk(self, effect: StoreChunk) -> None:
+        answer = self.store.store_chunk(effect)
+        self.stored_chunks.append((effect.digest, effect.index))
+        self._later(self._costs.chunk_ms, lambda: answer)
+
+    def _serve_chunk(self, effect: ServeChunk) -> None:
+        try:
+            data = self.store.read_chunk(effect.digest, effect.offset, effect.size_bytes)
+            sent = self._network.send(self.id, effect.peer, Chunk(effect.digest, effect.index, data))
+        except StoreError:
+            data, sent = b"", False
+        served = ChunkServed(effect.peer, effect.digest, effect.index, len(data) if sent else 0)
+        self._later(self._costs.chunk_ms, lambda: served)
+
+    def _serve_list(self, effect: ServeList) -> None:
+        try:
+            hashes = self.store.chunk_hashes(effect.digest)
+            sent = self._network.send(self.id, effect.peer, ChunkList(effect.digest, hashes))
+        except StoreError:
+            hashes, sent = (), False
+        served = ChunkServed(effect.peer, effect.digest, LIST_INDEX, 32 * len(hashes) if sent else 0)
+        self._later(self._costs.chunk_ms, lambda: served)
+
+    def _finish_blob(self, effect: FinishBlob) -> None:
+        answer = self.store.finish_blob(effect)
+        self._later(self._costs.finish_ms, lambda: answer)
+
+    def _examine(self, effect: Examine) -> None:
+        features = self._shared.examine(self.store, effect.digest)
+        self._later(self._costs.examine_ms, lambda: Examined(effect.digest, features))
+
+    def _expose(self, effect: Expose) -> None:
+        self.adapters[effect.name] = effect.content_id.hex()
+
+    def _hide(self, effect: Hide) -> None:
+        self.adapters.pop(effect.name, None)
+
+    def _merge(self, effect: Merge) -> None:
+        def merged() -> Event:
+            self.merged[effect.base] = tuple(item.content_id.hex() for item in effect.inputs)
+            return Merged(effect.base, effect.generation, json.dumps({"inputs": len(effect.inputs)}))
+
+        self._later(self._costs.merge_ms, merged)

@@ -1,0 +1,142 @@
+"""A swarm of real cores on one virtual clock: deterministic by its seed, also under another PYTHONHASHSEED.
+
+    swarm = Swarm(seed=7, conditions=Conditions(loss=0.1))
+    ids = swarm.add(10, erdos_renyi_graph(10, 0.4, seed=7, connected=True))
+    swarm.boot()
+    swarm.peer(ids[0]).publish((ada.record, plasmid.statement), (plasmid.data,))
+    swarm.run_until(swarm.agree, limit_s=60)
+
+Peers have ids that their number determines. Phases of rounds, delays and luck come from streams named by the seed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from plora.gate import Policy, Trust
+from plora.node.core.config import CoreConfig
+from plora.node.core.messages import PeerAddress
+from plora.node.core.streams import Streams
+from plora.sim.clock import MS, WALL_START_MS, VirtualClock
+from plora.sim.links import Conditions, Network
+from plora.sim.peer import Costs, SimPeer
+from plora.sim.shared import Shared
+from plora.sim.topology import Edges, neighbours
+
+SWARM_ID = hashlib.sha256(b"plora/sim/swarm").hexdigest()
+STEP_MS = 250
+
+
+def peer_id(number: int) -> str:
+    """The id of the peer of that number."""
+    return hashlib.sha256(f"plora/sim/peer\x00{number}".encode()).hexdigest()
+
+
+class Swarm:
+    """The peers, their network and their clock."""
+
+    def __init__(
+        self,
+        seed: int = 0,
+        conditions: Conditions | None = None,
+        *,
+        shared: Shared | None = None,
+        costs: Costs | None = None,
+        wall_start_ms: int = WALL_START_MS,
+    ) -> None:
+        self.seed = seed
+        self.clock = VirtualClock(wall_start_ms)
+        self.network = Network(self.clock, conditions or Conditions(), Streams(seed, "").stream("network"))
+        self.peers: dict[str, SimPeer] = {}
+        self._shared = shared or Shared()
+        self._costs = costs
+
+    def add(
+        self,
+        count: int,
+        edges: Edges,
+        *,
+        policy: Policy | None = None,
+        trust: Trust | None = None,
+        template: CoreConfig | None = None,
+    ) -> list[str]:
+        """Make peers 0 … count-1, neighbours along the edges; their ids in order. They are not started."""
+        ids = [peer_id(number) for number in range(count)]
+        base = template or CoreConfig(peer="", swarm=SWARM_ID, boot="")
+        for number, near in enumerate(neighbours(count, edges)):
+            known = tuple(PeerAddress(ids[other], (f"sim:{other}",)) for other in near)
+            config = replace(base, peer=ids[number], seed=self.seed, neighbours=known)
+            self._add(config, policy or Policy(), trust or Trust())
+        return ids
+
+    def peer(self, name: str) -> SimPeer:
+        """One peer by its id."""
+        return self.peers[name]
+
+    def boot(self, names: Iterable[str] | None = None) -> None:
+        """Start peers, all of them if none are named."""
+        for name in self.peers if names is None else names:
+            self.peers[name].boot()
+
+    def run(self, seconds: float) -> None:
+        """Let virtual time pass."""
+        self.clock.run_until(self.clock.mono_ns + int(seconds * 1000) * MS)
+
+    def run_until(self, done: Callable[[], bool], limit_s: float) -> bool:
+        """Let time pass until `done`, looked at every `STEP_MS`; False if the limit came first."""
+        end_ns = self.clock.mono_ns + int(limit_s * 1000) * MS
+        while not done():
+            if self.clock.mono_ns >= end_ns:
+                return False
+            self.clock.run_until(min(self.clock.mono_ns + STEP_MS * MS, end_ns))
+        return True
+
+    def partition(self, *groups: Iterable[str]) -> None:
+        """Cut every path between peers of different groups."""
+        sides = {name: side for side, group in enumerate(groups) for name in group}
+        for a in self.peers:
+            for b in self.peers:
+                if a < b and a in sides and b in sides and sides[a] != sides[b]:
+                    self.network.cut(a, b)
+
+    def running(self) -> list[SimPeer]:
+        """The peers that are up."""
+        return [peer for peer in self.peers.values() if peer.up]
+
+    def agree(self, count: int = 0) -> bool:
+        """Whether all running peers have the same live set, of at least `count` statements."""
+        peers = self.running()
+        roots = {peer.core.live_root: None for peer in peers}
+        return len(roots) == 1 and all(peer.core.live_count >= count for peer in peers)
+
+    def holding(self, digest: str) -> int:
+        """How many running peers hold an artifact."""
+        return sum(digest in peer.core.desk.larder.held for peer in self.running())
+
+    def usable(self, content_id: bytes) -> int:
+        """How many running peers accepted a content and have its bytes."""
+        found = (peer.core.desk.book.live.get(content_id) for peer in self.running())
+        return sum(plasmid is not None and plasmid.usable for plasmid in found)
+
+    def digest(self) -> str:
+        """SHA-256 over all event logs, in the order of the peers: equal runs, equal digests."""
+        whole = hashlib.sha256()
+        for peer in self.peers.values():
+            for line in peer.log:
+                whole.update(line.encode())
+        return whole.hexdigest()
+
+    def write_logs(self, folder: Path) -> list[Path]:
+        """One JSONL file a peer, as daemons write them."""
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = [folder / f"{number:04d}.jsonl" for number in range(len(self.peers))]
+        for path, peer in zip(paths, self.peers.values(), strict=True):
+            path.write_text("".join(peer.log), encoding="utf-8")
+        return paths
+
+    def _add(self, config: CoreConfig, policy: Policy, trust: Trust) -> None:
+        peer = SimPeer(config, policy, trust, self.clock, self.network, self._shared, self._costs)
+        self.peers[config.peer] = self.network.endpoints[config.peer] = peer
