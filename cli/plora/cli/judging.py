@@ -21,7 +21,7 @@ def _policy(home: Path | None, policy: Path | None) -> Policy:
     if path is None:
         return Policy()
     try:
-        document = parse_yaml(path.read_bytes())
+        document = parse_yaml(path.read_bytes()).tree
     except OSError as error:
         raise ConfigError(f"can't be read ({error.strerror})", where=str(path)) from error
     block = document.get("policy", {}) if isinstance(document, dict) else {}

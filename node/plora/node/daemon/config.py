@@ -1,0 +1,200 @@
+"""peer.yaml: strict, every field known, every fault one line with the nearest known key.
+
+- `load_config` raises the first fault; `faults_of` lists all of them, for `--check`.
+- Sizes are bytes or text such as `64MiB`; rates are bytes a second, 0 is unlimited; times end in `_ms`.
+- Relative paths are relative to the file. The home is the file's folder.
+- Not handled here: trust.yaml (`plora.gate.trust_file`), what the core makes of its part (`plora.node.core.config`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, ValidationError
+from pydantic.fields import FieldInfo
+
+from plora.gate import Policy
+from plora.node.core.messages import PeerAddress
+from plora.node.home import Home
+from plora.proto.errors import ConfigError, PloraError
+from plora.proto.fields import Id, ListAsTuple
+from plora.proto.strict_yaml import parse_yaml
+
+_ADDRESS = r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$"
+_SIZE = re.compile(r"([0-9]+)\s*(B|KiB|MiB|GiB|TiB)?")
+_UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+
+
+def parse_size(value: object) -> object:
+    """Bytes of `64MiB` and the like; anything else is returned for pydantic to refuse.
+
+    >>> parse_size("20GiB") == 20 << 30
+    True
+    """
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    return int(match[1]) * _UNITS[match[2] or "B"] if match else value
+
+
+Address = Annotated[str, Field(pattern=_ADDRESS)]
+PeerId = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Size = Annotated[int, BeforeValidator(parse_size), Field(strict=True, ge=0)]
+Milliseconds = Annotated[int, Field(strict=True, ge=1)]
+Count = Annotated[int, Field(strict=True, ge=0)]
+Names = Annotated[tuple[str, ...], ListAsTuple]
+
+
+class Block(BaseModel):
+    """A part of peer.yaml: frozen, no unknown field."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NeighbourBlock(Block):
+    """A peer that is dialed, or awaited where there is no address."""
+
+    peer: PeerId
+    address: Address | None = None
+
+
+class GossipBlock(Block):
+    """How statements spread."""
+
+    round_ms: Milliseconds = 1000
+    fanout: Annotated[int, Field(strict=True, ge=1, le=64)] = 1
+    eager_fanout: Count = 0
+    heartbeat_ms: Milliseconds = 1000
+    link_timeout_ms: Milliseconds = 5000
+    redial_ms_max: Milliseconds = 30_000
+    stall_ms: Milliseconds = 10_000
+
+
+class SubscribeBlock(Block):
+    """What is fetched; empty wants everything that trust may come to accept."""
+
+    bases: Names = ()
+    domains: Names = ()
+    carry: StrictBool = False
+
+
+class LimitsBlock(Block):
+    """What others may make this peer spend."""
+
+    upload_rate: Size = 0
+    store_max: Size = 20 << 30
+    disk_free_min: Size = 1 << 30
+    artifact_max: Size = 256 << 20
+
+
+class MergeBlock(Block):
+    """The merged adapter."""
+
+    enabled: StrictBool = True
+    delay_ms: Milliseconds = 500
+
+
+class PeerConfig(Block):
+    """All of peer.yaml."""
+
+    name: Id
+    listen: Address = "127.0.0.1:4700"
+    advertise: Names = ()
+    dialable: StrictBool = True
+    neighbours: Annotated[tuple[NeighbourBlock, ...], ListAsTuple] = ()
+    deny: Annotated[tuple[PeerId, ...], ListAsTuple] = ()
+    gossip: GossipBlock = GossipBlock()
+    policy: Policy = Policy()
+    subscribe: SubscribeBlock = SubscribeBlock()
+    limits: LimitsBlock = LimitsBlock()
+    merge: MergeBlock = MergeBlock()
+    base_paths: Mapping[str, str] = Field(default_factory=dict)
+    log: Literal["console", "json"] = "console"
+    metrics: Address | None = None
+    record: StrictBool = False
+    seed: Count = 0
+
+    def peer_addresses(self) -> tuple[PeerAddress, ...]:
+        """The neighbours as the core takes them."""
+        return tuple(PeerAddress(one.peer, (one.address,) if one.address else ()) for one in self.neighbours)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedConfig:
+    """A configuration, and the home that it belongs to."""
+
+    home: Home
+    peer: PeerConfig
+
+
+def load_config(path: Path) -> LoadedConfig:
+    """Read peer.yaml. Raises ConfigError for the first fault."""
+    raw = _read(path)
+    faults = list(_faults(raw, path))
+    if faults:
+        raise faults[0]
+    return LoadedConfig(Home(path.resolve().parent), PeerConfig.model_validate(raw))
+
+
+def faults_of(path: Path) -> list[PloraError]:
+    """Every fault of a peer.yaml, in the order of its fields; empty when it can be used."""
+    try:
+        return list(_faults(_read(path), path))
+    except PloraError as error:
+        return [error]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        mend = "make a home by `plora init`, or name the file by --config"
+        raise ConfigError(f"can't be read ({error.strerror})", where=str(path), mend=mend) from error
+    try:
+        document = parse_yaml(data).tree
+    except PloraError as error:
+        where = f"{path}: {error.where}" if error.where else str(path)
+        raise ConfigError(error.what, where=where, mend=error.mend) from error
+    if not isinstance(document, dict):
+        raise ConfigError("is not a map of settings", where=str(path), mend="start from what `plora init` writes")
+    return document
+
+
+def _faults(raw: dict[str, Any], path: Path) -> Iterator[ConfigError]:
+    try:
+        PeerConfig.model_validate(raw)
+    except ConfigError as error:
+        yield ConfigError(error.what, where=f"{path}: {error.where}", mend=error.mend)
+    except ValidationError as error:
+        for fault in error.errors(include_url=False):
+            place = ".".join(str(part) for part in fault["loc"])
+            if fault["type"] == "extra_forbidden":
+                what, mend = f"unknown field '{fault['loc'][-1]}'", _nearest(fault["loc"])
+            else:
+                what, mend = fault["msg"].lower().removeprefix("value error, "), f"it was {fault['input']!r:.60}"
+            yield ConfigError(what, where=f"{path}: {place}", mend=mend)
+
+
+def _nearest(loc: tuple[int | str, ...]) -> str:
+    known = _fields_at(loc[:-1])
+    close = difflib.get_close_matches(str(loc[-1]), known, n=1)
+    return f"did you mean '{close[0]}'?" if close else f"known here: {', '.join(known)}"
+
+
+def _fields_at(loc: tuple[int | str, ...]) -> list[str]:
+    """Names of the fields of the block at a path into peer.yaml."""
+    model: type[BaseModel] = PeerConfig
+    for part in loc:
+        field: FieldInfo | None = model.model_fields.get(str(part)) if isinstance(part, str) else None
+        if field is not None:
+            model = _block_of(field.annotation) or model
+    return sorted(model.model_fields)
+
+
+def _block_of(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in getattr(annotation, "__args__", ()) if (found := _block_of(part))), None)

@@ -1,0 +1,142 @@
+"""A peer's home: where everything lies, and how an empty folder becomes one.
+
+    peer.yaml trust.yaml swarm.json identity/{key.pem,peer_id} owner/NAME.{pem,pub,owner} run/admin.sock
+    LOCK VERSION state.db blobs/ partial/ adapters/ merged/ events/ tmp/
+
+- `peer.yaml` belongs to the human: `init_home` writes it once and no command rewrites it. `trust.yaml` is written by
+  commands. Keys and the swarm file have mode 0600, the home 0700.
+- A new peer trusts its own owner and nobody else, listens on loopback and publishes nothing.
+- Not handled here: reading peer.yaml (`plora.node.daemon.config`), the store (`plora.node.store`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from plora.gate import Trust, TrustedOwner, save_trust
+from plora.node.transport.identity import create_identity_key
+from plora.proto.errors import ConfigError
+from plora.proto.fields import format_timestamp
+from plora.proto.keys import write_new_file
+from plora.proto.owner_files import Owner, create_owner
+from plora.proto.swarm import Swarm
+
+TEMPLATE = """\
+# peer.yaml: this peer's settings. It is yours; no command rewrites it.
+# `plora-node --config peer.yaml --check` says what is wrong with it. SIGHUP reloads neighbours, trust and policy.
+name: {name}
+listen: {listen}            # where it accepts links; 127.0.0.1 is this machine only
+# advertise: [203.0.113.7:4700]      # what others are told, if that differs
+# dialable: true                     # false: only dials out, and takes part fully
+
+neighbours: []                       # - {{peer: <64 hex digits>, address: 192.0.2.1:4700}}
+
+gossip:
+  round_ms: 1000                     # every round, reconcile with `fanout` neighbours
+  fanout: 1
+  eager_fanout: 2                    # push fresh statements at once to so many; 0 for experiments
+
+policy:                              # what may be accepted; see docs/configuration.md
+  unknown_owner: wait                # or reject
+  quorum_required: 1                 # owners who must have signed
+  rank_max: 64
+
+subscribe: {{}}                        # bases: [mini], domains: [legal]; empty wants everything that is trusted
+limits:
+  upload_rate: 0                     # bytes a second; 0 is unlimited
+  store_max: 20GiB
+  disk_free_min: 1GiB
+  artifact_max: 256MiB
+
+merge:
+  enabled: true                      # one merged adapter a base, under merged/
+log: console                         # or json
+# metrics: 127.0.0.1:9470            # Prometheus
+# record: true                       # keep the core's inputs, to replay them
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The paths of a home."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        """Settings, written by a person."""
+        return self.root / "peer.yaml"
+
+    @property
+    def trust(self) -> Path:
+        """Trusted owners, written by commands."""
+        return self.root / "trust.yaml"
+
+    @property
+    def swarm(self) -> Path:
+        """Id and secret of the swarm."""
+        return self.root / "swarm.json"
+
+    @property
+    def identity_key(self) -> Path:
+        """The peer's Ed25519 key."""
+        return self.root / "identity" / "key.pem"
+
+    @property
+    def peer_id(self) -> Path:
+        """The peer id that this home belongs to: another key in its place is refused."""
+        return self.root / "identity" / "peer_id"
+
+    @property
+    def owner_folder(self) -> Path:
+        """Keys of the owner who works at this peer; they may live elsewhere."""
+        return self.root / "owner"
+
+    @property
+    def admin_socket(self) -> Path:
+        """Where the running peer takes commands."""
+        return self.root / "run" / "admin.sock"
+
+    @property
+    def events(self) -> Path:
+        """The event log's folder."""
+        return self.root / "events"
+
+    @property
+    def adapters(self) -> Path:
+        """Accepted plasmids as PEFT folders."""
+        return self.root / "adapters"
+
+    @property
+    def merged(self) -> Path:
+        """Merged adapters, one folder a base."""
+        return self.root / "merged"
+
+
+@dataclass(frozen=True, slots=True)
+class MadeHome:
+    """What `init_home` made."""
+
+    home: Home
+    peer_id: str
+    owner: Owner
+
+
+def init_home(root: Path, *, name: str, swarm: Swarm, listen: str, now_s: int) -> MadeHome:
+    """Make a home in a new or empty folder. Raises ConfigError, and writes nothing, if something is there already."""
+    if root.exists() and any(root.iterdir()):
+        mend = "choose another --home, or start the peer that is there by `plora up`"
+        raise ConfigError("is not empty", where=str(root), mend=mend)
+    home = Home(root)
+    for folder in (root, home.identity_key.parent, home.owner_folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    root.chmod(0o700)
+    swarm.save(home.swarm)
+    peer_id = create_identity_key(home.identity_key).public_key().public_bytes_raw().hex()
+    write_new_file(home.peer_id, f"{peer_id}\n".encode("ascii"), mode=0o644)
+    owner = create_owner(home.owner_folder / f"{name}.pem", name=name, swarm=swarm.id, issued_s=now_s)
+    trusted = TrustedOwner.of_record(owner.statement, who="plora init", when=format_timestamp(now_s))
+    save_trust(home.trust, Trust((trusted,), version=1))
+    write_new_file(home.config, TEMPLATE.format(name=name, listen=listen).encode(), mode=0o644)
+    return MadeHome(home, peer_id, owner)
