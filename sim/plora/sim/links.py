@@ -17,7 +17,7 @@ from random import Random
 from typing import Protocol
 
 from plora.node.core.events import DialFailed, Event, LinkClosed, LinkOpened, Received
-from plora.node.core.messages import Message
+from plora.node.core.messages import BulkMessage, Message
 from plora.sim.clock import MS, VirtualClock
 
 DIAL_TIMEOUT_NS = 2_000 * MS
@@ -25,11 +25,15 @@ DIAL_TIMEOUT_NS = 2_000 * MS
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """How bad the network is. Delays in milliseconds, uniform; the others are probabilities for each frame."""
+    """How bad the network is. Delays in milliseconds, uniform; the others are probabilities for each frame.
+
+    `loss` is that of session frames, `bulk_loss` that of bulk frames, whose time-outs are long.
+    """
 
     delay_ms_min: float = 1.0
     delay_ms_max: float = 20.0
     loss: float = 0.0
+    bulk_loss: float = 0.0
     duplication: float = 0.0
     reorder: float = 0.0
 
@@ -109,7 +113,7 @@ class Network:
         link = self._links.get(_pair(sender, receiver))
         if link is None:
             return False
-        for _ in range(self._copies()):
+        for _ in range(self._copies(message)):
             self._clock.at(self._arrival_ns(link, sender), lambda: self._deliver(link, sender, message))
         return True
 
@@ -144,9 +148,10 @@ class Network:
         if not link.closed and _pair(link.dialer, link.listener) not in self._cuts:
             self._tell(link.other(sender), Received(sender, message))
 
-    def _copies(self) -> int:
+    def _copies(self, message: Message) -> int:
         conditions = self.conditions
-        if conditions.loss and self._draws.random() < conditions.loss:
+        loss = conditions.bulk_loss if isinstance(message, BulkMessage) else conditions.loss
+        if loss and self._draws.random() < loss:
             return 0
         return 2 if conditions.duplication and self._draws.random() < conditions.duplication else 1
 

@@ -222,6 +222,8 @@ def _missing(core: PeerCore, plasmid: Plasmid, now: Now) -> Standing:
         return Standing("unwanted", "unwanted", 0)
     if progress is None:
         return Standing("pending", plasmid.trouble or "bytes_missing", 0)
+    if progress.state == "bad_bytes":
+        return Standing("refused", "hash_mismatch", progress.percent)
     reason = "fetching" if progress.state in ("list", "fetching", "finishing", "waiting") else progress.state
     return Standing("fetching" if progress.source else "pending", reason, progress.percent)
 

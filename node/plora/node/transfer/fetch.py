@@ -109,6 +109,8 @@ class Fetch:
             return self.trouble
         if self.finishing:
             return "finishing"
+        if not self.active and not ready:
+            return "bad_bytes" if any(source.banned for source in self.sources.values()) else "no_source"
         if not self.active:
-            return "waiting" if ready else "no_source"
+            return "waiting"
         return "fetching" if self.hashes is not None else "list"
