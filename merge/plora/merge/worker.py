@@ -26,6 +26,13 @@ from plora.proto.errors import PloraError, UsageError
 REQUEST_BYTES_MAX = 4 << 20
 INPUTS_MAX = 1024
 _REQUIRED = frozenset({"inputs", "out", "base_model_name"})
+_KINDS: Mapping[str, tuple[type, ...]] = {
+    "out": (str,),
+    "base_model_name": (str,),
+    "strategy": (str,),
+    "rank_max": (int,),
+    "max_delta_fro": (int, float, type(None)),
+}
 _OPTIONAL = frozenset({"strategy", "rank_max", "max_delta_fro"})
 
 
@@ -50,7 +57,7 @@ def parse_request(line: bytes) -> Mapping[str, Any]:
         raise UsageError(f"the request is over {REQUEST_BYTES_MAX} bytes")
     try:
         request = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError("the request is not JSON") from error
     if not isinstance(request, dict) or not _REQUIRED <= request.keys() <= _REQUIRED | _OPTIONAL:
         raise UsageError(f"a request has {', '.join(sorted(_REQUIRED))} and at most {', '.join(sorted(_OPTIONAL))}")
@@ -59,8 +66,8 @@ def parse_request(line: bytes) -> Mapping[str, Any]:
         raise UsageError(f"inputs are 1 to {INPUTS_MAX} objects of folder, digest and perhaps weight")
     if len({"weight" in item for item in inputs}) != 1:
         raise UsageError("weights are given for some inputs only")
-    for key, kinds in (("out", str), ("base_model_name", str), ("strategy", str), ("rank_max", int)):
-        if key in request and not isinstance(request[key], kinds):
+    for key, kinds in _KINDS.items():
+        if key in request and type(request[key]) not in kinds:
             raise UsageError(f"{key} has the wrong type")
     return request
 

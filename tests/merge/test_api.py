@@ -1,0 +1,46 @@
+"""The specification's call, and what this build refuses."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from plora.merge import merge_folders, merge_plasmids, read_adapter, write_adapter
+from plora.merge.peft_folder import Adapter
+from plora.proto.errors import AdapterError, BaseModelError, UsageError
+
+Make = Callable[..., Adapter]
+
+
+def test_merge_folders_writes_what_it_reports(make_adapter: Make, tmp_path: Path, out: Path) -> None:
+    for seed in range(2):
+        write_adapter(tmp_path / str(seed), make_adapter(seed))
+    document = merge_folders([tmp_path / "0", tmp_path / "1"], out, weights=[0.6, 0.4], rank_max=5)
+    merged = read_adapter(out)
+    assert merged.spec.base_model_name == "mini" and merged.spec.r == document["rank"] == 5
+    assert [row["module"] for row in document["modules"]] == list(merged.pairs)
+    assert sorted(operand["weight"] for operand in document["operands"]) == [0.4, 0.6]
+
+
+def test_equal_merges_are_equal_bytes(make_adapter: Make, tmp_path: Path) -> None:
+    for seed in range(2):
+        write_adapter(tmp_path / str(seed), make_adapter(seed))
+    merge_folders([tmp_path / "0", tmp_path / "1"], tmp_path / "a")
+    merge_folders([tmp_path / "1", tmp_path / "0"], tmp_path / "b")
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_what_this_build_does_not_do_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="fisher_weighted"):
+        merge_plasmids("mini", [tmp_path], fisher_weighted=True)
+    with pytest.raises(UsageError, match="ls_dataset"):
+        merge_plasmids("mini", [tmp_path], ls_dataset=[("q", "a")])
+
+
+def test_errors_of_paths_and_base(make_adapter: Make, tmp_path: Path) -> None:
+    with pytest.raises(AdapterError, match=r"adapter_config\.json"):
+        merge_plasmids("mini", [tmp_path / "none"])
+    write_adapter(tmp_path, make_adapter(1))
+    with pytest.raises(BaseModelError):
+        merge_plasmids(str(tmp_path / "no-such-base"), [tmp_path])

@@ -1,0 +1,112 @@
+"""The worker: one line in, one line out, in a real process and in this one."""
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from plora.merge import merge_folders, read_adapter, write_adapter
+from plora.merge.peft_folder import Adapter
+from plora.merge.worker import INPUTS_MAX, REQUEST_BYTES_MAX, serve
+
+Make = Callable[..., Adapter]
+
+
+@pytest.fixture
+def request_of(make_adapter: Make, tmp_path: Path, out: Path) -> dict[str, Any]:
+    inputs = []
+    for seed in range(3):
+        folder = tmp_path / f"in-{seed}"
+        write_adapter(folder, make_adapter(seed))
+        inputs.append({"folder": str(folder), "digest": f"{seed:064x}"})
+    return {"inputs": inputs, "out": str(out), "base_model_name": "mini"}
+
+
+def ask(line: bytes | dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    sink = io.BytesIO()
+    raw = line if isinstance(line, bytes) else json.dumps(line).encode() + b"\n"
+    code = serve(io.BytesIO(raw), sink)
+    assert sink.getvalue().count(b"\n") == 1
+    reply: dict[str, Any] = json.loads(sink.getvalue())
+    return code, reply
+
+
+def test_a_process_merges(request_of: dict[str, Any], tmp_path: Path, out: Path) -> None:
+    line = json.dumps({**request_of, "rank_max": 5}).encode() + b"\n"
+    command = [sys.executable, "-m", "plora.merge.worker"]
+    done = subprocess.run(command, input=line, capture_output=True, env={"OMP_NUM_THREADS": "1"}, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    report = json.loads(done.stdout)["report"]
+    assert report["rank"] == 5 and read_adapter(out).spec.r == 5
+    folders = [Path(item["folder"]) for item in request_of["inputs"]]
+    merge_folders(folders, tmp_path / "here", rank_max=5)
+    assert read_adapter(tmp_path / "here").digest == read_adapter(out).digest
+
+
+def test_callers_names_come_back(request_of: dict[str, Any]) -> None:
+    code, reply = ask(request_of)
+    assert code == 0
+    assert [item["digest"] for item in reply["report"]["inputs"]] == [f"{seed:064x}" for seed in range(3)]
+    operands = {item["operand"] for item in reply["report"]["inputs"]}
+    assert operands == {operand["digest"] for operand in reply["report"]["operands"]}
+
+
+def test_weights_strategy_and_trust_region_are_used(request_of: dict[str, Any]) -> None:
+    for item, weight in zip(request_of["inputs"], [0, 2, 0.5], strict=True):
+        item["weight"] = weight
+    _, reply = ask({**request_of, "strategy": "sequential", "max_delta_fro": 1.0})
+    report = reply["report"]
+    assert report["strategy"] == "sequential"
+    assert [operand["weight"] for operand in report["operands"]] == [2.0, 0.5]
+    assert all(module["norm"] <= 1.0 + 1e-6 for module in report["modules"])
+
+
+def test_a_bad_input_is_an_error_line_that_names_the_file(request_of: dict[str, Any], out: Path) -> None:
+    request_of["inputs"][1]["folder"] += "-gone"
+    code, reply = ask(request_of)
+    assert code == 1 and reply["error"]["kind"] == "AdapterError" and "in-1-gone" in reply["error"]["where"]
+    assert not out.exists()
+
+
+def test_a_place_that_can_not_be_written_is_an_error_line(request_of: dict[str, Any], out: Path) -> None:
+    out.write_text("in the way")
+    code, reply = ask(request_of)
+    assert code == 1 and reply["error"]["kind"] == "FileExistsError"
+
+
+@pytest.mark.parametrize(
+    "line", [b"", b"\n", b"[]\n", b"{}\n", b"\xff\n", b"{" * 100_000, b"x" * (REQUEST_BYTES_MAX + 1)]
+)
+def test_what_is_no_request(line: bytes) -> None:
+    code, reply = ask(line)
+    assert code == 1 and reply["error"]["kind"] == "UsageError"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"unknown": 1},
+        {"inputs": []},
+        {"inputs": {}},
+        {"inputs": [{"folder": "x"}]},
+        {"inputs": [{"folder": "x", "digest": "y", "weight": True}]},
+        {"inputs": [{"folder": "x", "digest": "y", "weight": "1"}]},
+        {"inputs": [{"folder": 1, "digest": "y"}]},
+        {"inputs": [{"folder": "x", "digest": "y", "weight": 1}, {"folder": "x", "digest": "y"}]},
+        {"inputs": [{"folder": "x", "digest": "y"}] * (INPUTS_MAX + 1)},
+        {"rank_max": "16"},
+        {"rank_max": True},
+        {"max_delta_fro": "1"},
+        {"strategy": 1},
+        {"out": None},
+        {"base_model_name": None},
+    ],
+)
+def test_requests_of_the_wrong_shape(request_of: dict[str, Any], changes: dict[str, Any]) -> None:
+    code, reply = ask({**request_of, **changes})
+    assert code == 1 and reply["error"]["kind"] == "UsageError"
