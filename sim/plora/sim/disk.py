@@ -63,7 +63,7 @@ class SimDisk:
     def __init__(self, capacity_bytes: int = 0) -> None:
         self.operations = 0
         self.log: list[str] = []
-        self._capacity_bytes = capacity_bytes
+        self.capacity_bytes = capacity_bytes
         self._names: dict[str, _File | None] = {}
         self._durable_names: dict[str, _File | None] = {}
         self._tables: dict[str, dict[bytes, bytes]] = {}
@@ -79,7 +79,7 @@ class SimDisk:
 
     def power_cut(self, rng: Random | None = None) -> SimDisk:
         """What is on the disk after the power went away now."""
-        after = SimDisk(self._capacity_bytes)
+        after = SimDisk(self.capacity_bytes)
         after._tables = self._tables
         names = dict(self._durable_names)
         for path in sorted(self._names.keys() | names.keys()):
@@ -96,7 +96,7 @@ class SimDisk:
 
     def kill(self) -> SimDisk:
         """What is on the disk after the process was killed: everything that was written."""
-        after = SimDisk(self._capacity_bytes)
+        after = SimDisk(self.capacity_bytes)
         after._tables, after._names, after._durable_names = self._tables, self._names, self._durable_names
         return after
 
@@ -176,9 +176,9 @@ class SimDisk:
 
     def free_bytes(self) -> int:
         """What the capacity leaves."""
-        if not self._capacity_bytes:
+        if not self.capacity_bytes:
             return _UNLIMITED
-        return self._capacity_bytes - sum(len(file.cache) for file in self._names.values() if file)
+        return self.capacity_bytes - sum(len(file.cache) for file in self._names.values() if file)
 
     def _operation(self, name: str) -> None:
         self.operations += 1
