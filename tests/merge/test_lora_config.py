@@ -12,6 +12,7 @@ from peft.utils.other import get_pattern_key
 
 from plora.merge.lora_config import LoraSpec, adapter_config_bytes, names_module, parse_adapter_config
 from plora.proto.errors import AdapterError
+from plora.proto.manifest import Lora
 
 BLOCK: dict[str, Any] = {"r": 4, "alpha": 8.0, "dropout": 0.1, "target_modules": ["v_proj", "q_proj"]}
 CONFIG: dict[str, Any] = {"peft_type": "LORA", "r": 4, "lora_alpha": 8, "target_modules": ["q_proj"]}
@@ -31,6 +32,7 @@ def test_canonical_bytes_are_fixed() -> None:
     assert adapter_config_bytes(BLOCK, "mini") == expected
     assert adapter_config_bytes(SimpleNamespace(**BLOCK), "mini") == expected
     assert adapter_config_bytes(LoraSpec.from_block(BLOCK), "mini") == expected
+    assert adapter_config_bytes(Lora.model_validate(BLOCK), "mini") == expected
 
 
 def test_order_in_the_block_does_not_matter() -> None:

@@ -27,6 +27,7 @@ TensorEntry(dtype='F32', shape=(1,), begin=0, end=4)
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import struct
@@ -251,13 +252,9 @@ def _entry(name: str, fields: object) -> TensorEntry:
         raise TensorFileError(Fault.DTYPE, f"tensor {name} has a dtype other than {', '.join(DTYPES)}")
     if not _plain_integers(shape, 1, AXES_MAX) or not all(1 <= axis <= AXIS_MAX for axis in shape):
         raise TensorFileError(Fault.SHAPE, f"tensor {name} has a shape out of bounds")
-    if not _plain_integers(offsets, 2, 2) or not 0 <= offsets[0] < offsets[1]:
-        raise TensorFileError(Fault.OFFSETS, f"tensor {name} has no ascending pair of offsets")
-    elements = 1
-    for axis in shape:
-        elements *= axis
-    if offsets[1] - offsets[0] != elements * DTYPES[dtype].itemsize:
-        raise TensorFileError(Fault.OFFSETS, f"tensor {name} has a length that its shape and dtype don't give")
+    bytes_needed = math.prod(shape) * DTYPES[dtype].itemsize
+    if not _plain_integers(offsets, 2, 2) or offsets[0] < 0 or offsets[1] - offsets[0] != bytes_needed:
+        raise TensorFileError(Fault.OFFSETS, f"tensor {name} has offsets that don't span its shape and dtype")
     return TensorEntry(dtype, tuple(shape), offsets[0], offsets[1])
 
 
