@@ -218,27 +218,41 @@ def test_worker_survives_any_request(line: str) -> None:
     assert "error" in json.loads(answer(line))
 
 
-def test_worker_process_sets_its_limits_and_loads_no_torch(world: World) -> None:
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PATH": os.environ["PATH"]}
+
+
+def run_python(*arguments: str, stdin: str) -> list[str]:
+    """The output lines of this Python with an almost empty environment."""
+    done = subprocess.run(
+        [sys.executable, *arguments], input=stdin, capture_output=True, text=True, env=ENVIRONMENT, check=True
+    )
+    return done.stdout.splitlines()
+
+
+def test_worker_process_answers_and_ends_with_its_input(world: World) -> None:
+    path = world.file(factors())
+    request = json.dumps({"path": str(path)}) + "\n"
+    lines = run_python("-m", "plora.gate.worker", stdin=request * 2)
+    assert [Features.from_json(json.dumps(json.loads(line)["features"])) for line in lines] == [examine(path)] * 2
+
+
+def test_worker_sets_its_limits_and_loads_no_torch(world: World) -> None:
     program = (
         "import resource, sys\n"
         "from plora.gate import worker\n"
-        "worker.set_limits(memory_bytes=1 << 30, cpu_seconds=20)\n"
-        "worker.serve(sys.stdin, sys.stdout)\n"
-        "sys.stdout.write(repr((resource.getrlimit(resource.RLIMIT_AS)[0], resource.getrlimit(resource.RLIMIT_CPU),"
-        " 'torch' in sys.modules)))\n"
+        "worker.limit_memory(1 << 30)\n"
+        "worker.serve(sys.stdin, sys.stdout, lambda: worker.limit_cpu(20))\n"
+        "cpu = resource.getrlimit(resource.RLIMIT_CPU)[0]\n"
+        "sys.stdout.write(repr((resource.getrlimit(resource.RLIMIT_AS)[0], 20 <= cpu <= 30, 'torch' in sys.modules)))\n"
     )
     request = json.dumps({"path": str(world.file(factors()))}) + "\n"
-    environment = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PATH": os.environ["PATH"]}
-    done = subprocess.run(
-        [sys.executable, "-c", program], input=request, capture_output=True, text=True, env=environment, check=True
-    )
-    reply, limits = done.stdout.splitlines()
+    reply, limits = run_python("-c", program, stdin=request)
     assert "features" in json.loads(reply)
-    assert limits == repr((1 << 30, (20, 20), False))
+    assert limits == repr((1 << 30, True, False))
 
 
 def test_attack_117_worker_that_allocates_too_much_fails_alone(world: World) -> None:
-    """The module's own entry point, and a file too large for its memory: an error line, and the next request works."""
+    """A file too large for its memory gives an error line, and the next request works."""
     large = world.folder / "large"
     text = json.dumps({"t": {"dtype": "F32", "shape": [1 << 28], "data_offsets": [0, 1 << 30]}}).encode()
     with large.open("wb") as stream:
@@ -246,13 +260,9 @@ def test_attack_117_worker_that_allocates_too_much_fails_alone(world: World) -> 
         stream.truncate(8 + len(text) + (1 << 30))
     program = (
         "import sys\nfrom plora.gate import worker\n"
-        "worker.set_limits(memory_bytes=700 << 20)\nworker.serve(sys.stdin, sys.stdout)\n"
+        "worker.limit_memory(700 << 20)\nworker.serve(sys.stdin, sys.stdout)\n"
     )
     requests = "".join(json.dumps({"path": str(path)}) + "\n" for path in (large, world.file(factors())))
-    environment = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PATH": os.environ["PATH"]}
-    done = subprocess.run(
-        [sys.executable, "-c", program], input=requests, capture_output=True, text=True, env=environment, check=True
-    )
-    first, second = (json.loads(line) for line in done.stdout.splitlines())
+    first, second = (json.loads(line) for line in run_python("-c", program, stdin=requests))
     assert "MemoryError" in first["error"]["what"]
     assert "features" in second

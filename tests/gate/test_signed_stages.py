@@ -139,6 +139,11 @@ def test_attack_014_inflated_scale(world: World, ada: Owner, lora: dict[str, obj
     assert fell(decide(case, Policy(scale_max=64), world.trust(ada))) == rejected("policy", "scale_too_large")
 
 
+def test_scale_bound_is_inclusive(world: World, ada: Owner) -> None:
+    assert decide(world.case(ada), Policy(scale_max=2.0), world.trust(ada)).accepted
+    assert decide(world.case(ada), Policy(scale_max=1.99), world.trust(ada)).reason == "scale_too_large"
+
+
 def test_largest_scale_by_hand() -> None:
     plain = {"r": 4, "alpha": 8.0, "dropout": 0.0, "target_modules": ("q_proj",)}
     assert largest_scale(Lora.model_validate(plain)) == 2.0

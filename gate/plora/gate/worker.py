@@ -5,8 +5,8 @@ One JSON request a line on stdin, one JSON reply a line on stdout, in order, unt
 - `{"path": "/…/blob", "chunk_bytes": 262144}` (the latter may be left out) gives `{"features": {…}}`;
 - whatever goes wrong gives `{"error": {"what": …, "where": …}}`, and the worker goes on.
 
-Address space and CPU time are limited at the start, before anything is read: a file that makes the examination
-allocate or loop ends this process, which its parent reports as a failed examination, and nothing else.
+Address space is limited at the start, CPU time anew for each request, before anything is read: a file that makes the
+examination allocate or loop ends this process, which its parent reports as a failed examination, and nothing else.
 """
 
 from __future__ import annotations
@@ -14,26 +14,31 @@ from __future__ import annotations
 import json
 import resource
 import sys
+from collections.abc import Callable
 from typing import TextIO
 
 from plora.gate.features import Features, examine
 from plora.proto.errors import PloraError
 
 MEMORY_BYTES_MAX = 3 << 30
-CPU_SECONDS_MAX = 300
+CPU_SECONDS_MAX = 120
 REQUEST_CHARACTERS_MAX = 16 * 1024
 
 
-def set_limits(memory_bytes: int = MEMORY_BYTES_MAX, cpu_seconds: int = CPU_SECONDS_MAX) -> None:
-    """Lower this process's limits; a limit that is already lower stays. No core files."""
-    for kind, limit in (
-        (resource.RLIMIT_AS, memory_bytes),
-        (resource.RLIMIT_CPU, cpu_seconds),
-        (resource.RLIMIT_CORE, 0),
-    ):
+def limit_memory(memory_bytes: int = MEMORY_BYTES_MAX) -> None:
+    """Lower the address space for good and allow no core files; a limit that is already lower stays."""
+    for kind, limit in ((resource.RLIMIT_AS, memory_bytes), (resource.RLIMIT_CORE, 0)):
         hard = resource.getrlimit(kind)[1]
         lowered = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
         resource.setrlimit(kind, (lowered, lowered))
+
+
+def limit_cpu(cpu_seconds: int = CPU_SECONDS_MAX) -> None:
+    """Allow `cpu_seconds` from now on; the system counts from the process's start, so each request moves the limit."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    soft = int(usage.ru_utime + usage.ru_stime) + cpu_seconds
+    resource.setrlimit(resource.RLIMIT_CPU, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
 
 
 def answer(line: str) -> str:
@@ -46,9 +51,10 @@ def answer(line: str) -> str:
         return json.dumps({"error": {"what": f"{type(error).__name__}: {error}"[:200], "where": ""}})
 
 
-def serve(requests: TextIO, replies: TextIO) -> None:
-    """Answer every line of `requests` until it ends."""
+def serve(requests: TextIO, replies: TextIO, before: Callable[[], None] = lambda: None) -> None:
+    """Answer every line of `requests` until it ends; `before` runs ahead of each."""
     while line := requests.readline(REQUEST_CHARACTERS_MAX):
+        before()
         replies.write(answer(line) + "\n")
         replies.flush()
 
@@ -59,5 +65,5 @@ def _features(line: str) -> Features:
 
 
 if __name__ == "__main__":
-    set_limits()
-    serve(sys.stdin, sys.stdout)
+    limit_memory()
+    serve(sys.stdin, sys.stdout, limit_cpu)
