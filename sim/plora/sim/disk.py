@@ -80,7 +80,7 @@ class SimDisk:
     def power_cut(self, rng: Random | None = None) -> SimDisk:
         """What is on the disk after the power went away now."""
         after = SimDisk(self.capacity_bytes)
-        after._tables = self._tables
+        after._tables = {table: dict(rows) for table, rows in self._tables.items()}
         names = dict(self._durable_names)
         for path in sorted(self._names.keys() | names.keys()):
             changed = (path in self._names) != (path in names) or self._names.get(path) is not names.get(path)
