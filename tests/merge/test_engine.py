@@ -95,6 +95,7 @@ def test_sequential_keeps_the_order_given(make_adapter: Make) -> None:
 def test_one_adapter_at_weight_one_is_itself(make_adapter: Make, strategy: str, spec: dict[str, object]) -> None:
     adapter = make_adapter(7, **spec)
     assert same_bytes(merge_adapters([adapter], strategy=strategy).adapter, adapter)
+    assert same_bytes(merge_adapters([adapter], strategy=strategy, rank_max=4).adapter, adapter)
     others = merge_adapters([make_adapter(8), adapter, adapter], [0, 1, 1], strategy)
     assert same_bytes(others.adapter, adapter)
 

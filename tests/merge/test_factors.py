@@ -75,6 +75,8 @@ def test_pairs_are_read_only_but_leave_the_callers_array_alone() -> None:
         (np.ones((2, 3)), np.ones((3, 1)), 1.0, "don't multiply"),
         (np.ones(3), np.ones((3, 1)), 1.0, "don't multiply"),
         (np.ones((0, 3)), np.ones((3, 0)), 1.0, "don't multiply"),
+        (np.ones((1, 0)), np.ones((3, 1)), 1.0, "don't multiply"),
+        (np.ones((1, 3)), np.ones((0, 1)), 1.0, "don't multiply"),
         (np.ones((1, 3)), np.ones((3, 1), np.float32), 1.0, "dtypes"),
         (np.ones((1, 3), np.float16), np.ones((3, 1), np.float16), 1.0, "dtypes"),
         (np.ones((1, 3)), np.ones((3, 1)), math.nan, "not finite"),

@@ -171,6 +171,7 @@ def test_overlapping_patterns_are_refused() -> None:
 
 
 def test_too_many_patterns() -> None:
+    assert len(parse(alpha_pattern={f"m{index}": 1 for index in range(256)}).alpha_pattern) == 256
     with pytest.raises(AdapterError, match="257 names"):
         parse(alpha_pattern={f"m{index}": 1 for index in range(257)})
 

@@ -44,7 +44,7 @@ class FactorPair:
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.A.ndim != 2 or self.B.ndim != 2 or self.A.shape[0] != self.B.shape[1] or self.A.shape[0] < 1:
+        if self.A.ndim != 2 or self.B.ndim != 2 or self.A.shape[0] != self.B.shape[1] or not self.A.size * self.B.size:
             raise AdapterError(f"factors of shapes A {self.A.shape} and B {self.B.shape} don't multiply")
         if self.A.dtype != self.B.dtype or self.A.dtype not in (np.float32, np.float64):
             raise AdapterError(f"factors of dtypes {self.A.dtype} and {self.B.dtype} are not both float32 or float64")

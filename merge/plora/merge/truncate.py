@@ -64,7 +64,7 @@ def _lost_fraction(sigma: Array, kept: int) -> float:
 
 
 def _numerical_rank(sigma: Array, pair: FactorPair) -> int:
-    if not sigma.size or sigma[0] == 0.0:
+    if sigma[0] == 0.0:
         return 0
     return int(np.count_nonzero(sigma > sigma[0] * pair.rank * np.finfo(pair.A.dtype).eps))
 
