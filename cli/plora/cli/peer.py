@@ -1,0 +1,251 @@
+"""Commands that make a peer, run it, and talk to a running one through its admin socket."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from plora.cli.options import Home, Json, Quiet
+from plora.cli.output import Output
+from plora.proto.errors import RefusedError, UsageError
+
+if TYPE_CHECKING:
+    from plora.node.admin.client import AdminClient
+
+Name = Annotated[str, typer.Argument(help="owner/id@version, an id, or the start of a digest.", metavar="NAME")]
+HELD_OUTCOMES = ("REJECT", "QUARANTINE", "PENDING", "DEFER")
+
+
+def init(
+    name: Annotated[str, typer.Option("--name", help="This peer's name, and its owner's: a-z, 0-9, . _ -")],
+    home: Home = None,
+    swarm: Annotated[str, typer.Option("--swarm", help="A swarm file, or `open:NAME`; a new swarm otherwise.")] = "",
+    listen: Annotated[str, typer.Option("--listen", help="Address and port for links.")] = "127.0.0.1:4700",
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a peer: a commented peer.yaml, an identity, an owner's key, an empty store."""
+    from plora.node.home import init_home
+
+    made = init_home(_root(home), name=name, swarm=_swarm(swarm, name), listen=listen, now_s=int(time.time()))
+    root = made.home.root
+    document = {"home": str(root), "peer": made.peer_id, "owner": made.owner.id, "swarm": made.owner.record.swarm}
+    document |= {"config": str(made.home.config), "listen": listen}
+    output = Output(json_, quiet)
+    output.document(document, (f"{field:<8} {value}" for field, value in document.items()))
+    output.hint(f"Next: plora up --home {root}")
+
+
+def up(home: Home = None) -> None:
+    """Run the peer until SIGTERM or Ctrl-C; the same as plora-node --config HOME/peer.yaml."""
+    program = Path(sys.executable).with_name("plora-node")
+    os.execv(program, [str(program), "--config", str(_root(home) / "peer.yaml")])  # noqa: S606 - no shell is wanted
+
+
+def publish(
+    folder: Annotated[Path, typer.Argument(help="A signed adapter folder.", metavar="FOLDER")],
+    home: Home = None,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Hand a signed folder to the running peer, which stores, judges and offers it."""
+    from plora.v1 import admin_pb2 as pb
+
+    with _peer(home) as client:
+        reply = client.call("Publish", pb.PublishRequest(folder=str(folder.resolve())))
+    output = Output(json_, quiet)
+    output.document({"name": reply.name, "content_id": reply.content_id}, [f"published {reply.name}"])
+    output.hint(f"Next: plora ls   ·   plora why {reply.name}")
+
+
+def ls(
+    home: Home = None,
+    domain: Annotated[str, typer.Option("--domain", help="Only this domain.")] = "",
+    state: Annotated[str, typer.Option("--state", help="Only this state, such as accepted.")] = "",
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """List every plasmid that this peer knows of, and where it stands."""
+    from plora.v1 import admin_pb2 as pb
+
+    with _peer(home) as client:
+        plasmids = client.call("List", pb.ListRequest(domain=domain, state=state)).plasmids
+    rows = [{**_fields(one), "percent": f"{one.percent:.0f} %", "own": "own" if one.own else ""} for one in plasmids]
+    columns = ("name", "domain", "base_model", "state", "percent", "reason", "own")
+    output = Output(json_, quiet)
+    output.table(columns, rows, [_fields(one) for one in plasmids])
+    if not plasmids:
+        output.hint("Nothing yet: `plora publish FOLDER` shares an adapter, `plora peers` shows who is connected.")
+
+
+def show(name: Name, home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
+    """Show a plasmid of the running peer, or the manifest of a signed folder."""
+    output = Output(json_, quiet)
+    if Path(name).is_dir():
+        from plora.proto.yaml_view import PLORA_YML, read_plora_yml, to_yaml
+
+        signed = read_plora_yml(Path(name) / PLORA_YML)
+        document = {"content_id": signed.statement().id.hex(), "manifest": signed.manifest.model_dump(mode="json")}
+        output.document(document, to_yaml(signed).splitlines())
+        return
+    from plora.v1 import admin_pb2 as pb
+
+    with _peer(home) as client:
+        reply = client.call("Show", pb.ShowRequest(name=name))
+    fields = _fields(reply.plasmid)
+    lines = [*(f"# {field}: {value}" for field, value in fields.items() if value), *reply.yaml.splitlines()]
+    output.document({**fields, "yaml": reply.yaml}, lines)
+
+
+def why(name: Name, home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
+    """Say what the gate saw, layer by layer, or why something is not here."""
+    import json
+
+    from plora.cli.layers import layer_lines
+    from plora.v1 import admin_pb2 as pb
+
+    with _peer(home) as client:
+        document = json.loads(client.call("Why", pb.WhyRequest(name=name)).document)
+    lines = [f"{document['name']}: {document['sentence']}", *layer_lines(document)]
+    Output(json_, quiet).document(document, lines)
+    if document.get("outcome", "").upper() in HELD_OUTCOMES:
+        raise typer.Exit(RefusedError.exit_code)
+
+
+def fetch(
+    name: Annotated[str, typer.Argument(help="A plasmid; with --offer an id or domain.", metavar="[NAME]")] = "",
+    home: Home = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Copy the adapter folder to here.")] = None,
+    offer: Annotated[bool, typer.Option("--offer", help="Fetch from a running `plora offer`, without a peer.")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="With --offer: everything that is offered.")] = False,
+    wait_s: Annotated[float, typer.Option("--wait", help="Seconds to wait for the bytes.")] = 30.0,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Fetch a plasmid's bytes now, whatever the subscriptions say."""
+    output = Output(json_, quiet)
+    if offer:
+        from plora.cli.offering import fetch_offered
+
+        fetch_offered(output, name, out or Path("received"), everything=all_)
+        return
+    if not name:
+        raise UsageError("no plasmid is named", where="plora fetch", mend="see `plora ls`")
+    from plora.v1 import admin_pb2 as pb
+
+    target = str(out.resolve()) if out else ""
+    with _peer(home) as client:
+        reply = client.call("Fetch", pb.FetchPlasmidRequest(name=name, target=target), timeout_s=wait_s)
+    output.document(_fields(reply), [f"{name}: {reply.state}  {reply.folder}".rstrip()])
+
+
+def revoke(
+    name: Name,
+    reason: Annotated[str, typer.Option("--reason", help="Why, for everybody to read.")],
+    home: Home = None,
+    key: Annotated[Path | None, typer.Option("--key", help="The owner's key; the home's own otherwise.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Take a published plasmid back, for ever and everywhere."""
+    from plora.cli.revoking import sign_revocation
+    from plora.v1 import admin_pb2 as pb
+
+    root = _root(home)
+    with _peer(home) as client:
+        plasmid = client.call("Show", pb.ShowRequest(name=name)).plasmid
+        if not yes:
+            typer.confirm(f"Revoke {plasmid.name} ({plasmid.content_id[:12]})? This can't be undone.", abort=True, err=True)
+        statement = sign_revocation(root, key, plasmid.content_id, reason, int(time.time()))
+        reply = client.call("Revoke", pb.RevokeRequest(revocation=statement))
+    Output(json_, quiet).document({"statement_id": reply.statement_id}, [f"revoked {plasmid.name}"])
+
+
+def peers(home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
+    """List neighbours and whether they are connected."""
+    from plora.v1 import admin_pb2 as pb
+
+    with _peer(home) as client:
+        found = client.call("Peers", pb.ListPeersRequest()).peers
+    rows = [{**_fields(one), "peer": one.peer[:12]} for one in found]
+    columns = ("peer", "address", "state", "outbound", "statements", "last_error")
+    output = Output(json_, quiet)
+    output.table(columns, rows, [_fields(one) for one in found])
+    if not found:
+        output.hint("No neighbours: add them to peer.yaml, then `plora reload`.")
+
+
+def status(home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
+    """Say how the running peer is."""
+    from plora.v1 import admin_pb2 as pb
+
+    with _peer(home) as client:
+        fields = _fields(client.call("Status", pb.StatusRequest()))
+    lines = [f"{field:<18} {value}" for field, value in fields.items() if field != "warnings"]
+    Output(json_, quiet).document(fields, [*lines, *(f"warning: {one}" for one in fields["warnings"])])
+
+
+def events(
+    home: Home = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as things happen.")] = False,
+    kind: Annotated[list[str] | None, typer.Option("--kind", help="Only these kinds; may be repeated.")] = None,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Print the event log: one record a line."""
+    from plora.cli.event_lines import event_line
+    from plora.v1 import admin_pb2 as pb
+
+    output = Output(json_, quiet)
+    with _peer(home) as client:
+        for reply in client.stream("Events", pb.EventsRequest(follow=follow, kinds=kind or [])):
+            output.line(reply.line.rstrip("\n") if json_ else event_line(reply.line))
+
+
+def reload(home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
+    """Read neighbours, trust and policy again, without losing a link (SIGHUP)."""
+    from plora.v1 import admin_pb2 as pb
+
+    with _peer(home) as client:
+        changed = list(client.call("Reload", pb.ReloadRequest()).changed)
+    Output(json_, quiet).document({"changed": changed}, [f"reloaded: {', '.join(changed) or 'nothing changed'}"])
+
+
+@contextmanager
+def _peer(home: Path | None) -> Iterator[AdminClient]:
+    from plora.node.admin.client import AdminClient
+    from plora.node.home import Home as HomePaths
+
+    with AdminClient(HomePaths(_root(home))) as client:
+        yield client
+
+
+def _root(home: Path | None) -> Path:
+    from plora.gate.alignment import default_home
+
+    return home or default_home()
+
+
+def _swarm(text: str, name: str) -> Any:
+    from plora.proto.swarm import load_swarm, new_swarm, open_swarm
+
+    if text.startswith("open:"):
+        return open_swarm(text.removeprefix("open:"))
+    return load_swarm(Path(text)) if text else new_swarm(f"{name}-swarm", os.urandom(64))
+
+
+def _fields(message: Any) -> dict[str, Any]:
+    """A protobuf message as plain data, defaults included."""
+    return {field.name: _plain(getattr(message, field.name)) for field in message.DESCRIPTOR.fields}
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str | bytes | bool | int | float) else list(value)

@@ -1,0 +1,46 @@
+"""`plora revoke`: the owner signs a revocation; the peer, which has no owner's key, only spreads it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from plora.node.home import Home
+from plora.proto.dsse import StatementKind
+from plora.proto.errors import KeyFileError
+from plora.proto.fields import format_timestamp
+from plora.proto.owner_files import load_owner
+from plora.proto.payloads import Revocation
+from plora.proto.statement import sign_statement
+from plora.v1 import peer_pb2
+
+
+def sign_revocation(root: Path, key: Path | None, content_id: str, reason: str, now_s: int) -> peer_pb2.Statement:
+    """A revocation of a content id by the owner's key, as the wire carries it."""
+    owner = load_owner(key or own_key(root))
+    payload = Revocation.model_validate(
+        {
+            "swarm": owner.record.swarm,
+            "issued": format_timestamp(now_s),
+            "key_id": owner.key.public.key_id,
+            "owner": owner.id,
+            "target_kind": "content",
+            "target": content_id,
+            "reason": reason,
+        }
+    )
+    signed = sign_statement(StatementKind.REVOCATION, payload, owner.key)
+    return peer_pb2.Statement(
+        kind=signed.kind,
+        payload=signed.payload,
+        key_id=signed.key_id,
+        algorithm=signed.algorithm,
+        signature=signed.signature,
+    )
+
+
+def own_key(root: Path) -> Path:
+    """The one private key in a home's owner folder."""
+    keys = sorted(Home(root).owner_folder.glob("*.pem"))
+    if len(keys) != 1:
+        raise KeyFileError(f"{len(keys)} owner keys are here", where=str(Home(root).owner_folder), mend="name one by --key")
+    return keys[0]
