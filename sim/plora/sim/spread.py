@@ -1,7 +1,7 @@
 """How fast plasmids spread: three owners publish at three peers, and coverage is counted round by round.
 
-Coverage of a domain is the share of peers that accepted its plasmid and hold its bytes. A round is one second of virtual
-time after publishing; every peer begins its rounds at a phase of its own.
+Coverage of a domain is the share of peers that accepted its plasmid and hold its bytes. A round is one second of
+virtual time after publishing; every peer begins its rounds at a phase of its own.
 """
 
 from __future__ import annotations

@@ -1,0 +1,143 @@
+"""When merges happen, from the schedule alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from plora.node.core.config import CoreConfig
+from plora.node.core.effects import Merge, MergeInput, SetTimer
+from plora.node.core.events import Merged
+from plora.node.core.merges import RETRY_MS, RETRY_MS_MAX, TIMER, Merges
+from plora.node.core.now import Now
+from plora.node.core.rows import MergeRow
+
+CONFIG = CoreConfig(peer="aa" * 32, swarm="bb" * 32, boot="1")
+NOW = Now(0, 0)
+
+
+def item(number: int, digest: int | None = None) -> MergeInput:
+    return MergeInput(bytes([number]) * 32, f"{number if digest is None else digest:064x}", b"{}")
+
+
+def ids(*items: MergeInput) -> tuple[str, ...]:
+    return tuple(each.content_id.hex() for each in items)
+
+
+def made(*wanted: MergeInput, standing: tuple[MergeRow, ...] = ()) -> tuple[Merges, list[MergeInput]]:
+    inputs = list(wanted)
+    return Merges(CONFIG, standing, lambda base: inputs), inputs
+
+
+def test_inputs_are_sorted_by_digest_and_bytes_count_once() -> None:
+    merges, _ = made(item(1, 9), item(2, 3), item(3, 3), item(4, 1))
+    (merge,) = merges.due("mini", NOW)
+    assert isinstance(merge, Merge)
+    assert ids(*merge.inputs) == ids(item(4), item(2), item(1))
+
+
+def test_changes_are_gathered_for_the_delay() -> None:
+    merges, _ = made(item(1))
+    assert merges.touch("mini", Now(7, 0)) == [SetTimer(TIMER + "mini", 7 + CONFIG.merge_delay_ms * 1_000_000)]
+
+
+def test_merging_can_be_switched_off() -> None:
+    merges = Merges(replace(CONFIG, merge=False), (), lambda base: [item(1)])
+    assert merges.touch("mini", NOW) == [] and merges.touch_all(NOW) == []
+
+
+def test_one_merge_at_a_time_and_another_for_what_came_meanwhile() -> None:
+    merges, inputs = made(item(1))
+    assert merges.due("mini", NOW) == [Merge("mini", 1, (item(1),))]
+    inputs.append(item(2))
+    assert merges.due("mini", NOW) == []
+    row, after = merges.merged(Merged("mini", 1, "{}"), NOW)
+    assert row == MergeRow("mini", 1, ids(item(1)), "{}")
+    assert [type(effect) for effect in after] == [SetTimer]
+    assert merges.due("mini", NOW) == [Merge("mini", 2, (item(1), item(2)))]
+
+
+def test_nothing_new_merges_nothing_and_generations_go_on_after_a_restart() -> None:
+    merges, inputs = made(item(1), standing=(MergeRow("mini", 7, ids(item(1))),))
+    assert merges.due("mini", NOW) == [] and merges.generation("mini") == 7
+    inputs.append(item(2))
+    assert merges.due("mini", NOW) == [Merge("mini", 8, (item(1), item(2)))]
+
+
+def test_the_last_input_takes_the_merge_away() -> None:
+    merges, inputs = made(standing=(MergeRow("mini", 3, ids(item(1))),))
+    assert merges.due("mini", NOW) == [Merge("mini", 4, ())]
+    row, _ = merges.merged(Merged("mini", 4, ""), NOW)
+    assert row is not None and row.inputs == () and merges.generation("mini") == 0
+    assert inputs == [] and merges.due("mini", NOW) == []
+
+
+def test_an_answer_to_another_generation_is_ignored() -> None:
+    merges, _ = made(item(1))
+    merges.due("mini", NOW)
+    assert merges.merged(Merged("mini", 5, "{}"), NOW) == (None, [])
+    assert merges.merged(Merged("other", 1, "{}"), NOW) == (None, [])
+
+
+def test_a_failure_is_retried_with_growing_delay() -> None:
+    merges, _ = made(item(1))
+    delays = []
+    for generation in range(1, 12):
+        assert merges.due("mini", NOW) == [Merge("mini", generation, (item(1),))]
+        row, (timer,) = merges.merged(Merged("mini", generation, "", "killed"), NOW)
+        assert row is None and isinstance(timer, SetTimer)
+        delays.append(timer.due_ns // 1_000_000)
+    assert delays[:3] == [RETRY_MS, 2 * RETRY_MS, 4 * RETRY_MS] and delays[-1] == RETRY_MS_MAX
+    assert merges.trouble("mini") == "killed"
+    merges.due("mini", NOW)
+    merges.merged(Merged("mini", 12, "{}"), NOW)
+    assert merges.trouble("mini") == ""
+
+
+def test_what_was_revoked_is_taken_away_although_the_worker_fails() -> None:
+    merges, inputs = made(item(2), standing=(MergeRow("mini", 1, ids(item(1), item(2))),))
+    assert merges.due("mini", NOW) == [Merge("mini", 2, (item(2),))]
+    _, (timer,) = merges.merged(Merged("mini", 2, "", "killed"), NOW)
+    assert timer == SetTimer(TIMER + "mini", NOW.after_ms(CONFIG.merge_delay_ms))
+    assert merges.due("mini", NOW) == [Merge("mini", 3, ())]
+    merges.merged(Merged("mini", 3, ""), NOW)
+    assert merges.due("mini", NOW) == [Merge("mini", 4, (item(2),))]
+    assert inputs == [item(2)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from(["add", "drop", "due", "done", "fail"]), max_size=40))
+def test_in_the_end_the_merge_is_of_what_is_accepted(steps: list[str]) -> None:
+    merges, inputs = made()
+    running: list[Merge] = []
+    generations: list[int] = []
+
+    def due() -> None:
+        for effect in merges.due("mini", NOW):
+            assert isinstance(effect, Merge) and not running
+            running.append(effect)
+            generations.append(effect.generation)
+
+    def answer(reason: str) -> None:
+        if running:
+            merges.merged(Merged("mini", running.pop().generation, "{}", reason), NOW)
+
+    for number, step in enumerate(steps):
+        match step:
+            case "add":
+                inputs.append(item(number + 1))
+            case "drop":
+                inputs[:1] = []
+            case "due":
+                due()
+            case _:
+                answer("" if step == "done" else "killed")
+    for _ in range(4):
+        answer("")
+        due()
+    answer("")
+    standing = [row.inputs for row in merges.standing()]
+    assert standing == [ids(*sorted(inputs, key=lambda each: each.digest))]
+    assert generations == sorted(dict.fromkeys(generations))
