@@ -1,0 +1,405 @@
+"""The driver: turns what happens into events, hands them to the core one at a time, and carries out its effects.
+
+Rules:
+
+- It decides nothing. Each effect has one method; each answer is the event that the effect names.
+- The core runs on the event loop; hashing, disk and workers don't. Nothing here waits for a disk.
+- An event's records carry the time at which the core handled it, so that a recording replays to the same lines.
+- A defect (an exception of the core or of an effect) becomes an `error` record; a frame that caused it costs its sender
+  the link, since what a peer sends must not be able to stop another.
+- Received chunks that are not stored yet are bounded: beyond `STORING_BYTES_MAX` the links are read no further.
+
+Not handled here: sockets (`plora.node.transport`), folders (`shelf`), configuration and signals (`plora.node.daemon`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, Protocol
+
+from plora.node.core.effects import (
+    LIST_INDEX,
+    CancelTimer,
+    Dial,
+    DropBlob,
+    Effect,
+    Emit,
+    Examine,
+    Expose,
+    FinishBlob,
+    HangUp,
+    Hide,
+    Merge,
+    Persist,
+    Send,
+    ServeChunk,
+    ServeList,
+    SetTimer,
+    StoreChunk,
+)
+from plora.node.core.events import (
+    ChunkServed,
+    DialFailed,
+    Event,
+    Examined,
+    LinkClosed,
+    LinkOpened,
+    Merged,
+    Misbehaved,
+    Persisted,
+    PersistFailed,
+    Received,
+    TimerDue,
+)
+from plora.node.core.messages import Chunk, ChunkList, Message
+from plora.node.core.now import Now
+from plora.node.driver.keyed import KeyedPool
+from plora.node.driver.shelf import Shelf, report_text
+from plora.node.eventlog import EventLog
+from plora.node.recorder import Recorder
+from plora.node.store.store import Store, blob_path
+from plora.node.store.writer import Writer
+from plora.node.transport.transport import Transport
+from plora.node.workers.pool import Workers
+from plora.proto.errors import PloraError
+from plora.proto.records import Body, ErrorMet
+
+STORING_BYTES_MAX = 32 << 20
+THREADS = 3
+SHELF_KEY = "shelf"
+
+
+class Core(Protocol):
+    """What the driver needs of a `PeerCore`."""
+
+    def handle(self, event: Event, now: Now) -> list[Effect]:
+        """The effects of one event."""
+
+
+class Driver:
+    """Runs one core. Give it its transport by `attach` before the first event."""
+
+    def __init__(
+        self,
+        core: Core,
+        *,
+        home: Path,
+        store: Store,
+        shelf: Shelf,
+        log: EventLog,
+        clock: Callable[[], Now],
+        recorder: Recorder | None = None,
+    ) -> None:
+        self.core = core
+        self.log = log
+        self.clock = clock
+        self._home = home
+        self._store = store
+        self._shelf = shelf
+        self._recorder = recorder
+        self._loop = asyncio.get_running_loop()
+        self._writer = Writer(store.disk)
+        self._pool = KeyedPool(THREADS, "disk")
+        self._workers = Workers()
+        self._transport: Transport | None = None
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._events: deque[Event] = deque()
+        self._busy = False
+        self._storing_bytes = 0
+        self._room = asyncio.Event()
+        self._room.set()
+        self._methods: dict[type, Callable[[Any], None]] = self._table()
+
+    def attach(self, transport: Transport) -> None:
+        """Give the driver its links."""
+        self._transport = transport
+
+    # Events in
+
+    def handle(self, event: Event) -> None:
+        """Have the core handle an event, and all events that its effects lead to at once."""
+        self._events.append(event)
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            while self._events:
+                self._step(self._events.popleft())
+        finally:
+            self._busy = False
+
+    def note(self, body: Body) -> None:
+        """A record of the driver's own, not of the core."""
+        now = self.clock()
+        if self._recorder is not None:
+            self._recorder.note(body, now)
+        self.log.write(body, now)
+
+    def later(self, event: Event) -> None:
+        """Handle an event soon; from any thread."""
+        self._loop.call_soon_threadsafe(self.handle, event)
+
+    def link_opened(self, peer: str, dialed: bool) -> None:
+        """The transport has a link."""
+        self.handle(LinkOpened(peer, dialed))
+
+    def link_closed(self, peer: str, reason: str) -> None:
+        """The transport lost it."""
+        self.handle(LinkClosed(peer, reason))
+
+    def dial_failed(self, peer: str, reason: str) -> None:
+        """The transport found nobody."""
+        self.handle(DialFailed(peer, reason))
+
+    def received(self, peer: str, message: Message) -> None:
+        """A frame came."""
+        self.handle(Received(peer, message))
+
+    def misbehaved(self, peer: str, reason: str) -> None:
+        """A peer broke a rule of the wire."""
+        self.handle(Misbehaved(peer, reason))
+
+    async def room(self) -> None:
+        """Returns when received chunks may be taken again."""
+        await self._room.wait()
+
+    def _step(self, event: Event) -> None:
+        now = self.clock()
+        if self._recorder is not None:
+            self._recorder.event(event, now)
+        try:
+            effects = self.core.handle(event, now)
+        except Exception as error:  # what a peer sends must not be able to stop this one
+            self._defect(f"handling {type(event).__name__}", error)
+            if isinstance(event, Received):
+                self._hang_up(HangUp(event.peer, "internal error"))
+            return
+        for effect in effects:
+            self._carry_out(effect, now)
+
+    def _carry_out(self, effect: Effect, now: Now) -> None:
+        if isinstance(effect, Emit):
+            self.log.write(effect.body, now)
+            return
+        try:
+            self._methods[type(effect)](effect)
+        except Exception as error:  # one effect's failure must not swallow the others
+            self._defect(f"carrying out {type(effect).__name__}", error)
+
+    def _defect(self, where: str, error: BaseException) -> None:
+        self.note(ErrorMet(f"{type(error).__name__}: {error}"[:500], where))
+
+    # Effects out
+
+    def _table(self) -> dict[type, Callable[[Any], None]]:
+        return {
+            Send: self._send,
+            Dial: self._dial,
+            HangUp: self._hang_up,
+            SetTimer: self._set_timer,
+            CancelTimer: self._cancel_timer,
+            Persist: self._persist,
+            StoreChunk: self._store_chunk,
+            ServeChunk: self._serve_chunk,
+            ServeList: self._serve_list,
+            FinishBlob: self._finish_blob,
+            DropBlob: self._drop_blob,
+            Examine: self._examine,
+            Expose: self._expose,
+            Hide: self._hide,
+            Merge: self._merge,
+        }
+
+    @property
+    def _links(self) -> Transport:
+        if self._transport is None:
+            raise RuntimeError("no transport attached")
+        return self._transport
+
+    def _send(self, effect: Send) -> None:
+        link = self._links.link(effect.peer)
+        if link is not None:
+            link.send(effect.message)
+
+    def _dial(self, effect: Dial) -> None:
+        self._links.dial(effect.peer, effect.addresses)
+
+    def _hang_up(self, effect: HangUp) -> None:
+        link = self._links.link(effect.peer)
+        if link is not None:
+            link.close(effect.reason)
+
+    def _set_timer(self, effect: SetTimer) -> None:
+        self._cancel_timer(CancelTimer(effect.timer))
+        delay_s = max(0, effect.due_ns - self.clock().mono_ns) / 1e9
+        self._timers[effect.timer] = self._loop.call_later(delay_s, self._timer_due, effect.timer)
+
+    def _cancel_timer(self, effect: CancelTimer) -> None:
+        handle = self._timers.pop(effect.timer, None)
+        if handle is not None:
+            handle.cancel()
+
+    def _timer_due(self, timer: str) -> None:
+        self._timers.pop(timer, None)
+        self.handle(TimerDue(timer))
+
+    def _persist(self, effect: Persist) -> None:
+        token = effect.token
+
+        def done(future: Future[None]) -> None:
+            error = future.exception()
+            self.later(Persisted(token) if error is None else PersistFailed(token, str(error)))
+
+        self._writer.submit(effect.rows).add_done_callback(done)
+
+    def _store_chunk(self, effect: StoreChunk) -> None:
+        size = len(effect.data)
+        self._storing_bytes += size
+        if self._storing_bytes >= STORING_BYTES_MAX:
+            self._room.clear()
+
+        def done(event: Event) -> None:
+            self._storing_bytes -= size
+            if self._storing_bytes < STORING_BYTES_MAX:
+                self._room.set()
+            self.handle(event)
+
+        self._pool.submit(effect.digest, lambda: self._store.store_chunk(effect), done)
+
+    def _serve_chunk(self, effect: ServeChunk) -> None:
+        def read() -> Message | None:
+            try:
+                data = self._store.read_chunk(effect.digest, effect.offset, effect.size_bytes)
+            except PloraError:
+                return None
+            return Chunk(effect.digest, effect.index, data)
+
+        self._serve(effect.peer, effect.digest, effect.index, read)
+
+    def _serve_list(self, effect: ServeList) -> None:
+        def read() -> Message | None:
+            try:
+                return ChunkList(effect.digest, self._store.chunk_hashes(effect.digest))
+            except PloraError:
+                return None
+
+        self._serve(effect.peer, effect.digest, LIST_INDEX, read)
+
+    def _serve(self, peer: str, digest: str, index: int, read: Callable[[], Message | None]) -> None:
+        def sent(wire_bytes: int) -> None:
+            self.handle(ChunkServed(peer, digest, index, wire_bytes))
+
+        def done(message: Message | None) -> None:
+            link = self._links.link(peer)
+            if link is None or message is None:
+                sent(0)
+            else:
+                link.send(message, sent)
+
+        self._pool.submit(f"serve:{peer}", read, done)
+
+    def _finish_blob(self, effect: FinishBlob) -> None:
+        self._pool.submit(effect.digest, lambda: self._store.finish_blob(effect), self.handle)
+
+    def _drop_blob(self, effect: DropBlob) -> None:
+        self._do(effect.digest, f"dropping {effect.digest[:12]}", lambda: self._store.drop_blob(effect.digest))
+
+    def _expose(self, effect: Expose) -> None:
+        self._do(SHELF_KEY, f"exposing {effect.name}", lambda: self._shelf.expose(effect))
+
+    def _hide(self, effect: Hide) -> None:
+        self._do(SHELF_KEY, f"hiding {effect.name}", lambda: self._shelf.hide(effect.name))
+
+    def _do(self, key: str, what: str, work: Callable[[], None]) -> None:
+        """Blocking work that has no answer; a failure becomes a record."""
+
+        def done(error: Exception | None) -> None:
+            if error is not None:
+                self._defect(what, error)
+
+        self._pool.submit(key, lambda: _failure_of(work), done)
+
+    def _examine(self, effect: Examine) -> None:
+        self._start(self._examined(effect.digest))
+
+    async def _examined(self, digest: str) -> None:
+        try:
+            features = await self._workers.examine(str(self._home / blob_path(digest)))
+        except PloraError as error:
+            self.handle(Examined(digest, None, str(error)))
+        else:
+            self.handle(Examined(digest, features))
+
+    def _merge(self, effect: Merge) -> None:
+        self._start(self._merged(effect))
+
+    async def _merged(self, effect: Merge) -> None:
+        try:
+            report = await self._merge_on_shelf(effect)
+        except (OSError, PloraError) as error:
+            self.handle(Merged(effect.base, effect.generation, "", str(error) or type(error).__name__))
+        else:
+            self.handle(Merged(effect.base, effect.generation, report_text(report)))
+
+    async def _merge_on_shelf(self, effect: Merge) -> dict[str, Any]:
+        if not effect.inputs:
+            await self.blocking(SHELF_KEY, lambda: self._shelf.drop_merge(effect.base))
+            return {}
+        request = await self.blocking(SHELF_KEY, lambda: self._shelf.merge_request(effect))
+        report = await self._workers.merge(request)
+        await self.blocking(SHELF_KEY, lambda: self._shelf.take_merge(effect, Path(request["out"])))
+        return report
+
+    async def blocking(self, key: str, work: Callable[[], Any]) -> Any:
+        """The result of blocking work, done in a thread after all earlier work of `key`."""
+        future: asyncio.Future[Any] = self._loop.create_future()
+
+        def outcome() -> tuple[Any, Exception | None]:
+            try:
+                return work(), None
+            except Exception as error:  # carried over to whoever waits
+                return None, error
+
+        def done(pair: tuple[Any, Exception | None]) -> None:
+            result, error = pair
+            if future.cancelled():
+                return
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        self._pool.submit(key, outcome, done)
+        return await future
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # The end
+
+    async def stop(self) -> None:
+        """After the last event: finish what touches the disk, kill workers, close the log."""
+        for timer in list(self._timers):
+            self._cancel_timer(CancelTimer(timer))
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._workers.stop()
+        await self._pool.drain()
+        await asyncio.to_thread(self._writer.close)
+        self._pool.close()
+
+
+def _failure_of(work: Callable[[], None]) -> Exception | None:
+    try:
+        work()
+    except Exception as error:  # becomes an `error` record
+        return error
+    return None

@@ -1,0 +1,184 @@
+"""The adapters that others load: PEFT folders under `adapters/` and merges under `merged/`.
+
+    adapters/OWNER--ID -> ../views/CONTENT_ID     merged/BASE/gen-N, merged/BASE/current -> gen-N
+    views/CONTENT_ID/{adapter_model.safetensors, adapter_config.json}
+
+Rules:
+
+- A view is made whole beside its place, synced, then renamed; links are switched last, atomically. A reader sees the
+  old folder or the new one, never half of one.
+- The safetensors file is a hard link to the held blob: no copy, the same bytes. `adapter_config.json` is generated from
+  the signed `lora` block; only the base's name may be mapped (`base_names` in peer.yaml).
+- A merge is written to `tmp/`, synced by its worker, renamed to gen-N; the generation before it is kept, older ones go.
+- Everything here blocks, and is called from one thread at a time.
+
+Not handled here: when to expose or merge (the core).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from plora.merge.peft_folder import adapter_config_bytes
+from plora.node.core.effects import Expose, Merge, MergeInput
+from plora.node.store.store import blob_path
+from plora.proto.manifest import ARTIFACT_FILENAME, Manifest
+
+ADAPTERS = "adapters"
+MERGED = "merged"
+VIEWS = "views"
+CURRENT = "current"
+GENERATIONS_KEPT = 2
+
+
+class Shelf:
+    """The folders of one home. Raises OSError and PloraError; the driver turns both into records."""
+
+    def __init__(self, home: Path, base_names: Mapping[str, str]) -> None:
+        self._home = home
+        self._base_names = base_names
+
+    def base_name(self, base: str) -> str:
+        """What `base_model_name_or_path` says for a base."""
+        return self._base_names.get(base, base)
+
+    def expose(self, effect: Expose) -> None:
+        """Make `adapters/NAME` the folder of that plasmid."""
+        self._view(effect.content_id, effect.digest, effect.payload)
+        folder = self._home / ADAPTERS
+        folder.mkdir(mode=0o700, exist_ok=True)
+        before = _target_of(folder / effect.name)
+        _switch(folder / effect.name, f"../{VIEWS}/{effect.content_id.hex()}")
+        if before and before != effect.content_id.hex():
+            self._drop_view(before)
+
+    def hide(self, name: str) -> None:
+        """Take `adapters/NAME` away."""
+        link = self._home / ADAPTERS / name
+        before = _target_of(link)
+        link.unlink(missing_ok=True)
+        _sync_folder(self._home / ADAPTERS)
+        if before:
+            self._drop_view(before)
+
+    def merge_request(self, effect: Merge) -> dict[str, Any]:
+        """The worker's request for a merge, whose output goes to a folder in `tmp/` that doesn't exist yet."""
+        out = self._home / "tmp" / f"merge-{_folder_name(effect.base)}-{effect.generation}"
+        shutil.rmtree(out, ignore_errors=True)
+        out.parent.mkdir(mode=0o700, exist_ok=True)
+        inputs = [{"folder": str(self._input(item)), "digest": item.digest} for item in effect.inputs]
+        return {"inputs": inputs, "out": str(out), "base_model_name": self.base_name(effect.base)}
+
+    def take_merge(self, effect: Merge, out: Path) -> None:
+        """Give a written merge its place and switch `current` to it."""
+        folder = self._home / MERGED / _folder_name(effect.base)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        place = folder / f"gen-{effect.generation}"
+        shutil.rmtree(place, ignore_errors=True)
+        out.rename(place)
+        _sync_folder(folder)
+        _switch(folder / CURRENT, place.name)
+        for old in _generations(folder)[:-GENERATIONS_KEPT]:
+            shutil.rmtree(folder / f"gen-{old}", ignore_errors=True)
+
+    def drop_merge(self, base: str) -> None:
+        """Take the merge of a base away."""
+        folder = self._home / MERGED / _folder_name(base)
+        if folder.is_dir():
+            (folder / CURRENT).unlink(missing_ok=True)
+            _sync_folder(folder)
+            for old in _generations(folder):
+                shutil.rmtree(folder / f"gen-{old}", ignore_errors=True)
+
+    def merged_folder(self, base: str) -> str:
+        """Where the current merge of a base is; empty where there is none."""
+        link = self._home / MERGED / _folder_name(base) / CURRENT
+        return str(link) if link.exists() else ""
+
+    def sweep(self) -> None:
+        """Remove views that no link names, and what a crash left half made."""
+        linked = {_target_of(link) for link in _entries(self._home / ADAPTERS)}
+        for view in _entries(self._home / VIEWS):
+            if view.name not in linked:
+                shutil.rmtree(view, ignore_errors=True)
+
+    def _input(self, item: MergeInput) -> Path:
+        return self._view(item.content_id, item.digest, item.payload)
+
+    def _view(self, content_id: bytes, digest: str, payload: bytes) -> Path:
+        view = self._home / VIEWS / content_id.hex()
+        manifest = Manifest.from_bytes(payload)
+        config = adapter_config_bytes(manifest.lora, self.base_name(manifest.base_model))
+        if view.is_dir() and (view / "adapter_config.json").read_bytes() == config:
+            return view
+        fresh = view.with_name(f".{view.name}.new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(mode=0o700, parents=True)
+        os.link(self._home / blob_path(digest), fresh / ARTIFACT_FILENAME, follow_symlinks=False)
+        _write_synced(fresh / "adapter_config.json", config)
+        _sync_folder(fresh)
+        shutil.rmtree(view, ignore_errors=True)
+        fresh.rename(view)
+        _sync_folder(view.parent)
+        return view
+
+    def _drop_view(self, content_id: str) -> None:
+        still = any(_target_of(link) == content_id for link in _entries(self._home / ADAPTERS))
+        if not still:
+            shutil.rmtree(self._home / VIEWS / content_id, ignore_errors=True)
+
+
+def report_text(report: Mapping[str, Any]) -> str:
+    """A merge's report as the core keeps it."""
+    return json.dumps(report, sort_keys=True, separators=(",", ":"))
+
+
+def _folder_name(base: str) -> str:
+    return base.replace("/", "--")
+
+
+def _generations(folder: Path) -> list[int]:
+    names = (entry.name.removeprefix("gen-") for entry in _entries(folder) if entry.name.startswith("gen-"))
+    return sorted(int(name) for name in names if name.isdigit())
+
+
+def _entries(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def _target_of(link: Path) -> str:
+    """The last part of what a link points to; empty if it is none."""
+    with contextlib.suppress(OSError):
+        return link.readlink().name
+    return ""
+
+
+def _switch(link: Path, target: str) -> None:
+    fresh = link.with_name(f".{link.name}.new")
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(target)
+    fresh.replace(link)
+    _sync_folder(link.parent)
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    with path.open("xb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,133 @@
+"""Worker processes: examinations in one that lives on, each merge in one of its own.
+
+Rules:
+
+- Started by exec of this Python (`-m`), never forked from it, with an environment that holds nothing of ours.
+- One JSON line in, one JSON line out. A worker that takes too long, dies, or answers no JSON is killed; the next
+  request starts another.
+- Memory and CPU are limited: by the examiner itself, and for merges from outside right after the start.
+- A worker ends when its standard input does, so none outlives a killed peer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import resource
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from plora.gate import Features
+from plora.proto.errors import WorkerError
+
+EXAMINE_WAIT_S = 120.0
+MERGE_WAIT_S = 600.0
+REPLY_BYTES_MAX = 64 << 20
+MERGE_MEMORY_BYTES = 8 << 30
+
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8"}
+
+
+class Worker:
+    """One process that answers one request at a time."""
+
+    def __init__(self, module: str, wait_s: float) -> None:
+        self._module = module
+        self._wait_s = wait_s
+        self._process: asyncio.subprocess.Process | None = None
+        self._turn = asyncio.Lock()
+
+    async def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The reply to a request; `WorkerError` when the worker failed, was killed, or said so itself."""
+        async with self._turn:
+            try:
+                async with asyncio.timeout(self._wait_s):
+                    reply = await self._exchange(request)
+            except TimeoutError as error:
+                await self.stop()
+                raise WorkerError(f"gave no answer within {self._wait_s:g} s", where=self._module) from error
+            except (OSError, ValueError) as error:
+                await self.stop()
+                raise WorkerError(f"died ({type(error).__name__})", where=self._module) from error
+            except asyncio.CancelledError:
+                await self.stop()
+                raise
+        if "error" in reply:
+            raise WorkerError(str(reply["error"].get("what", "failed")), where=self._module)
+        return reply
+
+    async def stop(self) -> None:
+        """Kill the process, if there is one."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+    async def _exchange(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        process = await self._running()
+        if process.stdin is None or process.stdout is None:
+            raise OSError("no pipes")
+        process.stdin.write(json.dumps(request).encode() + b"\n")
+        await process.stdin.drain()
+        line = await process.stdout.readline()
+        reply = json.loads(line)
+        if not isinstance(reply, dict):
+            raise ValueError("no JSON object")
+        return reply
+
+    async def _running(self) -> asyncio.subprocess.Process:
+        if self._process is None or self._process.returncode is not None:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", self._module),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                env=ENVIRONMENT,
+                limit=REPLY_BYTES_MAX,
+                start_new_session=True,
+            )
+            self._limit(self._process.pid)
+        return self._process
+
+    def _limit(self, pid: int) -> None:
+        if hasattr(resource, "prlimit"):
+            with contextlib.suppress(ProcessLookupError, PermissionError, ValueError):
+                resource.prlimit(pid, resource.RLIMIT_AS, (MERGE_MEMORY_BYTES, MERGE_MEMORY_BYTES))
+
+
+class Workers:
+    """The peer's workers: one examiner, started at the first request; a new process for each merge."""
+
+    def __init__(self) -> None:
+        self._examiner = Worker("plora.gate.worker", EXAMINE_WAIT_S)
+        self._mergers: set[Worker] = set()
+
+    async def examine(self, path: str) -> Features:
+        """The features of a file; `WorkerError` when the examination failed."""
+        reply = await self._examiner.ask({"path": path})
+        try:
+            return Features.from_json(json.dumps(reply["features"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise WorkerError("answered nonsense", where="plora.gate.worker") from error
+
+    async def merge(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The report of a merge whose folder was written; `WorkerError` when it failed."""
+        worker = Worker("plora.merge.worker", MERGE_WAIT_S)
+        self._mergers.add(worker)
+        try:
+            report = (await worker.ask(request)).get("report", {})
+        finally:
+            self._mergers.discard(worker)
+            await worker.stop()
+        if not isinstance(report, dict):
+            raise WorkerError("answered nonsense", where="plora.merge.worker")
+        return report
+
+    async def stop(self) -> None:
+        """Kill all of them."""
+        for worker in (self._examiner, *self._mergers):
+            await worker.stop()
