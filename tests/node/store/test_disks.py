@@ -67,6 +67,7 @@ def test_a_rename_replaces_and_makes_the_folder(disk: Disk) -> None:
     disk.sync("new/three")
     disk.sync_folder("new")
     disk.sync_folder("nowhere")
+    disk.sync_folder("")
 
 
 def test_unlinking_what_is_missing_is_no_error(disk: Disk) -> None:

@@ -64,7 +64,7 @@ class Disk(Protocol):
         """Make a file's bytes durable (fdatasync)."""
 
     def sync_folder(self, folder: str) -> None:
-        """Make a folder's entries durable (renames, new names, deletions)."""
+        """Make a folder's entries durable (renames, new names, deletions); "" is the home itself."""
 
     def rename(self, source: str, target: str) -> None:
         """Replace `target` by `source` atomically."""

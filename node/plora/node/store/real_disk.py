@@ -129,7 +129,8 @@ class RealDisk:
         """fsync of the folder; nothing if it is missing."""
         with _named(folder):
             try:
-                with _opened(self._at(folder), os.O_RDONLY | os.O_DIRECTORY) as fd:
+                place = self._at(folder) if folder else self._home
+                with _opened(place, os.O_RDONLY | os.O_DIRECTORY) as fd:
                     os.fsync(fd)
             except FileNotFoundError:
                 return  # a folder without entries has nothing to lose

@@ -41,6 +41,7 @@ from plora.node.store.snapshot import Snapshot
 from plora.proto.chunks import CHUNK_BYTES_DEFAULT, ArtifactDescription, chunk_root
 from plora.proto.errors import DiskFullError, StoreError
 
+HOME = ""
 BLOBS = "blobs"
 PARTIAL = "partial"
 TMP = "tmp"
@@ -174,7 +175,7 @@ class Store:
         self.disk.rename(path, blob_path(digest))
 
     def _settle(self, source_folder: str, digest: str) -> None:
-        for folder in (blob_path(digest).rpartition("/")[0], BLOBS, source_folder):
+        for folder in (blob_path(digest).rpartition("/")[0], BLOBS, HOME, source_folder):
             self.disk.sync_folder(folder)
 
     def _copy(self, source: BinaryIO, path: str, chunk_bytes: int) -> ArtifactDescription:
