@@ -64,14 +64,20 @@ def explain(error: Exception, spec: BaseSpec) -> BaseModelError:
         what, mend = "the hub asks for its licence to be accepted", _accept(spec)
     elif isinstance(error, errors.RevisionNotFoundError):
         what, mend = f"the hub has no revision {spec.revision!r} of it", "give a commit or branch after '@'"
-    elif isinstance(error, errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled | ConnectionError):
+    elif not what and isinstance(error, errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled | ConnectionError):
         what = "the hub can't be reached and the model is not in the cache"
         mend = f"on line: hf download {spec.name} --revision {spec.revision}; or use mini"
     return BaseModelError(what or f"fetching failed: {error}", where=spec.name, mend=mend)
 
 
-def _status(error: Exception) -> int:
-    return int(getattr(getattr(error, "response", None), "status_code", 0) or 0)
+def _status(error: BaseException | None) -> int:
+    """The HTTP status behind `error`; the hub's client wraps an answer it can't place as "not in the cache"."""
+    while error is not None:
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        if status:
+            return int(status)
+        error = error.__cause__
+    return 0
 
 
 def _accept(spec: BaseSpec) -> str:

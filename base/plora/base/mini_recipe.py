@@ -192,7 +192,7 @@ def train_model(model: Any, prose: Tokens, questions: Tokens, plan: MiniPlan, re
 
 
 def bits_per_character(model: Any, tokens: Tokens, characters: int, window: int) -> float:
-    """Bits that `model` needs per character of the text behind `tokens` (at most the first 40,000 tokens)."""
+    """Bits that `model` needs per character of the text behind `tokens` (first 40,000); NaN of none."""
     import torch
 
     rows = tokens[: min(len(tokens), 40_000) // window * window].reshape(-1, window).astype(np.int64)
@@ -202,6 +202,8 @@ def bits_per_character(model: Any, tokens: Tokens, characters: int, window: int)
             batch = torch.from_numpy(rows[start : start + 32])
             nats += model(input_ids=batch, labels=batch).loss.item() * (window - 1) * len(batch)
     predicted = len(rows) * (window - 1)
+    if not predicted:
+        return math.nan
     return nats / predicted / math.log(2) * len(tokens) / characters
 
 

