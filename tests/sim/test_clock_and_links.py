@@ -1,0 +1,189 @@
+"""Virtual time, graphs, and links that misbehave as told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from plora.node.core.events import DialFailed, Event, LinkClosed, LinkOpened, Received
+from plora.node.core.messages import Chunk, Heartbeat
+from plora.proto.errors import UsageError
+from plora.sim.clock import MS, WALL_START_MS, VirtualClock
+from plora.sim.links import DIAL_TIMEOUT_NS, Conditions, Network
+from plora.sim.topology import complete, erdos_renyi_graph, is_connected, neighbours, ring
+
+A, B = "a", "b"
+
+
+@dataclass
+class End:
+    up: bool = True
+    events: list[Event] = field(default_factory=list)
+
+    def handle(self, event: Event) -> None:
+        self.events.append(event)
+
+
+@dataclass
+class World:
+    conditions: Conditions = field(default_factory=Conditions)
+    clock: VirtualClock = field(default_factory=VirtualClock)
+
+    def __post_init__(self) -> None:
+        self.network = Network(self.clock, self.conditions, Random(1))
+        self.a, self.b = End(), End()
+        self.network.endpoints.update({A: self.a, B: self.b})
+
+    def linked(self, dialer: str = A) -> World:
+        self.network.dial(dialer, B if dialer == A else A)
+        self.clock.run_until(self.clock.mono_ns + 100 * MS)
+        self.a.events.clear()
+        self.b.events.clear()
+        return self
+
+    def send(self, count: int) -> list[int]:
+        """Numbers of the heartbeats that arrive."""
+        for number in range(count):
+            assert self.network.send(A, B, beat(number))
+        self.clock.run_until(self.clock.mono_ns + 1000 * MS)
+        messages = [event.message for event in self.b.events if isinstance(event, Received)]
+        return [message.count for message in messages if isinstance(message, Heartbeat)]
+
+
+def beat(number: int) -> Heartbeat:
+    return Heartbeat(number, b"", 0)
+
+
+def test_calls_come_in_the_order_of_time_then_of_planning() -> None:
+    clock, seen = VirtualClock(), list[str]()
+    clock.after(5, lambda: seen.append("b"))
+    clock.after(5, lambda: seen.append("c"))
+    clock.at(-7, lambda: seen.append("a"))
+    clock.run_until(4)
+    assert (seen, clock.mono_ns) == (["a"], 4)
+    clock.run_until(9 * MS)
+    assert seen == ["a", "b", "c"] and not clock.step()
+    assert clock.now.wall_ms == WALL_START_MS + 9
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 12), st.floats(0, 1), st.integers(0, 99))
+def test_graphs_are_simple_and_reproducible(n: int, p: float, seed: int) -> None:
+    edges = erdos_renyi_graph(n, p, seed)
+    assert edges == erdos_renyi_graph(n, p, seed) == sorted(dict.fromkeys(edges))
+    assert all(0 <= a < b < n for a, b in edges)
+    near = neighbours(n, edges)
+    assert sum(map(len, near)) == 2 * len(edges) and all(peer not in others for peer, others in enumerate(near))
+
+
+def test_known_graphs() -> None:
+    assert ring(1) == [] and ring(2) == [(0, 1)] and len(ring(7)) == 7
+    assert complete(4) == erdos_renyi_graph(4, 1.0, 3) and erdos_renyi_graph(4, 0.0, 3) == []
+    assert is_connected(7, ring(7)) and not is_connected(3, [(0, 1)])
+    assert is_connected(12, erdos_renyi_graph(12, 0.2, 5, connected=True))
+    with pytest.raises(UsageError, match="connected"):
+        erdos_renyi_graph(5, 0.0, 1, connected=True)
+    with pytest.raises(UsageError, match="probability"):
+        erdos_renyi_graph(5, 1.5, 1)
+
+
+def test_the_density_of_a_random_graph() -> None:
+    counts = [len(erdos_renyi_graph(40, 0.25, seed)) for seed in range(50)]
+    assert abs(sum(counts) / len(counts) - 780 * 0.25) < 6  # four standard errors
+
+
+def test_both_ends_hear_of_a_link() -> None:
+    world = World()
+    world.network.dial(A, B)
+    world.clock.run_until(100 * MS)
+    assert world.a.events == [LinkOpened(B, dialed=True)] and world.b.events == [LinkOpened(A, dialed=False)]
+    assert world.network.linked(A, B)
+
+
+def test_frames_keep_their_order() -> None:
+    assert World(Conditions(delay_ms_max=200)).linked().send(50) == list(range(50))
+
+
+def test_loss_doubling_and_reordering() -> None:
+    lossy = World(Conditions(loss=0.5)).linked().send(400)
+    assert 140 < len(lossy) < 260 and lossy == sorted(lossy)
+    doubled = World(Conditions(duplication=0.5)).linked().send(400)
+    assert 540 < len(doubled) < 660 and list(dict.fromkeys(doubled)) == list(range(400))
+    mixed = World(Conditions(reorder=0.5)).linked().send(50)
+    assert sorted(mixed) == list(range(50)) != mixed
+
+
+def test_bulk_frames_have_a_loss_of_their_own() -> None:
+    world = World(Conditions(loss=1.0)).linked()
+    assert world.send(3) == []
+    world.network.send(A, B, Chunk("cd", 0, b""))
+    world.clock.run_until(world.clock.mono_ns + 100 * MS)
+    assert world.b.events == [Received(A, Chunk("cd", 0, b""))]
+    silent = World(Conditions(bulk_loss=1.0)).linked()
+    silent.network.send(A, B, Chunk("cd", 0, b""))
+    assert silent.send(1) == [0] and len(silent.b.events) == 1
+
+
+def test_without_a_link_nothing_is_sent() -> None:
+    assert not World().network.send(A, B, beat(0))
+
+
+def test_a_cut_swallows_frames_and_dials_until_it_is_healed() -> None:
+    world = World().linked()
+    world.network.cut(B, A)
+    assert world.send(3) == []
+    world.network.heal(A, B)
+    assert world.send(2) == [0, 1]
+    other = World()
+    other.network.cut(A, B)
+    other.network.dial(A, B)
+    other.clock.run_until(100 * MS + DIAL_TIMEOUT_NS)
+    assert other.a.events == [DialFailed(B, "unreachable")] and other.b.events == []
+    other.network.heal_all()
+    assert other.linked().network.linked(A, B)
+
+
+def test_hanging_up_lets_what_is_under_way_arrive() -> None:
+    world = World(Conditions(delay_ms_max=50)).linked()
+    for number in range(5):
+        world.network.send(A, B, beat(number))
+    world.network.hang_up(A, B, "bye")
+    assert world.send(0) == [0, 1, 2, 3, 4]
+    assert world.b.events[-1] == LinkClosed(A, "bye") and world.a.events == [LinkClosed(B, "bye")]
+    assert not world.network.linked(A, B)
+
+
+def test_of_two_dials_the_smaller_ids_stays() -> None:
+    world = World().linked(B)
+    world.network.dial(A, B)
+    world.clock.run_until(world.clock.mono_ns + 100 * MS)
+    replaced = "replaced by another link"
+    assert world.a.events == [LinkClosed(B, replaced), LinkOpened(B, dialed=True)]
+    assert world.b.events == [LinkClosed(A, replaced), LinkOpened(A, dialed=False)]
+    world.linked(B)
+    world.network.dial(B, A)
+    world.clock.run_until(world.clock.mono_ns + 100 * MS)
+    assert world.b.events == [DialFailed(A, "linked already")] and world.a.events == []
+
+
+def test_of_two_dials_in_one_direction_the_newer_stays() -> None:
+    world = World().linked(B)
+    world.network.dial(B, A)
+    world.clock.run_until(world.clock.mono_ns + 100 * MS)
+    assert world.b.events[-1] == LinkOpened(A, dialed=True) and len(world.b.events) == 2
+
+
+def test_a_dead_process_answers_nobody_and_its_frames_are_lost() -> None:
+    world = World().linked()
+    world.network.send(A, B, beat(1))
+    world.a.up = False
+    world.network.drop_peer(A)
+    world.clock.run_until(world.clock.mono_ns + 100 * MS)
+    assert world.b.events == [LinkClosed(A, "connection lost")] and world.a.events == []
+    world.network.dial(B, A)
+    world.clock.run_until(world.clock.mono_ns + DIAL_TIMEOUT_NS + 100 * MS)
+    assert world.b.events[-1] == DialFailed(A, "unreachable")
