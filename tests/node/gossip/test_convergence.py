@@ -1,0 +1,434 @@
+"""Two or three gossip cores on one pump: whatever the network does, their sets become equal."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from plora.gate import Policy, Trust
+from plora.node.core.config import Bounds, CoreConfig
+from plora.node.core.effects import Dial, Emit, HangUp, Persist, Send, SetTimer
+from plora.node.core.events import (
+    Event,
+    LinkClosed,
+    LinkOpened,
+    Misbehaved,
+    Persisted,
+    PersistFailed,
+    PolicyChanged,
+    Publish,
+    Received,
+    Start,
+    Stop,
+    TimerDue,
+)
+from plora.node.core.messages import (
+    Carried,
+    Have,
+    Heartbeat,
+    IHave,
+    IWant,
+    Message,
+    PeerAddress,
+    Push,
+    Range,
+    Reconcile,
+)
+from plora.node.core.notices import LinkLost, LinkReady, SourceFound, StatementAdded, StatementDropped
+from plora.node.core.now import Now
+from plora.node.core.streams import Streams
+from plora.node.gossip.core import Gossip
+from plora.node.gossip.sessions import Sessions
+from plora.node.store.disk import Put
+from plora.node.store.snapshot import Snapshot
+from plora.proto.records import Body, BoundHit
+from plora.proto.statement import Statement
+from plora.sim.clock import WALL_START_MS
+from plora.sim.material import attest, make_owner, make_plasmid, revoke
+
+SWARM = "ab" * 32
+ADA, BEN, CLEO = (letter * 64 for letter in "abc")
+ADA_OWNER, BEN_OWNER = make_owner("ada", SWARM), make_owner("ben", SWARM)
+DATA = bytes(range(256)) * 8
+MS = 1_000_000
+DAY_MS = 86_400_000
+
+
+class World:
+    """Some cores, their links, timers and rows; frames may be dropped, doubled and shuffled."""
+
+    def __init__(self, *peers: str, chaos: Random | None = None, loss: float = 0.0, **settings: Any) -> None:
+        self.mono_ms, self.chaos, self.loss = 0, chaos, loss
+        self.settings = settings
+        self.failing: dict[str, str] = {}
+        self.rows: dict[str, dict[bytes, bytes]] = defaultdict(dict)
+        self.frames: list[tuple[str, str, Message]] = []
+        self.sent: list[tuple[str, str, Message]] = []
+        self.links: set[frozenset[str]] = set()
+        self.timers: dict[tuple[str, str], int] = {}
+        self.outputs: dict[str, list[Any]] = defaultdict(list)
+        self.neighbours = {peer: tuple(PeerAddress(o, (o[:4],)) for o in peers if o > peer) for peer in peers}
+        self.cores = {peer: self.boot(peer) for peer in peers}
+
+    def boot(self, peer: str) -> Gossip:
+        config = CoreConfig(peer=peer, swarm=SWARM, boot="00" * 16, neighbours=self.neighbours[peer], **self.settings)
+        snapshot = Snapshot(tables={"statements": tuple(sorted(self.rows[peer].items()))})
+        return Gossip(config, snapshot, Streams(1, peer))
+
+    @property
+    def now(self) -> Now:
+        return Now(self.mono_ms * MS, WALL_START_MS + self.mono_ms)
+
+    def tell(self, peer: str, event: Event) -> list[Any]:
+        outputs = self.cores[peer].handle(event, self.now)
+        self.outputs[peer] += outputs
+        for output in outputs:
+            self._carry_out(peer, output)
+        return outputs
+
+    def _carry_out(self, peer: str, output: object) -> None:
+        match output:
+            case Send(other, message):
+                self.sent.append((peer, other, message))
+                self.frames.append((peer, other, message))
+            case Dial(other) if frozenset((peer, other)) not in self.links:
+                self.links.add(frozenset((peer, other)))
+                self.tell(peer, LinkOpened(other, True))
+                self.tell(other, LinkOpened(peer, False))
+            case HangUp(other):
+                self.deliver()
+                self.links.discard(frozenset((peer, other)))
+                self.tell(peer, LinkClosed(other, "hung up"))
+                self.tell(other, LinkClosed(peer, "hung up there"))
+            case SetTimer(timer, due_ns):
+                self.timers[peer, timer] = due_ns
+            case Persist(token, rows) if peer in self.failing:
+                self.tell(peer, PersistFailed(token, self.failing[peer]))
+            case Persist(token, rows):
+                for row in rows:
+                    if isinstance(row, Put):
+                        self.rows[peer][row.key] = row.value
+                    else:
+                        self.rows[peer].pop(row.key, None)
+                self.tell(peer, Persisted(token))
+
+    def deliver(self) -> None:
+        while self.frames:
+            place = self.chaos.randrange(len(self.frames)) if self.chaos else 0
+            source, target, message = self.frames.pop(place)
+            if self.chaos and self.chaos.random() < self.loss:
+                continue
+            if self.chaos and self.chaos.random() < self.loss / 2:
+                self.frames.append((source, target, message))
+            if frozenset((source, target)) in self.links:
+                self.tell(target, Received(source, message))
+
+    def run(self, ms: int) -> None:
+        end = self.mono_ms + ms
+        self.deliver()
+        while self.timers and (due := min(self.timers.values())) <= end * MS:
+            peer, timer = min(key for key, at in self.timers.items() if at == due)
+            del self.timers[peer, timer]
+            self.mono_ms = max(self.mono_ms, -(-due // MS))
+            self.tell(peer, TimerDue(timer))
+            self.deliver()
+        self.mono_ms = end
+
+    def start(self) -> None:
+        for peer in self.cores:
+            self.tell(peer, Start())
+        self.deliver()
+
+    def records(self, peer: str, kind: str) -> list[Body]:
+        bodies = [output.body for output in self.outputs[peer] if isinstance(output, Emit)]
+        return [body for body in bodies if body.kind == kind]
+
+    def ids(self, peer: str) -> set[bytes]:
+        return {statement.id for statement in self.cores[peer].live()}
+
+    def roots(self) -> set[bytes]:
+        return {core.seen.view(core.seen.day).root() for core in self.cores.values()}
+
+
+def added(outputs: list[Any]) -> list[bytes]:
+    return [output.statement.id for output in outputs if isinstance(output, StatementAdded)]
+
+
+def plasmid(version: int = 1, name: str = "legal", owner: Any = ADA_OWNER, **more: Any) -> Statement:
+    return make_plasmid(owner, name, DATA, version=version, **more).statement
+
+
+def started(*peers: str, **settings: Any) -> World:
+    world = World(*peers, **settings)
+    world.start()
+    return world
+
+
+def test_what_one_publishes_all_see_with_hops_counted() -> None:
+    world = World(ADA, BEN, CLEO)
+    world.neighbours = {ADA: world.neighbours[ADA][:1], BEN: world.neighbours[BEN], CLEO: ()}
+    world.cores = {peer: world.boot(peer) for peer in world.cores}
+    world.start()
+    wanted = (ADA_OWNER.record, plasmid(), attest(ADA_OWNER, plasmid().id))
+    assert added(world.tell(ADA, Publish(wanted))) == []  # the notice answers Persisted, which the pump tells
+    world.run(6000)
+    assert world.roots() == {world.cores[ADA].seen.view(world.cores[ADA].seen.day).root()}
+    assert world.ids(CLEO) == {statement.id for statement in wanted}
+    news = [output for output in world.outputs[CLEO] if isinstance(output, StatementAdded)]
+    assert {(each.hops, each.via) for each in news} == {(2, BEN)}
+    own = [output for output in world.outputs[ADA] if isinstance(output, StatementAdded)]
+    assert {(each.hops, each.via) for each in own} == {(0, None)}
+    assert len(world.records(ADA, "published")) == 1
+    assert [record.via for record in world.records(CLEO, "statement_seen")] == ["reconcile"] * 3  # type: ignore[attr-defined]
+
+
+def test_differences_flow_both_ways_in_one_round() -> None:
+    world = World(ADA, BEN, round_ms=10_000)
+    world.start()
+    world.tell(ADA, Publish((ADA_OWNER.record, plasmid())))
+    world.tell(BEN, Publish((BEN_OWNER.record, plasmid(owner=BEN_OWNER))))
+    world.sent.clear()
+    world.tell(ADA, TimerDue("gossip:round"))
+    world.deliver()
+    assert len(world.roots()) == 1
+    assert len(world.ids(ADA)) == len(world.ids(BEN)) == 4
+    assert len(world.records(ADA, "reconcile")) == len(world.records(BEN, "reconcile")) == 1
+
+
+def test_equal_sets_cost_two_small_frames_and_no_record() -> None:
+    world = started(ADA, BEN, round_ms=10_000)
+    world.sent.clear()
+    world.tell(ADA, TimerDue("gossip:round"))
+    world.deliver()
+    assert [(source, len(message.ranges)) for source, _, message in world.sent if isinstance(message, Reconcile)] == [
+        (ADA, 1),
+        (BEN, 0),
+    ]
+    assert world.records(ADA, "reconcile") == []
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32), loss=st.sampled_from([0.0, 0.1, 0.3]))
+def test_sets_become_equal_over_a_bad_network(seed: int, loss: float) -> None:
+    world = World(ADA, BEN, CLEO, chaos=Random(seed), loss=loss)
+    world.start()
+    world.tell(ADA, Publish((ADA_OWNER.record, plasmid(), plasmid(2))))
+    world.run(1500)
+    others = plasmid(owner=BEN_OWNER)
+    world.tell(CLEO, Publish((BEN_OWNER.record, others, attest(BEN_OWNER, others.id))))
+    world.tell(ADA, Publish((revoke(ADA_OWNER, "content", plasmid().id.hex()),)))
+    world.run(90_000)
+    assert len(world.roots()) == 1
+    assert len(world.ids(ADA)) == 6  # all of them but the superseded version
+
+
+def test_many_statements_arrive_in_frames_within_their_bounds() -> None:
+    world = started(ADA, BEN, round_ms=10_000)
+    many = tuple(plasmid(name=f"p{number}") for number in range(150))
+    world.tell(ADA, Publish((ADA_OWNER.record, *many)))
+    world.tell(BEN, TimerDue("gossip:round"))
+    world.deliver()
+    assert len(world.ids(BEN)) == 151
+    haves = [message for _, _, message in world.sent if isinstance(message, Have)]
+    wants = [message for _, _, message in world.sent if isinstance(message, IWant)]
+    assert max(len(have.items) for have in haves) <= 64
+    assert max(sum(len(item.statement.payload) for item in have.items) for have in haves) < 64 * 1024
+    assert max(len(want.ids) for want in wants) <= 64
+    asked = [identity for want in wants for identity in want.ids]
+    assert len(asked) <= 151 + 64 * 4 + 4  # orphans of the frames before the owner record are asked once more
+
+
+def test_nothing_counts_before_it_is_durable() -> None:
+    world = started(ADA, BEN)
+    world.failing[BEN] = "disk_full"
+    world.tell(ADA, Publish((ADA_OWNER.record,)))
+    world.run(3000)
+    assert world.ids(BEN) == set()
+    assert added(world.outputs[BEN]) == []
+    assert world.records(BEN, "error")
+    world.failing.clear()
+    world.run(5000)
+    assert world.ids(BEN) == {ADA_OWNER.record.id}
+
+
+def test_a_restart_brings_back_exactly_what_was_durable_and_announces_nothing() -> None:
+    world = started(ADA, BEN)
+    world.tell(ADA, Publish((ADA_OWNER.record, plasmid(), plasmid(2))))
+    world.run(3000)
+    before, rows = world.ids(BEN), dict(world.rows[BEN])
+    world.rows[BEN][b"\x07" * 32] = b"rubbish"
+    world.cores[BEN] = world.boot(BEN)
+    outputs = world.tell(BEN, Start())
+    assert world.ids(BEN) == before == {ADA_OWNER.record.id, plasmid(2).id}
+    assert added(outputs) == []
+    assert world.rows[BEN] == rows  # the row that can't be read was repaired away
+    assert len(world.records(BEN, "repair")) == 1
+
+
+def test_a_newer_version_takes_the_place_of_the_older_everywhere() -> None:
+    world = started(ADA, BEN)
+    world.tell(ADA, Publish((ADA_OWNER.record, plasmid())))
+    world.run(3000)
+    world.tell(ADA, Publish((plasmid(2),)))
+    world.run(3000)
+    assert world.ids(BEN) == {ADA_OWNER.record.id, plasmid(2).id}
+    dropped = [output for output in world.outputs[BEN] if isinstance(output, StatementDropped)]
+    assert [(each.statement.id, each.reason) for each in dropped] == [(plasmid().id, "superseded")]
+    assert set(world.rows[BEN]) == world.ids(BEN)
+
+
+def test_two_contents_of_one_version_are_evidence_and_stay() -> None:
+    world = started(ADA, BEN)
+    twins = (plasmid(), plasmid(domain="other"))
+    world.tell(ADA, Publish((ADA_OWNER.record, *twins)))
+    world.run(3000)
+    assert world.ids(BEN) >= {twin.id for twin in twins}
+    found = world.records(BEN, "evidence")
+    assert [(each.first, each.second) for each in found] == [tuple(sorted(twin.id.hex() for twin in twins))]  # type: ignore[attr-defined]
+
+
+def test_what_expires_leaves_both_sides_the_day_after() -> None:
+    world = started(ADA, BEN)
+    world.tell(ADA, Publish((ADA_OWNER.record, plasmid(life_s=86_400))))
+    world.run(3000)
+    assert plasmid(life_s=86_400).id in world.ids(BEN)
+    world.mono_ms += 3 * DAY_MS  # every loop sleeps as long as the silence lasts, so nobody is hung up
+    world.run(3000)
+    assert not world.records(BEN, "link_down")
+    assert world.ids(ADA) == world.ids(BEN) == {ADA_OWNER.record.id}
+    assert len(world.records(BEN, "expired")) == 1
+    assert len(world.roots()) == 1
+
+
+def test_a_forged_statement_costs_the_sender_the_link_but_not_the_true_one_its_place() -> None:
+    world = started(ADA, BEN)
+    forged = replace(ADA_OWNER.record, signature=bytes(64))
+    world.tell(BEN, Received(ADA, Push((Carried(forged),))))
+    assert frozenset((ADA, BEN)) not in world.links
+    assert [record.reason for record in world.records(BEN, "penalty")] == ["bad_signature"]  # type: ignore[attr-defined]
+    world.tell(ADA, Publish((ADA_OWNER.record,)))
+    world.run(90_000)
+    assert ADA_OWNER.record.id in world.ids(BEN)
+
+
+@pytest.mark.parametrize(
+    "event", [Misbehaved(ADA, "frame_too_large"), Received(ADA, Reconcile(2, (Range(b"x" * 99),)))]
+)
+def test_breaking_the_protocol_is_punished_for_a_while(event: Event) -> None:
+    world = started(ADA, BEN, redial_ms_max=4000)
+    outputs = world.tell(BEN, event)
+    assert any(isinstance(output, LinkLost) for output in outputs)
+    assert len(world.records(BEN, "penalty")) == 1
+    world.tell(BEN, LinkOpened(ADA, False))
+    assert world.cores[BEN].links.get(ADA) is None
+    world.tell(BEN, LinkClosed(ADA, "sent away"))
+    world.run(5000)
+    world.tell(BEN, LinkOpened(ADA, False))
+    assert world.cores[BEN].links.get(ADA) is not None
+
+
+def test_a_session_has_a_bounded_number_of_legs() -> None:
+    world = started(ADA, BEN, bounds=Bounds(reconcile_legs=6))
+    message = Reconcile(Sessions(ADA, Random(1)).begin(BEN).number, (Range(b"", fingerprint=bytes(16)),))
+    told = [world.cores[BEN].handle(Received(ADA, message), world.now) for _ in range(8)]
+    answered = [any(isinstance(output, Send) for output in outputs) for outputs in told]
+    assert answered == [True, True, True, False] * 2  # three questions, three answers, and the session is over
+    hits = [output.body for output in told[3] if isinstance(output, Emit) and isinstance(output.body, BoundHit)]
+    assert hits == [BoundHit("reconcile_legs", 6, 7)]
+
+
+def test_announcements_are_passed_on_once_and_within_their_bound() -> None:
+    world = started(ADA, BEN, bounds=Bounds(announced_per_link=3))
+    ids = tuple(bytes([number]) * 32 for number in range(5))
+    outputs = world.tell(BEN, Received(ADA, IHave((ids[0], *ids))))
+    assert [output for output in outputs if isinstance(output, SourceFound)] == [SourceFound(ADA, i) for i in ids[:3]]
+    assert [record.setting for record in world.records(BEN, "bound_hit")] == ["announced_per_link"]  # type: ignore[attr-defined]
+    assert not any(isinstance(output, SourceFound) for output in world.tell(BEN, Received(ADA, IHave(ids[:3]))))
+
+
+def test_owners_beyond_the_bound_are_refused_until_trusted() -> None:
+    world = started(ADA, BEN, bounds=Bounds(untrusted_owners=1))
+    world.tell(ADA, Publish((ADA_OWNER.record,)))
+    world.run(3000)
+    world.tell(BEN, Received(ADA, Push((Carried(BEN_OWNER.record), Carried(plasmid(owner=BEN_OWNER))))))
+    assert world.ids(BEN) == {ADA_OWNER.record.id}
+    assert {record.setting for record in world.records(BEN, "bound_hit")} == {"untrusted_owners"}  # type: ignore[attr-defined]
+    world.tell(BEN, PolicyChanged(Policy(base_model="mini"), Trust(owners=(BEN_OWNER.trusted,))))
+    world.tell(BEN, Received(ADA, Push((Carried(BEN_OWNER.record), Carried(plasmid(owner=BEN_OWNER))))))
+    assert len(world.ids(BEN)) == 3
+
+
+def test_an_orphans_owner_record_is_asked_for_once_a_round() -> None:
+    world = started(ADA, BEN, round_ms=10_000)
+    orphan = Push((Carried(plasmid()),))
+    asked = [o.message for o in world.cores[BEN].handle(Received(ADA, orphan), world.now) if isinstance(o, Send)]
+    assert asked == [IWant((ADA_OWNER.record.id, plasmid().id))]
+    assert world.cores[BEN].handle(Received(ADA, orphan), world.now) == []
+    assert world.ids(BEN) == set()
+    world.tell(BEN, Received(ADA, Have((Carried(plasmid()), Carried(ADA_OWNER.record)))))
+    assert len(world.ids(BEN)) == 2  # within a frame the record comes first, whatever the order
+
+
+def test_eager_push_goes_to_as_many_as_asked_and_never_back() -> None:
+    world = started(ADA, BEN, CLEO, eager_fanout=2, round_ms=60_000)
+    world.sent.clear()
+    world.tell(BEN, Received(ADA, Push((Carried(ADA_OWNER.record),))))
+    pushes = [(source, target) for source, target, message in world.sent if isinstance(message, Push)]
+    assert (BEN, CLEO) in pushes
+    assert (BEN, ADA) not in pushes
+
+
+def test_known_statements_are_duplicates_and_change_nothing() -> None:
+    world = started(ADA, BEN)
+    for _ in range(2):
+        world.tell(BEN, Received(ADA, Push((Carried(ADA_OWNER.record, hops=4),))))
+    assert len(world.records(BEN, "statement_seen")) == 1
+    assert world.records(BEN, "statement_seen")[0].hops == 5  # type: ignore[attr-defined]
+    assert len(world.records(BEN, "duplicate")) == 1
+    assert world.rows[BEN].keys() == {ADA_OWNER.record.id}
+
+
+def test_publishing_what_can_not_enter_is_an_error_of_ones_own() -> None:
+    world = started(ADA)
+    world.tell(ADA, Publish((plasmid(),)))
+    assert world.ids(ADA) == set()
+    assert [record.what for record in world.records(ADA, "error")] == ["can't publish: unknown key"]  # type: ignore[attr-defined]
+
+
+def test_heartbeats_carry_the_root_and_stop_says_goodbye() -> None:
+    world = started(ADA, BEN)
+    world.tell(ADA, Publish((ADA_OWNER.record,)))
+    world.run(1100)
+    beat = world.cores[BEN].links.get(ADA)
+    assert beat is not None
+    assert isinstance(beat.heartbeat, Heartbeat)
+    assert (beat.heartbeat.count, beat.heartbeat.root) == (1, *world.roots())
+    world.tell(ADA, Stop())
+    assert world.links == set()
+    assert "goodbye: stopping" in [record.reason for record in world.records(BEN, "link_down")]  # type: ignore[attr-defined]
+
+
+def test_links_get_ready_once_each() -> None:
+    world = started(ADA, BEN, CLEO)
+    world.run(5000)
+    for peer in world.cores:
+        ready = sorted(output.peer for output in world.outputs[peer] if isinstance(output, LinkReady))
+        assert ready == sorted({ADA, BEN, CLEO} - {peer})
+        assert len(world.records(peer, "link_up")) == 2
+
+
+def test_the_same_events_give_the_same_outputs() -> None:
+    def story() -> list[Any]:
+        world = World(ADA, BEN, CLEO, chaos=Random(5), loss=0.1)
+        world.start()
+        world.tell(ADA, Publish((ADA_OWNER.record, plasmid())))
+        world.run(10_000)
+        return [world.outputs[peer] for peer in world.cores]
+
+    assert story() == story()
