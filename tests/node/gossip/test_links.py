@@ -1,0 +1,242 @@
+"""Links alone: greeting, silence, back-off, bounds; and the small books beside them."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+import pytest
+
+from plora.node.core.config import Bounds, CoreConfig
+from plora.node.core.effects import Dial, Emit, HangUp, Send
+from plora.node.core.events import NeighboursChanged
+from plora.node.core.messages import Goodbye, Heartbeat, Hello, PeerAddress, Peers, Welcome
+from plora.node.core.notices import LinkLost, LinkReady
+from plora.node.core.now import Now
+from plora.node.gossip.dialing import BOOK_MAX, Dialing
+from plora.node.gossip.links import Links
+from plora.node.gossip.sessions import Sessions
+from plora.node.gossip.wants import WINDOW, Wants
+
+ME, ADA, BEN = "5" * 64, "a" * 64, "b" * 64
+SWARM = "ab" * 32
+DAY = 20_000
+NEIGHBOUR = PeerAddress(ADA, ("ada:1",))
+
+
+def at(ms: int) -> Now:
+    return Now(ms * 1_000_000, DAY * 86_400_000 + ms)
+
+
+def links_of(*neighbours: PeerAddress, **settings: Any) -> Links:
+    config = CoreConfig(peer=ME, swarm=SWARM, boot="00" * 16, neighbours=neighbours, **settings)
+    links = Links(config, Random(1), lambda link, now: Heartbeat(0, bytes(16), 0))
+    links.start(at(0))
+    return links
+
+
+def hello(swarm: str = SWARM, versions: tuple[int, ...] = (1, 2), day: int = DAY) -> Hello:
+    return Hello(versions, (), swarm, "11" * 16, day)
+
+
+def ready(links: Links, peer: str = ADA, ms: int = 0) -> Links:
+    links.opened(peer, True, at(ms))
+    link = links.get(peer)
+    assert link is not None
+    links.hello(link, hello(), at(ms))
+    assert LinkReady(peer) in links.welcome(link, at(ms))
+    return links
+
+
+def said(outputs: list[Any], kind: type) -> list[Any]:
+    return [output.message for output in outputs if isinstance(output, Send) and isinstance(output.message, kind)]
+
+
+def test_a_link_needs_hello_and_welcome_in_either_order() -> None:
+    links = links_of(NEIGHBOUR)
+    outputs = links.opened(ADA, True, at(0))
+    assert [message.swarm for message in said(outputs, Hello)] == [SWARM]
+    link = links.get(ADA)
+    assert link is not None
+    assert not any(isinstance(output, LinkReady) for output in links.welcome(link, at(0)))
+    outputs = links.hello(link, hello(), at(0))
+    assert said(outputs, Welcome) == [Welcome(1)]
+    assert LinkReady(ADA) in outputs
+    assert LinkReady(ADA) not in links.hello(link, hello(), at(1))
+
+
+@pytest.mark.parametrize(
+    ("greeting", "reason"),
+    [
+        (hello(swarm="cd" * 32), "wrong_swarm"),
+        (hello(versions=(2, 3)), "no_common_version"),
+        (hello(day=DAY + 2), "clocks_apart"),
+        (hello(day=DAY - 2), "clocks_apart"),
+    ],
+)
+def test_a_misfit_is_sent_away(greeting: Hello, reason: str) -> None:
+    links = links_of(NEIGHBOUR)
+    links.opened(ADA, True, at(0))
+    link = links.get(ADA)
+    assert link is not None
+    outputs = links.hello(link, greeting, at(0))
+    assert [message.reason for message in said(outputs, Goodbye)] == [reason]
+    assert HangUp(ADA, reason) in outputs
+    assert links.get(ADA) is None
+
+
+@pytest.mark.parametrize(("theirs", "pair"), [(DAY - 1, DAY - 1), (DAY, DAY), (DAY + 1, DAY)])
+def test_a_pair_goes_by_the_earlier_day(theirs: int, pair: int) -> None:
+    links = ready(links_of(NEIGHBOUR))
+    link = links.get(ADA)
+    assert link is not None
+    links.hello(link, hello(day=theirs), at(1))
+    assert links.day_with(link, at(1)) == pair
+
+
+def test_silence_ends_a_link_but_own_lag_is_forgiven() -> None:
+    links = ready(links_of(NEIGHBOUR, link_timeout_ms=5000, heartbeat_ms=1000))
+    for ms in range(1000, 6000, 1000):
+        assert said(links.beat(at(ms)), Heartbeat)
+    links.late(2000)
+    assert HangUp(ADA, "silent") not in links.beat(at(6000))
+    links.late(0)
+    outputs = links.beat(at(7000))
+    assert HangUp(ADA, "silent") in outputs
+    assert LinkLost(ADA) in outputs
+    assert links.ready() == []
+
+
+def test_a_late_beat_blames_nobody() -> None:
+    links = ready(links_of(NEIGHBOUR, link_timeout_ms=5000, heartbeat_ms=1000))
+    assert HangUp(ADA, "silent") not in links.beat(at(11_000))
+
+
+def test_whoever_never_greets_is_hung_up_after_the_guard() -> None:
+    links = links_of(NEIGHBOUR, link_timeout_ms=2000)
+    links.opened(ADA, True, at(0))
+    for ms in range(1000, 6000, 1000):
+        assert said(links.beat(at(ms)), Hello)
+    assert HangUp(ADA, "silent") in links.beat(at(6000))
+
+
+def test_the_day_is_told_again_when_it_changes() -> None:
+    links = ready(links_of(NEIGHBOUR))
+    assert said(links.beat(at(1000)), Hello) == []
+    late = Now(2_000_000_000, (DAY + 1) * 86_400_000)
+    assert [message.epoch_day for message in said(links.beat(late), Hello)] == [DAY + 1]
+
+
+def test_links_in_are_bounded_and_a_place_is_given_back() -> None:
+    links = links_of(bounds=Bounds(links_in=1))
+    assert said(links.opened(ADA, False, at(0)), Hello)
+    outputs = links.opened(BEN, False, at(0))
+    assert [message.reason for message in said(outputs, Goodbye)] == ["links_in"]
+    assert [output.body.kind for output in outputs if isinstance(output, Emit)] == ["bound_hit"]
+    links.closed(BEN, "", at(1))
+    links.closed(ADA, "", at(1))
+    assert said(links.opened(BEN, False, at(2)), Hello)
+
+
+def test_a_replaced_link_is_lost_first() -> None:
+    links = ready(links_of(NEIGHBOUR))
+    outputs = links.opened(ADA, False, at(1))
+    assert outputs.index(LinkLost(ADA)) < outputs.index(next(o for o in outputs if isinstance(o, Send)))
+    link = links.get(ADA)
+    assert link is not None
+    assert (link.dialed, link.ready) == (False, False)
+
+
+def test_denied_and_removed_neighbours_are_left_and_new_ones_dialed() -> None:
+    links = ready(links_of(NEIGHBOUR, PeerAddress("c" * 64, ("cleo:1",))))
+    links.opened(BEN, False, at(0))
+    outputs = links.changed(NeighboursChanged((PeerAddress("d" * 64, ("dan:1",)),), (BEN,)), at(1))
+    assert [(o.peer, o.reason) for o in outputs if isinstance(o, HangUp)] == [
+        (ADA, "no longer a neighbour"),
+        (BEN, "denied"),
+    ]
+    assert Dial("d" * 64, ("dan:1",)) in outputs
+    links.closed(BEN, "", at(2))
+    assert not said(links.opened(BEN, False, at(3)), Hello)
+
+
+def test_a_goodbye_names_the_time_before_which_nobody_dials() -> None:
+    links = ready(links_of(NEIGHBOUR))
+    link = links.get(ADA)
+    assert link is not None
+    assert HangUp(ADA, "goodbye: full") in links.goodbye(link, Goodbye("full", 9000), at(0))
+    assert not [o for o in links.closed(ADA, "", at(10)) if isinstance(o, Dial)]
+    assert not [o for o in links.dial(at(8999)) if isinstance(o, Dial)]
+    assert Dial(ADA, ("ada:1",)) in links.dial(at(9000))
+
+
+def test_heard_addresses_come_after_the_configured() -> None:
+    links = links_of()
+    links.exchange(Peers((PeerAddress(ADA, ("ada:9", "ada:1")), PeerAddress(BEN, ("ben:1",)))))
+    outputs = links.changed(NeighboursChanged((NEIGHBOUR,)), at(1))
+    assert [output for output in outputs if isinstance(output, Dial)] == [Dial(ADA, ("ada:1", "ada:9"))]
+
+
+def test_back_off_doubles_with_jitter_up_to_its_limit() -> None:
+    dialing = Dialing((NEIGHBOUR,), 8, 4000, Random(3))
+    assert dialing.due(at(0)) == [Dial(ADA, ("ada:1",))]
+    assert dialing.due(at(0)) == []  # one at a time
+    waits = []
+    for _ in range(6):
+        dialing.failed(ADA, at(0))
+        due_ns = dialing.next_due_ns()
+        assert due_ns is not None
+        waits.append(due_ns / 1e6)
+    for wait, whole in zip(waits, [500, 1000, 2000, 4000, 4000, 4000], strict=True):
+        assert whole / 2 <= wait <= whole
+    assert len(set(waits[3:])) == 3
+    dialing.succeeded(ADA)
+    dialing.failed(ADA, at(0))
+    assert (dialing.next_due_ns() or 0) <= 500e6
+
+
+def test_dials_and_the_book_are_bounded() -> None:
+    many = tuple(PeerAddress(f"{number:064x}", ("h:1",)) for number in range(5))
+    dialing = Dialing(many, 2, 1000, Random(1))
+    assert [dial.peer for dial in dialing.due(at(0))] == [many[0].peer, many[1].peer]
+    dialing.linked(many[0].peer)
+    assert dialing.due(at(0)) == []
+    for number in range(BOOK_MAX + 1):
+        dialing.heard(PeerAddress(f"{number:064x}", ("far:1",)))
+    dialing.failed(many[0].peer, at(0))
+    dialing.failed(many[1].peer, at(0))
+    assert [dial.addresses for dial in dialing.due(at(0))] == [("h:1", "far:1")] * 2  # 2 and 3; the oldest is forgotten
+    dialing.failed(many[2].peer, at(0))
+    assert [dial.addresses for dial in dialing.due(at(5000))] == [("h:1",)]
+
+
+def test_asking_keeps_a_window_and_gives_up_with_the_link() -> None:
+    wants = Wants(patience_ns=100, queue_max=1000)
+    ids = [number.to_bytes(32, "big") for number in range(WINDOW + 10)]
+    assert wants.queue(ADA, ids) == WINDOW + 10
+    asked = [wants.ask(ADA, 0) for _ in range(6)]
+    assert [len(each) for each in asked] == [64, 64, 64, 64, 0, 0]
+    wants.came(ids[0])
+    assert wants.ask(ADA, 0) == (ids[WINDOW],)
+    wants.queue(BEN, ids[:3])
+    assert wants.ask(BEN, 0) == (ids[0],)  # the others are asked of ada
+    wants.lost(ADA)
+    assert wants.ask(BEN, 0) == (ids[1], ids[2])
+    assert Wants(1, 2).queue(ADA, ids) == 2
+
+
+def test_session_numbers_tell_who_began() -> None:
+    mine, theirs = Sessions(ADA, Random(1)), Sessions(BEN, Random(2))
+    own = mine.begin(BEN)
+    foreign = theirs.of_frame(ADA, own.number)
+    assert foreign is not None
+    assert theirs.begin(ADA).number % 2 != own.number % 2
+    assert mine.of_frame(BEN, own.number) is own
+    assert mine.of_frame(BEN, own.number + 2) is None
+    newer = mine.begin(BEN)
+    assert (newer.number - own.number) % 2**32 == 2
+    assert mine.of_frame(BEN, own.number) is None  # stale
+    assert theirs.of_frame(ADA, own.number) is foreign
+    assert theirs.of_frame(ADA, newer.number) is not foreign
+    mine.end(BEN, newer)
+    assert mine.of_frame(BEN, newer.number) is None

@@ -1,0 +1,323 @@
+"""Who may enter the seen set, what lives in it on which day, and that order of arrival doesn't matter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import permutations
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from plora.node.core.config import Bounds
+from plora.node.gossip.entries import entry_of
+from plora.node.gossip.seen import Dropped, Entrance, SeenSet
+from plora.proto.canonical import canonical_bytes
+from plora.proto.dsse import StatementKind, pae
+from plora.proto.fields import format_timestamp
+from plora.proto.payloads import Freshness, OwnerKey, OwnerRecord, Vote
+from plora.proto.statement import Statement, sign_statement
+from plora.sim.clock import WALL_START_MS
+from plora.sim.material import ISSUED_S, Owner, attest, make_owner, make_plasmid, revoke
+
+SWARM = "ab" * 32
+TODAY = WALL_START_MS // 86_400_000
+ADA, BEN = make_owner("ada", SWARM), make_owner("ben", SWARM)
+DATA = bytes(2048)
+DAY_S = 86_400
+
+
+def plasmid(version: int = 1, name: str = "legal", owner: Owner = ADA, **more: int | str) -> Statement:
+    return make_plasmid(owner, name, DATA, version=version, **more).statement  # type: ignore[arg-type]
+
+
+def fresh(version: int, later_s: int = 0, days: int = 10) -> Statement:
+    payload = Freshness(
+        swarm=SWARM,
+        issued=format_timestamp(ISSUED_S + later_s),
+        key_id=ADA.key.public.key_id,
+        owner=ADA.id,
+        trust_version=version,
+        revocation_root="00" * 32,
+        audit_head="00" * 32,
+        expires=format_timestamp(ISSUED_S + days * DAY_S),
+    )
+    return sign_statement(StatementKind.FRESHNESS, payload, ADA.key)
+
+
+def opaque(**more: str) -> Statement:
+    kind = "application/vnd.plora.rumour.v9+json"
+    body = {"swarm": SWARM, "owner": ADA.id, "key_id": ADA.key.public.key_id, "issued": "2026-01-01T00:00:00Z"} | more
+    payload = canonical_bytes(body)
+    return Statement(kind, payload, ADA.key.public.key_id, "Ed25519", ADA.key.sign(pae(kind, payload)))
+
+
+def rotation() -> Statement:
+    both = (OwnerKey.of(ADA.key.public), OwnerKey.of(make_owner("new", SWARM).key.public))
+    payload = OwnerRecord(
+        swarm=SWARM,
+        issued=format_timestamp(ISSUED_S),
+        key_id=ADA.key.public.key_id,
+        owner=ADA.id,
+        previous=ADA.id,
+        name="ada",
+        version=2,
+        keys=both,
+        threshold=1,
+    )
+    return sign_statement(StatementKind.OWNER, payload, ADA.key)
+
+
+def empty(**bounds: int) -> SeenSet:
+    seen = SeenSet(SWARM, Bounds(**bounds))
+    assert seen.turn(TODAY) == []
+    return seen
+
+
+def take(seen: SeenSet, *statements: Statement) -> list[Dropped]:
+    """Admit and commit each; all must be admitted."""
+    dropped = []
+    for statement in statements:
+        admission = seen.admit(statement)
+        assert admission.entry is not None, admission
+        dropped += seen.commit(admission.entry)
+    return dropped
+
+
+def filled(*statements: Statement, **bounds: int) -> SeenSet:
+    seen = empty(**bounds)
+    take(seen, ADA.record, *statements)
+    return seen
+
+
+def ids(seen: SeenSet) -> set[bytes]:
+    return {entry.id for entry in seen.entries()}
+
+
+def test_a_first_owner_record_brings_its_own_key() -> None:
+    seen = filled(plasmid())
+    assert ids(seen) == {ADA.record.id, plasmid().id}
+    assert [key.key_id for key in seen.keys_of(ADA.id)] == [ADA.key.public.key_id]
+    assert list(seen.view(TODAY)) == list(seen.view(TODAY - 1))
+
+
+def test_a_rotated_key_may_sign_once_its_record_is_seen() -> None:
+    stranger = make_owner("new", SWARM)
+    claimed = plasmid(owner=Owner("ada", SWARM, stranger.key, ADA.record))
+    seen = filled()
+    assert seen.admit(claimed).entrance is Entrance.ORPHAN
+    take(seen, rotation(), claimed)
+    assert claimed.id in seen
+
+
+def test_a_stranger_can_not_add_records_to_an_owner() -> None:
+    stranger = make_owner("mallory", SWARM)
+    payload = OwnerRecord(
+        swarm=SWARM,
+        issued=format_timestamp(ISSUED_S),
+        key_id=stranger.key.public.key_id,
+        owner=ADA.id,
+        previous=ADA.id,
+        name="ada",
+        version=2,
+        keys=(OwnerKey.of(stranger.key.public),),
+        threshold=1,
+    )
+    forged = sign_statement(StatementKind.OWNER, payload, stranger.key)
+    seen = filled()
+    assert seen.admit(forged).entrance is Entrance.ORPHAN
+    assert len(seen.keys_of(ADA.id)) == 1
+
+
+def test_orphans_name_what_is_missing_and_are_not_remembered() -> None:
+    seen = empty()
+    assert seen.admit(plasmid()).missing == ADA.record.id
+    take(seen, ADA.record)
+    assert seen.admit(attest(ADA, plasmid().id)).missing == plasmid().id
+    take(seen, plasmid(), attest(ADA, plasmid().id))
+    assert len(seen) == 3
+
+
+def test_a_bad_signature_is_forged_but_its_id_stays_welcome() -> None:
+    seen = filled()
+    forged = replace(plasmid(), signature=bytes(64))
+    assert seen.admit(forged).entrance is Entrance.FORGED
+    assert seen.wanted(plasmid().id)
+    take(seen, plasmid())
+
+
+@pytest.mark.parametrize(
+    ("statement", "reason"),
+    [
+        (make_owner("ada", "cd" * 32).record, "wrong_swarm"),
+        (opaque(swarm="xx"), "malformed"),
+        (opaque(owner="xx"), "malformed"),
+        (opaque(issued="yesterday"), "malformed"),
+        (replace(ADA.record, payload=b"{}"), "malformed"),
+    ],
+)
+def test_what_the_payload_itself_condemns_is_remembered(statement: Statement, reason: str) -> None:
+    seen = filled()
+    first = seen.admit(statement)
+    assert (first.entrance, first.reason) == (Entrance.FORGED, reason)
+    assert seen.admit(statement).entrance is Entrance.REFUSED
+    assert not seen.wanted(statement.id)
+
+
+def test_duplicates_also_while_staged() -> None:
+    seen = empty()
+    admission = seen.admit(ADA.record)
+    assert seen.admit(ADA.record).entrance is Entrance.DUPLICATE
+    assert (len(seen), seen.staged) == (0, 1)
+    assert admission.entry is not None
+    seen.abandon(admission.entry)
+    assert (seen.staged, seen.admit(ADA.record).entrance) == (0, Entrance.ADMITTED)
+
+
+def test_the_newest_version_lives_whatever_came_first() -> None:
+    first, second = plasmid(1), plasmid(2)
+    seen = filled(first)
+    assert [(each.entry.id, each.reason, each.by) for each in take(seen, second)] == [
+        (first.id, "superseded", second.id)
+    ]
+    assert seen.admit(first).entrance is Entrance.REFUSED
+    assert seen.wanted(first.id)  # it may live again when the newer one expired
+    assert ids(seen) == {ADA.record.id, second.id}
+
+
+def test_a_newer_version_that_expired_gives_way_day_by_day() -> None:
+    old, new = plasmid(1), plasmid(2, life_s=DAY_S)
+    last = entry_of(new).expires_day
+    assert last is not None
+    seen = filled(old)
+    take(seen, new)
+    assert seen.turn(last + 1) == []  # yesterday it lived, and a neighbour may still be there
+    assert new.id in seen
+    take(seen, old)
+    today, yesterday = ({key[4:] for key in seen.view(day)} for day in (last + 1, last))
+    assert (today - yesterday, yesterday - today) == ({old.id}, {new.id})
+    assert [(each.entry.id, each.reason) for each in seen.turn(last + 2)] == [(new.id, "expired")]
+    assert ids(seen) == {ADA.record.id, old.id}
+
+
+def test_only_the_two_smallest_contents_of_a_version_stay() -> None:
+    contents = sorted((plasmid(domain=f"d{number}") for number in range(4)), key=lambda each: each.id)
+    for order in permutations(contents):
+        seen = filled()
+        for statement in order:
+            admission = seen.admit(statement)
+            if admission.entry is not None:
+                seen.commit(admission.entry)
+        assert ids(seen) == {ADA.record.id, contents[0].id, contents[1].id}
+
+
+def test_what_depends_on_a_statement_goes_with_it_and_revocations_stay() -> None:
+    cosigned = attest(ADA, plasmid().id)
+    of_it = attest(ADA, cosigned.id)
+    strike = revoke(ADA, "content", plasmid().id.hex())
+    seen = filled(plasmid(), cosigned, of_it, strike)
+    dropped = take(seen, plasmid(2))
+    assert {each.entry.id for each in dropped} == {plasmid().id, cosigned.id, of_it.id}
+    assert {each.reason for each in dropped} == {"superseded"}
+    assert ids(seen) == {ADA.record.id, plasmid(2).id, strike.id}
+    assert len(seen.view(TODAY)) == 3
+
+
+def test_freshness_is_kept_beside_the_set_newest_of_each_key() -> None:
+    seen = filled()
+    root = seen.view(TODAY).root()
+    take(seen, fresh(1))
+    assert [each.reason for each in take(seen, fresh(2, later_s=60))] == ["superseded"]
+    assert seen.admit(fresh(1)).entrance is Entrance.REFUSED
+    assert [entry.id for entry in seen.freshness()] == [fresh(2, later_s=60).id]
+    assert seen.view(TODAY).root() == root
+    assert [each.reason for each in seen.turn(TODAY + 12)] == ["expired"]
+    assert seen.freshness() == ()
+
+
+def test_unknown_kinds_are_relayed_when_their_key_is_known() -> None:
+    assert empty().admit(opaque()).entrance is Entrance.ORPHAN
+    seen = filled(opaque())
+    assert opaque().id in seen
+    assert seen.admit(replace(opaque(note="x"), signature=b"no")).entrance is Entrance.FORGED
+
+
+def test_a_vote_counts_for_the_owner_whose_key_it_is() -> None:
+    slot = {"epoch": "00" * 32, "owner": ADA.id, "lineage": ADA.id, "plasmid_id": "legal", "version": 1}
+    fields = {"swarm": SWARM, "issued": "2026-01-01T00:00:00Z", "key_id": BEN.key.public.key_id, "slot": slot}
+    payload = Vote.from_json(canonical_bytes({**fields, "content": plasmid().id.hex(), "choice": "ACCEPT"}))
+    vote = sign_statement(StatementKind.VOTE, payload, BEN.key)
+    seen = filled(plasmid())
+    assert seen.admit(vote).entrance is Entrance.ORPHAN
+    take(seen, BEN.record, vote)
+    entry = seen.get(vote.id)
+    assert entry is not None
+    assert entry.owner == BEN.id
+
+
+def test_a_full_owner_can_still_supersede_and_revoke() -> None:
+    seen = filled(plasmid(name="a"), plasmid(name="b"), statements_per_owner=2)
+    refused = seen.admit(plasmid(name="c"))
+    assert (refused.entrance, refused.reason) == (Entrance.REFUSED, "statements_per_owner")
+    assert not seen.wanted(plasmid(name="c").id)
+    assert len(take(seen, plasmid(2, name="a"))) == 1
+    take(seen, revoke(ADA, "owner", ADA.id))
+    assert len(seen) == 4
+    take(seen, BEN.record)  # others have their own count
+
+
+def test_refused_owners_take_their_statements_with_them() -> None:
+    seen = filled(untrusted_owners=1)
+    assert seen.admit(BEN.record).reason == "untrusted_owners"
+    theirs = plasmid(owner=BEN)
+    assert seen.admit(theirs).entrance is Entrance.REFUSED  # else it would be an orphan for ever
+    seen.trust([BEN.id])
+    take(seen, BEN.record, theirs)
+    assert seen.admit(make_owner("cleo", SWARM).record).reason == "untrusted_owners"
+
+
+def test_the_memory_of_refusals_is_bounded_and_forgets_the_oldest() -> None:
+    seen = filled(refused_ids=2)
+    foreign = [make_owner(name, "cd" * 32).record for name in ("x", "y", "z")]
+    for statement in foreign:
+        seen.admit(statement)
+    assert [seen.wanted(statement.id) for statement in foreign] == [True, False, False]
+
+
+STORY = (
+    *(ADA.record, BEN.record, rotation(), plasmid(1), plasmid(2, life_s=2 * DAY_S), plasmid(3, life_s=DAY_S)),
+    *(plasmid(1, "med"), plasmid(1, "med", domain="other"), plasmid(1, owner=BEN), attest(BEN, plasmid(3).id)),
+    *(attest(BEN, plasmid(1, "med").id), revoke(ADA, "key", ADA.key.public.key_id), opaque(), fresh(1)),
+)
+
+
+def offer_until_quiet(seen: SeenSet, statements: Sequence[Statement]) -> None:
+    """What reconciliation does in the end: offer all, again and again, until nothing changes."""
+    news = True
+    while news:
+        news = False
+        for statement in statements:
+            entry = seen.admit(statement).entry
+            if entry is not None:
+                seen.commit(entry)
+                news = news or entry.id in seen
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(), days=st.integers(0, 4))
+def test_live_depends_on_neither_order_nor_path(seed: int, days: int) -> None:
+    walked, jumped = empty(), empty()
+    for day in range(days + 1):
+        walked.turn(TODAY + day)
+        offer_until_quiet(walked, STORY)
+    jumped.turn(TODAY + days)
+    offer_until_quiet(jumped, Random(seed).sample(STORY, len(STORY)))
+    for day in (TODAY + days - 1, TODAY + days):
+        assert list(walked.view(day)) == list(jumped.view(day))
+    reloaded = SeenSet(SWARM, Bounds())
+    reloaded.load(walked.entries())
+    reloaded.turn(TODAY + days)
+    assert list(reloaded.view(TODAY + days)) == list(walked.view(TODAY + days))
+    assert ids(reloaded) == ids(walked)
