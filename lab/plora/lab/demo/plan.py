@@ -1,0 +1,80 @@
+"""Who plays in the demo, and how long each base takes.
+
+- Five peers in a ring with one chord, so that most bytes cross two links. Three of their owners publish one good
+  adapter each; dee's machine serves bytes that are not what dee signed; mallory is an owner whom nobody trusts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from plora.proto.errors import UsageError
+
+PEERS = ("ada", "bob", "cyd", "dee", "eve")
+RING = (("ada", "bob"), ("bob", "cyd"), ("cyd", "dee"), ("dee", "eve"), ("eve", "ada"), ("ada", "cyd"))
+TAMPERED = "dee"
+CRASHED = "eve"
+MALLORY = "mallory"
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One adapter of the demo: who signs it, at which peer it is published, what it is trained on."""
+
+    owner: str
+    peer: str
+    domain: str
+    good: bool
+    short: bool = False
+
+    @property
+    def plasmid_id(self) -> str:
+        """The id in its manifest."""
+        return self.domain if self.good else f"{self.domain}-{self.owner}"
+
+    @property
+    def name(self) -> str:
+        """As the demo's table has it."""
+        return f"{self.owner}/{self.plasmid_id}"
+
+
+PIECES = (
+    Piece("ada", "ada", "arithmetic", good=True),
+    Piece("bob", "bob", "legal", good=True),
+    Piece("cyd", "cyd", "medical", good=True),
+    Piece(TAMPERED, "dee", "arithmetic", good=False, short=True),
+    Piece(MALLORY, "eve", "legal", good=False, short=True),
+)
+GOOD = tuple(piece for piece in PIECES if piece.good)
+BAD = tuple(piece for piece in PIECES if not piece.good)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a base asks for. `upload_rate` in bytes a second makes a transfer take seconds; `estimate` is shown."""
+
+    base: str
+    rank: int
+    steps: int
+    short_steps: int
+    trainers: int
+    chunk_bytes: int
+    upload_rate: int
+    documents: int
+    arrive_s: float
+    estimate: str
+
+
+PLANS = {
+    "mini": Plan("mini", 4, 60, 8, 2, 16 << 10, 96 << 10, 200, 90.0, "two to three minutes"),
+    "smollm2": Plan(
+        "smollm2", 4, 40, 4, 1, 16 << 10, 1 << 20, 64, 900.0, "fifteen to twenty-five minutes on two cores"
+    ),
+}
+
+
+def plan_for(base: str) -> Plan:
+    """The plan of a base; UsageError for a base that the demo doesn't know."""
+    if base not in PLANS:
+        raise UsageError(f"the demo has no plan for base '{base}'", where="--base", mend=f"use {' or '.join(PLANS)}")
+    return PLANS[base]
