@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -18,6 +19,7 @@ from plora.lab.evaluate import BASE_ROW, evaluate, parse_adapters
 from plora.lab.evaluate import main as evaluate_main
 from plora.lab.threads import prepare_threads
 from plora.lab.train import TARGETS, TrainPlan, TrainReport, metrics_file, train_adapter
+from plora.merge.lora_config import LoraSpec, adapter_config_bytes
 from plora.merge.peft_folder import read_adapter
 from plora.proto.errors import AdapterError, UsageError
 
@@ -38,6 +40,10 @@ def trained(mini: LoadedBase, tmp_path_factory: pytest.TempPathFactory) -> Train
     records: list[dict[str, Any]] = []
     report = train_adapter(mini, "arithmetic", out, PLAN, records.append)
     return out, report, records
+
+
+def config_bytes(target: str, rank: int) -> bytes:
+    return adapter_config_bytes(LoraSpec(r=rank, alpha=8, target_modules=(target,)), "mini")
 
 
 class TestTraining:
@@ -114,14 +120,36 @@ class TestEvaluation:
     def test_the_base_is_given_back_as_it_was(self, mini: LoadedBase, trained: Trained) -> None:
         before = evaluate(mini, {}, ["legal"], documents=20)
         evaluate(mini, {"own": trained[0]}, ["legal"], documents=20)
+        assert not hasattr(mini.model, "peft_config")
+        assert all(weight.requires_grad for weight in mini.model.parameters())
         assert evaluate(mini, {}, ["legal"], documents=20) == before
 
     def test_a_folder_that_is_no_adapter_is_refused(self, mini: LoadedBase, tmp_path: Path) -> None:
-        with pytest.raises(AdapterError, match=r"no adapter_config\.json"):
+        with pytest.raises(AdapterError):
             evaluate(mini, {"x": tmp_path}, ["legal"], documents=4)
-        (tmp_path / "adapter_config.json").write_text('{"peft_type": "LORA", "target_modules": ["q_proj"]}')
-        with pytest.raises(AdapterError, match="can't be put on this base"):
-            evaluate(mini, {"x": tmp_path}, ["legal"], documents=4)
+
+    @pytest.mark.parametrize(
+        ("file", "raw"),
+        [
+            ("adapter_config.json", b"{}"),
+            ("adapter_config.json", config_bytes("no_such_proj", 4)),
+            ("adapter_config.json", config_bytes("q_proj", 8)),
+            ("adapter_config.json", config_bytes("q_proj", 4)),
+            ("adapter_model.safetensors", b"nonsense"),
+        ],
+    )
+    def test_an_adapter_that_does_not_fit_is_refused_and_leaves_the_base_alone(
+        self, mini: LoadedBase, trained: Trained, tmp_path: Path, file: str, raw: bytes
+    ) -> None:
+        before = evaluate(mini, {}, ["legal"], documents=8)
+        broken = tmp_path / "broken"
+        shutil.copytree(trained[0], broken)
+        (broken / file).write_bytes(raw)
+        with pytest.raises(AdapterError):
+            evaluate(mini, {"x": broken}, ["legal"], documents=8)
+        assert not hasattr(mini.model, "peft_config")
+        assert not any("lora" in name for name, _ in mini.model.named_modules())
+        assert evaluate(mini, {}, ["legal"], documents=8) == before
 
     @pytest.mark.parametrize("word", ["legal", "=x", "legal="])
     def test_words_that_name_no_folder_are_refused(self, word: str) -> None:

@@ -17,11 +17,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from plora.base import (
     AnswerScores,
@@ -34,9 +33,9 @@ from plora.base import (
 )
 from plora.lab.console import emit, run_command
 from plora.lab.corpora import DOMAINS, load_domain
-from plora.lab.quiet import quietly
 from plora.lab.threads import prepare_threads, use_threads
-from plora.proto.errors import AdapterError, UsageError
+from plora.lab.wearing import wearing
+from plora.proto.errors import UsageError
 
 BASE_ROW = "base"
 DOCUMENTS_DEFAULT = 200
@@ -84,32 +83,11 @@ def evaluate(
     reference: dict[str, AnswerScores] = {}
     rows = []
     for name, folder in named.items():
-        with with_adapter(base.model, folder) as model:
+        with nullcontext(base.model) if folder is None else wearing(base.model, folder) as model:
             for domain, asked in pairs.items():
                 scores = answer_nll(model, base.tokenizer, asked)
                 rows.append(_row(name, domain, reference.setdefault(domain, scores), scores, seed))
     return rows
-
-
-@contextmanager
-def with_adapter(model: Any, folder: Path | None) -> Iterator[Any]:
-    """`model` with the PEFT adapter of `folder` on it, taken off again at the end; None is the model itself."""
-    if folder is None:
-        yield model
-        return
-    from peft import PeftModel
-
-    if not (folder / "adapter_config.json").is_file():
-        raise AdapterError("no adapter_config.json here", where=str(folder), mend="give a folder that holds an adapter")
-    try:
-        wrapped = quietly(PeftModel.from_pretrained, model, folder, is_trainable=False)
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
-        reason = str(error).splitlines()[0][:200]
-        raise AdapterError(f"can't be put on this base ({reason})", where=str(folder)) from error
-    try:
-        yield wrapped
-    finally:
-        wrapped.unload()
 
 
 def _row(name: str, domain: str, before: AnswerScores, scores: AnswerScores, seed: int) -> Row:

@@ -21,8 +21,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -33,8 +32,8 @@ from plora.base import LoadedBase, answer_nll, load_base, perplexity, perplexity
 from plora.base.prompts import EncodedPair, encode_pair, pad_batch
 from plora.lab.console import emit, run_command
 from plora.lab.corpora import load_domain
-from plora.lab.quiet import quietly
 from plora.lab.threads import prepare_threads, use_threads
+from plora.lab.wearing import wearing_new
 from plora.merge.lora_config import LoraSpec, adapter_config_bytes
 from plora.merge.peft_folder import CONFIG_NAME, TENSORS_NAME
 from plora.proto.errors import UsageError
@@ -120,7 +119,7 @@ def train_adapter(
     pairs = [encode_pair(base.tokenizer, p.question, p.answer, plan.tokens_max) for p in load_domain(domain, "train")]
     progress({"event": "start", "domain": domain, "base": base.spec.name, "steps": plan.steps, "samples": len(pairs)})
     before = answer_nll(base.model, base.tokenizer, held_out)
-    with new_adapter(base.model, plan) as model:
+    with wearing_new(base.model, lora_config(plan), plan.seed) as model:
         losses = _optimise(model, pairs, plan, rate, base.tokenizer.pad_token_id, progress)
         after = answer_nll(model, base.tokenizer, held_out)
         artifact_bytes = save_adapter(model, out_dir, base.spec.name)
@@ -150,26 +149,17 @@ def train_adapter(
     return report
 
 
-@contextmanager
-def new_adapter(model: Any, plan: TrainPlan) -> Iterator[Any]:
-    """`model` with a fresh LoRA adapter drawn from `plan.seed`; the adapter is taken off again at the end."""
-    import torch
-    from peft import LoraConfig, get_peft_model
+def lora_config(plan: TrainPlan) -> Any:
+    """The peft configuration of a plan."""
+    from peft import LoraConfig
 
-    config = LoraConfig(
+    return LoraConfig(
         r=plan.rank,
         lora_alpha=_alpha(plan),
         target_modules=list(TARGETS[plan.scheme]),
         lora_dropout=0.0,
         task_type="CAUSAL_LM",
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(plan.seed)
-        wrapped = quietly(get_peft_model, model, config)
-    try:
-        yield wrapped
-    finally:
-        wrapped.unload()
 
 
 def save_adapter(model: Any, out_dir: Path, base_name: str) -> int:
