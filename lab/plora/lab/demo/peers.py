@@ -55,9 +55,8 @@ class DemoPeer:
         """`plora init` with a free port."""
         listen = f"127.0.0.1:{free_port()}"
         options = ["--home", str(self.home), "--name", self.name, "--swarm", str(swarm), "--listen", listen]
-        done = subprocess.run(
-            [PROGRAMS / "plora", "init", *options, "--json"], capture_output=True, text=True, check=False
-        )
+        command = [str(PROGRAMS / "plora"), "init", *options, "--json"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise PloraError(f"plora init failed: {done.stderr.strip()}", where=self.name)
         return Address(json.loads(done.stdout)["peer"], listen)
@@ -70,10 +69,9 @@ class DemoPeer:
     def start(self) -> None:
         """Start the process; it answers a moment later."""
         self._log_file = self.log.open("ab")
-        command = [PROGRAMS / "plora-node", "--config", str(self.home / "peer.yaml")]
-        self._process = subprocess.Popen(
-            command, stdout=self._log_file, stderr=subprocess.STDOUT, start_new_session=True
-        )
+        command = [str(PROGRAMS / "plora-node"), "--config", str(self.home / "peer.yaml")]
+        # A session of its own: Ctrl-C reaches the demo alone, which then stops its peers in order.
+        self._process = subprocess.Popen(command, stdout=self._log_file, stderr=self._log_file, start_new_session=True)
 
     def kill(self) -> None:
         """SIGKILL, as a power switch would."""
@@ -92,7 +90,7 @@ class DemoPeer:
         """One RPC of the admin service. PeerNotRunningError while nothing answers, PloraError for a refusal."""
         if self._channel is None:
             self._channel = grpc.insecure_channel(f"unix:{(self.home / 'run' / 'admin.sock').resolve()}")
-        stub = admin_pb2_grpc.AdminStub(self._channel)
+        stub: Any = admin_pb2_grpc.AdminStub(self._channel)  # type: ignore[no-untyped-call]
         try:
             return getattr(stub, method)(request, timeout=ANSWER_S)
         except grpc.RpcError as error:

@@ -66,10 +66,8 @@ class Plan:
 
 
 PLANS = {
-    "mini": Plan("mini", 4, 60, 8, 2, 16 << 10, 96 << 10, 200, 90.0, "two to three minutes"),
-    "smollm2": Plan(
-        "smollm2", 4, 40, 4, 1, 16 << 10, 1 << 20, 64, 900.0, "fifteen to twenty-five minutes on two cores"
-    ),
+    "mini": Plan("mini", 4, 60, 8, 2, 16 << 10, 48 << 10, 200, 90.0, "two to three minutes"),
+    "smollm2": Plan("smollm2", 4, 40, 4, 1, 16 << 10, 1 << 20, 64, 900.0, "about twenty minutes on two cores"),
 }
 
 

@@ -149,9 +149,7 @@ async def _make_and_publish(stage: Stage, piece: Piece, limit: asyncio.Semaphore
     folder = stage.folder / "adapters" / f"{piece.owner}-{piece.plasmid_id}"
     async with limit:
         report = await train(piece, stage.plan, folder, stage.board)
-    stage.say(
-        f"{piece.owner} trained {piece.domain}: perplexity {_change(report)}, signs and publishes at {piece.peer}"
-    )
+    stage.say(f"{piece.owner} trained {piece.domain} (perplexity {_change(report)}), publishes at {piece.peer}")
     key = stage.mallory_key if piece.owner == MALLORY else stage.peers[piece.peer].owner_key
     await asyncio.to_thread(sign, piece, stage.plan, folder, key, report)
     peer = stage.peers[piece.peer]
