@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from plora.v1 import peer_pb2 as plora_dot_v1_dot_peer__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14plora/v1/admin.proto\x12\x08plora.v1\x1a\x13plora/v1/peer.proto\"\x0f\n\rStatusRequest\"\xad\x02\n\x0bStatusReply\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04peer\x18\x02 \x01(\t\x12\r\n\x05swarm\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\x12\x0c\n\x04\x62oot\x18\x05 \x01(\t\x12\x11\n\tuptime_ms\x18\x06 \x01(\x04\x12\x0e\n\x06listen\x18\x07 \x01(\t\x12\r\n\x05links\x18\x08 \x01(\r\x12\x12\n\nstatements\x18\t \x01(\x04\x12\x15\n\rplasmids_held\x18\n \x01(\r\x12\x19\n\x11plasmids_accepted\x18\x0b \x01(\r\x12\x18\n\x10plasmids_waiting\x18\x0c \x01(\r\x12\x13\n\x0bstore_bytes\x18\r \x01(\x04\x12\r\n\x05round\x18\x0e \x01(\x04\x12\x0c\n\x04root\x18\x0f \x01(\t\x12\x10\n\x08warnings\x18\x10 \x03(\t\",\n\x0bListRequest\x12\x0e\n\x06\x64omain\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\"\x9f\x02\n\x07Plasmid\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\ncontent_id\x18\x02 \x01(\t\x12\r\n\x05owner\x18\x03 \x01(\t\x12\x0e\n\x06\x64omain\x18\x04 \x01(\t\x12\x12\n\nbase_model\x18\x05 \x01(\t\x12\r\n\x05state\x18\x06 \x01(\t\x12\x0f\n\x07percent\x18\x07 \x01(\x01\x12\x0f\n\x07outcome\x18\x08 \x01(\t\x12\r\n\x05stage\x18\t \x01(\t\x12\x0e\n\x06reason\x18\n \x01(\t\x12\x12\n\nsize_bytes\x18\x0b \x01(\x04\x12\x0b\n\x03own\x18\x0c \x01(\x08\x12\x18\n\x10\x61\x63\x63\x65pted_wall_ms\x18\r \x01(\x03\x12\x14\n\x0cseen_wall_ms\x18\x0e \x01(\x03\x12\x0e\n\x06sha256\x18\x0f \x01(\t\x12\x0e\n\x06\x66older\x18\x10 \x01(\t\"0\n\tListReply\x12#\n\x08plasmids\x18\x01 \x03(\x0b\x32\x11.plora.v1.Plasmid\"\x1b\n\x0bShowRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"=\n\tShowReply\x12\"\n\x07plasmid\x18\x01 \x01(\x0b\x32\x11.plora.v1.Plasmid\x12\x0c\n\x04yaml\x18\x02 \x01(\t\"\x1a\n\nWhyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x1c\n\x08WhyReply\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\" \n\x0ePublishRequest\x12\x0e\n\x06\x66older\x18\x01 \x01(\t\"0\n\x0cPublishReply\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\ncontent_id\x18\x02 \x01(\t\"3\n\x13\x46\x65tchPlasmidRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\"F\n\x11\x46\x65tchPlasmidReply\x12\x12\n\ncontent_id\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x0e\n\x06\x66older\x18\x03 \x01(\t\"8\n\rRevokeRequest\x12\'\n\nrevocation\x18\x01 \x01(\x0b\x32\x13.plora.v1.Statement\"#\n\x0bRevokeReply\x12\x14\n\x0cstatement_id\x18\x01 \x01(\t\"\x12\n\x10ListPeersRequest\"\xc3\x01\n\x08PeerInfo\x12\x0c\n\x04peer\x18\x01 \x01(\t\x12\x10\n\x08nickname\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\r\n\x05state\x18\x04 \x01(\t\x12\x10\n\x08outbound\x18\x05 \x01(\x08\x12\x0e\n\x06rtt_ms\x18\x06 \x01(\r\x12\x12\n\nstatements\x18\x07 \x01(\x04\x12\x19\n\x11last_seen_wall_ms\x18\x08 \x01(\x03\x12\x12\n\nconfigured\x18\t \x01(\x08\x12\x12\n\nlast_error\x18\n \x01(\t\"3\n\x0eListPeersReply\x12!\n\x05peers\x18\x01 \x03(\x0b\x32\x12.plora.v1.PeerInfo\"A\n\rEventsRequest\x12\x0e\n\x06\x66ollow\x18\x01 \x01(\x08\x12\x11\n\tafter_seq\x18\x02 \x01(\x04\x12\r\n\x05kinds\x18\x03 \x03(\t\"\x1b\n\x0b\x45ventsReply\x12\x0c\n\x04line\x18\x01 \x01(\t\"\x0f\n\rReloadRequest\"\x1e\n\x0bReloadReply\x12\x0f\n\x07\x63hanged\x18\x01 \x03(\t\"\x0f\n\rMergesRequest\"\x8f\x01\n\tMergeInfo\x12\x12\n\nbase_model\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\r\x12\x0e\n\x06inputs\x18\x03 \x03(\t\x12\x0f\n\x07weights\x18\x04 \x03(\x01\x12\x18\n\x10\x64iscarded_energy\x18\x05 \x01(\x01\x12\x0e\n\x06\x66older\x18\x06 \x01(\t\x12\x0f\n\x07wall_ms\x18\x07 \x01(\x03\"2\n\x0bMergesReply\x12#\n\x06merges\x18\x01 \x03(\x0b\x32\x13.plora.v1.MergeInfo2\x85\x05\n\x05\x41\x64min\x12\x38\n\x06Status\x12\x17.plora.v1.StatusRequest\x1a\x15.plora.v1.StatusReply\x12\x32\n\x04List\x12\x15.plora.v1.ListRequest\x1a\x13.plora.v1.ListReply\x12\x32\n\x04Show\x12\x15.plora.v1.ShowRequest\x1a\x13.plora.v1.ShowReply\x12/\n\x03Why\x12\x14.plora.v1.WhyRequest\x1a\x12.plora.v1.WhyReply\x12;\n\x07Publish\x12\x18.plora.v1.PublishRequest\x1a\x16.plora.v1.PublishReply\x12\x43\n\x05\x46\x65tch\x12\x1d.plora.v1.FetchPlasmidRequest\x1a\x1b.plora.v1.FetchPlasmidReply\x12\x38\n\x06Revoke\x12\x17.plora.v1.RevokeRequest\x1a\x15.plora.v1.RevokeReply\x12=\n\x05Peers\x12\x1a.plora.v1.ListPeersRequest\x1a\x18.plora.v1.ListPeersReply\x12:\n\x06\x45vents\x12\x17.plora.v1.EventsRequest\x1a\x15.plora.v1.EventsReply0\x01\x12\x38\n\x06Reload\x12\x17.plora.v1.ReloadRequest\x1a\x15.plora.v1.ReloadReply\x12\x38\n\x06Merges\x12\x17.plora.v1.MergesRequest\x1a\x15.plora.v1.MergesReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14plora/v1/admin.proto\x12\x08plora.v1\x1a\x13plora/v1/peer.proto\"\x0f\n\rStatusRequest\"\xad\x02\n\x0bStatusReply\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04peer\x18\x02 \x01(\t\x12\r\n\x05swarm\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\x12\x0c\n\x04\x62oot\x18\x05 \x01(\t\x12\x11\n\tuptime_ms\x18\x06 \x01(\x04\x12\x0e\n\x06listen\x18\x07 \x01(\t\x12\r\n\x05links\x18\x08 \x01(\r\x12\x12\n\nstatements\x18\t \x01(\x04\x12\x15\n\rplasmids_held\x18\n \x01(\r\x12\x19\n\x11plasmids_accepted\x18\x0b \x01(\r\x12\x18\n\x10plasmids_waiting\x18\x0c \x01(\r\x12\x13\n\x0bstore_bytes\x18\r \x01(\x04\x12\r\n\x05round\x18\x0e \x01(\x04\x12\x0c\n\x04root\x18\x0f \x01(\t\x12\x10\n\x08warnings\x18\x10 \x03(\t\",\n\x0bListRequest\x12\x0e\n\x06\x64omain\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\"\x9f\x02\n\x07Plasmid\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\ncontent_id\x18\x02 \x01(\t\x12\r\n\x05owner\x18\x03 \x01(\t\x12\x0e\n\x06\x64omain\x18\x04 \x01(\t\x12\x12\n\nbase_model\x18\x05 \x01(\t\x12\r\n\x05state\x18\x06 \x01(\t\x12\x0f\n\x07percent\x18\x07 \x01(\x01\x12\x0f\n\x07outcome\x18\x08 \x01(\t\x12\r\n\x05stage\x18\t \x01(\t\x12\x0e\n\x06reason\x18\n \x01(\t\x12\x12\n\nsize_bytes\x18\x0b \x01(\x04\x12\x0b\n\x03own\x18\x0c \x01(\x08\x12\x18\n\x10\x61\x63\x63\x65pted_wall_ms\x18\r \x01(\x03\x12\x14\n\x0cseen_wall_ms\x18\x0e \x01(\x03\x12\x0e\n\x06sha256\x18\x0f \x01(\t\x12\x0e\n\x06\x66older\x18\x10 \x01(\t\"0\n\tListReply\x12#\n\x08plasmids\x18\x01 \x03(\x0b\x32\x11.plora.v1.Plasmid\"\x1b\n\x0bShowRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"=\n\tShowReply\x12\"\n\x07plasmid\x18\x01 \x01(\x0b\x32\x11.plora.v1.Plasmid\x12\x0c\n\x04yaml\x18\x02 \x01(\t\"\x1a\n\nWhyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x1c\n\x08WhyReply\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\"I\n\x0ePublishRequest\x12\x0e\n\x06\x66older\x18\x01 \x01(\t\x12\'\n\nstatements\x18\x02 \x03(\x0b\x32\x13.plora.v1.Statement\"0\n\x0cPublishReply\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\ncontent_id\x18\x02 \x01(\t\"3\n\x13\x46\x65tchPlasmidRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\"F\n\x11\x46\x65tchPlasmidReply\x12\x12\n\ncontent_id\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x0e\n\x06\x66older\x18\x03 \x01(\t\"8\n\rRevokeRequest\x12\'\n\nrevocation\x18\x01 \x01(\x0b\x32\x13.plora.v1.Statement\"#\n\x0bRevokeReply\x12\x14\n\x0cstatement_id\x18\x01 \x01(\t\"\x12\n\x10ListPeersRequest\"\xc3\x01\n\x08PeerInfo\x12\x0c\n\x04peer\x18\x01 \x01(\t\x12\x10\n\x08nickname\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\r\n\x05state\x18\x04 \x01(\t\x12\x10\n\x08outbound\x18\x05 \x01(\x08\x12\x0e\n\x06rtt_ms\x18\x06 \x01(\r\x12\x12\n\nstatements\x18\x07 \x01(\x04\x12\x19\n\x11last_seen_wall_ms\x18\x08 \x01(\x03\x12\x12\n\nconfigured\x18\t \x01(\x08\x12\x12\n\nlast_error\x18\n \x01(\t\"3\n\x0eListPeersReply\x12!\n\x05peers\x18\x01 \x03(\x0b\x32\x12.plora.v1.PeerInfo\"A\n\rEventsRequest\x12\x0e\n\x06\x66ollow\x18\x01 \x01(\x08\x12\x11\n\tafter_seq\x18\x02 \x01(\x04\x12\r\n\x05kinds\x18\x03 \x03(\t\"\x1b\n\x0b\x45ventsReply\x12\x0c\n\x04line\x18\x01 \x01(\t\"\x0f\n\rReloadRequest\"\x1e\n\x0bReloadReply\x12\x0f\n\x07\x63hanged\x18\x01 \x03(\t\"\x0f\n\rMergesRequest\"\x8f\x01\n\tMergeInfo\x12\x12\n\nbase_model\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\r\x12\x0e\n\x06inputs\x18\x03 \x03(\t\x12\x0f\n\x07weights\x18\x04 \x03(\x01\x12\x18\n\x10\x64iscarded_energy\x18\x05 \x01(\x01\x12\x0e\n\x06\x66older\x18\x06 \x01(\t\x12\x0f\n\x07wall_ms\x18\x07 \x01(\x03\"2\n\x0bMergesReply\x12#\n\x06merges\x18\x01 \x03(\x0b\x32\x13.plora.v1.MergeInfo2\x85\x05\n\x05\x41\x64min\x12\x38\n\x06Status\x12\x17.plora.v1.StatusRequest\x1a\x15.plora.v1.StatusReply\x12\x32\n\x04List\x12\x15.plora.v1.ListRequest\x1a\x13.plora.v1.ListReply\x12\x32\n\x04Show\x12\x15.plora.v1.ShowRequest\x1a\x13.plora.v1.ShowReply\x12/\n\x03Why\x12\x14.plora.v1.WhyRequest\x1a\x12.plora.v1.WhyReply\x12;\n\x07Publish\x12\x18.plora.v1.PublishRequest\x1a\x16.plora.v1.PublishReply\x12\x43\n\x05\x46\x65tch\x12\x1d.plora.v1.FetchPlasmidRequest\x1a\x1b.plora.v1.FetchPlasmidReply\x12\x38\n\x06Revoke\x12\x17.plora.v1.RevokeRequest\x1a\x15.plora.v1.RevokeReply\x12=\n\x05Peers\x12\x1a.plora.v1.ListPeersRequest\x1a\x18.plora.v1.ListPeersReply\x12:\n\x06\x45vents\x12\x17.plora.v1.EventsRequest\x1a\x15.plora.v1.EventsReply0\x01\x12\x38\n\x06Reload\x12\x17.plora.v1.ReloadRequest\x1a\x15.plora.v1.ReloadReply\x12\x38\n\x06Merges\x12\x17.plora.v1.MergesRequest\x1a\x15.plora.v1.MergesReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,37 +51,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WHYREPLY']._serialized_start=882
   _globals['_WHYREPLY']._serialized_end=910
   _globals['_PUBLISHREQUEST']._serialized_start=912
-  _globals['_PUBLISHREQUEST']._serialized_end=944
-  _globals['_PUBLISHREPLY']._serialized_start=946
-  _globals['_PUBLISHREPLY']._serialized_end=994
-  _globals['_FETCHPLASMIDREQUEST']._serialized_start=996
-  _globals['_FETCHPLASMIDREQUEST']._serialized_end=1047
-  _globals['_FETCHPLASMIDREPLY']._serialized_start=1049
-  _globals['_FETCHPLASMIDREPLY']._serialized_end=1119
-  _globals['_REVOKEREQUEST']._serialized_start=1121
-  _globals['_REVOKEREQUEST']._serialized_end=1177
-  _globals['_REVOKEREPLY']._serialized_start=1179
-  _globals['_REVOKEREPLY']._serialized_end=1214
-  _globals['_LISTPEERSREQUEST']._serialized_start=1216
-  _globals['_LISTPEERSREQUEST']._serialized_end=1234
-  _globals['_PEERINFO']._serialized_start=1237
-  _globals['_PEERINFO']._serialized_end=1432
-  _globals['_LISTPEERSREPLY']._serialized_start=1434
-  _globals['_LISTPEERSREPLY']._serialized_end=1485
-  _globals['_EVENTSREQUEST']._serialized_start=1487
-  _globals['_EVENTSREQUEST']._serialized_end=1552
-  _globals['_EVENTSREPLY']._serialized_start=1554
-  _globals['_EVENTSREPLY']._serialized_end=1581
-  _globals['_RELOADREQUEST']._serialized_start=1583
-  _globals['_RELOADREQUEST']._serialized_end=1598
-  _globals['_RELOADREPLY']._serialized_start=1600
-  _globals['_RELOADREPLY']._serialized_end=1630
-  _globals['_MERGESREQUEST']._serialized_start=1632
-  _globals['_MERGESREQUEST']._serialized_end=1647
-  _globals['_MERGEINFO']._serialized_start=1650
-  _globals['_MERGEINFO']._serialized_end=1793
-  _globals['_MERGESREPLY']._serialized_start=1795
-  _globals['_MERGESREPLY']._serialized_end=1845
-  _globals['_ADMIN']._serialized_start=1848
-  _globals['_ADMIN']._serialized_end=2493
+  _globals['_PUBLISHREQUEST']._serialized_end=985
+  _globals['_PUBLISHREPLY']._serialized_start=987
+  _globals['_PUBLISHREPLY']._serialized_end=1035
+  _globals['_FETCHPLASMIDREQUEST']._serialized_start=1037
+  _globals['_FETCHPLASMIDREQUEST']._serialized_end=1088
+  _globals['_FETCHPLASMIDREPLY']._serialized_start=1090
+  _globals['_FETCHPLASMIDREPLY']._serialized_end=1160
+  _globals['_REVOKEREQUEST']._serialized_start=1162
+  _globals['_REVOKEREQUEST']._serialized_end=1218
+  _globals['_REVOKEREPLY']._serialized_start=1220
+  _globals['_REVOKEREPLY']._serialized_end=1255
+  _globals['_LISTPEERSREQUEST']._serialized_start=1257
+  _globals['_LISTPEERSREQUEST']._serialized_end=1275
+  _globals['_PEERINFO']._serialized_start=1278
+  _globals['_PEERINFO']._serialized_end=1473
+  _globals['_LISTPEERSREPLY']._serialized_start=1475
+  _globals['_LISTPEERSREPLY']._serialized_end=1526
+  _globals['_EVENTSREQUEST']._serialized_start=1528
+  _globals['_EVENTSREQUEST']._serialized_end=1593
+  _globals['_EVENTSREPLY']._serialized_start=1595
+  _globals['_EVENTSREPLY']._serialized_end=1622
+  _globals['_RELOADREQUEST']._serialized_start=1624
+  _globals['_RELOADREQUEST']._serialized_end=1639
+  _globals['_RELOADREPLY']._serialized_start=1641
+  _globals['_RELOADREPLY']._serialized_end=1671
+  _globals['_MERGESREQUEST']._serialized_start=1673
+  _globals['_MERGESREQUEST']._serialized_end=1688
+  _globals['_MERGEINFO']._serialized_start=1691
+  _globals['_MERGEINFO']._serialized_end=1834
+  _globals['_MERGESREPLY']._serialized_start=1836
+  _globals['_MERGESREPLY']._serialized_end=1886
+  _globals['_ADMIN']._serialized_start=1889
+  _globals['_ADMIN']._serialized_end=2534
 # @@protoc_insertion_point(module_scope)

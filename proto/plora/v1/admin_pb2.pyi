@@ -124,10 +124,12 @@ class WhyReply(_message.Message):
     def __init__(self, document: _Optional[str] = ...) -> None: ...
 
 class PublishRequest(_message.Message):
-    __slots__ = ("folder",)
+    __slots__ = ("folder", "statements")
     FOLDER_FIELD_NUMBER: _ClassVar[int]
+    STATEMENTS_FIELD_NUMBER: _ClassVar[int]
     folder: str
-    def __init__(self, folder: _Optional[str] = ...) -> None: ...
+    statements: _containers.RepeatedCompositeFieldContainer[_peer_pb2.Statement]
+    def __init__(self, folder: _Optional[str] = ..., statements: _Optional[_Iterable[_Union[_peer_pb2.Statement, _Mapping]]] = ...) -> None: ...
 
 class PublishReply(_message.Message):
     __slots__ = ("name", "content_id")

@@ -32,7 +32,7 @@ class AdminClient:
     def __init__(self, home: Home) -> None:
         self._home = home
         self._channel = grpc.insecure_channel(f"unix:{home.admin_socket.resolve()}")
-        self._stub = admin_pb2_grpc.AdminStub(self._channel)
+        self._stub = admin_pb2_grpc.AdminStub(self._channel)  # type: ignore[no-untyped-call]
 
     def __enter__(self) -> Self:
         return self

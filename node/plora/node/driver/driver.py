@@ -110,6 +110,7 @@ class Driver:
         self._tasks: set[asyncio.Task[None]] = set()
         self._events: deque[Event] = deque()
         self._busy = False
+        self._stepped: asyncio.Future[None] | None = None
         self._storing_bytes = 0
         self._room = asyncio.Event()
         self._room.set()
@@ -132,6 +133,20 @@ class Driver:
                 self._step(self._events.popleft())
         finally:
             self._busy = False
+        if self._stepped is not None:
+            self._stepped.set_result(None)
+            self._stepped = None
+
+    async def until(self, reached: Callable[[], bool]) -> None:
+        """Returns when `reached()` holds; it is asked again after every event."""
+        while not reached():
+            if self._stepped is None:
+                self._stepped = self._loop.create_future()
+            await asyncio.shield(self._stepped)
+
+    async def shelved(self) -> None:
+        """Returns when the adapters' folders are as the core wanted them until now."""
+        await self.blocking(SHELF_KEY, lambda: None)
 
     def note(self, body: Body) -> None:
         """A record of the driver's own, not of the core."""

@@ -29,6 +29,7 @@ from plora.merge.peft_folder import adapter_config_bytes
 from plora.node.core.effects import Expose, Merge, MergeInput
 from plora.node.store.store import blob_path
 from plora.proto.manifest import ARTIFACT_FILENAME, Manifest
+from plora.proto.yaml_view import PLORA_YML
 
 ADAPTERS = "adapters"
 MERGED = "merged"
@@ -132,6 +133,14 @@ class Shelf:
         still = any(_target_of(link) == content_id for link in _entries(self._home / ADAPTERS))
         if not still:
             shutil.rmtree(self._home / VIEWS / content_id, ignore_errors=True)
+
+
+def copy_folder(source: Path, target: Path, plora_yml: str) -> None:
+    """Copy an exposed adapter, with its signed manifest, to a folder of the user's; what is there is replaced."""
+    target.mkdir(parents=True, exist_ok=True)
+    for name in (ARTIFACT_FILENAME, "adapter_config.json"):
+        shutil.copyfile(source / name, target / name)
+    (target / PLORA_YML).write_text(plora_yml, encoding="utf-8")
 
 
 def report_text(report: Mapping[str, Any]) -> str:

@@ -89,6 +89,7 @@ class Transport:
         self._meetings: dict[tuple[str, str], asyncio.Future[_BulkHalf]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._denied: frozenset[str] = frozenset()
+        self._errors: dict[str, str] = {}
         self.traffic = Traffic()
 
     async def listen(self, address: str) -> int:
@@ -115,6 +116,10 @@ class Transport:
     def link(self, peer: str) -> Link | None:
         """The link with a peer, if one is open."""
         return self._links.get(peer)
+
+    def last_error(self, peer: str) -> str:
+        """Why the newest dial failed; empty when it didn't."""
+        return self._errors.get(peer, "")
 
     def deny(self, peers: Iterable[str]) -> None:
         """From now on these peers, and no others, are cut off."""
@@ -165,6 +170,7 @@ class Transport:
             old.close("replaced by another link")
             self._listener.link_closed(link.peer, "replaced by another link")
         self._links[link.peer] = link
+        self._errors.pop(link.peer, None)
         self._listener.link_opened(link.peer, link.dialed)
         return True
 
@@ -234,6 +240,7 @@ class Transport:
                 return
             finally:
                 await channel.close()
+        self._errors[peer] = reason
         self._listener.dial_failed(peer, reason)
 
     def _channel(self, peer: str, address: str) -> Any:

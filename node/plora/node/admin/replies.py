@@ -1,0 +1,121 @@
+"""Views of the core as the admin service's messages."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from plora.node.core import view
+from plora.node.core.now import Now
+from plora.node.core.peer import PeerCore
+from plora.node.core.plasmid import Plasmid
+from plora.node.driver.clock import read_clocks
+from plora.node.driver.shelf import Shelf
+from plora.v1 import admin_pb2 as pb
+
+if TYPE_CHECKING:
+    from plora.node.daemon.node import Node
+
+WAITING = ("waiting", "pending", "deferred", "fetching")
+
+
+def status_reply(node: Node, uptime_ms: int) -> pb.StatusReply:
+    """The peer in a few numbers, and what its person should know."""
+    from plora.node.daemon.node import SOFTWARE
+
+    status = view.status(node.core, read_clocks())
+    plasmids = status["plasmids"]
+    return pb.StatusReply(
+        name=node.name,
+        peer=status["peer"],
+        swarm=status["swarm"],
+        version=SOFTWARE,
+        boot=status["boot"],
+        uptime_ms=uptime_ms,
+        listen=f"{node.config.listen.rpartition(':')[0]}:{node.port}",
+        links=status["links"],
+        statements=status["statements"],
+        plasmids_held=status["held"],
+        plasmids_accepted=plasmids.get("accepted", 0) + plasmids.get("own", 0),
+        plasmids_waiting=sum(plasmids.get(state, 0) for state in WAITING),
+        store_bytes=status["held_bytes"],
+        round=node.log.round_number,
+        root=status["root"],
+        warnings=_warnings(node),
+    )
+
+
+def plasmid_message(node: Node, plasmid: Plasmid, now: Now) -> pb.Plasmid:
+    """One row of the list."""
+    row = view.row(node.core, plasmid, now)
+    verdict = plasmid.verdict
+    return pb.Plasmid(
+        name=row["name"],
+        content_id=row["content_id"],
+        owner=plasmid.manifest.owner,
+        domain=row["domain"],
+        base_model=row["base"],
+        state=row["state"],
+        percent=row["percent"],
+        outcome=verdict.outcome.value.upper() if verdict else "",
+        stage=verdict.stage if verdict else "",
+        reason=row["reason"],
+        size_bytes=row["size_bytes"],
+        own=row["own"],
+        accepted_wall_ms=plasmid.accepted_ms or 0,
+        seen_wall_ms=plasmid.seen_ms,
+        sha256=row["digest"],
+        folder=str(node.home.adapters / plasmid.name) if plasmid.name and plasmid.usable else "",
+    )
+
+
+def peers_reply(node: Node) -> pb.ListPeersReply:
+    """Configured neighbours and whoever else is linked."""
+    configured = {one.peer: one.address or "" for one in node.config.neighbours}
+    ready = node.core.desk.larder.ready
+    peers = [*configured, *(peer for peer in ready if peer not in configured)]
+    return pb.ListPeersReply(peers=[_peer(node, peer, configured, peer in ready) for peer in peers])
+
+
+def merges_reply(core: PeerCore, shelf: Shelf) -> pb.MergesReply:
+    """The merge that stands for each base."""
+    replies = []
+    for merge in view.merges(core):
+        report = json.loads(merge["report"] or "{}")
+        inputs = merge["inputs"]
+        weights = report.get("weights") or [1 / len(inputs)] * len(inputs)
+        replies.append(
+            pb.MergeInfo(
+                base_model=merge["base"],
+                generation=merge["generation"],
+                inputs=inputs,
+                weights=weights if isinstance(weights, list) else [],
+                discarded_energy=float(report.get("discarded_energy", 0.0)),
+                folder=shelf.merged_folder(merge["base"]),
+            )
+        )
+    return pb.MergesReply(merges=replies)
+
+
+def _peer(node: Node, peer: str, configured: dict[str, str], ready: bool) -> pb.PeerInfo:
+    link = node.transport.link(peer)
+    denied = peer in node.config.deny
+    return pb.PeerInfo(
+        peer=peer,
+        address=configured.get(peer, ""),
+        state="denied" if denied else "up" if ready else "dialing" if link else "down",
+        outbound=link is not None and link.dialed,
+        configured=peer in configured,
+        last_error=node.transport.last_error(peer),
+    )
+
+
+def _warnings(node: Node) -> list[str]:
+    warnings = []
+    if node.core.desk.policy.insecure:
+        warnings.append("signatures are switched off: anybody's adapter is accepted (policy.insecure)")
+    if node.reload_trouble:
+        warnings.append(f"the last reload failed: {node.reload_trouble}")
+    if node.log.trouble:
+        warnings.append(f"the event log can't be written: {node.log.trouble}")
+    return warnings

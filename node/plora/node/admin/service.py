@@ -1,0 +1,280 @@
+"""The admin service: what a person asks of their running peer, over a Unix socket that only they can open.
+
+Rules:
+
+- The socket's folder is made 0700 *before* the socket is bound, since grpc makes sockets that everybody can open.
+- Answers are views of the core's state; whatever changes something becomes an event of the core.
+- Publishing reads a folder (never an archive): `plora.yml` and `adapter_model.safetensors`. Bytes that aren't what the
+  manifest says are refused here, before anything is stored under their name.
+- Errors keep their kind: usage INVALID_ARGUMENT, refused FAILED_PRECONDITION, anything else of ours ABORTED.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import stat
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+from plora.node.admin.replies import merges_reply, peers_reply, plasmid_message, status_reply
+from plora.node.core import view
+from plora.node.core.events import FetchAsked, Publish
+from plora.node.core.plasmid import Plasmid
+from plora.node.driver.clock import read_clocks
+from plora.node.driver.shelf import Shelf, copy_folder
+from plora.node.store.store import Store
+from plora.node.transport.codec import statement_from_pb
+from plora.node.transport.grpc_setup import grpc
+from plora.proto.chunks import ArtifactDescription
+from plora.proto.dsse import StatementKind
+from plora.proto.errors import AdapterError, PloraError, RefusedError, UsageError
+from plora.proto.manifest import ARTIFACT_FILENAME, Manifest
+from plora.proto.owner_files import read_owner_record
+from plora.proto.statement import Statement
+from plora.proto.yaml_view import PLORA_YML, SignedManifest, read_plora_yml, to_yaml
+from plora.v1 import admin_pb2 as pb
+from plora.v1 import admin_pb2_grpc
+
+if TYPE_CHECKING:
+    from plora.node.daemon.node import Node
+
+Reply = TypeVar("Reply")
+
+SPREAD_WAIT_S = 5.0
+FETCH_WAIT_S = 600.0
+SOCKET_PATH_MAX = 100
+IMPORT_KEY = "import"
+
+_CODES: tuple[tuple[type[PloraError], grpc.StatusCode], ...] = (
+    (UsageError, grpc.StatusCode.INVALID_ARGUMENT),
+    (RefusedError, grpc.StatusCode.FAILED_PRECONDITION),
+    (PloraError, grpc.StatusCode.ABORTED),
+)
+
+
+class AdminService(admin_pb2_grpc.AdminServicer):
+    """Answers for one node."""
+
+    def __init__(self, node: Node, store: Store, shelf: Shelf) -> None:
+        self._node = node
+        self._store = store
+        self._shelf = shelf
+        self._started_ns = read_clocks().mono_ns
+
+    async def Status(self, request: pb.StatusRequest, context: Any) -> pb.StatusReply:  # noqa: N802 - the RPC's name
+        """The peer in a few numbers."""
+        uptime_ms = (read_clocks().mono_ns - self._started_ns) // 1_000_000
+        return status_reply(self._node, uptime_ms)
+
+    async def List(self, request: pb.ListRequest, context: Any) -> pb.ListReply:  # noqa: N802
+        """Every live plasmid, narrowed to a domain or state."""
+        core, now = self._node.core, read_clocks()
+        found = [plasmid_message(self._node, one, now) for one in core.desk.book.live.values()]
+        wanted = [one for one in found if request.domain in ("", one.domain) and request.state in ("", one.state)]
+        wanted.sort(key=lambda one: (one.name, one.content_id))
+        return pb.ListReply(plasmids=wanted)
+
+    async def Show(self, request: pb.ShowRequest, context: Any) -> pb.ShowReply:  # noqa: N802
+        """A plasmid with its manifest."""
+
+        async def show() -> pb.ShowReply:
+            plasmid = view.one(self._node.core, request.name)
+            message = plasmid_message(self._node, plasmid, read_clocks())
+            return pb.ShowReply(plasmid=message, yaml=to_yaml(self._signed(plasmid)))
+
+        return await _answered(context, show)
+
+    async def Why(self, request: pb.WhyRequest, context: Any) -> pb.WhyReply:  # noqa: N802
+        """What the gate saw, or why it isn't here."""
+
+        async def why() -> pb.WhyReply:
+            document = view.why(self._node.core, request.name, read_clocks())
+            return pb.WhyReply(document=json.dumps(document, sort_keys=True))
+
+        return await _answered(context, why)
+
+    async def Publish(self, request: pb.PublishRequest, context: Any) -> pb.PublishReply:  # noqa: N802
+        """Take a signed folder into the store and the seen set."""
+        return await _answered(context, lambda: self._publish(request))
+
+    async def Fetch(self, request: pb.FetchPlasmidRequest, context: Any) -> pb.FetchPlasmidReply:  # noqa: N802
+        """Ask for a plasmid's bytes, wait for a verdict with them, and copy the folder if a target is named."""
+        return await _answered(context, lambda: self._fetch(request))
+
+    async def Revoke(self, request: pb.RevokeRequest, context: Any) -> pb.RevokeReply:  # noqa: N802
+        """Spread a revocation that the caller signed."""
+
+        async def revoke() -> pb.RevokeReply:
+            statement = statement_from_pb(request.revocation)
+            if statement.kind != StatementKind.REVOCATION:
+                raise UsageError("not a revocation")
+            await self._spread((statement,), ())
+            return pb.RevokeReply(statement_id=statement.id.hex())
+
+        return await _answered(context, revoke)
+
+    async def Peers(self, request: pb.ListPeersRequest, context: Any) -> pb.ListPeersReply:  # noqa: N802
+        """Neighbours and links."""
+        return peers_reply(self._node)
+
+    async def Merges(self, request: pb.MergesRequest, context: Any) -> pb.MergesReply:  # noqa: N802
+        """The merge that stands for each base."""
+        return merges_reply(self._node.core, self._shelf)
+
+    async def Reload(self, request: pb.ReloadRequest, context: Any) -> pb.ReloadReply:  # noqa: N802
+        """Read neighbours, trust and policy again."""
+
+        async def reload() -> pb.ReloadReply:
+            return pb.ReloadReply(changed=self._node.reload())
+
+        return await _answered(context, reload)
+
+    async def Events(self, request: pb.EventsRequest, context: Any) -> AsyncIterator[pb.EventsReply]:  # noqa: N802
+        """The records of this boot after `after_seq` (0: all), and with `follow` those to come."""
+        lines: asyncio.Queue[str] = asyncio.Queue()
+        leave = self._node.log.follow(lines.put_nowait)
+        try:
+            last = -1
+            for line in await asyncio.to_thread(self._written_lines):
+                last = json.loads(line)["seq"]
+                if _wanted(line, request):
+                    yield pb.EventsReply(line=line)
+            while request.follow:
+                line = await lines.get()
+                if json.loads(line)["seq"] > last and _wanted(line, request):
+                    yield pb.EventsReply(line=line)
+        finally:
+            leave()
+
+    def _written_lines(self) -> list[str]:
+        return self._node.log.path.read_text(encoding="utf-8").splitlines(keepends=True)
+
+    # Publishing
+
+    async def _publish(self, request: pb.PublishRequest) -> pb.PublishReply:
+        folder = Path(request.folder)
+        signed = await asyncio.to_thread(read_plora_yml, folder / PLORA_YML)
+        statement = signed.statement()
+        records = [*map(statement_from_pb, request.statements), *self._own_records(signed.manifest.owner)]
+        await self._node.driver.blocking(IMPORT_KEY, lambda: self._import(folder, signed.manifest))
+        statements = (*records, statement, *signed.attestations())
+        await self._spread(statements, (signed.manifest.artifacts.sha256,))
+        plasmid = self._node.core.desk.book.live.get(statement.id)
+        if plasmid is None:
+            raise RefusedError(
+                "the manifest's signature or owner is not known here, or a newer version is",
+                where=str(folder),
+                mend="publish it together with its owner's record",
+            )
+        return pb.PublishReply(name=view.name_of(self._node.core, plasmid), content_id=statement.id.hex())
+
+    def _own_records(self, owner: str) -> list[Statement]:
+        """The owner's record, where it lies in this home."""
+        found = [read_owner_record(path)[0] for path in sorted(self._node.home.owner_folder.glob("*.owner"))]
+        return [record for record in found if record.id.hex() == owner]
+
+    def _import(self, folder: Path, manifest: Manifest) -> ArtifactDescription:
+        with _opened(folder / ARTIFACT_FILENAME) as source:
+            described = self._store.import_blob(source, manifest.artifacts.chunk_bytes)
+        if described.sha256 != manifest.artifacts.sha256:
+            if not self._node.core.desk.book.of_digest(described.sha256):
+                self._store.drop_blob(described.sha256)
+            raise RefusedError(
+                f"the bytes are {described.sha256[:12]}…, the manifest says {manifest.artifacts.sha256[:12]}…",
+                where=str(folder / ARTIFACT_FILENAME),
+                mend="sign it again by `plora sign`, or restore the file",
+            )
+        return described
+
+    async def _spread(self, statements: tuple[Statement, ...], held: tuple[str, ...]) -> None:
+        """Publish, and wait until the last statement is durable or was refused."""
+        driver = self._node.driver
+        driver.handle(Publish(statements, held))
+        last = statements[-1].id
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SPREAD_WAIT_S):
+                await driver.until(lambda: any(one.id == last for one in self._node.core.gossip.live()))
+
+    # Fetching
+
+    async def _fetch(self, request: pb.FetchPlasmidRequest) -> pb.FetchPlasmidReply:
+        core = self._node.core
+        plasmid = view.one(core, request.name)
+        self._node.driver.handle(FetchAsked(plasmid.content_id))
+        async with asyncio.timeout(FETCH_WAIT_S):
+            await self._node.driver.until(lambda: bool(plasmid.gone) or self._settled(plasmid))
+        await self._node.driver.shelved()
+        standing = view.standing_of(core, plasmid, read_clocks())
+        if not plasmid.usable:
+            raise RefusedError(f"{standing.state}: {standing.reason}", where=request.name, mend="see `plora why`")
+        folder = str(self._node.home.adapters / plasmid.name)
+        if request.target:
+            target = Path(request.target)
+            text = to_yaml(self._signed(plasmid))
+            await self._node.driver.blocking(IMPORT_KEY, lambda: copy_folder(Path(folder), target, text))
+            folder = str(target)
+        return pb.FetchPlasmidReply(content_id=plasmid.content_id.hex(), state=standing.state, folder=folder)
+
+    def _settled(self, plasmid: Plasmid) -> bool:
+        """Whether waiting longer can't change the answer: in use, or judged with the bytes at hand."""
+        standing = view.standing_of(self._node.core, plasmid, read_clocks())
+        return plasmid.usable or standing.state in ("refused", "quarantined", "deferred", "waiting")
+
+    def _signed(self, plasmid: Plasmid) -> SignedManifest:
+        target = plasmid.content_id.hex()
+        live = self._node.core.gossip.live()
+        about = [one for one in live if one.kind == StatementKind.ATTESTATION and one.body().get("target") == target]
+        return SignedManifest.of(plasmid.statement, about)
+
+
+async def serve_admin(socket: Path, service: AdminService) -> grpc.aio.Server:
+    """Listen on the socket; a stale one of a killed peer is replaced, since the home's lock is ours."""
+    if len(os.fsencode(socket)) > SOCKET_PATH_MAX:
+        raise UsageError("the path of the admin socket is too long", where=str(socket), mend="use a shorter --home")
+    await asyncio.to_thread(_prepare_folder, socket)
+    server = grpc.aio.server()
+    admin_pb2_grpc.add_AdminServicer_to_server(service, server)  # type: ignore[no-untyped-call]
+    server.add_insecure_port(f"unix:{socket}")
+    await server.start()
+    return server
+
+
+def _prepare_folder(socket: Path) -> None:
+    socket.parent.mkdir(mode=0o700, exist_ok=True)
+    socket.parent.chmod(0o700)
+    socket.unlink(missing_ok=True)
+
+
+async def _answered(context: Any, work: Callable[[], Awaitable[Reply]]) -> Reply:
+    try:
+        return await work()
+    except TimeoutError:
+        await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "it took too long; it goes on in the background")
+    except PloraError as error:
+        code = next(code for kind, code in _CODES if isinstance(error, kind))
+        await context.abort(code, str(error))
+    raise AssertionError("abort raises")
+
+
+def _opened(path: Path) -> BinaryIO:
+    """A regular file, not followed through a link."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise AdapterError(f"can't be read ({error.strerror})", where=str(path)) from error
+    stream = os.fdopen(descriptor, "rb")
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        stream.close()
+        raise AdapterError("is not a regular file", where=str(path))
+    return stream
+
+
+def _wanted(line: str, request: pb.EventsRequest) -> bool:
+    record = json.loads(line)
+    if request.after_seq and record["seq"] <= request.after_seq:
+        return False
+    return not request.kinds or record["kind"] in request.kinds

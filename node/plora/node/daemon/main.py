@@ -1,0 +1,102 @@
+"""`plora-node --config peer.yaml [--check]`: one peer, until SIGTERM or SIGINT.
+
+- SIGTERM and SIGINT drain: goodbyes, what is queued is sent, everything durable; exit code 0.
+- SIGHUP reads neighbours, trust and policy again, without losing a session; a fault is logged and the old ones stay.
+- Whatever prevents the start is one line on standard error that says how to mend it, and an exit code: 2 for what a
+  person configured, 1 for everything else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import errno
+import gc
+import signal
+import sys
+from pathlib import Path
+
+import uvloop
+
+from plora.node.daemon.config import faults_of
+from plora.node.daemon.node import Node, check
+from plora.proto.errors import PloraError, StoreError
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of `plora-node`."""
+    options = _parser().parse_args(arguments)
+    sys.exit(_check(options.config) if options.check else _run(options.config))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="plora-node", description="Run one peer of a Plora swarm until SIGTERM.")
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="peer.yaml of the peer's home")
+    parser.add_argument("--check", action="store_true", help="only say what is wrong with the configuration")
+    return parser
+
+
+def _check(path: Path) -> int:
+    faults: list[PloraError] = faults_of(path)
+    if not faults:
+        try:
+            check(path)
+        except PloraError as error:
+            faults = [error]
+    for fault in faults:
+        _say(str(fault))
+    if not faults:
+        _say(f"{path}: good")
+    return faults[0].exit_code if faults else 0
+
+
+def _run(path: Path) -> int:
+    try:
+        uvloop.run(_serve(path))
+    except PloraError as error:
+        _say(str(error))
+        return error.exit_code
+    except OSError as error:
+        _say(str(_explained(error)))
+        return 1
+    return 0
+
+
+async def _serve(path: Path) -> None:
+    node = Node(path, check(path))
+    ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    _on_signals(node, ended)
+    await node.start()
+    gc.collect()
+    gc.freeze()  # what start-up made stays; later collections needn't look at it
+    reason = await ended
+    await node.stop(reason)
+
+
+def _on_signals(node: Node, ended: asyncio.Future[str]) -> None:
+    loop = asyncio.get_running_loop()
+
+    def end(name: str) -> None:
+        if not ended.done():
+            ended.set_result(name)
+
+    def reload() -> None:
+        try:
+            node.reload()
+        except PloraError as error:
+            _say(f"not reloaded: {error}")
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end, number.name)
+    loop.add_signal_handler(signal.SIGHUP, reload)
+
+
+def _explained(error: OSError) -> StoreError:
+    where = str(error.filename or "")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StoreError("the disk is full", where=where, mend="free some space; nothing was lost")
+    return StoreError(error.strerror or str(error), where=where, mend="check owner and mode of the peer's home")
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"plora-node: {line}\n")

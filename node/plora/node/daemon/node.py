@@ -1,0 +1,250 @@
+"""One running peer: its parts put together at start, reloaded, and taken apart in the right order.
+
+Order at start: configuration and keys, lock and store, core from the snapshot, sockets, then the first event. Nothing
+is written before everything that can be checked was. At the end: goodbyes, sockets, disk, log, lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import importlib.metadata
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from plora.gate import BaseFacts, Trust, check_quorum, load_trust
+from plora.node.admin.service import AdminService, serve_admin
+from plora.node.core.config import CoreConfig
+from plora.node.core.events import NeighboursChanged, PolicyChanged, Start, Stop
+from plora.node.core.ledger import Ledger
+from plora.node.core.peer import PeerCore
+from plora.node.core.view import status
+from plora.node.daemon.config import LoadedConfig, PeerConfig, load_config
+from plora.node.daemon.health import Health
+from plora.node.driver.clock import read_clocks
+from plora.node.driver.driver import Driver
+from plora.node.driver.library import CoreLibrary
+from plora.node.driver.shelf import Shelf
+from plora.node.eventlog import EventLog
+from plora.node.home import Home
+from plora.node.logs import log_view
+from plora.node.metrics import serve_metrics
+from plora.node.recorder import Recorder
+from plora.node.store.real_disk import RealDisk
+from plora.node.store.snapshot import Snapshot
+from plora.node.store.store import Store
+from plora.node.transport.identity import Identity, load_identity_key
+from plora.node.transport.transport import Transport
+from plora.proto.errors import PloraError
+from plora.proto.records import Boot, ErrorMet, Repair
+from plora.proto.records import Stop as StopRecord
+from plora.proto.swarm import load_swarm
+
+UNLIMITED = 1 << 62
+GOODBYE_WAIT_S = 1.0
+SOFTWARE = importlib.metadata.version("plora")
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Everything that can be checked without touching the store."""
+
+    loaded: LoadedConfig
+    identity: Identity
+    trust: Trust
+
+    @property
+    def peer(self) -> PeerConfig:
+        """The settings."""
+        return self.loaded.peer
+
+    @property
+    def home(self) -> Home:
+        """The home."""
+        return self.loaded.home
+
+
+def check(path: Path) -> Checked:
+    """Read configuration, trust, swarm and identity; raises the first fault."""
+    loaded = load_config(path)
+    home = loaded.home
+    trust = load_trust(home.trust)
+    check_quorum(loaded.peer.policy, trust)
+    swarm = load_swarm(home.swarm)
+    expected = home.peer_id.read_text("ascii").strip() if home.peer_id.is_file() else ""
+    identity = Identity(load_identity_key(home.identity_key, expected), swarm)
+    return Checked(loaded, identity, trust)
+
+
+def core_config(checked: Checked, boot: str, addresses: tuple[str, ...]) -> CoreConfig:
+    """What the core needs of peer.yaml."""
+    peer = checked.peer
+    return CoreConfig(
+        peer=checked.identity.peer_id,
+        swarm=checked.identity.swarm.id,
+        boot=boot,
+        seed=peer.seed or secrets.randbits(63),
+        neighbours=peer.peer_addresses(),
+        addresses=addresses,
+        dialable=peer.dialable,
+        **peer.gossip.model_dump(),
+        upload_rate=peer.limits.upload_rate,
+        subscribe_bases=peer.subscribe.bases,
+        subscribe_domains=peer.subscribe.domains,
+        carry=peer.subscribe.carry,
+        artifact_bytes_max=peer.limits.artifact_max or UNLIMITED,
+        store_bytes_max=peer.limits.store_max or UNLIMITED,
+        merge=peer.merge.enabled,
+        merge_delay_ms=peer.merge.delay_ms,
+    )
+
+
+def base_facts(peer: PeerConfig) -> dict[str, BaseFacts]:
+    """The bases at hand among those that the configuration names; one that isn't here is checked less."""
+    from plora.base import base_info
+
+    named = dict.fromkeys((*peer.subscribe.bases, *((peer.policy.base_model,) if peer.policy.base_model else ())))
+    facts: dict[str, BaseFacts] = {}
+    for name in named:
+        try:
+            info = base_info(name)
+        except PloraError:
+            continue
+        dims = {module: (inputs, outputs) for module, (outputs, inputs) in info.modules.items()}
+        facts[name] = BaseFacts(name, info.digest.removeprefix("sha256:"), dims=dims)
+    return facts
+
+
+class Node:
+    """A peer from `start` to `stop`."""
+
+    def __init__(self, path: Path, checked: Checked) -> None:
+        self._path = path
+        self._checked = checked
+        self._boot = os.urandom(16).hex()
+        self._limits = checked.peer.limits
+        self._closers: list[asyncio.Server] = []
+        self._recording: TextIO | None = None
+        self.reload_trouble = ""
+
+    async def start(self) -> None:
+        """Open the store and the sockets, then let the core run."""
+        home, limits = self._checked.home, self._limits
+        self._disk = await asyncio.to_thread(
+            lambda: RealDisk(home.root, store_max=limits.store_max, disk_free_min=limits.disk_free_min)
+        )
+        try:
+            await self._assemble(home)
+        except BaseException:
+            self._disk.close()
+            raise
+
+    async def _assemble(self, home: Home) -> None:
+        checked, peer = self._checked, self._checked.peer
+        store = Store(self._disk)
+        snapshot = await asyncio.to_thread(store.load_snapshot)
+        shelf = Shelf(home.root, peer.base_paths)
+        await asyncio.to_thread(shelf.sweep)
+        bases = await asyncio.to_thread(base_facts, peer)
+        config = core_config(checked, self._boot, peer.advertise or (peer.listen,))
+        self.core = PeerCore(config, peer.policy, checked.trust, snapshot, bases)
+        self.log = EventLog(home.events, Ledger(config.peer, self._boot), read_clocks(), self._boot)
+        self.log.follow(log_view(peer.log, peer.name))
+        self.driver = Driver(
+            self.core,
+            home=home.root,
+            store=store,
+            shelf=shelf,
+            log=self.log,
+            clock=read_clocks,
+            recorder=self._recorder(config, snapshot, bases),
+        )
+        self.transport = Transport(checked.identity, self.driver, CoreLibrary(self.core, store))
+        self.transport.deny(peer.deny)
+        self.driver.attach(self.transport)
+        await self._open_sockets(AdminService(self, store, shelf))
+        self._begin(snapshot)
+
+    def _recorder(self, config: CoreConfig, snapshot: Snapshot, bases: Mapping[str, BaseFacts]) -> Recorder | None:
+        if not self._checked.peer.record:
+            return None
+        place = self.log.path.with_suffix(".inputs")
+        self._recording = os.fdopen(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8")
+        return Recorder(self._recording, config, self._checked.peer.policy, self._checked.trust, snapshot, bases)
+
+    async def _open_sockets(self, service: AdminService) -> None:
+        peer, home = self._checked.peer, self._checked.home
+        self.port = await self.transport.listen(peer.listen)
+        try:
+            self._admin = await serve_admin(home.admin_socket, service)
+            if peer.metrics:
+                server = await serve_metrics(
+                    peer.metrics, lambda: status(self.core, read_clocks()), self.transport.traffic
+                )
+                self._closers.append(server)
+        except BaseException:
+            await self.transport.stop()
+            raise
+
+    def _begin(self, snapshot: Snapshot) -> None:
+        digest = hashlib.sha256(self._checked.peer.model_dump_json().encode()).hexdigest()
+        self.driver.note(Boot(self._checked.peer.name, SOFTWARE, digest))
+        for lost in snapshot.lost:
+            self.driver.note(Repair("a blob was gone or cut short; it is fetched again when wanted", lost))
+        self._health = Health(self.driver, self.transport.traffic)
+        self.driver.handle(Start())
+
+    def reload(self) -> list[str]:
+        """Read neighbours, trust and policy again; what else changed needs a restart. The names of what changed."""
+        try:
+            fresh = check(self._path)
+        except PloraError as error:
+            self.reload_trouble = str(error)
+            self.driver.note(ErrorMet(f"not reloaded: {error.what}", error.where, error.mend))
+            raise
+        self.reload_trouble = ""
+        old, self._checked = self._checked, fresh
+        changed = []
+        if (old.peer.policy, old.trust) != (fresh.peer.policy, fresh.trust):
+            changed.append("policy and trust")
+            self.driver.handle(PolicyChanged(fresh.peer.policy, fresh.trust))
+        if (old.peer.neighbours, old.peer.deny) != (fresh.peer.neighbours, fresh.peer.deny):
+            changed.append("neighbours")
+            self.transport.deny(fresh.peer.deny)
+            self.driver.handle(NeighboursChanged(fresh.peer.peer_addresses(), fresh.peer.deny))
+        return changed
+
+    @property
+    def name(self) -> str:
+        """The peer's own name."""
+        return self._checked.peer.name
+
+    @property
+    def home(self) -> Home:
+        """Where everything lies."""
+        return self._checked.home
+
+    @property
+    def config(self) -> PeerConfig:
+        """The settings, as last read."""
+        return self._checked.peer
+
+    async def stop(self, reason: str) -> None:
+        """Say goodbye, then take everything apart; nothing that was acknowledged is lost."""
+        self._health.stop()
+        self.driver.handle(Stop())
+        await self.transport.stop()
+        await self._admin.stop(GOODBYE_WAIT_S)
+        self._checked.home.admin_socket.unlink(missing_ok=True)
+        for server in self._closers:
+            server.close()
+        await self.driver.stop()
+        self.driver.note(StopRecord(reason))
+        self.log.close()
+        if self._recording is not None:
+            self._recording.close()
+        self._disk.close()

@@ -1,0 +1,78 @@
+"""The Prometheus endpoint, on the loopback address that peer.yaml names: plain HTTP, `GET /metrics`, nothing else.
+
+It runs on the peer's event loop, so that numbers are read between two events and never while the core changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+from plora.node.transport.traffic import Traffic
+from plora.proto.errors import TransportError
+
+REQUEST_BYTES_MAX = 8 * 1024
+REQUEST_WAIT_S = 5.0
+
+Status = Callable[[], Mapping[str, Any]]
+
+
+class Collector:
+    """The peer's numbers, from `plora.node.core.view.status` and the transport's counters."""
+
+    def __init__(self, status: Status, traffic: Traffic) -> None:
+        self._status = status
+        self._traffic = traffic
+
+    def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
+        """One reading."""
+        status = self._status()
+        for name in ("statements", "links", "held", "held_bytes"):
+            yield GaugeMetricFamily(f"plora_{name}", f"{name} of this peer", value=float(status[name]))
+        plasmids = GaugeMetricFamily("plora_plasmids", "live plasmids by state", labels=["state"])
+        for state, count in status["plasmids"].items():
+            plasmids.add_metric([state], float(count))
+        yield plasmids
+        for direction in ("sent", "received"):
+            for unit in ("frames", "bytes"):
+                family = CounterMetricFamily(f"plora_{direction}_{unit}", f"{unit} {direction}", labels=["frame"])
+                for frame, count in sorted(getattr(self._traffic, f"{direction}_{unit}").items()):
+                    family.add_metric([frame], float(count))
+                yield family
+
+
+async def serve_metrics(address: str, status: Status, traffic: Traffic) -> asyncio.Server:
+    """Listen on `host:port`; `TransportError` when it is in use."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Collector(status, traffic))
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(REQUEST_WAIT_S):
+                request = await reader.readline()
+            writer.write(_response(request, registry))
+            await writer.drain()
+        except (TimeoutError, ConnectionError, ValueError):
+            return
+        finally:
+            writer.close()
+
+    host, _, port = address.rpartition(":")
+    try:
+        return await asyncio.start_server(answer, host.strip("[]"), int(port), limit=REQUEST_BYTES_MAX)
+    except OSError as error:
+        mend = "stop the program that uses it, or change `metrics` in peer.yaml"
+        raise TransportError(f"can't listen on {address} ({error.strerror})", mend=mend) from error
+
+
+def _response(request: bytes, registry: CollectorRegistry) -> bytes:
+    found = request.split(b" ")[:2] == [b"GET", b"/metrics"]
+    status = HTTPStatus.OK if found else HTTPStatus.NOT_FOUND
+    body = generate_latest(registry) if found else b""
+    head = f"HTTP/1.0 {status.value} {status.phrase}\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
