@@ -334,13 +334,13 @@ def test_breaking_the_protocol_is_punished_for_a_while(event: Event) -> None:
 
 
 def test_a_session_has_a_bounded_number_of_legs() -> None:
-    world = started(ADA, BEN, bounds=Bounds(reconcile_legs=6))
+    world = started(ADA, BEN, bounds=Bounds(reconcile_legs=5))
     message = Reconcile(Sessions(ADA, Random(1)).begin(BEN).number, (Range(b"", fingerprint=bytes(16)),))
-    told = [world.cores[BEN].handle(Received(ADA, message), world.now) for _ in range(8)]
+    told = [world.cores[BEN].handle(Received(ADA, message), world.now) for _ in range(6)]
     answered = [any(isinstance(output, Send) for output in outputs) for outputs in told]
-    assert answered == [True, True, True, False] * 2  # three questions, three answers, and the session is over
-    hits = [output.body for output in told[3] if isinstance(output, Emit) and isinstance(output.body, BoundHit)]
-    assert hits == [BoundHit("reconcile_legs", 6, 7)]
+    assert answered == [True, True, False] * 2  # two questions, two answers, and the session is over
+    hits = [output.body for output in told[2] if isinstance(output, Emit) and isinstance(output.body, BoundHit)]
+    assert hits == [BoundHit("reconcile_legs", 5, 5)]
 
 
 def test_announcements_are_passed_on_once_and_within_their_bound() -> None:
@@ -349,7 +349,10 @@ def test_announcements_are_passed_on_once_and_within_their_bound() -> None:
     outputs = world.tell(BEN, Received(ADA, IHave((ids[0], *ids))))
     assert [output for output in outputs if isinstance(output, SourceFound)] == [SourceFound(ADA, i) for i in ids[:3]]
     assert [record.setting for record in world.records(BEN, "bound_hit")] == ["announced_per_link"]  # type: ignore[attr-defined]
-    assert not any(isinstance(output, SourceFound) for output in world.tell(BEN, Received(ADA, IHave(ids[:3]))))
+    assert world.tell(BEN, Received(ADA, IHave(ids))) == []  # told once a round
+    world.tell(BEN, TimerDue("gossip:round"))
+    world.tell(BEN, Received(ADA, IHave(ids)))
+    assert len(world.records(BEN, "bound_hit")) == 2
 
 
 def test_owners_beyond_the_bound_are_refused_until_trusted() -> None:
@@ -373,6 +376,20 @@ def test_an_orphans_owner_record_is_asked_for_once_a_round() -> None:
     assert world.ids(BEN) == set()
     world.tell(BEN, Received(ADA, Have((Carried(plasmid()), Carried(ADA_OWNER.record)))))
     assert len(world.ids(BEN)) == 2  # within a frame the record comes first, whatever the order
+
+
+def test_what_a_lost_neighbour_was_asked_for_is_asked_of_another_at_once() -> None:
+    world = started(ADA, BEN, CLEO, round_ms=60_000)
+    offer = (Range(b"", ids=(ADA_OWNER.record.id,)),)
+
+    def asks(peer: str, number: int) -> list[Any]:
+        outputs = world.cores[CLEO].handle(Received(peer, Reconcile(number, offer)), world.now)
+        return [o.message for o in outputs if isinstance(o, Send) and isinstance(o.message, IWant)]
+
+    assert asks(ADA, 2) == [IWant((ADA_OWNER.record.id,))]
+    assert asks(BEN, 2) == []
+    world.cores[CLEO].handle(LinkClosed(ADA, "gone"), world.now)
+    assert asks(BEN, 4) == [IWant((ADA_OWNER.record.id,))]
 
 
 def test_eager_push_goes_to_as_many_as_asked_and_never_back() -> None:

@@ -176,6 +176,15 @@ def test_duplicates_also_while_staged() -> None:
     assert (seen.staged, seen.admit(ADA.record).entrance) == (0, Entrance.ADMITTED)
 
 
+def test_what_could_not_be_stored_takes_no_place() -> None:
+    seen = filled(statements_per_owner=1)
+    for _ in range(3):
+        entry = seen.admit(plasmid()).entry
+        assert entry is not None
+        seen.abandon(entry)
+    take(seen, plasmid())
+
+
 def test_the_newest_version_lives_whatever_came_first() -> None:
     first, second = plasmid(1), plasmid(2)
     seen = filled(first)

@@ -154,11 +154,14 @@ class Gossip:
                 self.seen.trust(owner.owner for owner in trust.owners)
             case _:
                 out += self._link_event(event, now)
-        for output in out:
+        self._forget_lost(out)
+        return out
+
+    def _forget_lost(self, outputs: Outputs) -> None:
+        for output in outputs:
             if isinstance(output, LinkLost):
                 self._sessions.lost(output.peer)
                 self._wants.lost(output.peer)
-        return out
 
     # Time.
 
