@@ -1,11 +1,30 @@
-"""Adapter algebra on factor pairs, and PEFT folders in and out. Importing it needs numpy alone."""
+"""Adapter algebra on factor pairs, and PEFT folders in and out. It needs numpy alone.
 
-from plora.merge.api import merge_folders, merge_paths, merge_plasmids
-from plora.merge.engine import MergeReport, MergeResult, merge_adapters
-from plora.merge.factors import FactorPair
-from plora.merge.lora_config import LoraSpec, adapter_config_bytes
-from plora.merge.peft_folder import Adapter, read_adapter, write_adapter
-from plora.merge.strategies import STRATEGIES
+The public names are imported on first use: a peer reads `plora.merge.lora_config` and leaves numpy to its workers.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from plora.merge.api import merge_folders, merge_paths, merge_plasmids
+    from plora.merge.engine import MergeReport, MergeResult, merge_adapters
+    from plora.merge.factors import FactorPair
+    from plora.merge.lora_config import LoraSpec, adapter_config_bytes
+    from plora.merge.peft_folder import Adapter, read_adapter, write_adapter
+    from plora.merge.strategies import STRATEGIES
+
+_PLACES = {
+    "api": ("merge_folders", "merge_paths", "merge_plasmids"),
+    "engine": ("MergeReport", "MergeResult", "merge_adapters"),
+    "factors": ("FactorPair",),
+    "lora_config": ("LoraSpec", "adapter_config_bytes"),
+    "peft_folder": ("Adapter", "read_adapter", "write_adapter"),
+    "strategies": ("STRATEGIES",),
+}
+_MODULE_OF = {name: module for module, names in _PLACES.items() for name in names}
 
 __all__ = [
     "STRATEGIES",
@@ -22,3 +41,9 @@ __all__ = [
     "read_adapter",
     "write_adapter",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

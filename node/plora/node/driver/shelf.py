@@ -25,7 +25,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from plora.merge.peft_folder import adapter_config_bytes
+from plora.merge.lora_config import adapter_config_bytes
 from plora.node.core.effects import Expose, Merge, MergeInput
 from plora.node.store.store import blob_path
 from plora.proto.manifest import ARTIFACT_FILENAME, Manifest
