@@ -320,6 +320,9 @@ def test_attack_117_a_worker_that_dies_twice_means_quarantine() -> None:
     bench.tell(Examined(digest, None, "killed"))
     assert bench.verdict() == ("quarantine", "internal_error")
     assert digest not in bench.desk.larder.served and not bench.desk.larder.examining(digest)
+    verdict = bench.desk.book.live[LEGAL.content_id].verdict
+    assert verdict is not None and verdict.evidence == {"worker": "killed"}
+    assert [stage.outcome.value for stage in verdict.stages] == ["pass"] * 6 + ["quarantine"]
 
 
 def test_bad_content_is_refused_deleted_and_not_fetched_again() -> None:
@@ -367,6 +370,9 @@ def test_a_size_bound_is_a_record_that_names_the_setting(setting: str) -> None:
     assert not those(BytesWanted, out)
     assert [body.setting for body in records(out, "bound_hit")] == [setting]  # type: ignore[attr-defined]
     assert bench.desk.book.live[LEGAL.content_id].trouble == setting
+    bench.desk.larder._config = CONFIG
+    assert those(BytesWanted, bench.tell(PolicyChanged(bench.policy, bench.trust)))
+    assert bench.desk.book.live[LEGAL.content_id].trouble == ""
 
 
 def test_the_store_bound_counts_what_is_held_and_what_is_coming() -> None:
@@ -537,3 +543,43 @@ def test_another_stage_version_is_examined_again() -> None:
     bench.rows[key] = old(SHARED.features(DATA)).to_json().encode()
     out = bench.restarted(live=(ADA.record, LEGAL.statement)).tell(Start())
     assert those(Examine, out)
+
+
+def test_what_left_and_comes_back_starts_afresh() -> None:
+    bench = Bench()
+    digest = LEGAL.manifest.artifacts.sha256
+    for _ in range(2):
+        bench.add(ADA.record, LEGAL.statement)
+        bench.tell(BytesHeld(digest, (), 0, 0, 0), Examined(digest, None, "killed"))
+        assert bench.verdict() == ("pending", "bytes_missing")
+        bench.tell(StatementDropped(LEGAL.statement, "evicted"))
+    bench.add(LEGAL.statement)
+    bench.tell(BytesFailed(digest, "bad_hash"), StatementDropped(LEGAL.statement, "evicted"))
+    assert those(BytesWanted, bench.add(LEGAL.statement))
+
+
+def test_who_asked_is_remembered_over_a_restart() -> None:
+    bench = Bench(config=replace(CONFIG, subscribe_domains=("medical",)))
+    bench.add(ADA.record, LEGAL.statement)
+    bench.tell(FetchAsked(LEGAL.content_id))
+    again = bench.restarted(live=(ADA.record, LEGAL.statement))
+    assert those(BytesWanted, again.tell(Start()))
+
+
+def test_ones_own_bytes_mend_what_others_sent_wrong() -> None:
+    bench = Bench()
+    digest = LEGAL.manifest.artifacts.sha256
+    bench.add(ADA.record, LEGAL.statement)
+    bench.tell(BytesFailed(digest, "bad_hash"))
+    assert those(Examine, bench.tell(Publish((LEGAL.statement,), (digest,)))) == [Examine(digest)]
+    bench.tell(Examined(digest, SHARED.features(DATA)))
+    assert bench.verdict() == ("accept", "")
+
+
+def test_a_worker_that_was_asked_before_is_asked_again_after_the_bytes_came_back() -> None:
+    bench = Bench()
+    digest = LEGAL.manifest.artifacts.sha256
+    bench.add(ADA.record, LEGAL.statement)
+    bench.tell(BytesHeld(digest, (), 0, 0, 0), StatementDropped(LEGAL.statement, "evicted"))
+    bench.add(LEGAL.statement)
+    assert those(Examine, bench.tell(BytesHeld(digest, (), 0, 0, 0))) == [Examine(digest)]

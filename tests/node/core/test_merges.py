@@ -57,6 +57,7 @@ def test_one_merge_at_a_time_and_another_for_what_came_meanwhile() -> None:
     assert row == MergeRow("mini", 1, ids(item(1)), "{}")
     assert [type(effect) for effect in after] == [SetTimer]
     assert merges.due("mini", NOW) == [Merge("mini", 2, (item(1), item(2)))]
+    assert merges.merged(Merged("mini", 2, "{}"), NOW)[1] == []
 
 
 def test_nothing_new_merges_nothing_and_generations_go_on_after_a_restart() -> None:

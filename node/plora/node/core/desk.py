@@ -137,7 +137,7 @@ class Desk:
             case FetchAsked(content_id):
                 return self._fetch_asked(content_id, now)
             case Publish():
-                return self._publish(event)
+                return self._publish(event, now)
             case _:
                 return []
 
@@ -358,11 +358,12 @@ class Desk:
         self.larder.damaged.pop(plasmid.digest, None)
         return self._judge(plasmid, now)
 
-    def _publish(self, event: Publish) -> Outputs:
+    def _publish(self, event: Publish, now: Now) -> Outputs:
         payloads = (opened(statement) for statement in event.statements)
         blocks = (payload.artifacts for payload in payloads if isinstance(payload, Manifest))
         self.larder.publish(event.held, {block.sha256: block.size_bytes for block in blocks})
-        return []
+        known = (plasmid for digest in event.held for plasmid in self.book.of_digest(digest))
+        return self._judge_all([plasmid.content_id for plasmid in known], now)
 
     # Time
 

@@ -33,7 +33,6 @@ class _Base:
     stands: int = 0
     standing: tuple[str, ...] = ()
     running: Inputs | None = None
-    stale: bool = False
     failures: int = 0
     reason: str = ""
     report: str = ""
@@ -53,7 +52,6 @@ class Merges:
         """Something about the base changed: look at it after the delay."""
         if not self._config.merge:
             return []
-        self._bases.setdefault(base, _Base())
         return [SetTimer(TIMER + base, now.after_ms(self._config.merge_delay_ms))]
 
     def touch_all(self, now: Now) -> list[Effect]:
@@ -64,8 +62,7 @@ class Merges:
         """The delay is over: merge, unless nothing changed."""
         state = self._bases.setdefault(base, _Base())
         if state.running is not None:
-            state.stale = True
-            return []
+            return []  # what came meanwhile is seen when it is done
         inputs = self._inputs(base)
         if _ids(inputs) == state.standing:
             state.failures, state.reason = 0, ""
@@ -80,16 +77,14 @@ class Merges:
         if state is None or state.running is None or event.generation != state.generation:
             return None, []
         inputs, state.running = state.running, None
-        stale, state.stale = state.stale, False
         if event.reason:
             return None, self._failed(event.base, state, event.reason, now)
         state.stands, state.standing, state.report = event.generation, _ids(inputs), event.report
         wanted = _ids(self._inputs(event.base))
         if wanted == state.standing:
             state.failures, state.reason = 0, ""
-        again = stale or wanted != state.standing
         row = MergeRow(event.base, event.generation, state.standing, event.report)
-        return row, self.touch(event.base, now) if again else []
+        return row, self.touch(event.base, now) if wanted != state.standing else []
 
     def standing(self) -> list[MergeRow]:
         """The merges that stand, by base."""
