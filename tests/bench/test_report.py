@@ -13,11 +13,15 @@ FAST = Row.of("speed", 0.81234, "x", goal=">= 0.7", peer="a bare stream", comman
 SLOW = Row.of("speed", 0.69, "x", goal=">= 0.7")
 NOTE = Row.of("size", 13312, "bytes")
 
-PAGE = "\n".join(
-    ["# Results", "<!-- results:node -->", "old", "<!-- /results -->", "text", "<!-- results:other -->", "kept", "<!-- /results -->", ""]
-)
-    "# Results\n<!-- results:node -->\nold\n<!-- /results -->\ntext\n<!-- results:other -->\nkept\n<!-- /results -->\n"
-)
+PAGE = """# Results
+<!-- results:node -->
+old
+<!-- /results -->
+text
+<!-- results:other -->
+kept
+<!-- /results -->
+"""
 
 
 @pytest.mark.parametrize(
