@@ -159,6 +159,6 @@ class Emit:
 
 
 Effect = (
-    Send | Dial | HangUp | SetTimer | CancelTimer | Persist | StoreChunk | ServeChunk | ServeList | FinishBlob | DropBlob
-    | Examine | Expose | Hide | Merge | Emit
+    Send | Dial | HangUp | SetTimer | CancelTimer | Persist | StoreChunk | ServeChunk | ServeList | FinishBlob
+    | DropBlob | Examine | Expose | Hide | Merge | Emit
 )  # fmt: skip

@@ -104,7 +104,7 @@ class ChunkRefused:
 
 @dataclass(frozen=True, slots=True)
 class ChunkServed:
-    """Answers `ServeChunk` and, with LIST_INDEX, `ServeList`: read and handed to the link; `wire_bytes` 0: unreadable."""
+    """Answers `ServeChunk` and (with LIST_INDEX) `ServeList`: handed to the link; `wire_bytes` 0: unreadable."""
 
     peer: str
     digest: str
