@@ -103,12 +103,17 @@ def test_equal_sets_end_after_the_opening() -> None:
     assert sum(range_bytes(each) for each in frames[0]) <= 24
 
 
-def test_ten_differences_in_a_hundred_thousand_cost_little() -> None:
-    keys = some_keys(100_010, 2)
-    frames, needs = exchange(OrderedKeys(keys[:100_005]), OrderedKeys([*keys[:100_000], *keys[100_005:]]))
-    assert len(needs) == 10
+@pytest.mark.parametrize(("differences", "bytes_max"), [(10, 16 * 1024), (100, 48 * 1024)])
+def test_a_few_differences_in_a_hundred_thousand_cost_little_and_are_found_at_once(
+    differences: int, bytes_max: int
+) -> None:
+    half = differences // 2
+    keys = some_keys(100_000 + differences, 2)
+    mine, theirs = OrderedKeys(keys[:-half]), OrderedKeys([*keys[: -2 * half], *keys[-half:]])
+    frames, needs = exchange(mine, theirs)
+    assert len(needs) == differences
     assert len(frames) <= 8  # four round trips
-    assert sum(range_bytes(each) for frame in frames for each in frame) < 16 * 1024
+    assert sum(range_bytes(each) for frame in frames for each in frame) < bytes_max
 
 
 @pytest.mark.parametrize(("here", "there"), [(6000, 0), (0, 6000), (4000, 4000)])
@@ -133,6 +138,20 @@ def test_ids_that_are_refused_for_good_hide_nothing() -> None:
     for session in range(0, 400, 2):
         got |= wanted.intersection(exchange(taker, giver, session)[1])
     assert got == wanted
+
+
+def test_a_crowded_frame_answers_some_ranges_in_full_and_others_in_later_sessions() -> None:
+    keys = OrderedKeys(some_keys(2000, 6, days=100))
+    bounds = [(20_000 + day).to_bytes(4, "big") for day in range(1, 101)]
+    asked = tuple(Range(bound, fingerprint=bytes(16)) for bound in bounds)
+    answered: set[bytes] = set()
+    for session in range(0, 80, 2):
+        answer = respond(keys, asked, session=session, bytes_max=4096)
+        open_days = {each.upper[:4] for each in answer.ranges if each.fingerprint or each.ids}
+        assert open_days
+        assert sum(range_bytes(each) for each in answer.ranges) <= 4096
+        answered |= open_days
+    assert len(answered) >= 95
 
 
 def test_ranges_beyond_the_last_bound_are_settled() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from plora.node.core.config import Bounds
 from plora.node.gossip.entries import entry_of
+from plora.node.gossip.parcels import frames
 from plora.node.gossip.seen import Dropped, Entrance, SeenSet
 from plora.proto.canonical import canonical_bytes
 from plora.proto.dsse import StatementKind, pae
@@ -293,6 +294,13 @@ def test_the_memory_of_refusals_is_bounded_and_forgets_the_oldest() -> None:
     for statement in foreign:
         seen.admit(statement)
     assert [seen.wanted(statement.id) for statement in foreign] == [True, False, False]
+
+
+def test_parcels_hold_at_most_64_statements_with_what_others_need_first() -> None:
+    seen = filled(*(opaque(note=str(number)) for number in range(70)), plasmid())
+    parcels = frames(reversed(list(seen.entries())))
+    assert [len(items) for items in parcels] == [64, 8]
+    assert [item.statement for item in parcels[0][:2]] == [ADA.record, plasmid()]
 
 
 STORY = (
