@@ -103,7 +103,7 @@ def test_equal_sets_end_after_the_opening() -> None:
     assert sum(range_bytes(each) for each in frames[0]) <= 24
 
 
-@pytest.mark.parametrize(("differences", "bytes_max"), [(10, 16 * 1024), (100, 48 * 1024)])
+@pytest.mark.parametrize(("differences", "bytes_max"), [(10, 16 * 1024), (100, 96 * 1024)])
 def test_a_few_differences_in_a_hundred_thousand_cost_little_and_are_found_at_once(
     differences: int, bytes_max: int
 ) -> None:
