@@ -80,7 +80,7 @@ def peers_reply(node: Node) -> pb.ListPeersReply:
 def merges_reply(core: PeerCore, shelf: Shelf) -> pb.MergesReply:
     """The merge that stands for each base."""
     replies = []
-    for merge in view.merges(core):
+    for merge in (one for one in view.merges(core) if one["inputs"]):
         report = json.loads(merge["report"] or "{}")
         inputs = merge["inputs"]
         weights = report.get("weights") or [1 / len(inputs)] * len(inputs)

@@ -42,7 +42,6 @@ from plora.proto.swarm import Swarm
 TLS_NAME = "peer.plora.invalid"
 """The same name in every certificate and handshake: nothing about a peer's id is sent in clear."""
 
-MARK_NAME = "plora-mark"
 LEAF_LIFETIME = timedelta(days=29)
 LEAF_BACKDATED = timedelta(hours=24)
 LEAF_RENEWED_AFTER = timedelta(hours=24)
@@ -63,10 +62,16 @@ def mark_key(swarm: Swarm) -> Ed25519PrivateKey:
     return Ed25519PrivateKey.from_private_bytes(derived)
 
 
+def mark_name(swarm: Swarm) -> str:
+    """The mark's subject; another for each secret, since TLS libraries find an issuer by its name."""
+    return f"plora-mark-{mark_key(swarm).public_key().public_bytes_raw().hex()[:16]}"
+
+
 def mark_certificate(swarm: Swarm) -> x509.Certificate:
     """The mark as a trust anchor."""
     key = mark_key(swarm)
-    return certificate(MARK_NAME, key.public_key(), MARK_NAME, key, authority=True)
+    name = mark_name(swarm)
+    return certificate(name, key.public_key(), name, key, authority=True)
 
 
 def certificate(
@@ -115,7 +120,7 @@ class Identity:
         self._leaf: Leaf | None = None
         self.swarm = swarm
         self.peer_id = key.public_key().public_bytes_raw().hex()
-        bridge = certificate(self.peer_id, key.public_key(), MARK_NAME, mark_key(swarm), authority=True)
+        bridge = certificate(self.peer_id, key.public_key(), mark_name(swarm), mark_key(swarm), authority=True)
         self._bridge_pem = bridge.public_bytes(Encoding.PEM)
         self.marks_pem = b"".join(mark_certificate(one).public_bytes(Encoding.PEM) for one in (swarm, *older))
 

@@ -107,6 +107,8 @@ class Link:
         guard = asyncio.get_running_loop().call_later(HELLO_WAIT_S, self._check_greeted)
         try:
             await asyncio.wait([*readers, *writers], return_when=asyncio.FIRST_COMPLETED)
+            if not self.closing:  # the peer ended one stream; what it sent on the other may still be under way
+                await asyncio.wait(readers, timeout=FLUSH_WAIT_S)
             self.close("peer left")
             await asyncio.wait(writers, timeout=FLUSH_WAIT_S)
             await self._half_close(readers)
