@@ -55,11 +55,10 @@ class Board:
     def table(self) -> Table:
         """Who has what."""
         table = Table(box=None, pad_edge=False, header_style="bold")
-        table.add_column("plasmid")
-        for peer in PEERS:
-            table.add_column(peer)
+        for heading in ("plasmid", *PEERS):
+            table.add_column(heading, no_wrap=True)
         for piece in PIECES:
-            table.add_row(piece.name, *(self._cell(piece, peer) for peer in PEERS))
+            table.add_row(piece.plasmid_id, *(self._cell(piece, peer) for peer in PEERS))
         return table
 
     def _picture(self) -> Group:
@@ -69,7 +68,7 @@ class Board:
     def _cell(self, piece: Piece, peer: str) -> Text:
         if peer in self.down:
             return Text("down", style=STYLES["down"])
-        found = self.known.get(peer, {}).get(piece.name) or self.known.get(peer, {}).get(piece.plasmid_id)
+        found = self.known.get(peer, {}).get(piece.plasmid_id)
         return Text("") if found is None else cell(found)
 
 
@@ -80,5 +79,5 @@ def cell(found: admin_pb2.Plasmid) -> Text:
         return Text(f"✓ {seconds:.1f} s", style=STYLES["accepted"])
     if found.state == "fetching":
         return Text(f"{found.percent:.0f} %")
-    words = {"own": "own", "refused": f"✗ {found.reason}"}
+    words = {"own": "own", "refused": f"✗ {found.reason.replace('_', ' ')}"}
     return Text(words.get(found.state, f"{found.state} {found.reason}".strip()), style=STYLES.get(found.state, ""))

@@ -132,4 +132,4 @@ def _interval(interval: Mapping[str, float] | None) -> str:
 
 
 def _find(known: Known, piece: Piece, peer: str) -> admin_pb2.Plasmid | None:
-    return known.get(peer, {}).get(piece.name) or known.get(peer, {}).get(piece.plasmid_id)
+    return known.get(peer, {}).get(piece.plasmid_id)

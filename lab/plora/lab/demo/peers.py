@@ -19,8 +19,8 @@ import grpc
 
 from plora.gate import Trust, TrustedOwner, save_trust
 from plora.proto.errors import PeerNotRunningError, PloraError
-from plora.proto.owner_files import OwnerFiles
-from plora.v1 import admin_pb2, admin_pb2_grpc
+from plora.proto.owner_files import OwnerFiles, read_owner_record
+from plora.v1 import admin_pb2, admin_pb2_grpc, peer_pb2
 
 ANSWER_S = 10.0
 STOP_S = 15.0
@@ -108,12 +108,12 @@ class DemoPeer:
         return True
 
     def plasmids(self) -> dict[str, admin_pb2.Plasmid]:
-        """Everything that the peer knows of, by name without version; empty while it doesn't answer."""
+        """Everything that the peer knows of, by plasmid id; empty while it doesn't answer."""
         try:
             reply = self.ask("List", admin_pb2.ListRequest())
         except PloraError:
             return {}
-        return {one.name.partition("@")[0]: one for one in reply.plasmids}
+        return {one.name.partition("@")[0].rpartition("/")[2]: one for one in reply.plasmids}
 
     def records(self, kind: str) -> Iterator[dict[str, Any]]:
         """The records of one kind in the peer's event log, over all its boots, oldest first."""
@@ -153,9 +153,19 @@ log: json
 
 def trusted_owner(key: Path) -> TrustedOwner:
     """Trust in the owner whose private key this is, by the record beside it."""
-    from plora.proto.owner_files import read_owner_record
-
     return TrustedOwner.of_record(read_owner_record(OwnerFiles.of_key(key).record)[0], who="the demo")
+
+
+def owner_statement(key: Path) -> peer_pb2.Statement:
+    """The record of the owner whose private key this is, as the wire carries it."""
+    record = read_owner_record(OwnerFiles.of_key(key).record)[0]
+    return peer_pb2.Statement(
+        kind=record.kind,
+        payload=record.payload,
+        key_id=record.key_id,
+        algorithm=record.algorithm,
+        signature=record.signature,
+    )
 
 
 def free_port() -> int:

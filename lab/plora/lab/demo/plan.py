@@ -1,7 +1,8 @@
 """Who plays in the demo, and how long each base takes.
 
-- Five peers in a ring with one chord, so that most bytes cross two links. Three of their owners publish one good
-  adapter each; dee's machine serves bytes that are not what dee signed; mallory is an owner whom nobody trusts.
+- Five peers: a ring, and dee is linked with everybody, so that all of them meet dee's bytes at first hand. Three of their
+  owners publish one good adapter each; dee's machine serves bytes that are not what dee signed; mallory is an owner whom
+  nobody trusts.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from plora.proto.errors import UsageError
 
 PEERS = ("ada", "bob", "cyd", "dee", "eve")
-RING = (("ada", "bob"), ("bob", "cyd"), ("cyd", "dee"), ("dee", "eve"), ("eve", "ada"), ("ada", "cyd"))
+LINKS = (("ada", "bob"), ("bob", "cyd"), ("cyd", "dee"), ("dee", "eve"), ("eve", "ada"), ("dee", "ada"), ("dee", "bob"))
 TAMPERED = "dee"
 CRASHED = "eve"
 MALLORY = "mallory"

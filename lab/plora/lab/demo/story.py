@@ -21,8 +21,8 @@ from plora.gate import TrustedOwner
 from plora.lab.demo.board import Board
 from plora.lab.demo.makers import sign, spoil, train
 from plora.lab.demo.outcome import Crash, summarise
-from plora.lab.demo.peers import Address, DemoPeer, settings, trusted_owner
-from plora.lab.demo.plan import BAD, CRASHED, GOOD, MALLORY, PEERS, PIECES, RING, TAMPERED, Piece, Plan, plan_for
+from plora.lab.demo.peers import Address, DemoPeer, owner_statement, settings, trusted_owner
+from plora.lab.demo.plan import BAD, CRASHED, GOOD, LINKS, MALLORY, PEERS, PIECES, TAMPERED, Piece, Plan, plan_for
 from plora.proto.errors import ConfigError, PloraError
 from plora.proto.owner_files import create_owner
 from plora.proto.swarm import new_swarm
@@ -58,13 +58,17 @@ class Stage:
             if time.monotonic() > end:
                 return False
             await asyncio.sleep(POLL_S)
-            await asyncio.to_thread(self.look)
         return True
+
+    async def watch(self) -> None:
+        """Look at all peers, for ever."""
+        while True:
+            await asyncio.to_thread(self.look)
+            await asyncio.sleep(POLL_S)
 
     def state(self, piece: Piece, peer: str) -> str:
         """The state of a piece at a peer; empty if the peer doesn't know of it."""
-        known = self.board.known.get(peer, {})
-        found = known.get(piece.name) or known.get(piece.plasmid_id)
+        found = self.board.known.get(peer, {}).get(piece.plasmid_id)
         return found.state if found else ""
 
     def clock(self) -> str:
@@ -119,7 +123,7 @@ def _set_up(folder: Path, plan: Plan, board: Board) -> Stage:
 
 
 def _settings(name: str, addresses: dict[str, Address], plan: Plan) -> str:
-    near = [other for pair in RING if name in pair for other in pair if other != name]
+    near = [other for pair in LINKS if name in pair for other in pair if other != name]
     neighbours = [addresses[other] for other in near]
     return settings(name, addresses[name].listen, neighbours, base=plan.base, upload_rate=plan.upload_rate)
 
@@ -129,20 +133,27 @@ def _own_first(name: str, trusted: list[TrustedOwner]) -> list[TrustedOwner]:
 
 
 async def _play(stage: Stage) -> None:
+    watch = asyncio.create_task(stage.watch())
+    try:
+        await _tell(stage)
+        await asyncio.to_thread(stage.look)
+    finally:
+        watch.cancel()
+
+
+async def _tell(stage: Stage) -> None:
     everybody = list(stage.peers.values())
     if not await stage.until(lambda: all(peer.answers() for peer in everybody), START_S):
         silent = ", ".join(peer.name for peer in everybody if not peer.answers())
         raise PloraError(f"did not start: {silent}", where="demo", mend=f"see {stage.folder}/logs")
     stage.say(f"five peers are up: {', '.join(stage.peers)}")
     limit = asyncio.Semaphore(stage.plan.trainers)
-    watch = asyncio.create_task(_crash_and_return(stage))
-    try:
-        await asyncio.gather(*(_make_and_publish(stage, piece, limit) for piece in PIECES))
-        await watch
-        await stage.until(lambda: _arrived(stage), stage.plan.arrive_s)
-        await stage.until(lambda: _merged(stage), stage.plan.arrive_s)
-    finally:
-        watch.cancel()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_crash_and_return(stage))
+        for piece in PIECES:
+            tasks.create_task(_make_and_publish(stage, piece, limit))
+    await stage.until(lambda: _arrived(stage), stage.plan.arrive_s)
+    await stage.until(lambda: _merged(stage), stage.plan.arrive_s)
 
 
 async def _make_and_publish(stage: Stage, piece: Piece, limit: asyncio.Semaphore) -> None:
@@ -153,7 +164,8 @@ async def _make_and_publish(stage: Stage, piece: Piece, limit: asyncio.Semaphore
     key = stage.mallory_key if piece.owner == MALLORY else stage.peers[piece.peer].owner_key
     await asyncio.to_thread(sign, piece, stage.plan, folder, key, report)
     peer = stage.peers[piece.peer]
-    reply = await asyncio.to_thread(peer.ask, "Publish", admin_pb2.PublishRequest(folder=str(folder.resolve())))
+    request = admin_pb2.PublishRequest(folder=str(folder.resolve()), statements=[owner_statement(key)])
+    reply = await asyncio.to_thread(peer.ask, "Publish", request)
     if piece.owner == TAMPERED:
         shown = await asyncio.to_thread(peer.ask, "Show", admin_pb2.ShowRequest(name=reply.content_id))
         spoil(peer.home, shown.plasmid.sha256, stage.plan.chunk_bytes)
@@ -169,7 +181,9 @@ async def _crash_and_return(stage: Stage) -> None:
         caught[:] = [
             one
             for one in stage.board.known.get(CRASHED, {}).values()
-            if one.state == "fetching" and 20 <= one.percent <= 80 and not one.name.startswith(TAMPERED)
+            if one.state == "fetching"
+            and 20 <= one.percent <= 80
+            and one.name.partition("@")[0] in [piece.name for piece in GOOD]
         ]
         return bool(caught)
 
@@ -191,8 +205,8 @@ def _arrived(stage: Stage) -> bool:
 
 
 def _merged(stage: Stage) -> bool:
-    """Every peer serves a merge of all good adapters."""
-    for peer in stage.peers.values():
+    """Every peer serves a merge of all good adapters; the one with spoilt bytes of its own can't."""
+    for peer in (one for name, one in stage.peers.items() if name != TAMPERED):
         merges = peer.ask("Merges", admin_pb2.MergesRequest()).merges
         if not any(len(merge.inputs) == len(GOOD) for merge in merges):
             return False
