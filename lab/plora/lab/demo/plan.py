@@ -1,8 +1,8 @@
 """Who plays in the demo, and how long each base takes.
 
-- Five peers: a ring, and dee is linked with everybody, so that all of them meet dee's bytes at first hand. Three of their
-  owners publish one good adapter each; dee's machine serves bytes that are not what dee signed; mallory is an owner whom
-  nobody trusts.
+- Five peers in a ring; dee is linked with everybody, so that all of them meet dee's bytes at first hand.
+- Three owners publish one good adapter each. dee's machine serves bytes that are not what dee signed; mallory is an
+  owner whom nobody trusts.
 """
 
 from __future__ import annotations

@@ -178,13 +178,8 @@ async def _crash_and_return(stage: Stage) -> None:
     caught: list[admin_pb2.Plasmid] = []
 
     def in_the_middle() -> bool:
-        caught[:] = [
-            one
-            for one in stage.board.known.get(CRASHED, {}).values()
-            if one.state == "fetching"
-            and 20 <= one.percent <= 80
-            and one.name.partition("@")[0] in [piece.name for piece in GOOD]
-        ]
+        wanted = [stage.board.known.get(CRASHED, {}).get(piece.plasmid_id) for piece in GOOD]
+        caught[:] = [one for one in wanted if one and one.state == "fetching" and 20 <= one.percent <= 80]
         return bool(caught)
 
     if not await stage.until(in_the_middle, stage.plan.arrive_s * 4):
