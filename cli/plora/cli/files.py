@@ -30,11 +30,12 @@ def keygen(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make an owner: a private key, its public key, and the owner record that others import."""
+    """Make an owner: a key pair, and the record that others import."""
     from plora.proto.owner_files import OwnerFiles, create_owner
 
     if algorithm not in ALGORITHMS:
         raise UsageError(f"unknown algorithm '{algorithm}'", where="--algorithm", mend=f"use {' or '.join(ALGORITHMS)}")
+    out.mkdir(parents=True, exist_ok=True)
     private = out / f"{name}.pem"
     owner = create_owner(
         private,
@@ -77,7 +78,9 @@ def sign(
     key: Key,
     domain: Annotated[str | None, typer.Option("--domain", help="Subject; as trained, if known.")] = None,
     plasmid_id: Annotated[str | None, typer.Option("--id", help="Name of the plasmid; the folder's name.")] = None,
-    version: Annotated[int, typer.Option("--version", min=1, help="Higher versions supersede lower ones.")] = 1,
+    version: Annotated[
+        int | None, typer.Option("--version", min=1, help="Supersedes lower ones; one more than the last by default.")
+    ] = None,
     base: Annotated[str | None, typer.Option("--base", help="Base model; as trained, if known.")] = None,
     base_digest: Annotated[str | None, typer.Option("--base-digest", help="Digest of a base that is not here.")] = None,
     licence: Annotated[str, typer.Option("--licence", help="SPDX expression.")] = "Apache-2.0",
@@ -86,7 +89,7 @@ def sign(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Describe a PEFT folder in a manifest and sign it into plora.yml."""
+    """Describe an adapter folder in a manifest, signed, as plora.yml."""
     from plora.cli.signing import complete_facts, sign_folder
 
     now = int(time.time())
@@ -120,7 +123,7 @@ def verify(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Check signature and artifact of a signed folder against one owner's record."""
+    """Check signature and bytes of a signed folder for one owner."""
     from plora.cli.signing import verify_folder
 
     output = Output(json_, quiet)
@@ -138,7 +141,7 @@ def gate(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run the security gate on a signed folder and show what every layer saw."""
+    """Run the gate on a signed folder and show what every layer saw."""
     from plora.cli.judging import judge_folder
     from plora.cli.layers import verdict_document, verdict_lines
 
@@ -170,7 +173,11 @@ def merge(
         rank_max=rank_max,
         max_delta_fro=max_delta_fro,
     )
-    output.table(("module", "rank", "norm", "discarded_energy"), report["modules"], report)
+    rows = [
+        one | {"norm": f"{one['norm']:.4f}", "discarded_energy": f"{one['discarded_energy']:.2%}"}
+        for one in report["modules"]
+    ]
+    output.table(("module", "rank", "norm", "discarded_energy"), rows, report)
     output.hint(f"Merged {len(folders)} adapters into {out}; PeftModel.from_pretrained(base, '{out}') loads it.")
 
 

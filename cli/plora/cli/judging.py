@@ -5,10 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from plora.gate import Policy, Trust, TrustedOwner, Verdict, alignment_gate, load_trust
+from plora.gate.alignment import default_home
 from plora.proto.errors import ConfigError
 from plora.proto.owner_files import read_owner_record
 from plora.proto.strict_yaml import parse_yaml
 from plora.proto.yaml_view import PLORA_YML
+
+PEER_YAML = "peer.yaml"
+TRUST_YAML = "trust.yaml"
 
 
 def judge_folder(folder: Path, *, home: Path | None, policy: Path | None, owner: Path | None) -> Verdict:
@@ -17,8 +21,8 @@ def judge_folder(folder: Path, *, home: Path | None, policy: Path | None, owner:
 
 
 def _policy(home: Path | None, policy: Path | None) -> Policy:
-    path = policy or (home / "peer.yaml" if home else None)
-    if path is None:
+    path = policy or (home or default_home()) / PEER_YAML
+    if policy is None and not path.exists():
         return Policy()
     try:
         document = parse_yaml(path.read_bytes()).tree
@@ -31,4 +35,4 @@ def _policy(home: Path | None, policy: Path | None) -> Policy:
 def _trust(home: Path | None, owner: Path | None) -> Trust | None:
     if owner is not None:
         return Trust((TrustedOwner.of_record(read_owner_record(owner)[0]),))
-    return load_trust(home / "trust.yaml") if home else None
+    return load_trust(home / TRUST_YAML) if home else None

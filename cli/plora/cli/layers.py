@@ -31,7 +31,7 @@ def verdict_lines(verdict: Verdict) -> Iterator[str]:
 def layer_line(stage: str, state: str, said: str, evidence: Mapping[str, object]) -> str:
     """One layer: a sign, its name, its state, what it said and what it saw."""
     seen = "  ".join(f"{name}={_short(value)}" for name, value in evidence.items())
-    return f"{SIGNS.get(state, '✗')} {stage:<12} {state:<12} {said}{'  ' if said and seen else ''}{seen}".rstrip()
+    return f"{SIGNS.get(state, '✗')} {stage:<21} {state:<11} {said}{'  ' if said and seen else ''}{seen}".rstrip()
 
 
 def layer_lines(document: Mapping[str, object]) -> Iterator[str]:
@@ -44,5 +44,7 @@ def layer_lines(document: Mapping[str, object]) -> Iterator[str]:
 
 
 def _short(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
     text = value if isinstance(value, str) else json.dumps(value, default=str)
     return text if len(text) <= 48 else f"{text[:20]}…{text[-8:]}"

@@ -6,8 +6,11 @@ Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 refused or held by the
 from __future__ import annotations
 
 import sys
+from itertools import groupby
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from plora.cli import files, peer, walk
 from plora.cli.errors import explain
@@ -17,7 +20,20 @@ ON_FILES = "On files, without any peer"
 ON_A_PEER = "With a running peer"
 FIRST_STEPS = "First steps"
 
+
+class Sections(TyperGroup):
+    """The commands in sections, each with the whole first sentence of its help."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the sections, in the order in which the commands were registered."""
+        for panel, names in groupby(self.list_commands(ctx), lambda name: PANELS[name]):
+            with formatter.section(panel):
+                formatter.write_dl([(name, self.commands[name].get_short_help_str(90)) for name in names])
+
+
+PANELS: dict[str, str] = {}
 app = typer.Typer(
+    cls=Sections,
     help=(
         "Share LoRA adapters between peers: signed, gossiped, judged, merged; no hub.\n\n"
         "Try `plora demo`. Then `plora init --name ada`, `plora up`, and `plora ls` from another terminal."
@@ -42,13 +58,14 @@ for panel, commands in (
     ("The specification's walk", (walk.offer,)),
 ):
     for command in commands:
-        app.command(rich_help_panel=panel)(command)
+        app.command()(command)
+        PANELS[command.__name__] = panel
 
 
-def main() -> None:
-    """Entry point: run a command, and turn what it raises into one line and an exit code."""
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point: run a command, and turn what it raises into one line and an exit code; raises SystemExit."""
     try:
-        app()
+        app(arguments)
     except (Exception, KeyboardInterrupt) as error:
         failure = explain(error)
         if failure is None:

@@ -17,3 +17,10 @@ Key = Annotated[Path, typer.Option("--key", help="The owner's private key (PEM),
 Base = Annotated[
     str, typer.Option("--base", help="Base model: mini, smollm2, a folder or a hub id.", envvar="PLORA_BASE_MODEL")
 ]
+OFFER_HOME = Path(".plora/offer")
+OWNER_RECORD = Path("keys/owner.owner")
+WALK_SWARM = "walk"
+OwnerRecords = Annotated[
+    list[Path] | None,
+    typer.Option("--owner", help="An owner's record (.owner) to go with it; may be repeated."),
+]

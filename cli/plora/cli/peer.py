@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from plora.cli.options import Home, Json, Quiet
-from plora.cli.output import Output
+from plora.cli.options import OFFER_HOME, OWNER_RECORD, WALK_SWARM, Home, Json, OwnerRecords, Quiet
+from plora.cli.output import Output, safe
 from plora.proto.errors import RefusedError, UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def init(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make a peer: a commented peer.yaml, an identity, an owner's key, an empty store."""
+    """Make a peer: a commented peer.yaml, an identity, an owner's key."""
     from plora.node.home import init_home
 
     made = init_home(_root(home), name=name, swarm=_swarm(swarm, name), listen=listen, now_s=int(time.time()))
@@ -44,7 +44,10 @@ def init(
 
 
 def up(home: Home = None) -> None:
-    """Run the peer until SIGTERM or Ctrl-C; the same as plora-node --config HOME/peer.yaml."""
+    """Run the peer until Ctrl-C or SIGTERM.
+
+    The same as `plora-node --config HOME/peer.yaml`.
+    """
     program = Path(sys.executable).with_name("plora-node")
     os.execv(program, [str(program), "--config", str(_root(home) / "peer.yaml")])  # noqa: S606 - no shell is wanted
 
@@ -52,14 +55,18 @@ def up(home: Home = None) -> None:
 def publish(
     folder: Annotated[Path, typer.Argument(help="A signed adapter folder.", metavar="FOLDER")],
     home: Home = None,
+    owner: OwnerRecords = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Hand a signed folder to the running peer, which stores, judges and offers it."""
+    """Share a signed folder: the peer stores, judges and spreads it."""
+    from plora.node.transport.codec import statement_to_pb
+    from plora.proto.owner_files import read_owner_record
     from plora.v1 import admin_pb2 as pb
 
+    records = [statement_to_pb(read_owner_record(path)[0]) for path in owner or ()]
     with _peer(home) as client:
-        reply = client.call("Publish", pb.PublishRequest(folder=str(folder.resolve())))
+        reply = client.call("Publish", pb.PublishRequest(folder=str(folder.resolve()), statements=records))
     output = Output(json_, quiet)
     output.document({"name": reply.name, "content_id": reply.content_id}, [f"published {reply.name}"])
     output.hint(f"Next: plora ls   ·   plora why {reply.name}")
@@ -72,7 +79,7 @@ def ls(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """List every plasmid that this peer knows of, and where it stands."""
+    """List every plasmid that the peer knows of, and where it stands."""
     from plora.v1 import admin_pb2 as pb
 
     with _peer(home) as client:
@@ -86,7 +93,7 @@ def ls(
 
 
 def show(name: Name, home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
-    """Show a plasmid of the running peer, or the manifest of a signed folder."""
+    """Show the manifest of a plasmid, or of a signed folder."""
     output = Output(json_, quiet)
     if Path(name).is_dir():
         from plora.proto.yaml_view import PLORA_YML, read_plora_yml, to_yaml
@@ -105,7 +112,7 @@ def show(name: Name, home: Home = None, json_: Json = False, quiet: Quiet = Fals
 
 
 def why(name: Name, home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
-    """Say what the gate saw, layer by layer, or why something is not here."""
+    """Say what the gate saw, layer by layer, or why it isn't here."""
     import json
 
     from plora.cli.layers import layer_lines
@@ -125,16 +132,20 @@ def fetch(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Copy the adapter folder to here.")] = None,
     offer: Annotated[bool, typer.Option("--offer", help="Fetch from a running `plora offer`, without a peer.")] = False,
     all_: Annotated[bool, typer.Option("--all", help="With --offer: everything that is offered.")] = False,
-    wait_s: Annotated[float, typer.Option("--wait", help="Seconds to wait for the bytes.")] = 30.0,
+    owner: Annotated[Path, typer.Option("--owner", help="With --offer: whose signature is expected.")] = OWNER_RECORD,
+    peer: Annotated[str | None, typer.Option("--peer", help="With --offer: the id of the peer that offers.")] = None,
+    address: Annotated[str, typer.Option("--address", help="With --offer: where it listens.")] = "127.0.0.1:4711",
+    wait_s: Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait.")] = 10.0,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Fetch a plasmid's bytes now, whatever the subscriptions say."""
+    """Fetch a plasmid now, whatever the subscriptions say."""
     output = Output(json_, quiet)
     if offer:
-        from plora.cli.offering import fetch_offered
+        from plora.cli.offering import Source, fetch_offered
 
-        fetch_offered(output, name, out or Path("received"), everything=all_)
+        source = Source(address, owner, OFFER_HOME, peer, WALK_SWARM, wait_s)
+        fetch_offered(output, name, out or Path("received"), all_, source)
         return
     if not name:
         raise UsageError("no plasmid is named", where="plora fetch", mend="see `plora ls`")
@@ -163,14 +174,15 @@ def revoke(
     with _peer(home) as client:
         plasmid = client.call("Show", pb.ShowRequest(name=name)).plasmid
         if not yes:
-            typer.confirm(f"Revoke {plasmid.name} ({plasmid.content_id[:12]})? This can't be undone.", abort=True, err=True)
+            question = f"Revoke {safe(plasmid.name)} ({plasmid.content_id[:12]})? This can't be undone."
+            typer.confirm(question, abort=True, err=True)
         statement = sign_revocation(root, key, plasmid.content_id, reason, int(time.time()))
         reply = client.call("Revoke", pb.RevokeRequest(revocation=statement))
     Output(json_, quiet).document({"statement_id": reply.statement_id}, [f"revoked {plasmid.name}"])
 
 
 def peers(home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
-    """List neighbours and whether they are connected."""
+    """List neighbours, and whether they are connected."""
     from plora.v1 import admin_pb2 as pb
 
     with _peer(home) as client:
@@ -211,7 +223,7 @@ def events(
 
 
 def reload(home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
-    """Read neighbours, trust and policy again, without losing a link (SIGHUP)."""
+    """Read neighbours, trust and policy again, without losing a link."""
     from plora.v1 import admin_pb2 as pb
 
     with _peer(home) as client:

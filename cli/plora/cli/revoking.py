@@ -42,5 +42,6 @@ def own_key(root: Path) -> Path:
     """The one private key in a home's owner folder."""
     keys = sorted(Home(root).owner_folder.glob("*.pem"))
     if len(keys) != 1:
-        raise KeyFileError(f"{len(keys)} owner keys are here", where=str(Home(root).owner_folder), mend="name one by --key")
+        where = str(Home(root).owner_folder)
+        raise KeyFileError(f"{len(keys)} owner keys are here", where=where, mend="name one by --key")
     return keys[0]

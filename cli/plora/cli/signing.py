@@ -39,7 +39,7 @@ def complete_facts(
     plasmid_id: str | None,
     base: str | None,
     base_digest: str | None,
-    version: int,
+    version: int | None,
     licence: str,
     valid_s: tuple[int, int],
     chunk_bytes: int,
@@ -56,7 +56,7 @@ def complete_facts(
     return Facts(
         plasmid_id=plasmid_id or folder.resolve().name.lower(),
         domain=subject,
-        version=version,
+        version=next_version(folder) if version is None else version,
         base_model=base_model,
         base_digest=base_digest or digest_of_base(base_model),
         licence=licence,
@@ -65,6 +65,12 @@ def complete_facts(
         chunk_bytes=chunk_bytes,
         metrics={name: float(str(value)) for name, value in measured.items()},
     )
+
+
+def next_version(folder: Path) -> int:
+    """One more than the signed version that lies here, since two contents of one version void each other."""
+    path = folder / PLORA_YML
+    return read_plora_yml(path).manifest.version + 1 if path.exists() else 1
 
 
 def digest_of_base(base_model: str) -> str:
