@@ -66,12 +66,13 @@ fetch-all: $(READY) ## fetch everything that is offered and verify it
 	$(BIN)/plora fetch --all --offer --out received
 
 ##@ Look after the code
-.PHONY: check fmt proto nightly mutate smoke-base constraints
+.PHONY: check fmt proto proto-baseline nightly mutate smoke-base constraints
 check: $(READY) ## lint, types, room borders, generated code, wire compatibility
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	cd proto && ../$(BIN)/buf lint && ../$(BIN)/buf breaking --against baseline.binpb
 	$(BIN)/python -m pytest -q tests/test_tidy.py tests/test_generated.py
 
 fmt: $(READY) ## format and sort imports
@@ -80,6 +81,9 @@ fmt: $(READY) ## format and sort imports
 
 proto: $(READY) ## generate the Python code of proto/plora/v1 anew
 	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=proto --pyi_out=proto --grpc_python_out=proto proto/plora/v1/*.proto
+
+proto-baseline: $(READY) ## after a release: what later wire contracts are compared with
+	cd proto && ../$(BIN)/buf build -o baseline.binpb
 
 nightly: $(READY) ## the long tests too
 	$(BIN)/python -m pytest -q -m nightly
