@@ -66,6 +66,18 @@ def test_a_revocation_of_whoever_signed_belongs_to_the_case_and_touches_it(kind:
     assert made.case(OTHER.content_id, 0, None).revocations == ()
 
 
+def test_a_case_holds_who_attests_its_records_and_revocations() -> None:
+    strike = revoke(ADA, "owner", ADA.id)
+    for_record, for_strike, elsewhere = attest(ADA, ADA.record.id), attest(ADA, strike.id), attest(ADA, BOB.record.id)
+    made = docket(ADA.record, BOB.record, V1.statement, OTHER.statement, strike, for_record, for_strike, elsewhere)
+    case = made.case(V1.content_id, 0, None)
+    assert [statement for statement, _ in case.attestations] == [for_record, for_strike]
+    assert made.attesters(V1.content_id) == ()
+    assert [statement for statement, _ in made.case(OTHER.content_id, 0, None).attestations] == [elsewhere]
+    assert made.touched_by(for_strike) == [V1.content_id]
+    assert made.touched_by(for_record) == [V1.content_id]
+
+
 def test_who_is_touched() -> None:
     made = docket(ADA.record, BOB.record, V1.statement, V2.statement, OTHER.statement, attest(BOB, V1.content_id))
     assert made.touched_by(V1.statement) == [V1.content_id, V2.content_id]

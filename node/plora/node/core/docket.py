@@ -1,6 +1,8 @@
 """The docket: the live statements, opened once and indexed by what the gate asks about them.
 
 - Fed by the notices of gossip, so it holds exactly what is live in `seen`; it verifies nothing, the gate does.
+- A case holds the attestations of the manifest, and those of every owner record and revocation in it: rotations and
+  revocations count by threshold.
 - `touched_by` names the plasmids that must be judged again when a statement comes or goes.
 - Every index is a dict in the order of arrival; nothing iterates over a set.
 - Not handled here: statements of other kinds (freshness, votes, evidence), which no stage of this build reads.
@@ -24,6 +26,7 @@ Series = tuple[str, str, str]
 """(owner, lineage, plasmid id): within it, versions compare."""
 
 _Opened = TypeVar("_Opened", bound=Payload)
+_Entries = tuple[tuple[Statement, _Opened], ...]
 _Index = dict[str, dict[bytes, tuple[Statement, _Opened]]]
 
 
@@ -89,9 +92,11 @@ class Docket:
     def case(self, content_id: bytes, now_ms: int, features: Features | None) -> Case:
         """Everything the gate may know of a live manifest. Raises KeyError for one that isn't live."""
         statement, manifest = self._manifests[content_id]
-        attestations = tuple(self._attestations.get(content_id.hex(), {}).values())
-        owners = dict.fromkeys((manifest.owner, *(payload.owner for _, payload in attestations)))
+        vouching = self._witnesses(content_id)
+        owners = dict.fromkeys((manifest.owner, *(payload.owner for _, payload in vouching)))
         records = tuple(entry for owner in owners for entry in self._records.get(owner, {}).values())
+        revocations = self._against(content_id, manifest, vouching)
+        signed = dict.fromkeys(other.id for other, _ in (*records, *revocations))
         versions = self._versions[series_of(manifest)]
         twins = (other for other, version in versions.items() if version == manifest.version and other != content_id)
         return Case(
@@ -100,8 +105,8 @@ class Docket:
             now_ms=now_ms,
             swarm=self.swarm,
             owner_records=records,
-            attestations=attestations,
-            revocations=self._against(content_id, manifest, attestations),
+            attestations=(*vouching, *(witness for other in signed for witness in self._witnesses(other))),
+            revocations=revocations,
             newest_version=max(versions.values()),
             same_version=tuple(sorted(twins)),
             features=features,
@@ -110,14 +115,14 @@ class Docket:
 
     def attesters(self, content_id: bytes) -> tuple[str, ...]:
         """Ids of the owners who vouch for a content, each once, whether or not anybody trusts them."""
-        entries = self._attestations.get(content_id.hex(), {}).values()
-        return tuple(dict.fromkeys(payload.owner for _, payload in entries))
+        return tuple(dict.fromkeys(payload.owner for _, payload in self._witnesses(content_id)))
 
-    def _against(
-        self, content_id: bytes, manifest: Manifest, attestations: tuple[tuple[Statement, Attestation], ...]
-    ) -> tuple[tuple[Statement, Revocation], ...]:
+    def _witnesses(self, target: bytes) -> _Entries[Attestation]:
+        return tuple(self._attestations.get(target.hex(), {}).values())
+
+    def _against(self, content_id: bytes, manifest: Manifest, vouching: _Entries[Attestation]) -> _Entries[Revocation]:
         targets = [content_id.hex(), manifest.owner, manifest.key_id]
-        for statement, payload in attestations:
+        for statement, payload in vouching:
             targets += [payload.owner, statement.key_id]
         return tuple(entry for name in dict.fromkeys(targets) for entry in self._revocations.get(name, {}).values())
 
@@ -125,12 +130,14 @@ class Docket:
         return [cid for cid, (_, m) in self._manifests.items() if m.owner == owner or owner in self.attesters(cid)]
 
     def _vouched(self, target: str) -> list[bytes]:
-        """An attestation is for a manifest, or for an owner record whose threshold it helps to reach."""
-        content_id = bytes.fromhex(target)
-        if content_id in self._manifests:
-            return [content_id]
-        owners = [owner for owner, records in self._records.items() if content_id in records]
-        return [touched for owner in owners for touched in self._involving(owner)]
+        """An attestation is for a manifest, or for a record or revocation whose threshold it helps to reach."""
+        attested = bytes.fromhex(target)
+        if attested in self._manifests:
+            return [attested]
+        struck = (entries[attested][1] for entries in self._revocations.values() if attested in entries)
+        touched = [content_id for revocation in struck for content_id in self._struck_by(revocation)]
+        owners = (owner for owner, records in self._records.items() if attested in records)
+        return [*touched, *(content_id for owner in owners for content_id in self._involving(owner))]
 
     def _struck_by(self, revocation: Revocation) -> list[bytes]:
         target = revocation.target
@@ -141,7 +148,7 @@ class Docket:
         return [cid for cid, (_, m) in self._manifests.items() if m.key_id == target or self._key_vouches(target, cid)]
 
     def _key_vouches(self, key_id: str, content_id: bytes) -> bool:
-        return any(entry.key_id == key_id for entry, _ in self._attestations.get(content_id.hex(), {}).values())
+        return any(entry.key_id == key_id for entry, _ in self._witnesses(content_id))
 
 
 @lru_cache(maxsize=4096)
