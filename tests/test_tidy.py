@@ -1,4 +1,4 @@
-"""The tree is what pyproject.toml says: rooms, portions without `__init__.py`, a docstring for every module, no leak of this machine."""
+"""The tree is what pyproject.toml says: rooms, portions without `__init__.py`, docstrings, no leak of this machine."""
 
 import ast
 import re
