@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from plora.cli.options import Base, Home, Json, Key, Quiet
+from plora.cli.options import Base, Home, Json, Key, Quiet, checked_name
 from plora.cli.output import Output
 from plora.proto.errors import RefusedError, UsageError
 
@@ -39,7 +39,7 @@ def keygen(
     private = out / f"{name}.pem"
     owner = create_owner(
         private,
-        name=name,
+        name=checked_name(name),
         swarm=swarm_named(swarm).id,
         issued_s=int(time.time()),
         algorithm=ALGORITHMS[algorithm],

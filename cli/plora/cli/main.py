@@ -65,7 +65,7 @@ for panel, commands in (
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: run a command, and turn what it raises into one line and an exit code; raises SystemExit."""
     try:
-        app(arguments)
+        app(arguments, prog_name="plora")
     except (Exception, KeyboardInterrupt) as error:
         failure = explain(error)
         if failure is None:

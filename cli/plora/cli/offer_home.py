@@ -20,6 +20,9 @@ from plora.proto.swarm import open_swarm
 
 NAME = "offer"
 MARK = "OFFER"
+SERVING = "serving"
+"""Peer id and address of a peer that has published everything, for those who fetch on this machine."""
+
 STATE = ("adapters", "merged", "blobs", "partial", "events", "tmp", "run")
 
 
@@ -52,5 +55,5 @@ def _empty(root: Path) -> None:
     for name in STATE:
         if (root / name).is_dir():
             shutil.rmtree(root / name)
-    for path in sorted(root.glob("state.db*")):
+    for path in (*sorted(root.glob("state.db*")), *sorted(root.glob(SERVING))):
         path.unlink()

@@ -22,6 +22,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from plora.cli.offer_home import SERVING
 from plora.cli.output import Output
 from plora.merge.lora_config import adapter_config_bytes
 from plora.merge.peft_folder import CONFIG_NAME
@@ -48,7 +49,7 @@ MEND = "start it by `make offer` or `plora offer FOLDER`, in another terminal"
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Who offers, where, and whose signature is expected. `peer`: a peer id, or None to read it from `home`."""
+    """Who offers, where, and whose signature is expected. `peer` None: whoever serves from `home` on this machine."""
 
     address: str
     owner: Path
@@ -57,16 +58,17 @@ class Source:
     swarm: str
     wait_s: float
 
-    def peer_id(self) -> str:
-        """The offering peer's id; TransportError while nobody has offered here yet."""
+    def place(self) -> tuple[str, str]:
+        """Peer id and address of who offers; TransportError while nobody does."""
         if self.peer is not None:
-            return self.peer
-        path = self.home / "identity" / "peer_id"
+            return self.peer, self.address
+        path = self.home / SERVING
         try:
-            return path.read_text("ascii").strip()
-        except OSError as error:
+            peer, address = path.read_text("ascii").split()
+        except (OSError, ValueError) as error:
             mend = f"{MEND}; or name who offers by --peer"
-            raise TransportError("nobody has offered here yet", where=str(path), mend=mend) from error
+            raise TransportError("nobody offers here", where=str(self.home), mend=mend) from error
+        return peer, address
 
 
 def fetch_offered(output: Output, name: str, out: Path, everything: bool, source: Source) -> None:
@@ -77,12 +79,12 @@ def fetch_offered(output: Output, name: str, out: Path, everything: bool, source
     fetched = []
     identity = Identity(Ed25519PrivateKey.generate(), open_swarm(source.swarm))
     end = time.monotonic() + source.wait_s
-    peer_id = _until(end, source.peer_id)
-    with _Calls(identity, peer_id, source.address) as calls:
+    peer_id, address = _until(end, source.place)
+    with _Calls(identity, peer_id, address) as calls:
         for offered in _until(end, lambda: _chosen(calls.offer(), name, owner)):
             signed = owner.checked(calls.manifest(offered.content_id))
             target = out / signed.manifest.plasmid_id
-            output.hint(f"fetching {signed.manifest.plasmid_id} ({offered.size_bytes:,} bytes) from {source.address}")
+            output.hint(f"fetching {signed.manifest.plasmid_id} ({offered.size_bytes:,} bytes) from {address}")
             _write(target, signed, calls.chunks(signed.manifest.artifacts))
             fetched.append(_row(signed, target))
     lines = (f"{one['folder']}: valid, {one['domain']}, version {one['version']}" for one in fetched)

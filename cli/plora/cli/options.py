@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from plora.proto.errors import UsageError
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No hints and no progress.")]
 Home = Annotated[
@@ -17,6 +19,7 @@ Key = Annotated[Path, typer.Option("--key", help="The owner's private key (PEM),
 Base = Annotated[
     str, typer.Option("--base", help="Base model: mini, smollm2, a folder or a hub id.", envvar="PLORA_BASE_MODEL")
 ]
+OFFER_ADDRESS = "127.0.0.1:4711"
 OFFER_HOME = Path(".plora/offer")
 OWNER_RECORD = Path("keys/owner.owner")
 WALK_SWARM = "walk"
@@ -24,3 +27,13 @@ OwnerRecords = Annotated[
     list[Path] | None,
     typer.Option("--owner", help="An owner's record (.owner) to go with it; may be repeated."),
 ]
+
+
+def checked_name(name: str) -> str:
+    """A name that an owner can have; UsageError otherwise."""
+    from plora.proto.fields import check_id
+
+    try:
+        return check_id(name)
+    except ValueError as error:
+        raise UsageError(f"'{name}' {error}", where="--name", mend="choose another name") from error

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from plora.cli.options import OFFER_HOME, OWNER_RECORD, WALK_SWARM, Home, Json, OwnerRecords, Quiet
+from plora.cli.options import (
+    OFFER_ADDRESS,
+    OFFER_HOME,
+    OWNER_RECORD,
+    WALK_SWARM,
+    Home,
+    Json,
+    OwnerRecords,
+    Quiet,
+    checked_name,
+)
 from plora.cli.output import Output, safe
 from plora.proto.errors import RefusedError, UsageError
 
@@ -34,7 +44,9 @@ def init(
     """Make a peer: a commented peer.yaml, an identity, an owner's key."""
     from plora.node.home import init_home
 
-    made = init_home(_root(home), name=name, swarm=_swarm(swarm, name), listen=listen, now_s=int(time.time()))
+    made = init_home(
+        _root(home), name=checked_name(name), swarm=_swarm(swarm, name), listen=listen, now_s=int(time.time())
+    )
     root = made.home.root
     document = {"home": str(root), "peer": made.peer_id, "owner": made.owner.id, "swarm": made.owner.record.swarm}
     document |= {"config": str(made.home.config), "listen": listen}
@@ -134,7 +146,7 @@ def fetch(
     all_: Annotated[bool, typer.Option("--all", help="With --offer: everything that is offered.")] = False,
     owner: Annotated[Path, typer.Option("--owner", help="With --offer: whose signature is expected.")] = OWNER_RECORD,
     peer: Annotated[str | None, typer.Option("--peer", help="With --offer: the id of the peer that offers.")] = None,
-    address: Annotated[str, typer.Option("--address", help="With --offer: where it listens.")] = "127.0.0.1:4711",
+    address: Annotated[str, typer.Option("--address", help="With --peer: where it listens.")] = OFFER_ADDRESS,
     wait_s: Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait.")] = 10.0,
     json_: Json = False,
     quiet: Quiet = False,

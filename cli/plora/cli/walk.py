@@ -45,7 +45,7 @@ def offer(
 
     `plora fetch --offer` and any peer of the open swarm `walk` can fetch them.
     """
-    from plora.cli.offer_home import prepare_offer_home
+    from plora.cli.offer_home import SERVING, prepare_offer_home
     from plora.proto.yaml_view import PLORA_YML, read_plora_yml
 
     output = Output(json_, quiet)
@@ -54,9 +54,12 @@ def offer(
     paths = prepare_offer_home(home, WALK_SWARM, f"127.0.0.1:{port}", owner)
     with _peer_process(paths) as child:
         _publish_all(output, child, paths, folders, owner)
-        output.hint(f"Serving on 127.0.0.1:{port} as {paths.peer_id.read_text('ascii').strip()}; Ctrl-C ends it.")
+        peer_id = paths.peer_id.read_text("ascii").strip()
+        (home / SERVING).write_text(f"{peer_id} 127.0.0.1:{port}\n", encoding="ascii")
+        output.hint(f"Serving on 127.0.0.1:{port} as {peer_id}; Ctrl-C ends it.")
         output.hint("Next, from another terminal: plora fetch --all --offer")
         status = child.wait()
+        (home / SERVING).unlink(missing_ok=True)
     if status:
         raise typer.Exit(1)
 
