@@ -32,6 +32,8 @@ BIN = Path(sys.executable).parent
 CHUNK_KIB = 1024
 WAIT_S = 60.0
 POLL_S = 0.005
+ACCEPTED_POLL_S = 0.2
+"""Seldom, for each question costs the peer that is being measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +124,13 @@ def wait_up(peer: Peer, process: subprocess.Popen[bytes]) -> None:
         client.call("Status", pb.StatusRequest())
 
 
-def wait_for(condition: Callable[[], bool], what: str) -> None:
+def wait_for(condition: Callable[[], bool], what: str, poll_s: float = POLL_S) -> None:
     """Poll until the condition holds. Raises RuntimeError after a minute."""
     deadline = time.monotonic() + WAIT_S
     while not condition():
         if time.monotonic() > deadline:
             raise RuntimeError(f"waited {WAIT_S:g} s for {what}")
-        time.sleep(POLL_S)
+        time.sleep(poll_s)
 
 
 def resident_bytes(process: subprocess.Popen[bytes]) -> int:
@@ -152,7 +154,7 @@ def wait_accepted(receiver: Peer, plasmid_id: str) -> None:
         return any(f"/{plasmid_id}@" in plasmid.name for plasmid in plasmids)
 
     with AdminClient(receiver.home) as client:
-        wait_for(accepted, f"{receiver.name} to accept {plasmid_id}")
+        wait_for(accepted, f"{receiver.name} to accept {plasmid_id}", ACCEPTED_POLL_S)
 
 
 def fetch_seconds(receiver: Peer, digest: str) -> float:

@@ -1,7 +1,8 @@
 """`make bench-node`: what a peer costs and how fast it moves bytes.
 
 - transfer: an adapter of 64 MiB between two daemons, as a ratio to a bare stream (`bench/bare_stream.py`) that does the
-  same work. Both take turns in one run; the median of the ratios of neighbours counts. A first turn warms both up.
+  same work. Both take turns in one run, either going first by turns; the median of the ratios of neighbours counts. A
+  first turn warms both up.
 - idle: memory of a peer without links (all its processes), and the time from exec to the admin socket's answer.
 - help: `plora --help`, which must not import what it doesn't need.
 - reconciliation: see `bench/reconciliation.py`.
@@ -17,8 +18,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -98,8 +100,19 @@ def transfer_rows(root: Path, size_bytes: int, turns: int) -> list[Row]:
             folder = root / f"turn-{turn}"
             path = make_adapter(folder, size_bytes=size_bytes, seed=turn)
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            pairs.append((_bare_seconds(bare, path, digest), _peer_seconds(sender, receiver, folder, digest)))
+            sides = (
+                partial(_bare_seconds, bare, path, digest),
+                partial(_peer_seconds, sender, receiver, folder, digest),
+            )
+            pairs.append(_in_turn(sides, first=turn % 2))
+            print(f"turn {turn}: bare {pairs[-1][0]:.3f} s, peer {pairs[-1][1]:.3f} s", file=sys.stderr, flush=True)
     return _transfer_rows(pairs[1:], size_bytes)
+
+
+def _in_turn(sides: Sequence[Callable[[], float]], first: int) -> tuple[float, float]:
+    """What both sides take, in their own order, whichever goes first."""
+    taken = {side: sides[side]() for side in (first, 1 - first)}
+    return taken[0], taken[1]
 
 
 def _bare_seconds(bare: BareStream, path: Path, digest: str) -> float:
