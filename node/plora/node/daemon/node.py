@@ -32,7 +32,6 @@ from plora.node.driver.shelf import Shelf
 from plora.node.eventlog import EventLog
 from plora.node.home import Home
 from plora.node.logs import log_view
-from plora.node.metrics import serve_metrics
 from plora.node.recorder import Recorder
 from plora.node.store.real_disk import RealDisk
 from plora.node.store.snapshot import Snapshot
@@ -105,9 +104,11 @@ def core_config(checked: Checked, boot: str, addresses: tuple[str, ...]) -> Core
 
 def base_facts(peer: PeerConfig) -> dict[str, BaseFacts]:
     """The bases at hand among those that the configuration names; one that isn't here is checked less."""
-    from plora.base import base_info
-
     named = dict.fromkeys((*peer.subscribe.bases, *((peer.policy.base_model,) if peer.policy.base_model else ())))
+    if not named:
+        return {}
+    from plora.base import base_info  # numpy comes with it: 10 MB
+
     facts: dict[str, BaseFacts] = {}
     for name in named:
         try:
@@ -182,6 +183,8 @@ class Node:
         try:
             self._admin = await serve_admin(home.admin_socket, service)
             if peer.metrics:
+                from plora.node.metrics import serve_metrics
+
                 server = await serve_metrics(
                     peer.metrics, lambda: status(self.core, read_clocks()), self.transport.traffic
                 )
