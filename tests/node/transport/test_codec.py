@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plora.node.core import messages as m
+from plora.node.transport.chunk_frames import read_chunk, write_chunk
 from plora.node.transport.codec import (
     RANGES_MAX,
     decode_bulk,
@@ -226,3 +227,25 @@ def test_a_malformed_statement_is_a_protocol_error() -> None:
         setattr(wire, field, value)
         with pytest.raises(ProtocolError, match="malformed statement"):
             statement_from_pb(wire)
+
+
+@settings(max_examples=100, deadline=None)
+@given(ID, COUNT, st.binary(min_size=1, max_size=300))
+def test_the_fast_chunk_frame_is_protobufs_own(digest: bytes, index: int, data: bytes) -> None:
+    frame = pb.BulkFrame(chunk=pb.Chunk(digest=digest, index=index, data=data)).SerializeToString()
+    assert write_chunk(digest, index, data) == frame
+    assert read_chunk(frame) == (digest, index, data)
+
+
+@settings(max_examples=300, deadline=None)
+@given(ID, COUNT, st.binary(min_size=1, max_size=40), st.integers(0, 90), st.integers(0, 255))
+def test_a_damaged_chunk_frame_reads_as_protobuf_reads_it(
+    digest: bytes, index: int, data: bytes, at: int, byte: int
+) -> None:
+    frame = bytearray(write_chunk(digest, index, data))
+    frame[at % len(frame)] = byte
+    found = read_chunk(bytes(frame))
+    if found is not None:
+        chunk = pb.BulkFrame.FromString(bytes(frame)).chunk
+        assert found == (chunk.digest, chunk.index, chunk.data)
+    assert read_chunk(bytes(frame[:-1])) is None

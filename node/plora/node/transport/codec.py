@@ -23,6 +23,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from plora.node.core import messages as m
+from plora.node.transport.chunk_frames import read_chunk, write_chunk
 from plora.proto.errors import FormatError, ProtocolError
 from plora.proto.statement import Statement
 from plora.v1 import peer_pb2 as pb
@@ -44,6 +45,8 @@ _NO_CAUSE = b""
 
 def encode(message: m.Message) -> bytes:
     """The bytes of a `Frame` or `BulkFrame`, by the message's type; `ProtocolError` when they exceed the frame."""
+    if isinstance(message, m.Chunk):
+        return write_chunk(bytes.fromhex(message.digest), message.index, message.data)
     data: bytes = _ENCODERS[type(message)](message).SerializeToString()
     if not isinstance(message, m.BulkMessage) and len(data) > m.FRAME_BYTES_MAX:
         raise ProtocolError(f"a {type(message).__name__} frame of {len(data)} bytes, the limit is {m.FRAME_BYTES_MAX}")
@@ -62,6 +65,9 @@ def decode_session(data: bytes) -> m.SessionMessage | None:
 
 def decode_bulk(data: bytes) -> m.BulkMessage | None:
     """The message in a bulk frame; None when its kind is unknown."""
+    chunk = read_chunk(data)
+    if chunk is not None:
+        return _checked_chunk(*chunk)
     message: m.BulkMessage | None = _decode(pb.BulkFrame, _BULK_DECODERS, data)
     return message
 
@@ -278,15 +284,10 @@ def chunk_list_from_pb(wire: pb.ChunkList) -> m.ChunkList:
     return m.ChunkList(_hex(wire.digest), tuple(hashes[start : start + HASH_BYTES] for start in starts))
 
 
-def _chunk(message: m.Chunk) -> pb.BulkFrame:
-    return pb.BulkFrame(chunk=pb.Chunk(digest=bytes.fromhex(message.digest), index=message.index, data=message.data))
-
-
-def _chunk_back(wire: pb.Chunk) -> m.Chunk:
-    data = wire.data
+def _checked_chunk(digest: bytes, index: int, data: bytes) -> m.Chunk:
     if not 0 < len(data) <= m.CHUNK_BYTES_MAX:
         raise ProtocolError(f"a chunk of {len(data)} bytes")
-    return m.Chunk(_hex(wire.digest), wire.index, data)
+    return m.Chunk(_hex(digest), index, data)
 
 
 def _refuse(message: m.Refuse) -> pb.BulkFrame:
@@ -314,7 +315,6 @@ _ENCODERS: Mapping[type, Callable[[Any], Any]] = {
     m.Ack: lambda message: pb.Frame(ack=pb.Ack(ids=message.ids)),
     m.Want: _want,
     m.ChunkList: _chunk_list,
-    m.Chunk: _chunk,
     m.Refuse: _refuse,
     m.Cancel: lambda message: pb.BulkFrame(cancel=pb.Cancel(digest=bytes.fromhex(message.digest))),
 }
@@ -336,7 +336,7 @@ _SESSION_DECODERS: Mapping[str, Callable[[Any], m.SessionMessage]] = {
 _BULK_DECODERS: Mapping[str, Callable[[Any], m.BulkMessage]] = {
     "want": _want_back,
     "chunk_list": chunk_list_from_pb,
-    "chunk": _chunk_back,
+    "chunk": lambda wire: _checked_chunk(wire.digest, wire.index, wire.data),
     "refuse": _refuse_back,
     "cancel": lambda wire: m.Cancel(_hex(wire.digest)),
 }
