@@ -10,7 +10,7 @@ Not counted, because no test could or should notice, or because any would:
 - the `*` and `/` of a signature: how it may be called, which mypy watches;
 - keyword arguments that only say how an object looks or is laid out: `frozen`, `slots`, `repr`, `eq`, `kw_only`;
 - decorators taken away: mostly a class that can't even be made, which every test notices;
-- a mutant that doesn't compile, or equals its origin.
+- a mutant that is no Python, or equals its origin.
 
 Counted, though no test can kill them: mutants that are equivalent for a reason only people see (`<` for `<=` where both
 never meet; a bound on a cost). They are why the goal isn't 100 of 100.
@@ -23,6 +23,7 @@ never meet; a bound on a cost). They are why the goal isn't 100 of 100.
 
 from __future__ import annotations
 
+import ast
 import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ class Mutant:
         if made is None or made == self.source:
             return None
         try:
-            compile(made, self.path, "exec")
+            ast.parse(made)
         except (SyntaxError, ValueError):
             return None
         return made

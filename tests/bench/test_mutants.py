@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("cosmic_ray")
 
-from bench.mutants import mutants_of
+from bench.mutants import Mutant, mutants_of
 from bench.mutate import Trial, rows_of, sample, survivors
 
 SOURCE = '''\
@@ -40,9 +40,11 @@ def test_a_mutant_changes_one_place_and_compiles() -> None:
         assert mutant.diff().count("\n") == 1
 
 
-def test_what_does_not_compile_is_no_mutant() -> None:
-    (mutant, *_) = mutants_of("a.py", "for x in y:\n    if x:\n        break\n    del x\n")
-    assert mutant.code() is None or compile(mutant.code() or "", "a.py", "exec")
+def test_what_is_no_python_or_no_change_is_no_mutant() -> None:
+    lone_star = Mutant("a.py", "def f(a, *, b): ...\n", "core/ReplaceBinaryOperator_Mul_Add", 0, (1, 9, ""))
+    beyond = Mutant("a.py", "x = 1\n", "core/NumberReplacer", 2, (1, 4, ""))
+    assert lone_star.code() is None and beyond.code() is None
+    assert Mutant("a.py", "x = 1\n", "core/NumberReplacer", 1, (1, 4, "")).code() == "x = 0\n"
 
 
 def test_samples_repeat_and_have_different_places() -> None:
