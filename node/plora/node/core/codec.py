@@ -93,9 +93,8 @@ def _object_to_plain(value: Any) -> Any:
     if not is_dataclass(value) or type(value) not in CLASSES.values():
         raise FormatError(f"a {type(value).__name__} is no core input")
     kind: type = type(value)
-    content = {name: to_plain(getattr(value, name)) for name in _names(kind)}
-    if isinstance(value, Chunk):
-        content["data"] = {"$zeros": len(value.data)}
+    elided = {"data": {"$zeros": len(value.data)}} if isinstance(value, Chunk) else {}
+    content = {name: elided.get(name) or to_plain(getattr(value, name)) for name in _names(kind)}
     return {kind.__name__: content}
 
 
