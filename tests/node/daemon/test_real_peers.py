@@ -5,16 +5,26 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from plora.merge import read_adapter
 from plora.node.daemon.node import SOFTWARE
+from plora.node.transport.codec import statement_from_pb
+from plora.node.transport.grpc_setup import grpc
+from plora.node.transport.identity import Identity
+from plora.node.transport.tls import channel_credentials, channel_options
 from plora.proto.errors import PeerNotRunningError, RefusedError, UsageError
+from plora.proto.statement import Statement
+from plora.proto.swarm import load_swarm
 from plora.sim.replay import first_difference, replay
 from plora.v1 import admin_pb2 as pb
+from plora.v1 import peer_pb2 as wire
+from plora.v1.peer_pb2_grpc import PeerStub
 
 pytestmark = pytest.mark.timeout(120)
 Make = Callable[[str], Any]
@@ -54,6 +64,7 @@ def test_two_daemons_move_one_plasmid(make_daemon: Make, sign: Callable[..., Any
     assert sorted(path.name for path in (tmp_path / "copy").iterdir()) == names
     assert all((tmp_path / "copy" / one).read_bytes() == (tmp_path / "legal" / one).read_bytes() for one in names)
 
+    _bob_offers_it_to_tools(bob, statement, (tmp_path / "legal" / "adapter_model.safetensors").read_bytes())
     why = json.loads(bob.call("Why", pb.WhyRequest(name="legal")).document)
     assert why["layers"]
     assert why["state"] == "accepted"
@@ -67,6 +78,27 @@ def test_two_daemons_move_one_plasmid(make_daemon: Make, sign: Callable[..., Any
     with pytest.raises(PeerNotRunningError, match="no peer is running"):
         ada.call("Status", pb.StatusRequest())
     _the_log_has_no_gaps_and_replays(bob)
+
+
+def _bob_offers_it_to_tools(bob: Any, statement: Statement, artifact: bytes) -> None:
+    """The one-way calls, by a member of the swarm whom bob has never met."""
+    stranger = Identity(Ed25519PrivateKey.generate(), load_swarm(bob.home.swarm))
+    credentials = channel_credentials(stranger, bob.made.peer_id)
+    with grpc.secure_channel(f"127.0.0.1:{bob.port}", credentials, options=channel_options()) as channel:
+        peer: Any = PeerStub(channel)  # type: ignore[no-untyped-call]
+        (offered,) = peer.Offer(wire.OfferRequest(domain="legal"), timeout=10).plasmids
+        assert (offered.content_id, offered.size_bytes) == (statement.id, len(artifact))
+        assert not peer.Offer(wire.OfferRequest(base_model="other"), timeout=10).plasmids
+        (found,) = peer.GetStatements(wire.GetStatementsRequest(ids=[statement.id, bytes(32)]), timeout=10).statements
+        assert statement_from_pb(found) == statement
+        with pytest.raises(grpc.RpcError, match="at most 64 ids"):
+            peer.GetStatements(wire.GetStatementsRequest(ids=[bytes(32)] * 65), timeout=10)
+        first, *chunks = peer.Fetch(wire.FetchRequest(digest=offered.digest), timeout=10)
+        assert first.chunk_list.hashes == b"".join(sha256(reply.chunk.data).digest() for reply in chunks)
+        assert b"".join(reply.chunk.data for reply in chunks) == artifact
+        assert len(list(peer.Fetch(wire.FetchRequest(digest=offered.digest, first_chunk=1), timeout=10))) == len(chunks)
+        with pytest.raises(grpc.RpcError, match="not served here"):
+            list(peer.Fetch(wire.FetchRequest(digest=bytes(32)), timeout=10))
 
 
 def _the_log_has_no_gaps_and_replays(daemon: Any) -> None:
