@@ -12,10 +12,6 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 
 def safe(value: object) -> str:
     """Text that can't move the cursor, colour the terminal or reverse the direction of writing.
@@ -46,6 +42,10 @@ class Output:
         if self.as_json:
             self.document(document, ())
             return
+        from rich.console import Console  # here, since --help and most commands need no table
+        from rich.table import Table
+        from rich.text import Text
+
         table = Table(box=None, pad_edge=False, header_style="bold")
         for column in columns:
             table.add_column(column.replace("_", " "), overflow="fold")

@@ -1,0 +1,191 @@
+"""Every command against real peers: `plora up` runs ada, who publishes, and bob, who gets it from her."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cli.conftest import Run
+
+pytestmark = pytest.mark.slow
+PLORA = Path(sys.executable).with_name("plora")
+WAIT_S = 20.0
+
+
+def wait_for(what: Callable[[], Any]) -> Any:
+    """The first true value, within 20 seconds."""
+    end, pause = time.monotonic() + WAIT_S, threading.Event()
+    while not (value := what()):
+        assert time.monotonic() < end, "it took too long"
+        pause.wait(0.05)
+    return value
+
+
+@contextmanager
+def running(*arguments: str, ready: Path) -> Iterator[subprocess.Popen[str]]:
+    """A command that runs until SIGTERM, from the moment that `ready` exists; it must then end with 0."""
+    process = subprocess.Popen(
+        [str(PLORA), *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    try:
+        wait_for(lambda: ready.exists() or process.poll() is not None)
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        said, _ = process.communicate(timeout=WAIT_S)
+    assert process.returncode == 0, said
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def make_pair(plora: Run) -> None:
+    """Homes `a` and `b` of one swarm; b dials a, and trusts a's owner."""
+    ports = {"a": free_port(), "b": free_port()}
+    for home, swarm in (("a", ""), ("b", "a/swarm.json")):
+        listen = f"127.0.0.1:{ports[home]}"
+        assert plora("init", "--name", home, "--home", home, "--listen", listen, "--swarm", swarm).code == 0
+    peer = Path("a/identity/peer_id").read_text().strip()
+    settings = Path("b/peer.yaml").read_text()
+    neighbour = f"neighbours: [{{peer: {peer}, address: '127.0.0.1:{ports['a']}'}}]\n#"
+    Path("b/peer.yaml").write_text(settings.replace("neighbours: []", neighbour))
+    Path("b/trust.yaml").write_bytes(Path("a/trust.yaml").read_bytes())
+
+
+def test_two_peers_answer_every_command(plora: Run, world: Path) -> None:
+    make_pair(plora)
+    folder = "out/medical"
+    assert plora("sign", folder, "--key", "a/owner/a.pem", "--domain", "medical").code == 0
+    a, b = Path("a/run/admin.sock"), Path("b/run/admin.sock")
+    with running("up", "--home", "a", ready=a), running("up", "--home", "b", ready=b):
+        published = plora("publish", folder, "--home", "a")
+        assert (published.code, published.out) == (0, "published a/medical@1\n")
+
+        wait_for(lambda: [one for one in plora("ls", "--home", "b", "--json").document if one["state"] == "accepted"])
+        _, row = plora("ls", "--home", "b", "--domain", "medical").out.splitlines()
+        assert row.split()[:4] == ["a/medical@1", "medical", "mini", "accepted"]
+        assert plora("ls", "--home", "b", "--state", "refused", "--json").document == []
+
+        assert "plasmid_id: medical\n" in plora("show", "medical", "--home", "b").out
+        why = plora("why", "a/medical", "--home", "b")
+        assert why.code == 0
+        assert "a/medical@1: passed the gate and is in use" in why.out
+        assert "✓ weights" in why.out
+        unknown = plora("why", "nothing", "--home", "b")
+        assert (unknown.code, unknown.out.split(":")[0]) == (0, "nothing")
+
+        status = plora("status", "--home", "b", "--json").document
+        assert (status["name"], status["links"], status["plasmids_accepted"]) == ("b", 1, 1)
+        (peer,) = plora("peers", "--home", "b", "--json").document
+        assert (peer["state"], peer["outbound"], peer["configured"]) == ("up", True, True)
+        assert plora("peers", "--home", "b").out.splitlines()[1].split()[::2] == [peer["peer"][:12], "up", "0"]
+
+        records = [json.loads(line) for line in plora("events", "--home", "b", "--json").out.splitlines()]
+        assert [one["seq"] for one in records] == list(range(len(records)))
+        verdicts = plora("events", "--home", "b", "--kind", "verdict").out.splitlines()
+        assert "outcome=accept" in verdicts[-1]
+
+        fetched = plora("fetch", "medical", "--home", "b", "--out", "copy")
+        assert fetched.code == 0
+        assert plora("verify", "copy", "--owner", "a/owner/a.owner").out == "copy: valid\n"
+        assert plora("reload", "--home", "b").out == "reloaded: nothing changed\n"
+
+        revoked = plora("revoke", "medical", "--home", "a", "--reason", "leaked", "--yes")
+        assert (revoked.code, revoked.out) == (0, "revoked a/medical@1\n")
+        refused = wait_for(lambda: (done := plora("why", "medical", "--home", "b")).code == 3 and done)
+        assert "REVOKED" in refused.out.upper()
+
+
+def test_events_follow_shows_what_happens_next(plora: Run, world: Path) -> None:
+    make_pair(plora)
+    assert plora("sign", "out/medical", "--key", "a/owner/a.pem", "--domain", "medical").code == 0
+    with running("up", "--home", "a", ready=Path("a/run/admin.sock")):
+        command = [str(PLORA), "events", "-f", "--json", "--kind", "published", "--home", "a"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as follower:
+            assert follower.stdout is not None
+            assert plora("publish", "out/medical", "--home", "a").code == 0
+            assert json.loads(follower.stdout.readline())["plasmid_id"] == "medical"
+            follower.send_signal(signal.SIGINT)
+            follower.stdout.read()
+        assert follower.returncode == 130
+
+
+def test_publish_refuses_bytes_that_were_not_signed(plora: Run, world: Path) -> None:
+    make_pair(plora)
+    artifact = Path("out/legal/adapter_model.safetensors")
+    artifact.write_bytes(artifact.read_bytes()[:-1] + b"\x07")
+    with running("up", "--home", "a", ready=Path("a/run/admin.sock")):
+        done = plora("publish", "out/legal", "--home", "a", "--owner", "keys/ada.owner")
+        assert done.code == 3
+        assert "plora sign" in done.err
+        assert plora("ls", "--home", "a", "--json").document == []
+
+
+def test_offer_serves_and_fetch_verifies(plora: Run, world: Path) -> None:
+    assert plora("sign", "out/medical", "--key", "keys/ada.pem", "--domain", "medical").code == 0
+    owner = ("--owner", "keys/ada.owner")
+    serving = Path(".plora/offer/serving")
+    arguments = ("offer", "out/legal", "out/medical", *owner, "--port", str(free_port()))
+    with running(*arguments, ready=serving):
+        everything = plora("fetch", "--all", "--offer", *owner, "--json")
+        assert [one["plasmid_id"] for one in everything.document] == ["legal", "medical"]
+        for name in ("legal", "medical"):
+            assert folder_bytes(Path("received", name)) == folder_bytes(Path("out", name))
+        assert plora("fetch", "nothing", "--offer", *owner, "--wait", "0").code == 1
+        stranger = plora("fetch", "legal", "--offer", "--owner", "keys/eve.owner", "--wait", "0")
+        assert stranger.code == 3
+        assert "is offered by owner" in stranger.err
+        peer, address = serving.read_text().split()
+        assert plora("init", "--name", "x", "--home", "another", "-q").code == 0
+        other = Path("another/identity/peer_id").read_text().strip()
+        wrong = plora("fetch", "legal", "--offer", *owner, "--wait", "0", "--peer", other, "--address", address)
+        assert (wrong.code, "not the peer that was expected" in wrong.err) == (1, True)
+        named = plora("fetch", "legal", "--offer", *owner, "--peer", peer, "--address", address, "--out", "again")
+        assert named.code == 0
+        assert plora(*arguments).err.count("another peer works on this home") == 1
+    assert not serving.exists()
+    gone = plora("fetch", "legal", "--offer", *owner, "--wait", "0")
+    assert (gone.code, "nobody offers here" in gone.err) == (1, True)
+
+
+def test_fetch_keeps_what_was_there_when_the_bytes_are_wrong(plora: Run, world: Path) -> None:
+    owner = ("--owner", "keys/ada.owner")
+    with running("offer", "out/legal", *owner, "--port", str(free_port()), ready=Path(".plora/offer/serving")):
+        assert plora("fetch", "legal", "--offer", *owner).code == 0
+        before = folder_bytes(Path("received/legal"))
+        (blob,) = [path for path in Path(".plora/offer/blobs").rglob("*") if path.is_file()]
+        blob.chmod(0o600)
+        blob.write_bytes(blob.read_bytes()[:-1] + b"\x07")
+        done = plora("fetch", "legal", "--offer", *owner, "--wait", "0")
+        assert done.code == 3
+        assert "chunk 0 is not what the manifest says" in done.err
+        assert folder_bytes(Path("received/legal")) == before
+        assert [path.name for path in Path("received").iterdir()] == ["legal"]
+
+
+def test_offer_ends_when_the_gate_refuses_a_folder(world: Path) -> None:
+    artifact = Path("out/legal/adapter_model.safetensors")
+    artifact.write_bytes(artifact.read_bytes()[:-1] + b"\x07")
+    command = [str(PLORA), "offer", "out/legal", "--owner", "keys/ada.owner", "--port", str(free_port())]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 3
+    assert "out/legal" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert not Path(".plora/offer/serving").exists()
+
+
+def folder_bytes(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
