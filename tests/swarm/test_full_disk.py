@@ -1,0 +1,72 @@
+"""No room for a plasmid: by the configuration's bound, and on a disk that is really full."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.swarm.conftest import MakePeer, Peer
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def test_store_max_keeps_a_plasmid_out_and_says_so(make_peer: MakePeer, tmp_path: Path) -> None:
+    ada, bob = make_peer("ada"), make_peer("bob")
+    bob.dials(ada)
+    bob.trusts(ada)
+    bob.settings["limits"]["store_max"] = "16KiB"
+    for peer in (ada, bob):
+        peer.start()
+    large, small = (_publish(ada, tmp_path / name, width) for name, width in (("large", 2000), ("small", 32)))
+    bob.until(lambda: small in bob.plasmids("accepted"))
+    bob.until(lambda: bob.plasmids()[large].reason == "store_bytes_max")
+    why = bob.why("ada/large")
+    assert (why["state"], why["percent"]) == ("pending", 0)
+    assert "(store_max)" in why["sentence"]
+    (hit,) = bob.records("bound_hit")
+    assert (hit["setting"], hit["limit"]) == ("store_bytes_max", 16 << 10)
+    assert [record["digest"] for record in bob.records("fetch_started")] == [bob.plasmids()[small].sha256]
+    assert not bob.records("error", "fetch_failed")
+    assert not list((bob.home.root / "partial").glob("*"))
+
+    bob.stop()
+    bob.settings["limits"]["store_max"] = "1MiB"
+    bob.start()
+    bob.until(lambda: large in bob.plasmids("accepted"))
+
+
+def test_a_full_disk_pauses_a_fetch_and_loses_nothing(
+    make_peer: MakePeer, small_disk: Callable[[int], Path], tmp_path: Path
+) -> None:
+    ada, bob = make_peer("ada"), make_peer("bob", root=small_disk(600) / "bob")
+    bob.dials(ada)
+    bob.trusts(ada)
+    for peer in (ada, bob):
+        peer.start()
+    before = _publish(ada, tmp_path / "before", 32)
+    bob.until(lambda: before in bob.plasmids("accepted"))
+    large = _publish(ada, tmp_path / "large", 20_000)
+    bob.until(lambda: large in bob.plasmids() and bob.why("ada/large")["reason"] == "disk_full")
+    assert bob.why("ada/large")["sentence"] == "the disk is full"
+    assert bob.status.links == 1
+    assert before in bob.plasmids("accepted")
+
+    # SIGTERM still ends it in good order; with more room the next boot goes on where this one stopped.
+    bob.stop()
+    small_disk(8192)
+    bob.start()
+    assert before in bob.plasmids("accepted")
+    bob.until(lambda: large in bob.plasmids("accepted"))
+    done = bob.records("fetch_done")[-1]
+    assert done["resumed_bytes"] > 0
+    assert done["resumed_bytes"] + done["wire_bytes"] == bob.plasmids()[large].size_bytes
+
+
+def _publish(peer: Peer, folder: Path, width: int) -> str:
+    plasmid = peer.signed_folder(folder, seed=width, width=width)
+    peer.publish(folder)
+    return plasmid.content_id.hex()
