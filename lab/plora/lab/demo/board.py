@@ -55,8 +55,9 @@ class Board:
     def table(self) -> Table:
         """Who has what."""
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for heading in ("plasmid", *PEERS):
-            table.add_column(heading, no_wrap=True)
+        table.add_column("plasmid", no_wrap=True)
+        for peer in PEERS:
+            table.add_column(peer)
         for piece in PIECES:
             table.add_row(piece.plasmid_id, *(self._cell(piece, peer) for peer in PEERS))
         return table

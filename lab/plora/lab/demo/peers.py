@@ -137,7 +137,7 @@ class DemoPeer:
             self._log_file.close()
 
 
-def settings(name: str, listen: str, neighbours: list[Address], *, base: str, upload_rate: int) -> str:
+def settings(name: str, listen: str, neighbours: list[Address], *, base: str, upload_rate: int, merge: bool) -> str:
     """The peer.yaml of a demo peer."""
     dialed = "".join(f"  - {{peer: {one.peer_id}, address: '{one.listen}'}}\n" for one in neighbours)
     return f"""\
@@ -146,6 +146,7 @@ listen: {listen}
 neighbours:
 {dialed}gossip: {{round_ms: 500, fanout: 1, eager_fanout: 2, redial_ms_max: 2000}}
 policy: {{unknown_owner: reject, base_model: {base}}}
+merge: {{enabled: {str(merge).lower()}}}
 limits: {{upload_rate: {upload_rate}, disk_free_min: 64MiB}}
 log: json
 """

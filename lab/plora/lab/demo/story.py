@@ -29,6 +29,7 @@ from plora.proto.swarm import new_swarm
 from plora.v1 import admin_pb2
 
 POLL_S = 0.25
+WIDTH = 110
 START_S = 30.0
 MARKER = ".plora-demo"
 
@@ -83,7 +84,7 @@ class Stage:
 def run_demo(base: str, folder: Path) -> int:
     """Run the demo in `folder`, which is made anew; returns the exit code."""
     plan = plan_for(base)
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
     console.print(f"Plora demo on base {base}: five peers, three adapters, two bad ones, one crash.")
     console.print(f"It takes {plan.estimate}; everything it writes is under {folder}/.")
     stage = _set_up(folder, plan, Board(console))
@@ -125,7 +126,14 @@ def _set_up(folder: Path, plan: Plan, board: Board) -> Stage:
 def _settings(name: str, addresses: dict[str, Address], plan: Plan) -> str:
     near = [other for pair in LINKS if name in pair for other in pair if other != name]
     neighbours = [addresses[other] for other in near]
-    return settings(name, addresses[name].listen, neighbours, base=plan.base, upload_rate=plan.upload_rate)
+    return settings(
+        name,
+        addresses[name].listen,
+        neighbours,
+        base=plan.base,
+        upload_rate=plan.upload_rate,
+        merge=name != TAMPERED,  # merging would find the spoilt bytes, and an honest peer stops serving them
+    )
 
 
 def _own_first(name: str, trusted: list[TrustedOwner]) -> list[TrustedOwner]:
