@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from plora.proto import errors
+from plora.proto.dsse import StatementKind
 from plora.proto.errors import ConfigError, FormatError, PloraError
-from plora.proto.keys import ED25519, PublicKey
+from plora.proto.keys import ED25519, PrivateKey, PublicKey
+from plora.proto.manifest import Manifest
+from plora.proto.owner_files import OwnerFiles, create_owner, read_owner_record
+from plora.proto.statement import Statement, sign_statement
 from plora.proto.strict_yaml import BRACKETS_MAX, INDENT_MAX, MARKERS_A_LINE_MAX, parse_yaml
 from plora.proto.swarm import load_swarm, new_swarm, open_swarm
+from plora.proto.yaml_view import SignedManifest
 
 
 def brackets(count: int) -> bytes:
@@ -101,6 +107,23 @@ def test_a_new_swarm_is_made_of_64_bytes() -> None:
     for size in (63, 65):
         with pytest.raises(ValueError, match="64 random bytes"):
             new_swarm("mine", bytes(size))
+
+
+def test_a_new_owner_begins_with_version_1_in_files_of_the_right_mode(tmp_path: Path) -> None:
+    owner = create_owner(tmp_path / "ada.pem", name="ada", swarm="5a" * 32, issued_s=1_767_225_600)
+    assert (owner.record.version, owner.record.threshold, owner.record.issued) == (1, 1, "2026-01-01T00:00:00Z")
+    files = OwnerFiles.of_key(tmp_path / "ada.pem")
+    modes = {path.suffix: path.stat().st_mode & 0o777 for path in (files.private, files.public, files.record)}
+    assert modes == {".pem": 0o600, ".pub": 0o644, ".owner": 0o644}
+    assert read_owner_record(files.record) == (owner.statement, owner.record)
+
+
+def test_only_attestations_of_this_manifest_are_its_cosignatures(
+    fields: dict[str, Any], key: PrivateKey, signed: Statement, attestation: Statement
+) -> None:
+    other = sign_statement(StatementKind.MANIFEST, Manifest.of_fields(fields | {"version": 4}), key)
+    assert len(SignedManifest.of(signed, [attestation]).cosignatures) == 1
+    assert SignedManifest.of(other, [attestation]).cosignatures == ()
 
 
 def test_exit_codes_are_those_that_the_command_promises() -> None:
