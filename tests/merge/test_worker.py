@@ -1,5 +1,6 @@
 """The worker: one line in, one line out, in a real process and in this one."""
 
+import hashlib
 import io
 import json
 import subprocess
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from plora.merge import merge_folders, read_adapter, write_adapter
-from plora.merge.peft_folder import Adapter
+from plora.merge.peft_folder import TENSORS_NAME, Adapter
 from plora.merge.worker import INPUTS_MAX, REQUEST_BYTES_MAX, serve
 
 Make = Callable[..., Adapter]
@@ -23,7 +24,8 @@ def request_of(make_adapter: Make, tmp_path: Path, out: Path) -> dict[str, Any]:
     for seed in range(3):
         folder = tmp_path / f"in-{seed}"
         write_adapter(folder, make_adapter(seed))
-        inputs.append({"folder": str(folder), "digest": f"{seed:064x}"})
+        digest = hashlib.sha256((folder / TENSORS_NAME).read_bytes()).hexdigest()
+        inputs.append({"folder": str(folder), "digest": digest})
     return {"inputs": inputs, "out": str(out), "base_model_name": "mini"}
 
 
@@ -51,7 +53,7 @@ def test_a_process_merges(request_of: dict[str, Any], tmp_path: Path, out: Path)
 def test_callers_names_come_back(request_of: dict[str, Any]) -> None:
     code, reply = ask(request_of)
     assert code == 0
-    assert [item["digest"] for item in reply["report"]["inputs"]] == [f"{seed:064x}" for seed in range(3)]
+    assert [item["digest"] for item in reply["report"]["inputs"]] == [item["digest"] for item in request_of["inputs"]]
     operands = {item["operand"] for item in reply["report"]["inputs"]}
     assert operands == {operand["digest"] for operand in reply["report"]["operands"]}
 
@@ -70,6 +72,21 @@ def test_a_bad_input_is_an_error_line_that_names_the_file(request_of: dict[str, 
     request_of["inputs"][1]["folder"] += "-gone"
     code, reply = ask(request_of)
     assert code == 1 and reply["error"]["kind"] == "AdapterError" and "in-1-gone" in reply["error"]["where"]
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("at", [0, 40, -1])
+def test_bytes_that_changed_since_they_were_examined_are_named_and_not_merged(
+    request_of: dict[str, Any], out: Path, at: int
+) -> None:
+    """Position 0 breaks the header's length, 40 its text, -1 only a number: the file may still read well."""
+    spoilt = request_of["inputs"][1]
+    path = Path(spoilt["folder"]) / TENSORS_NAME
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+    code, reply = ask(request_of)
+    assert (code, reply["error"]["kind"], reply["error"]["where"]) == (1, "SpoiltBytesError", spoilt["digest"])
     assert not out.exists()
 
 

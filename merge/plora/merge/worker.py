@@ -1,17 +1,21 @@
 """One merge in a process of its own: `python -m plora.merge.worker`, a JSON line in, a JSON line out.
 
 Request: {"inputs": [{"folder", "digest", "weight"?}], "out", "base_model_name", "strategy"?, "rank_max"?,
-"max_delta_fro"?}. Weights are given for all inputs or for none (then 1/K). `digest` is the caller's name of an input
-and comes back in the report's `inputs`, beside the content digest that ordered the operands.
+"max_delta_fro"?}. Weights are given for all inputs or for none (then 1/K). `digest` is the SHA-256 of the tensor file
+that was examined, and comes back in the report's `inputs`, beside the content digest that ordered the operands.
 
 Reply: {"report": …} when the folder `out` is written and synced to disk, or {"error": {"kind", "what", "where",
 "mend"}}, with exit code 1. The caller makes `out`'s parent and gives the result its place.
+
+What was examined is what is merged: a file with another SHA-256 is the error SpoiltBytesError, whose `where` is the
+digest that was asked for.
 
 Not handled: limits of time and memory (the caller's).
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from collections.abc import Mapping
@@ -19,9 +23,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from plora.merge.engine import merge_adapters
-from plora.merge.peft_folder import read_adapter, write_adapter
+from plora.merge.peft_folder import TENSORS_NAME, Adapter, read_adapter, write_adapter
 from plora.merge.strategies import RANK_MAX_DEFAULT
-from plora.proto.errors import PloraError, UsageError
+from plora.proto.errors import PloraError, SpoiltBytesError, UsageError
 
 REQUEST_BYTES_MAX = 4 << 20
 INPUTS_MAX = 1024
@@ -75,7 +79,7 @@ def parse_request(line: bytes) -> Mapping[str, Any]:
 def carry_out(request: Mapping[str, Any]) -> dict[str, Any]:
     """Merge as a checked request says, write the result; returns the report with the caller's names of the inputs."""
     inputs = request["inputs"]
-    adapters = [read_adapter(Path(item["folder"])) for item in inputs]
+    adapters = [_examined_adapter(Path(item["folder"]), item["digest"]) for item in inputs]
     weights = [float(item["weight"]) for item in inputs] if "weight" in inputs[0] else None
     result = merge_adapters(
         adapters,
@@ -90,6 +94,22 @@ def carry_out(request: Mapping[str, Any]) -> dict[str, Any]:
         {"digest": item["digest"], "operand": adapter.digest} for item, adapter in zip(inputs, adapters, strict=True)
     ]
     return {**result.report.document(), "inputs": named}
+
+
+def _examined_adapter(folder: Path, digest: str) -> Adapter:
+    """The adapter in memory, if it was read from a file of that digest; SpoiltBytesError even if it can't be read."""
+    try:
+        return read_adapter(folder)
+    finally:
+        # Only after reading, so that a file that changes meanwhile is noticed, too.
+        path = folder / TENSORS_NAME
+        if path.is_file() and _sha256(path) != digest:
+            raise SpoiltBytesError("the bytes are not those that were examined", where=digest)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _is_input(item: object) -> bool:

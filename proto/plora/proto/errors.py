@@ -93,6 +93,10 @@ class DiskFullError(StoreError):
     """The disk, or the quota that the configuration gives the store, is full."""
 
 
+class SpoiltBytesError(StoreError):
+    """Bytes on the disk are gone or no longer those that were examined; `where` is the digest they should have."""
+
+
 class TransportError(PloraError):
     """A connection could not be made or was lost."""
 

@@ -207,6 +207,59 @@ def test_distrust_hides_unserves_and_unmerges_but_keeps_the_bytes() -> None:
     assert those(Merge, bench.tell(TimerDue("desk:merge:mini"))) == [Merge("mini", 2, ())]
 
 
+def spoil(bench: Bench, plasmid: Plasmid = LEGAL) -> list[Any]:
+    """A merge finds other bytes than were examined."""
+    bench.tell(TimerDue("desk:merge:mini"))
+    return bench.tell(Merged("mini", 1, "", "hash_mismatch", plasmid.manifest.artifacts.sha256))
+
+
+def test_spoilt_bytes_are_dropped_fetched_again_and_the_rest_is_merged() -> None:
+    bench = Bench()
+    other = make_plasmid(BOB, "medical", tiny_adapter(7))
+    bench.accept()
+    bench.accept(other, BOB)
+    bench.tell(LinkReady(SOURCE), SourceFound(SOURCE, LEGAL.content_id))
+    out = spoil(bench)
+    digest = LEGAL.manifest.artifacts.sha256
+    order = [
+        effect for effect in out if isinstance(effect, BytesWithheld | DropBlob | Hide | BytesWanted | BytesOffered)
+    ]
+    assert order[1:3] == [DropBlob(digest), Hide("ada--legal")]
+    assert [type(effect) for effect in order] == [BytesWithheld, DropBlob, Hide, BytesWanted, BytesOffered]
+    assert bench.verdict() == ("pending", "bytes_missing") and bench.verdict(other) == ("accept", "")
+    (error,) = records(out, "error")
+    assert digest in error.where  # type: ignore[attr-defined]
+    (merge,) = those(Merge, bench.tell(TimerDue("desk:merge:mini")))
+    assert [item.content_id for item in merge.inputs] == [other.content_id]
+    bench.tell(Merged("mini", 2, "{}"))
+
+    again = bench.tell(BytesHeld(digest, (SOURCE,), 1, 0, 0))
+    assert bench.verdict() == ("accept", "") and those(Expose, again) and not those(Examine, again)
+    (merge,) = those(Merge, bench.tell(TimerDue("desk:merge:mini")))
+    assert len(merge.inputs) == 2
+
+
+def test_spoilt_bytes_of_ones_own_are_refused_until_they_are_published_again() -> None:
+    bench = Bench()
+    digest = LEGAL.manifest.artifacts.sha256
+    bench.tell(Publish((ADA.record, LEGAL.statement), (digest,)))
+    bench.add(ADA.record, LEGAL.statement, via=None)
+    bench.tell(Examined(digest, SHARED.features(DATA)))
+    out = spoil(bench)
+    assert bench.verdict() == ("reject", "hash_mismatch")
+    assert those(DropBlob, out) == [DropBlob(digest)] and those(Hide, out) and not those(BytesWanted, out)
+    assert not those(Merge, bench.tell(TimerDue("desk:merge:mini")))
+    back = bench.tell(Publish((LEGAL.statement,), (digest,)))
+    assert bench.verdict() == ("accept", "") and those(Expose, back)
+
+
+def test_a_culprit_that_is_not_held_changes_nothing() -> None:
+    bench = Bench()
+    bench.add(ADA.record, LEGAL.statement)
+    out = bench.tell(Merged("mini", 1, "", "hash_mismatch", LEGAL.manifest.artifacts.sha256))
+    assert out == []
+
+
 def test_withdrawing_waits_for_no_disk() -> None:
     bench = Bench()
     bench.accept()

@@ -97,6 +97,23 @@ def test_a_failure_is_retried_with_growing_delay() -> None:
     assert merges.trouble("mini") == ""
 
 
+def test_without_a_spoilt_input_the_merge_starts_again_at_once() -> None:
+    merges, inputs = made(item(1), item(2), standing=(MergeRow("mini", 1, ids(item(1))),))
+    assert merges.due("mini", NOW) == [Merge("mini", 2, (item(1), item(2)))]
+    inputs.remove(item(1))
+    row, effects = merges.merged(Merged("mini", 2, "", "hash_mismatch", item(1).digest), NOW)
+    assert row is None and effects == merges.touch("mini", NOW)
+    assert merges.trouble("mini") == ""
+    assert merges.due("mini", NOW) == [Merge("mini", 3, (item(2),))]
+
+
+def test_a_culprit_that_is_no_input_is_a_failure_like_any_other() -> None:
+    merges, _ = made(item(1))
+    merges.due("mini", NOW)
+    _, (timer,) = merges.merged(Merged("mini", 1, "", "hash_mismatch", item(7).digest), NOW)
+    assert timer == SetTimer(TIMER + "mini", NOW.after_ms(RETRY_MS)) and merges.trouble("mini") == "hash_mismatch"
+
+
 def test_what_was_revoked_is_taken_away_although_the_worker_fails() -> None:
     merges, inputs = made(item(2), standing=(MergeRow("mini", 1, ids(item(1), item(2))),))
     assert merges.due("mini", NOW) == [Merge("mini", 2, (item(2),))]

@@ -23,7 +23,7 @@ from plora.node.metrics import serve_metrics
 from plora.node.store.store import blob_path
 from plora.node.transport.traffic import Traffic
 from plora.node.workers.pool import Worker, Workers
-from plora.proto.errors import StoreError, TransportError, WorkerError
+from plora.proto.errors import SpoiltBytesError, StoreError, TransportError, WorkerError
 from plora.proto.owner_files import create_owner
 from plora.proto.records import ErrorMet, Round, Stop
 from plora.proto.statement import Statement
@@ -129,6 +129,24 @@ async def test_merges_are_generations_and_the_newest_two_are_kept(shelved: Shelv
     shelf.drop_merge("org/mini")
     assert not list(merged.iterdir())
     assert shelf.merged_folder("org/mini") == ""
+    await workers.stop()
+
+
+async def test_a_merge_names_the_bytes_that_are_spoilt_or_gone(shelved: Shelved) -> None:
+    workers, shelf = Workers(), shelved.shelf
+    effect = Merge("mini", 1, (shelved.input,))
+    request = shelf.merge_request(effect)
+    blob = shelved.root / blob_path(shelved.digest)
+    blob.write_bytes(blob.read_bytes()[:-1] + b"\xff")
+    with pytest.raises(SpoiltBytesError) as spoilt:
+        await workers.merge(request)
+    assert spoilt.value.where == shelved.digest
+    blob.unlink()
+    with pytest.raises(SpoiltBytesError, match="gone") as gone:
+        shelf.merge_request(effect)
+    assert gone.value.where == shelved.digest
+    shelved.hold(shelved.root)  # fetched again: the view must not keep the spoilt file alive
+    assert "modules" in await workers.merge(shelf.merge_request(effect))
     await workers.stop()
 
 

@@ -338,12 +338,26 @@ class Desk:
         before = self.merges.generation(event.base)
         row, effects = self.merges.merged(event, now)
         out: Outputs = list(effects)
-        if event.reason:
+        if event.culprit:
+            out += self._spoilt(event.culprit, now)
+        elif event.reason:
             out.append(Emit(ErrorMet(f"the merge failed: {event.reason}", where=f"merged/{event.base}")))
         if row is not None:
             self._rows.append(merge_row(row))
             out.append(Emit(merge_body(row, before)))
         return out
+
+    def _spoilt(self, digest: str, now: Now) -> Outputs:
+        """What was examined is what is merged: bytes that changed since are of no use to anybody."""
+        if digest not in self.larder.held:
+            return []
+        met = ErrorMet(
+            "bytes on the disk are no longer those that were examined; they were dropped",
+            where=f"blobs: {digest}",
+            mend="check the disk; publish your own again",
+        )
+        plasmids = [plasmid.content_id for plasmid in self.book.of_digest(digest)]
+        return [Emit(met), *self.larder.spoilt(digest), *self._judge_all(plasmids, now)]
 
     def _link_lost(self, peer: str) -> Outputs:
         self.larder.link_lost(peer)

@@ -138,12 +138,16 @@ class Examined:
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """Answers `Merge`; `report` is the merge report as JSON text, empty when it failed, then `reason` says why."""
+    """Answers `Merge`; `report` is the merge report as JSON text, empty when it failed, then `reason` says why.
+
+    `culprit` is the digest of an input whose bytes are gone or no longer those that were examined ("hash_mismatch").
+    """
 
     base: str
     generation: int
     report: str
     reason: str = ""
+    culprit: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@
   `ANNOUNCE_MS`, for a peer may have learned of the manifest later.
 - Bytes that can never be used again are deleted: rejected for what they are, revoked, superseded, expired. Bytes
   refused for another reason (policy, trust) stay: reasons change. One's own stay while the manifest is live.
+- Bytes that were spoilt on the disk are dropped and fetched again; one's own are refused ("hash_mismatch") until they
+  are published again or asked for.
 - Not handled here: moving bytes (`plora.node.transfer`), judging them (`desk`).
 """
 
@@ -105,6 +107,15 @@ class Larder:
         if self.held.pop(digest, None) is not None:
             out.append(DropBlob(digest))
         return out
+
+    def spoilt(self, digest: str) -> Outputs:
+        """Bytes on the disk are gone or no longer what was examined: drop them.
+
+        They are fetched again, unless all that name them are one's own: then a person must look after them.
+        """
+        if all(plasmid.own for plasmid in self._book.of_digest(digest)):
+            self.damaged[digest] = None
+        return self.drop(digest)
 
     def forget(self, digest: str) -> None:
         """No manifest names these bytes any more."""

@@ -2,6 +2,7 @@
 
 - Changes are gathered for `merge_delay_ms`; at most one merge a base runs at a time; generations only grow.
 - Inputs are sorted by artifact digest; two plasmids with the same bytes count once.
+- An input whose bytes are no longer those that were examined is no failure of the merge: without it, it starts again.
 - A merge that fails is tried again with a growing delay. If the merge that stands holds an input that is no longer
   accepted, it is taken away first: what was revoked is never served because a worker failed.
 - Not handled here: the algebra (`plora.merge`), files and links (the driver).
@@ -77,6 +78,8 @@ class Merges:
         if state is None or state.running is None or event.generation != state.generation:
             return None, []
         inputs, state.running = state.running, None
+        if event.culprit in (item.digest for item in inputs):
+            return None, self.touch(event.base, now)
         if event.reason:
             return None, self._failed(event.base, state, event.reason, now)
         state.stands, state.standing, state.report = event.generation, _ids(inputs), event.report

@@ -65,7 +65,7 @@ from plora.node.store.store import Store, blob_path
 from plora.node.store.writer import Writer
 from plora.node.transport.transport import Transport
 from plora.node.workers.pool import Workers
-from plora.proto.errors import PloraError
+from plora.proto.errors import PloraError, SpoiltBytesError
 from plora.proto.records import Body, ErrorMet
 
 STORING_BYTES_MAX = 32 << 20
@@ -356,6 +356,8 @@ class Driver:
     async def _merged(self, effect: Merge) -> None:
         try:
             report = await self._merge_on_shelf(effect)
+        except SpoiltBytesError as error:
+            self.handle(Merged(effect.base, effect.generation, "", "hash_mismatch", error.where))
         except (OSError, PloraError) as error:
             self.handle(Merged(effect.base, effect.generation, "", str(error) or type(error).__name__))
         else:

@@ -28,6 +28,7 @@ from typing import Any
 from plora.merge.lora_config import adapter_config_bytes
 from plora.node.core.effects import Expose, Merge, MergeInput
 from plora.node.store.store import blob_path
+from plora.proto.errors import SpoiltBytesError
 from plora.proto.manifest import ARTIFACT_FILENAME, Manifest
 from plora.proto.yaml_view import PLORA_YML
 
@@ -110,18 +111,23 @@ class Shelf:
                 shutil.rmtree(view, ignore_errors=True)
 
     def _input(self, item: MergeInput) -> Path:
-        return self._view(item.content_id, item.digest, item.payload)
+        try:
+            return self._view(item.content_id, item.digest, item.payload)
+        except FileNotFoundError as error:
+            raise SpoiltBytesError("the bytes are gone", where=item.digest) from error
 
     def _view(self, content_id: bytes, digest: str, payload: bytes) -> Path:
         view = self._home / VIEWS / content_id.hex()
         manifest = Manifest.from_bytes(payload)
         config = adapter_config_bytes(manifest.lora, self.base_name(manifest.base_model))
-        if view.is_dir() and (view / "adapter_config.json").read_bytes() == config:
+        blob = self._home / blob_path(digest)
+        made = view.is_dir() and (view / "adapter_config.json").read_bytes() == config
+        if made and (view / ARTIFACT_FILENAME).samefile(blob):
             return view
         fresh = view.with_name(f".{view.name}.new")
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(mode=0o700, parents=True)
-        os.link(self._home / blob_path(digest), fresh / ARTIFACT_FILENAME, follow_symlinks=False)
+        os.link(blob, fresh / ARTIFACT_FILENAME, follow_symlinks=False)
         _write_synced(fresh / "adapter_config.json", config)
         _sync_folder(fresh)
         shutil.rmtree(view, ignore_errors=True)

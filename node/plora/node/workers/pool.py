@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from plora.gate import Features
-from plora.proto.errors import WorkerError
+from plora.proto.errors import PloraError, SpoiltBytesError, WorkerError
 
 EXAMINE_WAIT_S = 120.0
 MERGE_WAIT_S = 600.0
@@ -40,7 +40,10 @@ class Worker:
         self._turn = asyncio.Lock()
 
     async def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The reply to a request; `WorkerError` when the worker failed, was killed, or said so itself."""
+        """The reply to a request; `WorkerError` when the worker failed, was killed, or said so itself.
+
+        `SpoiltBytesError` passes through: it names the bytes at fault.
+        """
         async with self._turn:
             try:
                 async with asyncio.timeout(self._wait_s):
@@ -55,7 +58,7 @@ class Worker:
                 await self.stop()
                 raise
         if "error" in reply:
-            raise WorkerError(str(reply["error"].get("what", "failed")), where=self._module)
+            raise _failure(reply["error"], self._module)
         return reply
 
     async def stop(self) -> None:
@@ -99,6 +102,13 @@ class Worker:
                 resource.prlimit(pid, resource.RLIMIT_AS, (MERGE_MEMORY_BYTES, MERGE_MEMORY_BYTES))
 
 
+def _failure(error: Mapping[str, Any], module: str) -> PloraError:
+    what = str(error.get("what", "failed"))
+    if error.get("kind") == SpoiltBytesError.__name__:
+        return SpoiltBytesError(what, where=str(error.get("where", "")))
+    return WorkerError(what, where=module)
+
+
 class Workers:
     """The peer's workers: one examiner, started at the first request; a new process for each merge."""
 
@@ -115,7 +125,7 @@ class Workers:
             raise WorkerError("answered nonsense", where="plora.gate.worker") from error
 
     async def merge(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The report of a merge whose folder was written; `WorkerError` when it failed."""
+        """The report of a merge whose folder was written; `WorkerError` or `SpoiltBytesError` when it failed."""
         worker = Worker("plora.merge.worker", MERGE_WAIT_S)
         self._mergers.add(worker)
         try:
