@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from plora.cli.options import Base, Home, Json, Key, Quiet, checked_name
+from plora.cli.options import WALK_SWARM, Base, Home, Json, Key, Quiet, checked_name
 from plora.cli.output import Output
 from plora.proto.errors import RefusedError, UsageError
 
@@ -26,7 +26,7 @@ def keygen(
     name: Annotated[str, typer.Option("--name", help="The owner's name: a-z, 0-9, . _ -")],
     out: Out = Path("keys"),
     algorithm: Annotated[str, typer.Option("--algorithm", help="ed25519 or rsa.")] = "ed25519",
-    swarm: Annotated[str, typer.Option("--swarm", help="An open swarm's name, or a swarm file.")] = "walk",
+    swarm: Annotated[str, typer.Option("--swarm", help="An open swarm's name, or a swarm file.")] = WALK_SWARM,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -75,7 +75,8 @@ def train(
 
 def sign(
     folder: Folder,
-    key: Key,
+    key: Key = None,
+    home: Home = None,
     domain: Annotated[str | None, typer.Option("--domain", help="Subject; as trained, if known.")] = None,
     plasmid_id: Annotated[str | None, typer.Option("--id", help="Name of the plasmid; the folder's name.")] = None,
     version: Annotated[
@@ -90,8 +91,11 @@ def sign(
     quiet: Quiet = False,
 ) -> None:
     """Describe an adapter folder in a manifest, signed, as plora.yml."""
+    from plora.cli.revoking import own_key
     from plora.cli.signing import complete_facts, sign_folder
+    from plora.gate.alignment import default_home
 
+    private = key or own_key(home or default_home())
     now = int(time.time())
     facts = complete_facts(
         folder,
@@ -104,7 +108,7 @@ def sign(
         valid_s=(now, now + days * DAY_S),
         chunk_bytes=chunk_kib * 1024,
     )
-    signed = sign_folder(folder, key, facts)
+    signed = sign_folder(folder, private, facts)
     manifest = signed.manifest
     output = Output(json_, quiet)
     document: dict[str, object] = {
@@ -114,7 +118,7 @@ def sign(
     }
     document |= {"owner": manifest.owner, "version": manifest.version, "file": str(folder / "plora.yml")}
     output.document(document, (f"{field:<10} {value}" for field, value in document.items()))
-    output.hint(f"Next: plora publish {folder}   (or: plora verify {folder} --owner {key.with_suffix('.owner')})")
+    output.hint(f"Next: plora publish {folder}   (or: plora verify {folder} --owner {private.with_suffix('.owner')})")
 
 
 def verify(

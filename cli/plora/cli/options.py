@@ -15,7 +15,7 @@ Home = Annotated[
     Path | None,
     typer.Option("--home", help="The peer's home folder.", envvar="PLORA_HOME", show_default="~/.local/share/plora"),
 ]
-Key = Annotated[Path, typer.Option("--key", help="The owner's private key (PEM), mode 0600.")]
+Key = Annotated[Path | None, typer.Option("--key", help="An owner's private key (PEM); the home's own otherwise.")]
 Base = Annotated[
     str, typer.Option("--base", help="Base model: mini, smollm2, a folder or a hub id.", envvar="PLORA_BASE_MODEL")
 ]

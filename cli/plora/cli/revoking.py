@@ -43,5 +43,7 @@ def own_key(root: Path) -> Path:
     keys = sorted(Home(root).owner_folder.glob("*.pem"))
     if len(keys) != 1:
         where = str(Home(root).owner_folder)
-        raise KeyFileError(f"{len(keys)} owner keys are here", where=where, mend="name one by --key")
+        raise KeyFileError(
+            f"{len(keys)} owner keys are here", where=where, mend="name one by --key, or make a peer by `plora init`"
+        )
     return keys[0]

@@ -1,0 +1,208 @@
+"""The reference pages that follow from the code: `python -m plora.cli.reference docs` writes them anew.
+
+- docs/configuration.md: every setting of peer.yaml with type, default and meaning, from `PeerConfig`.
+- docs/cli.md: the help of every command, from the command itself.
+- A setting without a meaning in `MEANINGS`, and a meaning without a setting, is an error; tests keep the pages fresh.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+import typer
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from plora.cli.main import PANELS, app
+from plora.node.daemon.config import PeerConfig, parse_size
+
+WIDTH = 100
+LATER = "Of a stage that this build lacks: kept, and not used."
+SWITCH = "A stage that this build lacks: `true` is refused."
+MEANINGS: Mapping[str, str] = {
+    "name": "What this peer calls itself; shown to others, never believed.",
+    "listen": "Address and port for links. `127.0.0.1` is this machine only.",
+    "advertise": "What others are told to dial, if that differs from `listen`.",
+    "dialable": "`false`: only dials out, and takes part fully.",
+    "neighbours": "Peers to stay linked with. Reloaded by SIGHUP.",
+    "neighbours.peer": "Peer id: 64 hexadecimal digits, as `plora init` and `plora status` print it.",
+    "neighbours.address": "`host:port`; without it the neighbour is awaited and never dialed.",
+    "deny": "Peer ids that are cut off, whatever they hold. Reloaded by SIGHUP.",
+    "gossip.round_ms": "How often this peer reconciles with others.",
+    "gossip.fanout": "With how many neighbours a round.",
+    "gossip.eager_fanout": "To how many a fresh statement is pushed at once; 0 leaves spreading to the rounds.",
+    "gossip.heartbeat_ms": "How often a link says that it lives.",
+    "gossip.link_timeout_ms": "A link that is silent for so long is given up.",
+    "gossip.redial_ms_max": "The longest pause between two attempts to dial a neighbour.",
+    "gossip.stall_ms": "A source of bytes that brings nothing for so long is left for another.",
+    "policy.base_model": "Only adapters of this base; empty: any.",
+    "policy.allowed_ranks": "Only these ranks; empty: any up to `rank_max`.",
+    "policy.allowed_targets": "Only these target modules; empty: any.",
+    "policy.signatures_enabled": "`false` accepts anybody's adapters, and needs `insecure: true` beside it.",
+    "policy.quorum_required": "How many trusted owners must have signed; owners count, keys don't.",
+    "policy.min_reputation": LATER,
+    "policy.tau_trigger": LATER,
+    "policy.tau_norm_z": LATER,
+    "policy.tau_clean_delta": LATER,
+    "policy.insecure": "Says that switched-off signatures are meant.",
+    "policy.unknown_owner": "What becomes of adapters whose owner is not trusted: `wait` for trust, or `reject`.",
+    "policy.algorithms": "Signature algorithms that count.",
+    "policy.base_digests": "The digest that each base must have, by name.",
+    "policy.artifact_bytes_max": "Larger artifacts are refused.",
+    "policy.rank_max": "Higher ranks are refused.",
+    "policy.scale_max": "A larger alpha / r is refused.",
+    "policy.delta_norm_max": "A module whose change has a larger Frobenius norm is refused.",
+    "policy.delta_rms_max": "A module whose change has a larger root mean square is refused; empty: no bound.",
+    "policy.clock_skew_ms_max": "How far in the future a statement may be issued.",
+    "policy.reputation": SWITCH,
+    "policy.probes": SWITCH,
+    "policy.consensus": SWITCH,
+    "policy.tensor_outliers": SWITCH,
+    "subscribe.bases": "Fetch only adapters of these bases; empty: of any.",
+    "subscribe.domains": "Fetch only these domains; empty: all.",
+    "subscribe.carry": "Also fetch what isn't subscribed to, for others' sake.",
+    "limits.upload_rate": "Bytes a second to all peers together; 0 is unlimited.",
+    "limits.store_max": "Artifacts together take no more.",
+    "limits.disk_free_min": "So much of the disk stays free.",
+    "limits.artifact_max": "A larger artifact is not fetched.",
+    "merge.enabled": "Merge what was accepted, one adapter a base.",
+    "merge.delay_ms": "A merge waits so long for further adapters.",
+    "base_paths": "Where bases lie on this machine, by name; written into `adapter_config.json`.",
+    "log": "How the log looks on standard error.",
+    "metrics": "Where Prometheus metrics are served; empty: nowhere.",
+    "record": "Keep the core's inputs, so that a run can be replayed.",
+    "seed": "Seed of the core's randomness, for experiments; 0 draws one at each start.",
+}
+HEAD = """\
+# Configuration
+
+Every setting of `peer.yaml`. `plora init` writes a commented file; `plora-node --config peer.yaml --check` names each
+fault and the nearest known setting. Unknown settings are refused. Sizes are bytes, or text such as `64MiB`; rates are
+bytes a second; times end in `_ms`. SIGHUP and `plora reload` read `neighbours`, `deny`, `policy` and trust.yaml again;
+everything else takes a restart.
+
+Made by `python -m plora.cli.reference docs`.
+
+| setting | type | default | meaning |
+|---|---|---|---|
+"""
+ENVIRONMENT = """
+## Environment
+
+| variable | meaning |
+|---|---|
+| `PLORA_HOME` | The peer's home; `--home` goes before it. Else `$XDG_DATA_HOME/plora` or `~/.local/share/plora`. |
+| `PLORA_BASE_MODEL` | The base model of `plora train`; `--base` goes before it. |
+| `HF_TOKEN`, `HF_HUB_OFFLINE` | As the libraries of the hub use them, for bases that are fetched from there. |
+"""
+CLI_HEAD = """\
+# Command line
+
+Data go to standard output, hints and progress to standard error; `--json` prints one JSON document, `-q` leaves the
+hints out. Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 refused or held by the gate, 4 peer not running.
+
+Made by `python -m plora.cli.reference docs`.
+"""
+
+
+def configuration_page() -> str:
+    """docs/configuration.md. Raises ValueError where settings and meanings don't match."""
+    rows = list(_rows(PeerConfig, ""))
+    names = [name for name, *_ in rows]
+    if sorted(names) != sorted(MEANINGS):
+        raise ValueError(f"settings and MEANINGS differ: {sorted(set(names) ^ set(MEANINGS))}")
+    lines = (f"| `{name}` | {kind} | {default} | {MEANINGS[name]} |\n" for name, kind, default in rows)
+    return HEAD + "".join(lines) + ENVIRONMENT
+
+
+def cli_page() -> str:
+    """docs/cli.md: the help of `plora` and of each command, at a fixed width."""
+    return CLI_HEAD + "".join(f"\n## {title}\n\n```text\n{text}\n```\n" for title, text in help_texts().items())
+
+
+def help_texts() -> dict[str, str]:
+    """The help of `plora` and of every command, by what one types."""
+    group: Any = typer.main.get_command(app)
+    texts = {"plora": _help(group, "plora", None)}
+    parent = group.make_context("plora", [], resilient_parsing=True)
+    return texts | {f"plora {name}": _help(group.commands[name], name, parent) for name in PANELS}
+
+
+def _help(command: Any, name: str, parent: Any) -> str:
+    settings = {"terminal_width": WIDTH, "max_content_width": WIDTH}
+    context = command.make_context(name, [], parent=parent, resilient_parsing=True, **settings)
+    return "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
+
+
+def _rows(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str]]:
+    for name, field in model.model_fields.items():
+        block = _block(field.annotation)
+        if block is None:
+            yield prefix + name, "size" if _is_size(field) else _type(field.annotation), _default(field)
+            continue
+        if get_origin(field.annotation) is tuple:
+            yield prefix + name, "list", _default(field)
+        yield from _rows(block, f"{prefix}{name}.")
+
+
+def _block(annotation: Any) -> type[BaseModel] | None:
+    """The block that a setting is, or is a list of."""
+    if get_origin(annotation) is tuple:
+        annotation = get_args(annotation)[0]
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+
+
+def _type(annotation: Any) -> str:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in (Union, UnionType):
+        return _type(next(part for part in arguments if part is not NoneType))
+    if origin is Literal:
+        return " or ".join(f"`{value}`" for value in arguments)
+    if origin is tuple:
+        return "list"
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return "map"
+    if hasattr(annotation, "__metadata__"):
+        return _type(arguments[0])
+    return {int: "integer", float: "number", bool: "true or false", str: "text"}[annotation]
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.get_default(call_default_factory=True)
+    if value is PydanticUndefined:
+        return "must be given"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if value is None or value == () or value == {}:
+        return "empty"
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    return _size(value) if _is_size(field) else str(value)
+
+
+def _is_size(field: FieldInfo) -> bool:
+    """Whether a setting may be written as `64MiB`."""
+    return any(getattr(one, "func", None) is parse_size for one in field.metadata)
+
+
+def _size(value: int) -> str:
+    """A round size as people write it."""
+    for unit, size in (("GiB", 1 << 30), ("MiB", 1 << 20)):
+        if value >= size and value % size == 0:
+            return f"{value // size}{unit}"
+    return str(value)
+
+
+def main(folder: Path) -> None:
+    """Write both pages."""
+    (folder / "configuration.md").write_text(configuration_page(), encoding="utf-8")
+    (folder / "cli.md").write_text(cli_page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

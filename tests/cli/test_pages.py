@@ -1,0 +1,83 @@
+"""Help and pages say what the code does."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import Run, write_tiny_adapter
+
+from plora.cli.main import PANELS
+from plora.cli.reference import cli_page, configuration_page, help_texts
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = ("torch", "transformers", "numpy", "grpc", "pydantic", "cryptography", "rich", "plora.node", "plora.gate")
+
+
+@pytest.mark.parametrize(("page", "fresh"), [("configuration.md", configuration_page), ("cli.md", cli_page)])
+def test_page_is_fresh(page: str, fresh: object) -> None:
+    assert callable(fresh)
+    assert (ROOT / "docs" / page).read_text() == fresh(), "run: python -m plora.cli.reference docs"
+
+
+@pytest.mark.parametrize("name", PANELS)
+def test_help_explains_every_option(plora: Run, name: str) -> None:
+    done = plora(name, "--help")
+    assert done.code == 0
+    assert f"Usage: plora {name}" in done.out
+    options = re.findall(r"^  (?:-\w, )?(--[a-z-]+)(.*)$", help_texts()[f"plora {name}"], re.MULTILINE)
+    assert options
+    assert [option for option, rest in options if not re.search(r"\w{2,}", re.sub(r"<\w+>", "", rest))] == []
+
+
+def test_help_lists_every_command_with_a_whole_sentence(plora: Run) -> None:
+    sections = plora("--help").out.partition("--help  ")[2]
+    lines = re.findall(r"^  (\w+) +(\S.*)$", sections, re.MULTILINE)
+    assert [name for name, _ in lines] == list(PANELS)
+    assert [sentence for _, sentence in lines if not sentence.endswith(".") or sentence.endswith("...")] == []
+
+
+def test_readme_names_only_commands_that_exist() -> None:
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    named = {
+        name
+        for page in pages
+        for name in re.findall(r"(?:^ {4}|`)plora ([a-z][a-z-]*)", page.read_text(), re.MULTILINE)
+    }
+    assert len(named) > 8
+    assert named - set(PANELS) == set()
+
+
+def test_readme_names_only_targets_that_exist() -> None:
+    targets = set(re.findall(r"^([a-z0-9%-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    prefixes = tuple(target.removesuffix("%") for target in targets if target.endswith("%"))
+    named = set(re.findall(r"(?:^ {4}|`)make ([a-z][a-z0-9-]*)", (ROOT / "README.md").read_text(), re.MULTILINE))
+    assert [name for name in sorted(named - targets) if not name.startswith(prefixes)] == []
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = f"import sys, plora.cli.main; sys.exit(' '.join(m for m in {HEAVY!r} if m in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    assert done.stderr.strip() == ""
+
+
+def test_merge_example_runs(tmp_path: Path) -> None:
+    done = example("merge_two.py", tmp_path / "out")
+    assert re.fullmatch(r"model\.layers\.0\.self_attn\.q_proj: rank 4, lost \d+\.\d%\n", done)
+    assert (tmp_path / "out/merged/adapter_model.safetensors").is_file()
+
+
+def test_gate_example_runs(tmp_path: Path) -> None:
+    folder = write_tiny_adapter(tmp_path / "legal")
+    assert example("gate_folder.py", folder, tmp_path / "keys").splitlines() == [
+        "ACCEPT - (consensus)",
+        "REJECT hash_mismatch (chunks and hash)",
+    ]
+
+
+def example(name: str, *arguments: Path) -> str:
+    command = [sys.executable, str(ROOT / "examples" / name), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
