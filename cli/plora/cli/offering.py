@@ -26,7 +26,6 @@ from plora.cli.offer_home import SERVING
 from plora.cli.output import Output
 from plora.merge.lora_config import adapter_config_bytes
 from plora.merge.peft_folder import CONFIG_NAME
-from plora.node.transport.codec import statement_from_pb
 from plora.node.transport.grpc_setup import grpc
 from plora.node.transport.identity import Identity
 from plora.node.transport.tls import channel_credentials, channel_options
@@ -37,6 +36,7 @@ from plora.proto.owner_files import read_owner_record
 from plora.proto.payloads import OwnerRecord
 from plora.proto.statement import Statement, open_statement, verify_statement
 from plora.proto.swarm import open_swarm
+from plora.proto.wire import statement_from_pb
 from plora.proto.yaml_view import PLORA_YML, SignedManifest, write_plora_yml
 from plora.v1 import peer_pb2 as pb
 

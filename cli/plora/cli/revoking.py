@@ -11,6 +11,7 @@ from plora.proto.fields import format_timestamp
 from plora.proto.owner_files import load_owner
 from plora.proto.payloads import Revocation
 from plora.proto.statement import sign_statement
+from plora.proto.wire import statement_to_pb
 from plora.v1 import peer_pb2
 
 
@@ -29,13 +30,7 @@ def sign_revocation(root: Path, key: Path | None, content_id: str, reason: str, 
         }
     )
     signed = sign_statement(StatementKind.REVOCATION, payload, owner.key)
-    return peer_pb2.Statement(
-        kind=signed.kind,
-        payload=signed.payload,
-        key_id=signed.key_id,
-        algorithm=signed.algorithm,
-        signature=signed.signature,
-    )
+    return statement_to_pb(signed)
 
 
 def own_key(root: Path) -> Path:

@@ -94,8 +94,8 @@ def _peer_process(home: Home) -> Iterator[subprocess.Popen[bytes]]:
 
 def _publish_all(output: Output, child: subprocess.Popen[bytes], home: Home, folders: list[Path], owner: Path) -> None:
     from plora.node.admin.client import AdminClient
-    from plora.node.transport.codec import statement_to_pb
     from plora.proto.owner_files import read_owner_record
+    from plora.proto.wire import statement_to_pb
     from plora.v1 import admin_pb2 as pb
 
     _wait_for_socket(child, home)

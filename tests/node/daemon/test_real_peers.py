@@ -14,13 +14,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from plora.merge import read_adapter
 from plora.node.daemon.node import SOFTWARE
-from plora.node.transport.codec import statement_from_pb
 from plora.node.transport.grpc_setup import grpc
 from plora.node.transport.identity import Identity
 from plora.node.transport.tls import channel_credentials, channel_options
 from plora.proto.errors import PeerNotRunningError, RefusedError, UsageError
 from plora.proto.statement import Statement
 from plora.proto.swarm import load_swarm
+from plora.proto.wire import statement_from_pb
 from plora.sim.replay import first_difference, replay
 from plora.v1 import admin_pb2 as pb
 from plora.v1 import peer_pb2 as wire

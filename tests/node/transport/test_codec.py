@@ -15,11 +15,10 @@ from plora.node.transport.codec import (
     decode_bulk,
     decode_session,
     encode,
-    statement_from_pb,
-    statement_to_pb,
 )
 from plora.proto.errors import ProtocolError
 from plora.proto.statement import Statement
+from plora.proto.wire import statement_from_pb, statement_to_pb
 from plora.v1 import peer_pb2 as pb
 
 ID = st.binary(min_size=32, max_size=32)

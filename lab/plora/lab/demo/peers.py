@@ -20,6 +20,7 @@ import grpc
 from plora.gate import Trust, TrustedOwner, save_trust
 from plora.proto.errors import PeerNotRunningError, PloraError
 from plora.proto.owner_files import OwnerFiles, read_owner_record
+from plora.proto.wire import statement_to_pb
 from plora.v1 import admin_pb2, admin_pb2_grpc, peer_pb2
 
 ANSWER_S = 10.0
@@ -159,14 +160,7 @@ def trusted_owner(key: Path) -> TrustedOwner:
 
 def owner_statement(key: Path) -> peer_pb2.Statement:
     """The record of the owner whose private key this is, as the wire carries it."""
-    record = read_owner_record(OwnerFiles.of_key(key).record)[0]
-    return peer_pb2.Statement(
-        kind=record.kind,
-        payload=record.payload,
-        key_id=record.key_id,
-        algorithm=record.algorithm,
-        signature=record.signature,
-    )
+    return statement_to_pb(read_owner_record(OwnerFiles.of_key(key).record)[0])
 
 
 def free_port() -> int:

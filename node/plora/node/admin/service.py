@@ -27,7 +27,6 @@ from plora.node.core.plasmid import Plasmid
 from plora.node.driver.clock import read_clocks
 from plora.node.driver.shelf import Shelf, copy_folder
 from plora.node.store.store import Store
-from plora.node.transport.codec import statement_from_pb
 from plora.node.transport.grpc_setup import grpc
 from plora.proto.chunks import ArtifactDescription
 from plora.proto.dsse import StatementKind
@@ -35,6 +34,7 @@ from plora.proto.errors import AdapterError, PloraError, RefusedError, UsageErro
 from plora.proto.manifest import ARTIFACT_FILENAME, Manifest
 from plora.proto.owner_files import read_owner_record
 from plora.proto.statement import Statement
+from plora.proto.wire import statement_from_pb
 from plora.proto.yaml_view import PLORA_YML, SignedManifest, read_plora_yml, to_yaml
 from plora.v1 import admin_pb2 as pb
 from plora.v1 import admin_pb2_grpc

@@ -13,9 +13,9 @@ from plora.node.core.peer import PeerCore
 from plora.node.core.plasmid import Plasmid
 from plora.node.store.rows import chunk_span
 from plora.node.store.store import Store
-from plora.node.transport.codec import statement_to_pb
 from plora.proto.errors import StoreError
 from plora.proto.statement import Statement
+from plora.proto.wire import statement_to_pb
 from plora.v1 import peer_pb2 as pb
 
 OFFERED_MAX = 1024

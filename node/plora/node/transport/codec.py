@@ -24,8 +24,8 @@ from google.protobuf.message import DecodeError
 
 from plora.node.core import messages as m
 from plora.node.transport.chunk_frames import read_chunk, write_chunk
-from plora.proto.errors import FormatError, ProtocolError
-from plora.proto.statement import Statement
+from plora.proto.errors import ProtocolError
+from plora.proto.wire import statement_from_pb, statement_to_pb
 from plora.v1 import peer_pb2 as pb
 
 ID_BYTES = 32
@@ -70,25 +70,6 @@ def decode_bulk(data: bytes) -> m.BulkMessage | None:
         return _checked_chunk(*chunk)
     message: m.BulkMessage | None = _decode(pb.BulkFrame, _BULK_DECODERS, data)
     return message
-
-
-def statement_to_pb(statement: Statement) -> pb.Statement:
-    """A statement as it travels."""
-    return pb.Statement(
-        kind=str(statement.kind),
-        payload=statement.payload,
-        key_id=statement.key_id,
-        algorithm=statement.algorithm,
-        signature=statement.signature,
-    )
-
-
-def statement_from_pb(wire: pb.Statement) -> Statement:
-    """A statement that came; `ProtocolError` when a field is out of bounds."""
-    try:
-        return Statement(wire.kind, wire.payload, wire.key_id, wire.algorithm, wire.signature)
-    except FormatError as error:
-        raise ProtocolError(f"a malformed statement: {error.what}") from error
 
 
 def _decode(frame: Any, decoders: Mapping[str, Callable[[Any], Any]], data: bytes) -> Any:
