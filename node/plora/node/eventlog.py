@@ -17,7 +17,7 @@ from pathlib import Path
 from plora.node.core.ledger import Ledger
 from plora.node.core.now import Now
 from plora.proto.errors import StoreError
-from plora.proto.records import Body
+from plora.proto.records import Body, CauseLike
 
 Follower = Callable[[str], None]
 
@@ -41,9 +41,9 @@ class EventLog:
         """Rounds begun in this boot."""
         return self._ledger.round_number
 
-    def write(self, body: Body, now: Now) -> None:
+    def write(self, body: Body, now: Now, cause: CauseLike | None = None) -> None:
         """Append the record of a body."""
-        line = self._ledger.line(body, now)
+        line = self._ledger.line(body, now, cause)
         if not self.trouble:
             self._append(line.encode())
         for follower in tuple(self._followers):

@@ -2,9 +2,8 @@
 
     {"v":1,"core":{…}}                      config, policy, trust, snapshot, bases
     {"at":[mono_ns,wall_ms],"event":{…}}    one line for each call of `PeerCore.handle`
-    {"at":[mono_ns,wall_ms],"note":{…}}     a record that the driver wrote itself (boot, health, wire …)
 
-`plora.sim.replay` feeds it to the same core again; with the notes in place, the event log comes out byte for byte.
+`plora.sim.replay` feeds it to the same core again; the event log comes out byte for byte.
 A recording holds no keys and no artifact bytes, but everything else that the peer saw.
 """
 
@@ -20,7 +19,6 @@ from plora.node.core.config import CoreConfig
 from plora.node.core.events import Event
 from plora.node.core.now import Now
 from plora.node.store.snapshot import Snapshot
-from plora.proto.records import Body, body_fields
 
 RECORDING_VERSION = 1
 
@@ -45,10 +43,6 @@ class Recorder:
     def event(self, event: Event, now: Now) -> None:
         """An event that the core is about to handle."""
         self._write({"at": [now.mono_ns, now.wall_ms], "event": to_plain(event)})
-
-    def note(self, body: Body, now: Now) -> None:
-        """A record that didn't come from the core."""
-        self._write({"at": [now.mono_ns, now.wall_ms], "note": {"kind": body.kind, **body_fields(body)}})
 
     def _write(self, line: dict[str, Any]) -> None:
         self._out.write(json.dumps(line, separators=(",", ":"), sort_keys=True) + "\n")

@@ -58,7 +58,6 @@ from plora.node.core.peer import PeerCore
 from plora.node.recorder import Recorder
 from plora.node.store.store import Store
 from plora.proto.errors import StoreError
-from plora.proto.records import Body
 from plora.proto.statement import Statement
 from plora.sim.clock import MS, VirtualClock
 from plora.sim.disk import PowerCutError, SimDisk
@@ -124,7 +123,7 @@ class SimPeer:
             Expose: self._expose,
             Hide: self._hide,
             Merge: self._merge,
-            Emit: lambda effect: self._write(effect.body),
+            Emit: self._write,
         }
 
     @property
@@ -197,8 +196,8 @@ class SimPeer:
         if event is not None:
             self.handle(event)
 
-    def _write(self, body: Body) -> None:
-        self.log.append(self._ledger.line(body, self._clock.now))
+    def _write(self, effect: Emit) -> None:
+        self.log.append(self._ledger.line(effect.body, self._clock.now, effect.cause))
 
     def _send(self, effect: Send) -> None:
         self._network.send(self.id, effect.peer, effect.message)

@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from plora.node.core.codec import from_plain
-from plora.node.core.effects import Effect, Emit
+from plora.node.core.effects import Emit
 from plora.node.core.ledger import Ledger
 from plora.node.core.now import Now
 from plora.node.core.peer import PeerCore
 from plora.node.recorder import RECORDING_VERSION
 from plora.proto.errors import FormatError
-from plora.proto.records import BODIES, Body
 
 
 def replay(lines: Iterable[str]) -> Iterator[str]:
@@ -43,24 +42,11 @@ def first_difference(expected: Iterable[str], found: Iterable[str]) -> tuple[int
     return next(((number, ours, theirs) for number, (ours, theirs) in enumerate(pairs, 1) if ours != theirs), None)
 
 
-def emitted(effects: Iterable[Effect]) -> Iterator[Body]:
-    """The bodies among effects."""
-    return (effect.body for effect in effects if isinstance(effect, Emit))
-
-
 def _lines(core: PeerCore, ledger: Ledger, entry: Mapping[str, Any]) -> Iterator[str]:
     now = Now(*entry["at"])
-    if "note" in entry:
-        yield ledger.line(_note(dict(entry["note"])), now)
-        return
-    for body in emitted(core.handle(from_plain(entry["event"]), now)):
-        yield ledger.line(body, now)
-
-
-def _note(fields: dict[str, Any]) -> Body:
-    kind = BODIES[str(fields.pop("kind"))]
-    names = {"from": "from_"}
-    return kind(**{names.get(name, name): value for name, value in fields.items()})
+    for effect in core.handle(from_plain(entry["event"]), now):
+        if isinstance(effect, Emit):
+            yield ledger.line(effect.body, now, effect.cause)
 
 
 def main(arguments: list[str]) -> int:

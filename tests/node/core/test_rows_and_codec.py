@@ -14,7 +14,7 @@ from plora.gate import Outcome, Policy, StageResult, Trust, Verdict
 from plora.node.core import codec
 from plora.node.core.codec import CLASSES, from_plain, to_plain
 from plora.node.core.config import CoreConfig
-from plora.node.core.events import ChunkStored, Event, Examined, PolicyChanged, Publish, Received, Start
+from plora.node.core.events import ChunkStored, Event, Examined, Noted, PolicyChanged, Publish, Received, Start
 from plora.node.core.messages import (
     BulkMessage,
     Carried,
@@ -43,7 +43,7 @@ from plora.node.recorder import Recorder
 from plora.node.store.rows import ChunkPlan
 from plora.node.store.snapshot import Snapshot
 from plora.proto.errors import FormatError, StoreError
-from plora.proto.records import Stop
+from plora.proto.records import Body, Duplicate, ErrorMet, Stop
 from plora.sim.material import make_owner, tiny_adapter
 from plora.sim.shared import Shared
 from plora.sim.swarm import SWARM_ID
@@ -120,6 +120,17 @@ def test_every_event_and_message_has_a_name_of_its_own() -> None:
     assert all(CLASSES[kind.__name__] is kind for kind in kinds)
 
 
+@pytest.mark.parametrize("body", [Stop("done"), ErrorMet("x", "y"), Duplicate("ab", "cd", "push")])
+def test_records_come_back(body: Body) -> None:
+    assert through(Noted(body)) == Noted(body)
+
+
+@pytest.mark.parametrize("record", [{"kind": "nothing"}, {"kind": "stop"}, {"kind": "stop", "reason": "", "x": 1}, {}])
+def test_no_other_records_are_read(record: Any) -> None:
+    with pytest.raises(FormatError):
+        from_plain({"$record": record})
+
+
 @pytest.mark.parametrize("plain", [{"Path": {}}, {"Start": 3}, {"Start": {"x": 1}}, {"$nothing": 1}, {}])
 def test_nothing_else_is_read(plain: Any) -> None:
     with pytest.raises(FormatError):
@@ -150,8 +161,8 @@ def test_a_recording_has_a_header_and_one_line_an_input() -> None:
     config = CoreConfig(peer="aa", swarm="bb", boot="1")
     recorder = Recorder(out, config, Policy(), Trust(), Snapshot())
     recorder.event(ChunkStored("cd", 1), Now(5, 6))
-    recorder.note(Stop("done"), Now(7, 8))
+    recorder.event(Noted(Stop("done")), Now(7, 8))
     header, event, note = (json.loads(line) for line in out.getvalue().splitlines())
     assert header["v"] == 1 and from_plain(header["core"]["config"]) == config
     assert event == {"at": [5, 6], "event": codec.to_plain(ChunkStored("cd", 1))}
-    assert note == {"at": [7, 8], "note": {"kind": "stop", "reason": "done"}}
+    assert note == {"at": [7, 8], "event": {"Noted": {"body": {"$record": {"kind": "stop", "reason": "done"}}}}}

@@ -55,7 +55,7 @@ def test_two_daemons_move_one_plasmid(make_daemon: Make, sign: Callable[..., Any
     (merge,) = bob.call("Merges", pb.MergesRequest()).merges
     assert list(merge.inputs) == ["ada/legal@1"]
     assert read_adapter(Path(merge.folder)).pairs.keys() == read_adapter(tmp_path / "legal").pairs.keys()
-    config = Path(accepted.folder) / "adapter_config.json"
+    config = Path(bob.plasmid("ada/legal@1").folder) / "adapter_config.json"
     assert config.read_bytes() == (tmp_path / "legal" / "adapter_config.json").read_bytes()
 
     fetched = bob.call("Fetch", pb.FetchPlasmidRequest(name="legal", target=str(tmp_path / "copy")))

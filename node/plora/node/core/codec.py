@@ -2,6 +2,7 @@
 
 - Every dataclass is written with its name; only the classes in `CLASSES` are read back, so a recording can't name code.
 - Bytes are base64, tuples are lists (and lists come back as tuples), mappings are lists of pairs.
+- A record's body is written with its kind and its fields, which are plain already.
 - The data of a `Chunk` is written as its length and comes back as zeros: the core never looks inside.
 
 >>> from plora.node.core.events import TimerDue
@@ -27,6 +28,7 @@ from plora.node.store.rows import ChunkPlan
 from plora.node.store.snapshot import Snapshot
 from plora.proto.errors import FormatError
 from plora.proto.keys import PublicKey
+from plora.proto.records import BODIES, Body, body_fields
 from plora.proto.statement import Statement
 
 CLASSES: Mapping[str, type] = {
@@ -81,6 +83,8 @@ def from_plain(plain: Any) -> Any:
             return PublicKey.from_text(content)
         case "$policy":
             return Policy.model_validate(content)
+        case "$record":
+            return _body_from_plain(content)
         case _:
             return _object_from_plain(tag, content)
 
@@ -90,6 +94,8 @@ def _object_to_plain(value: Any) -> Any:
         return {"$key": value.to_text()}
     if isinstance(value, Policy):
         return {"$policy": value.model_dump(mode="json")}
+    if isinstance(value, Body):
+        return {"$record": {"kind": value.kind, **body_fields(value)}}
     if not is_dataclass(value) or type(value) not in CLASSES.values():
         raise FormatError(f"a {type(value).__name__} is no core input")
     kind: type = type(value)
@@ -106,6 +112,14 @@ def _object_from_plain(name: str, content: Any) -> Any:
         return kind(**{key: from_plain(item) for key, item in content.items()})
     except TypeError as error:
         raise FormatError(f"a {name} of another version", where="recording") from error
+
+
+def _body_from_plain(content: dict[str, Any]) -> Body:
+    fields_of = {"from_" if name == "from" else name: item for name, item in content.items() if name != "kind"}
+    try:
+        return BODIES[content["kind"]](**fields_of)
+    except (KeyError, TypeError) as error:
+        raise FormatError("a record of another version", where="recording") from error
 
 
 @cache

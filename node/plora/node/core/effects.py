@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from plora.node.core.messages import Message
+from plora.node.core.messages import Cause, Message
 from plora.node.store.disk import RowOp
 from plora.proto.records import Body
 
@@ -153,9 +153,10 @@ class Merge:
 
 @dataclass(frozen=True, slots=True)
 class Emit:
-    """Append a record to the event log; the driver adds the header."""
+    """Append a record to the event log; the driver adds the header, and no record of its own (see `Noted`)."""
 
     body: Body
+    cause: Cause | None = None
 
 
 Effect = (

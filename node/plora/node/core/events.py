@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from plora.gate import Features, Policy, Trust
 from plora.node.core.messages import Message, PeerAddress
+from plora.proto.records import Body
 from plora.proto.statement import Statement
 
 
@@ -182,6 +183,13 @@ class NeighboursChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class Noted:
+    """The driver or the daemon has something for the event log (boot, health, a defect): the core emits it in turn."""
+
+    body: Body
+
+
+@dataclass(frozen=True, slots=True)
 class LoopLag:
     """The peer's own event loop was late by so much: silence of others counts less."""
 
@@ -191,5 +199,5 @@ class LoopLag:
 Event = (
     Start | Stop | LinkOpened | LinkClosed | DialFailed | Received | Misbehaved | TimerDue
     | Persisted | PersistFailed | ChunkStored | ChunkRefused | ChunkServed | BlobFinished | BlobFailed
-    | Examined | Merged | Publish | FetchAsked | PolicyChanged | NeighboursChanged | LoopLag
+    | Examined | Merged | Publish | FetchAsked | PolicyChanged | NeighboursChanged | Noted | LoopLag
 )  # fmt: skip

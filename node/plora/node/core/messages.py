@@ -27,7 +27,7 @@ WIRE_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """The event-log record, at some peer, that led to this frame: paths can be rebuilt without comparing clocks."""
+    """The event-log record, at the frame's sender, that led to the frame: paths can be rebuilt without clocks."""
 
     peer: str
     boot: str

@@ -3,6 +3,7 @@
 - `handle` takes one event and the time, and returns effects in the order in which they are to be carried out. It reads
   no clock, draws no global randomness, touches no file: equal inputs, equal outputs, on every machine.
 - Notices go from part to part at once and in order; only effects leave.
+- Every record of the log is an `Emit` of the core, also what the driver notes; statements that leave name theirs.
 - Each part numbers its own transactions; `PeerCore` renumbers them, so that an answer finds the part that asked.
 - Timers find their part by the first word of their name: "desk:", "transfer:", anything else is gossip's.
 
@@ -16,9 +17,10 @@ from dataclasses import replace
 from typing import cast, get_args
 
 from plora.gate import BaseFacts, Policy, Trust
+from plora.node.core.causes import Causes
 from plora.node.core.config import CoreConfig
 from plora.node.core.desk import Desk
-from plora.node.core.effects import Effect, Persist
+from plora.node.core.effects import Effect, Emit, Persist
 from plora.node.core.events import (
     BlobFailed,
     BlobFinished,
@@ -29,6 +31,7 @@ from plora.node.core.events import (
     Examined,
     FetchAsked,
     Merged,
+    Noted,
     Persisted,
     PersistFailed,
     PolicyChanged,
@@ -120,6 +123,8 @@ class PeerCore:
         }
         self._token = 0
         self._asked: dict[int, tuple[str, int]] = {}
+        self._causes = Causes(config.peer, config.boot)
+        self._dropped: list[bytes] = []
 
     @property
     def live_count(self) -> int:
@@ -132,7 +137,15 @@ class PeerCore:
         return self.gossip.seen.view(self.gossip.seen.day).root()
 
     def handle(self, event: Event, now: Now) -> list[Effect]:
-        """The effects of one event."""
+        """The effects of one event. What raises an exception has emitted nothing."""
+        effects = self._causes.number(self._effects(event, now))
+        self._causes.forget(self._dropped)
+        self._dropped.clear()
+        return effects
+
+    def _effects(self, event: Event, now: Now) -> list[Effect]:
+        if isinstance(event, Noted):
+            return [Emit(event.body)]
         effects: list[Effect] = []
         if isinstance(event, Persisted | PersistFailed):
             asked = self._asked.pop(event.token, None)
@@ -160,6 +173,8 @@ class PeerCore:
             if isinstance(output, _ORDERS):
                 self._take(TRANSFER, self._order(output, now), now, effects)
             elif isinstance(output, _NOTICES):
+                if isinstance(output, StatementDropped):
+                    self._dropped.append(output.statement.id)
                 for listener in self._listeners(output):
                     self._tell(listener, output, now, effects)
             elif isinstance(output, Persist):

@@ -50,6 +50,7 @@ from plora.node.core.events import (
     LinkOpened,
     Merged,
     Misbehaved,
+    Noted,
     Persisted,
     PersistFailed,
     Received,
@@ -149,11 +150,8 @@ class Driver:
         await self.blocking(SHELF_KEY, lambda: None)
 
     def note(self, body: Body) -> None:
-        """A record of the driver's own, not of the core."""
-        now = self.clock()
-        if self._recorder is not None:
-            self._recorder.note(body, now)
-        self.log.write(body, now)
+        """Have the core emit a record of the driver's own: it numbers them all."""
+        self.handle(Noted(body))
 
     def later(self, event: Event) -> None:
         """Handle an event soon; from any thread."""
@@ -199,7 +197,7 @@ class Driver:
 
     def _carry_out(self, effect: Effect, now: Now) -> None:
         if isinstance(effect, Emit):
-            self.log.write(effect.body, now)
+            self.log.write(effect.body, now, effect.cause)
             return
         try:
             self._methods[type(effect)](effect)

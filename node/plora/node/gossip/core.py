@@ -324,15 +324,16 @@ class Gossip:
         arrivals: list[_Arrival] = []
         again: list[bytes] = []
         for item in sorted(items, key=parcels.arrival_order):
+            cause = item.cause if item.cause is not None and item.cause.peer == peer else None
             self._wants.came(item.statement.id)
             if self.seen.staged >= STAGED_MAX:
                 out += self._bound_hit("STAGED_MAX", STAGED_MAX, self.seen.staged + 1)
                 break
             admission = self.seen.admit(item.statement, item.hops + 1)
             if admission.entry is not None:
-                arrivals.append(_Arrival(admission.entry, peer, how, item.cause))
+                arrivals.append(_Arrival(admission.entry, peer, how, cause))
             elif admission.entrance is Entrance.DUPLICATE:
-                out.append(Emit(Duplicate(item.statement.id.hex(), peer, how)))
+                out.append(Emit(Duplicate(item.statement.id.hex(), peer, how), cause))
             elif admission.entrance is Entrance.FORGED:
                 out += self.links.punish(peer, admission.reason, now)
                 break
@@ -398,7 +399,7 @@ class Gossip:
         kind = entry.statement.kind
         name = kind.removeprefix("application/vnd.plora.").partition(".")[0]
         source = arrival.peer or self._config.peer
-        out: Outputs = [Emit(StatementSeen(entry.id.hex(), name, source, arrival.how, entry.hops))]
+        out: Outputs = [Emit(StatementSeen(entry.id.hex(), name, source, arrival.how, entry.hops), arrival.cause)]
         if arrival.peer is None and isinstance(payload, Manifest):
             where = (payload.owner, payload.plasmid_id, payload.version, payload.domain, payload.artifacts.sha256)
             out.append(Emit(Published(entry.id.hex(), *where)))
