@@ -408,7 +408,7 @@ def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[i
         options = f"{'remount,' if mounted else ''}size={size_kib}k"
         if mount is None:
             pytest.skip("a small file system needs `mount`")
-        command = [mount, "-t", "tmpfs", "-o", options, "none", place]
+        command: list[str | Path] = [mount, "-t", "tmpfs", "-o", options, "none", place]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             pytest.skip(f"a small file system can't be mounted here: {done.stderr.strip()}")

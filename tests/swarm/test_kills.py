@@ -18,8 +18,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from plora.gate import Outcome
 from plora.merge import read_adapter
+from plora.node.core.effects import Merge
 from plora.node.core.rows import VERDICTS, decode_verdict
+from plora.node.driver.shelf import Shelf
 from plora.node.gossip.rows import STATEMENTS
 from plora.node.store.rows import HELD
 from plora.node.store.store import blob_path, partial_path
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 UPLOAD_RATE = 160 * 1024
 WIDTH = 5000  # 160 KB: ten chunks, a second
 PLASMIDS = 6
+EVENTS = ("fetch_done", "verdict")
+MOMENTS = ("spawn", "ready", *EVENTS)
 
 Chunks = dict[str, frozenset[int]]  # by digest
 
@@ -46,7 +51,7 @@ class Watch:
     _before: Chunks = field(default_factory=dict)
 
     def spawn(self) -> None:
-        self._before = {one.manifest.artifacts.sha256: self.stored(one) for one in self.plasmids.values()}
+        self._before = {_digest(one): self.stored(one) for one in self.plasmids.values()}
         self.peer.spawn()
 
     def ended(self) -> None:
@@ -64,11 +69,15 @@ class Watch:
     def accepted_at_once(self) -> None:
         """Right after a start, what was accepted before it is accepted."""
         found = self.peer.plasmids()
-        assert {found[one].state for one in self._accepted()} <= {"accepted", "own"}
+        assert {found[one].state for one in self.accepted()} <= {"accepted", "own"}
+
+    def unfinished(self) -> bool:
+        """Whether this boot began without all chunks of all plasmids."""
+        return any(len(self._before[_digest(one)]) < len(_all_chunks(one)) for one in self.plasmids.values())
 
     def stored(self, plasmid: Plasmid) -> frozenset[int]:
         """The chunks of a plasmid that lie on this peer's disk."""
-        digest = plasmid.manifest.artifacts.sha256
+        digest = _digest(plasmid)
         paths = (self.peer.home.root / place(digest) for place in (blob_path, partial_path))
         data = next((path.read_bytes() for path in paths if path.exists()), b"")
         hashes = describe_artifact(plasmid.data, CHUNK_BYTES).hashes
@@ -79,24 +88,25 @@ class Watch:
     def _nothing_lost(self, rows: dict[tuple[str, str], bytes]) -> None:
         for record in self.peer.records("statement_seen"):
             assert (STATEMENTS, record["id"]) in rows, "a statement that was seen is gone"
-        for content_id in self._accepted():
+        for content_id in self.accepted():
             assert decode_verdict(rows[VERDICTS, content_id]).usable, "a verdict is gone"
             assert len(self.stored(self.plasmids[content_id])) == len(_all_chunks(self.plasmids[content_id]))
-            assert (HELD, self.plasmids[content_id].manifest.artifacts.sha256) in rows, "a held blob is gone"
+            assert (HELD, _digest(self.plasmids[content_id])) in rows, "a held blob is gone"
 
     def _whole(self, link: Path, rows: dict[tuple[str, str], bytes]) -> None:
         """An adapter's folder is one of a plasmid whose verdict and verified bytes are durable."""
         content_id = link.readlink().name
         plasmid = self.plasmids[content_id]
-        digest = plasmid.manifest.artifacts.sha256
+        digest = _digest(plasmid)
         assert decode_verdict(rows[VERDICTS, content_id]).usable
         assert (HELD, digest) in rows
         assert (link / "adapter_model.safetensors").read_bytes() == plasmid.data
         assert (self.peer.home.root / blob_path(digest)).read_bytes() == plasmid.data
         assert read_adapter(link).spec.r == plasmid.manifest.lora.r
 
-    def _accepted(self) -> list[str]:
-        return [record["id"] for record in self.peer.records("verdict") if record["outcome"] == "ACCEPT"]
+    def accepted(self) -> list[str]:
+        """The content ids of which the log says so."""
+        return [record["id"] for record in self.peer.records("verdict") if record["outcome"] == Outcome.ACCEPT]
 
     def _rows(self) -> Iterator[tuple[tuple[str, str], bytes]]:
         """The rows of the dead peer by table and key, from a copy, for opening the database would mend it."""
@@ -114,6 +124,10 @@ class Watch:
                     yield (table, key.hex()), value
         finally:
             database.close()
+
+
+def _digest(plasmid: Plasmid) -> str:
+    return plasmid.manifest.artifacts.sha256
 
 
 def _all_chunks(plasmid: Plasmid) -> range:
@@ -143,10 +157,11 @@ def _killed(make_peer: MakePeer, tmp_path: Path, *, kills: int, seed: int) -> No
     ada.spawn()
     ada.peer.ready()
     publish_at = sorted(draw.sample(range(kills), PLASMIDS))
+    moments = draw.sample(MOMENTS, kills, counts=[kills] * len(MOMENTS))
     for kill in range(kills):
         if kill in publish_at:
             _publish(ada, bob, tmp_path / f"plasmid-{kill}", seed=kill)
-        _one_kill(draw, ada, bob, with_publisher=kill % 4 == 3)
+        _one_kill(draw, moments[kill], ada, bob, with_publisher=kill % 4 == 3)
 
     bob.spawn()
     bob.peer.ready()
@@ -156,6 +171,7 @@ def _killed(make_peer: MakePeer, tmp_path: Path, *, kills: int, seed: int) -> No
     for watch in (bob, ada):
         watch.peer.stop()
         watch.ended()
+    assert {*bob.accepted()} == {*bob.plasmids} == {*ada.accepted()}
     assert [record["id"] for record in ada.peer.records("published")] == list(ada.plasmids)
     assert not bob.peer.records("error", "penalty", "fetch_failed", "repair")
     _nothing_fetched_twice(bob)
@@ -169,15 +185,15 @@ def _publish(ada: Watch, bob: Watch, folder: Path, seed: int) -> None:
     ada.peer.publish(folder)
 
 
-def _one_kill(draw: random.Random, ada: Watch, bob: Watch, *, with_publisher: bool) -> None:
-    """Start the receiver, and kill it while it starts (one time in four) or while it works."""
+def _one_kill(draw: random.Random, moment: str, ada: Watch, bob: Watch, *, with_publisher: bool) -> None:
+    """Start the receiver, and kill it a moment after it began to start, answered, or wrote a record of something."""
     bob.spawn()
-    if draw.random() < 0.25:
-        bob.peer.kill_after(draw.uniform(0.0, 0.8))
-    else:
+    if moment != "spawn":
         bob.peer.ready()
         bob.accepted_at_once()
-        bob.peer.kill_after(draw.uniform(0.0, 0.8))
+    if moment in EVENTS and bob.unfinished():
+        bob.peer.until(lambda: any(_new(record) for record in _of_kind(bob.peer.logs()[-1], moment)))
+    bob.peer.kill_after(draw.uniform(0.0, 0.3 if moment == "verdict" else 0.8))
     bob.ended()
     if with_publisher:
         ada.peer.kill()
@@ -188,6 +204,11 @@ def _one_kill(draw: random.Random, ada: Watch, bob: Watch, *, with_publisher: bo
         assert ada.peer.plasmids().keys() == ada.plasmids.keys()
 
 
+def _new(record: Json) -> bool:
+    """A fetch that is done, or a good verdict: not the first ones, on a plasmid that is yet to be fetched."""
+    return bool(record.get("outcome", Outcome.ACCEPT) == Outcome.ACCEPT)
+
+
 def _merged_inputs(peer: Peer) -> set[str]:
     merges = peer.records("merge")
     return set(merges[-1]["inputs"]) if merges else set()
@@ -195,17 +216,17 @@ def _merged_inputs(peer: Peer) -> set[str]:
 
 def _nothing_fetched_twice(bob: Watch) -> None:
     """What a boot found on its disk counts as resumed; the rest, and only that, came over the wire."""
-    sizes = {one.manifest.artifacts.sha256: one for one in bob.plasmids.values()}
+    whole = {_digest(one): one for one in bob.plasmids.values()}
     done = bob.peer.records("fetch_done")
     assert len({record["digest"] for record in done}) == len(done)
     for record in done:
-        assert record["resumed_bytes"] + record["wire_bytes"] == len(sizes[record["digest"]].data)
+        assert record["resumed_bytes"] + record["wire_bytes"] == len(whole[record["digest"]].data)
         assert record["wasted_bytes"] == 0
     resumed = 0
     for log, before in bob.boots:
         for record in _of_kind(log, "fetch_started"):
             stored = before.get(record["digest"], frozenset())
-            spans = (sizes[record["digest"]].data[index * CHUNK_BYTES :][:CHUNK_BYTES] for index in stored)
+            spans = (whole[record["digest"]].data[index * CHUNK_BYTES :][:CHUNK_BYTES] for index in stored)
             assert record["resumed_bytes"] == sum(map(len, spans))
             resumed += len(stored)
     assert resumed > 0, "no kill met a transfer under way"
@@ -239,3 +260,12 @@ def _received(peer: Peer, sender: str) -> Iterator[Json]:
 
 def _of_kind(log: Path, kind: str) -> list[Json]:
     return [record for record in map(json.loads, log.read_text().splitlines()) if record["kind"] == kind]
+
+
+def test_a_merge_of_a_killed_peer_never_meets_the_next_one(tmp_path: Path) -> None:
+    """Its worker may go on for a while, and writes where nobody looks; the next start sweeps it."""
+    shelf, effect = Shelf(tmp_path, {}), Merge("mini", 1, ())
+    before = Path(shelf.merge_request(effect)["out"])
+    shelf.sweep()
+    assert not before.exists()
+    assert Path(shelf.merge_request(effect)["out"]) != before

@@ -21,6 +21,7 @@ import contextlib
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,10 @@ ADAPTERS = "adapters"
 MERGED = "merged"
 VIEWS = "views"
 CURRENT = "current"
+TMP = "tmp"
 GENERATIONS_KEPT = 2
+
+_MERGE = "merge-"
 
 
 class Shelf:
@@ -70,12 +74,15 @@ class Shelf:
             self._drop_view(before)
 
     def merge_request(self, effect: Merge) -> dict[str, Any]:
-        """The worker's request for a merge, whose output goes to a folder in `tmp/` that doesn't exist yet."""
-        out = self._home / "tmp" / f"merge-{_folder_name(effect.base)}-{effect.generation}"
-        shutil.rmtree(out, ignore_errors=True)
-        out.parent.mkdir(mode=0o700, exist_ok=True)
+        """The worker's request for a merge, whose output goes to a folder in `tmp/` that nobody else knows.
+
+        A merge's worker may outlive a killed peer for as long as its merge takes; it must not write into the next one.
+        """
         inputs = [{"folder": str(self._input(item)), "digest": item.digest} for item in effect.inputs]
-        return {"inputs": inputs, "out": str(out), "base_model_name": self.base_name(effect.base)}
+        folder = self._home / TMP
+        folder.mkdir(mode=0o700, exist_ok=True)
+        out = tempfile.mkdtemp(prefix=f"{_MERGE}{_folder_name(effect.base)}-{effect.generation}-", dir=folder)
+        return {"inputs": inputs, "out": out, "base_model_name": self.base_name(effect.base)}
 
     def take_merge(self, effect: Merge, out: Path) -> None:
         """Give a written merge its place and switch `current` to it."""
@@ -109,6 +116,8 @@ class Shelf:
         for view in _entries(self._home / VIEWS):
             if view.name not in linked:
                 shutil.rmtree(view, ignore_errors=True)
+        for unfinished in (self._home / TMP).glob(f"{_MERGE}*"):
+            shutil.rmtree(unfinished, ignore_errors=True)
 
     def _input(self, item: MergeInput) -> Path:
         try:

@@ -6,7 +6,7 @@ Rules:
 - One JSON line in, one JSON line out. A worker that takes too long, dies, or answers no JSON is killed; the next
   request starts another.
 - Memory and CPU are limited: by the examiner itself, and for merges from outside right after the start.
-- A worker ends when its standard input does, so none outlives a killed peer.
+- A worker ends when its standard input does and what it works on is done: none outlives a killed peer by more.
 """
 
 from __future__ import annotations
