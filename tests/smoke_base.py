@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from plora.merge.safetensors_io import tensors_to_bytes
 PROGRAMS = Path(sys.executable).parent
 MODULE = "base_model.model.model.layers.0.self_attn.q_proj"
 ACCEPTED_S = 30.0
+PAUSE = threading.Event()
 LORA = {"r": 2, "alpha": 4.0, "dropout": 0.0, "target_modules": ["q_proj"], "use_rslora": False}
 LORA |= {"rank_pattern": {}, "alpha_pattern": {}}
 
@@ -81,7 +83,7 @@ def start(home: Path) -> subprocess.Popen[bytes]:
     while not (home / "run" / "admin.sock").exists():
         if peer.poll() is not None or time.monotonic() > end:
             sys.exit(f"{home}: the peer did not start")
-        time.sleep(0.05)
+        PAUSE.wait(0.05)
     return peer
 
 
@@ -91,7 +93,7 @@ def wait_accepted(home: Path) -> None:
     while not any(row["state"] == "accepted" for row in plora("ls", "--home", home)):
         if time.monotonic() > end:
             sys.exit(f"not accepted: {plora('ls', '--home', home)}")
-        time.sleep(0.2)
+        PAUSE.wait(0.2)
 
 
 def main(work: Path) -> None:

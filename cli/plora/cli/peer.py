@@ -73,8 +73,8 @@ def publish(
     quiet: Quiet = False,
 ) -> None:
     """Share a signed folder: the peer stores, judges and spreads it."""
-    from plora.node.transport.codec import statement_to_pb
     from plora.proto.owner_files import read_owner_record
+    from plora.proto.wire import statement_to_pb
     from plora.v1 import admin_pb2 as pb
 
     records = [statement_to_pb(read_owner_record(path)[0]) for path in owner or ()]
