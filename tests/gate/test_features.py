@@ -110,6 +110,18 @@ def test_rank_beyond_every_manifest_costs_nothing() -> None:
     assert (facts.rank, facts.delta_norm, facts.product_bound) == (1025, 0.0, 0.0)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_counts_as_zero_in_the_product(value: float) -> None:
+    plain = factors()
+    a, b = plain[a_name()], plain[b_name()]
+    facts = []
+    for number in (value, 0.0):
+        a[1, 2] = b[3, 0] = number
+        facts.append(module_facts(a, b, ("F32", "F32")))
+    assert facts[0] == facts[1]
+    assert facts[0].delta_norm > 0
+
+
 def test_counts_by_hand() -> None:
     numbers = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-40, -3.0, 2.0], dtype=np.float32)
     facts = add_values(ValueFacts(), "t", numbers)
@@ -209,6 +221,7 @@ def test_worker_answers_line_by_line(world: World) -> None:
     serve(StringIO("".join(json.dumps(request) + "\n" for request in requests)), replies)
     first, second, third = (json.loads(line) for line in replies.getvalue().splitlines())
     assert Features.from_json(json.dumps(first["features"])) == examine(path, chunk_bytes=CHUNK_BYTES)
+    assert first["cpu_ms"] > 0
     assert second["error"]["where"] == "/missing"
     assert third["features"]["chunk_root"] == ""
 
@@ -218,7 +231,9 @@ def test_worker_survives_any_request(line: str) -> None:
     assert "error" in json.loads(answer(line))
 
 
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PATH": os.environ["PATH"]}
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"} | {
+    name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ
+}
 
 
 def run_python(*arguments: str, stdin: str) -> list[str]:

@@ -2,7 +2,8 @@
 
 One JSON request a line on stdin, one JSON reply a line on stdout, in order, until stdin ends:
 
-- `{"path": "/…/blob", "chunk_bytes": 262144}` (the latter may be left out) gives `{"features": {…}}`;
+- `{"path": "/…/blob", "chunk_bytes": 262144}` (the latter may be left out) gives `{"features": {…}, "cpu_ms": 3.2}`,
+  with the CPU time that it took;
 - whatever goes wrong gives `{"error": {"what": …, "where": …}}`, and the worker goes on.
 
 Address space is limited at the start, CPU time anew for each request, before anything is read: a file that makes the
@@ -14,6 +15,7 @@ from __future__ import annotations
 import json
 import resource
 import sys
+import time
 from collections.abc import Callable
 from typing import TextIO
 
@@ -43,8 +45,11 @@ def limit_cpu(cpu_seconds: int = CPU_SECONDS_MAX) -> None:
 
 def answer(line: str) -> str:
     """The reply to one request line, as one line of JSON."""
+    began_s = time.process_time()
     try:
-        return json.dumps({"features": json.loads(_features(line).to_json())}, sort_keys=True)
+        features = json.loads(_features(line).to_json())
+        cpu_ms = round((time.process_time() - began_s) * 1000, 3)
+        return json.dumps({"features": features, "cpu_ms": cpu_ms}, sort_keys=True)
     except PloraError as error:
         return json.dumps({"error": {"what": error.what, "where": error.where}})
     except Exception as error:  # the worker outlives whatever one file does to it

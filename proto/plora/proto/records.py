@@ -241,7 +241,16 @@ class Stage(Body):
     outcome: str
     reason: str = ""
     evidence: Mapping[str, Any] = field(default_factory=dict)
-    cpu_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Examined(Body):
+    """A worker computed an artifact's features, for all stages in one pass; `reason` says why it couldn't."""
+
+    kind: ClassVar[str] = "examined"
+    digest: str
+    cpu_ms: float
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -429,7 +438,18 @@ BODIES: dict[str, type[Body]] = {
     body.kind: body
     for body in (
         *(Boot, Stop, LinkUp, LinkDown, Neighbours, Round, Wire, Reconcile, Published, StatementSeen, Duplicate),
-        *(FetchStarted, FetchDone, FetchFailed, Stage, VerdictGiven, Knowledge, MergeDone, Rollback, Reputation),
+        *(
+            FetchStarted,
+            FetchDone,
+            FetchFailed,
+            Examined,
+            Stage,
+            VerdictGiven,
+            Knowledge,
+            MergeDone,
+            Rollback,
+            Reputation,
+        ),
         *(Penalty, VoteCast, Certificate, EvidenceFound, Revoked, Expired, Superseded, Evicted, BoundHit, Health),
         *(Repair, ErrorMet),
     )

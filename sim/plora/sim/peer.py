@@ -256,7 +256,7 @@ class SimPeer:
 
     def _examine(self, effect: Examine) -> None:
         features = self._shared.examine(self.store, effect.digest)
-        self._later(self._costs.examine_ms, lambda: Examined(effect.digest, features))
+        self._later(self._costs.examine_ms, lambda: Examined(effect.digest, features, cpu_ms=self._costs.examine_ms))
 
     def _expose(self, effect: Expose) -> None:
         self.adapters[effect.name] = effect.content_id.hex()

@@ -22,6 +22,7 @@ from plora.node.core.events import (
     PersistFailed,
     PolicyChanged,
     Publish,
+    SettingsChanged,
     Start,
     TimerDue,
 )
@@ -47,6 +48,7 @@ from plora.node.core.rows import decode_verdict
 from plora.node.store.disk import Delete, Put
 from plora.node.store.snapshot import Snapshot
 from plora.proto.records import Body
+from plora.proto.records import Examined as ExaminedRecord
 from plora.proto.statement import Statement
 from plora.sim.clock import WALL_START_MS
 from plora.sim.material import LIFE_S, Owner, Plasmid, attest, make_owner, make_plasmid, revoke, tiny_adapter
@@ -450,6 +452,29 @@ def test_one_artifact_under_two_manifests_is_fetched_once_and_kept_while_one_liv
     assert those(DropBlob, bench.tell(StatementDropped(twin.statement, "expired")))
 
 
+def test_an_examination_is_recorded_with_the_cpu_time_that_the_worker_took() -> None:
+    bench = Bench()
+    digest = LEGAL.manifest.artifacts.sha256
+    bench.add(ADA.record, LEGAL.statement)
+    bench.tell(BytesHeld(digest, (SOURCE,), 1, 0, 0))
+    (failed,) = records(bench.tell(Examined(digest, None, "killed", 9.0)), "examined")
+    assert failed == ExaminedRecord(digest, 9.0, "killed")
+    (done,) = records(bench.tell(Examined(digest, SHARED.features(DATA), cpu_ms=2.5)), "examined")
+    assert done == ExaminedRecord(digest, 2.5)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [SettingsChanged(), SettingsChanged(("mini",), ("legal",)), SettingsChanged(("x",), carry=True)],
+)
+def test_new_subscriptions_start_and_stop_fetches(wanted: SettingsChanged) -> None:
+    bench = Bench(config=replace(CONFIG, subscribe_domains=("medical",)))
+    assert not those(BytesWanted, bench.add(ADA.record, LEGAL.statement))
+    assert those(BytesWanted, bench.tell(wanted))
+    unwanted = bench.tell(SettingsChanged(("other",), ()))
+    assert those(BytesUnwanted, unwanted) == [BytesUnwanted(LEGAL.manifest.artifacts.sha256)]
+
+
 def test_a_fetch_is_stopped_when_nobody_wants_it_any_more() -> None:
     bench = Bench()
     bench.add(ADA.record, LEGAL.statement)
@@ -515,6 +540,15 @@ def test_after_a_restart_all_stands_as_before_and_nothing_is_recorded_twice() ->
     assert not those(Merge, again.tell(TimerDue("desk:merge:mini")))
     plasmid = again.desk.book.live[LEGAL.content_id]
     assert (plasmid.via, plasmid.seen_ms, plasmid.usable) == (SOURCE, WALL_START_MS, True)
+
+
+def test_a_peer_that_was_killed_before_its_first_merge_makes_it_after_the_restart() -> None:
+    bench = Bench()
+    bench.accept()
+    again = bench.restarted(live=(ADA.record, LEGAL.statement))
+    assert "desk:merge:mini" in [effect.timer for effect in those(SetTimer, again.tell(Start()))]
+    (merge,) = those(Merge, again.tell(TimerDue("desk:merge:mini")))
+    assert [item.content_id for item in merge.inputs] == [LEGAL.content_id]
 
 
 def test_after_a_restart_under_other_trust_what_no_longer_holds_is_withdrawn() -> None:

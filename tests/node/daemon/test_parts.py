@@ -153,7 +153,8 @@ async def test_a_merge_names_the_bytes_that_are_spoilt_or_gone(shelved: Shelved)
 async def test_the_examiner_outlives_bad_files_and_its_own_death(shelved: Shelved) -> None:
     workers = Workers()
     blob = str(shelved.root / blob_path(shelved.digest))
-    features = await workers.examine(blob)
+    features, cpu_ms = await workers.examine(blob)
+    assert cpu_ms > 0
     assert (features.sha256, features.header_error) == (shelved.digest, "")
     with pytest.raises(WorkerError):
         await workers.examine(str(shelved.root / "missing"))
@@ -161,7 +162,7 @@ async def test_the_examiner_outlives_bad_files_and_its_own_death(shelved: Shelve
     assert process is not None
     process.kill()
     await process.wait()
-    assert await workers.examine(blob) == features
+    assert (await workers.examine(blob))[0] == features
     await workers.stop()
     await workers.stop()
 

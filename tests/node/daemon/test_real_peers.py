@@ -33,7 +33,8 @@ Make = Callable[[str], Any]
 def test_two_daemons_move_one_plasmid(make_daemon: Make, sign: Callable[..., Any], tmp_path: Path) -> None:
     ada, bob = make_daemon("ada"), make_daemon("bob")
     bob.neighbour(ada)
-    bob.edit("log: console", "record: true\nlog: json")
+    for daemon in (ada, bob):
+        daemon.edit("log: console", "record: true\nlog: json")
     statement = sign(tmp_path / "legal", ada.owner)
     for daemon in (ada, bob):
         daemon.start()
@@ -77,7 +78,8 @@ def test_two_daemons_move_one_plasmid(make_daemon: Make, sign: Callable[..., Any
     assert ada.stop(signal.SIGINT) == 0
     with pytest.raises(PeerNotRunningError, match="no peer is running"):
         ada.call("Status", pb.StatusRequest())
-    _the_log_has_no_gaps_and_replays(bob)
+    _the_log_has_no_gaps_and_replays(bob, "SIGTERM")
+    _the_log_has_no_gaps_and_replays(ada, "SIGINT")
 
 
 def _bob_offers_it_to_tools(bob: Any, statement: Statement, artifact: bytes) -> None:
@@ -101,14 +103,14 @@ def _bob_offers_it_to_tools(bob: Any, statement: Statement, artifact: bytes) -> 
             list(peer.Fetch(wire.FetchRequest(digest=bytes(32)), timeout=10))
 
 
-def _the_log_has_no_gaps_and_replays(daemon: Any) -> None:
+def _the_log_has_no_gaps_and_replays(daemon: Any, reason: str) -> None:
     (log,) = daemon.home.events.glob("*.jsonl")
     lines = log.read_text().splitlines(keepends=True)
     records = [json.loads(line) for line in lines]
     assert [record["seq"] for record in records] == list(range(len(records)))
     assert records[0]["kind"] == "boot"
     assert records[0]["software"] == SOFTWARE
-    assert (records[-1]["kind"], records[-1]["reason"]) == ("stop", "SIGTERM")
+    assert (records[-1]["kind"], records[-1]["reason"]) == ("stop", reason)
     with log.with_suffix(".inputs").open() as recording:
         assert first_difference(lines, replay(recording)) is None
 
@@ -167,3 +169,5 @@ def _a_broken_reload_changes_nothing(ada: Any) -> None:
     assert list(ada.call("Reload", pb.ReloadRequest()).changed) == ["policy and trust"]
     assert not ada.call("Status", pb.StatusRequest()).warnings
     assert list(ada.call("Reload", pb.ReloadRequest()).changed) == []
+    ada.edit("upload_rate: 0", "upload_rate: 256KiB")
+    assert list(ada.call("Reload", pb.ReloadRequest()).changed) == ["subscriptions and upload rate"]

@@ -4,7 +4,7 @@ import pytest
 
 from plora.node.core.config import Bounds, CoreConfig
 from plora.node.core.effects import LIST_INDEX, Emit, Send, ServeChunk, ServeList, SetTimer
-from plora.node.core.events import ChunkServed, Received, TimerDue
+from plora.node.core.events import ChunkServed, Received, SettingsChanged, TimerDue
 from plora.node.core.messages import Cancel, Refuse, Want
 from plora.node.core.notices import LinkLost, LinkReady, Outputs
 from plora.node.core.now import Now
@@ -93,6 +93,15 @@ def test_the_rate_is_kept_over_a_long_time() -> None:
     elapsed_ms = (now.mono_ns - NOW.mono_ns) / MS
     assert sent == 9 * MIB
     assert elapsed_ms == pytest.approx(8 * 2000 - BURST_MS)
+
+
+def test_another_rate_counts_from_now_on() -> None:
+    transfer = serving(upload_rate=1000)
+    slow = [*ask(transfer, "bob", 0, 1, 2), *served(transfer, "bob", 0)]
+    assert turns(slow) == [("bob", 0)], "the line is busy for a thousand seconds"
+    assert turns(transfer.handle(SettingsChanged(upload_rate=0), NOW)) == [("bob", 1), ("bob", 2)]
+    assert turns(transfer.handle(SettingsChanged(upload_rate=1000), NOW)) == []
+    assert turns([*ask(transfer, "bob", 3, 4, 5), *served(transfer, "bob", 1)]) == [("bob", 3)]
 
 
 def test_no_rate_means_no_timer() -> None:

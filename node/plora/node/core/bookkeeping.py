@@ -12,7 +12,7 @@ from plora.proto.records import Body, MergeDone, Revoked, Stage, VerdictGiven
 
 
 def verdict_bodies(content_id: bytes, verdict: Verdict, policy: Policy) -> list[Body]:
-    """One `stage` for every stage that was reached, then the `verdict`. `cpu_ms` is 0: a pure core has no clock."""
+    """One `stage` for every stage that was reached, then the `verdict`."""
     name = content_id.hex()
     stages: list[Body] = [
         Stage(name, result.stage, result.outcome.value, result.reason, dict(result.evidence))

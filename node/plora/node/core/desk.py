@@ -31,6 +31,7 @@ from plora.node.core.events import (
     PersistFailed,
     PolicyChanged,
     Publish,
+    SettingsChanged,
     Start,
     TimerDue,
 )
@@ -66,6 +67,7 @@ from plora.node.store.snapshot import Snapshot
 from plora.proto.manifest import Manifest
 from plora.proto.payloads import Revocation
 from plora.proto.records import ErrorMet, Knowledge
+from plora.proto.records import Examined as ExaminedRecord
 from plora.proto.statement import Statement
 
 CLOCK_TIMER = "desk:clock"
@@ -134,6 +136,9 @@ class Desk:
             case PolicyChanged(policy, trust):
                 self.policy, self.trust = policy, trust
                 return [*self._judge_all(list(self.book.live), now), *self.merges.touch_all(now)]
+            case SettingsChanged():
+                self.larder.subscribe(event)
+                return self._judge_all(list(self.book.live), now)
             case FetchAsked(content_id):
                 return self._fetch_asked(content_id, now)
             case Publish():
@@ -154,7 +159,8 @@ class Desk:
         self._kept = {}
         out += self._judge_all(list(self.book.live), now)
         out += [effect for plasmid in self.book.live.values() if plasmid.usable for effect in self._show(plasmid)]
-        return [*out, *self.merges.touch_all(now), *self.larder.start(now)]
+        bases = [plasmid.manifest.base_model for plasmid in self.book.live.values() if plasmid.usable]
+        return [*out, *self.merges.touch_all(now, bases), *self.larder.start(now)]
 
     def _recall(self, plasmid: Plasmid) -> None:
         row = self._kept.get(plasmid.content_id)
@@ -305,6 +311,7 @@ class Desk:
 
     def _bytes(self, event: BytesHeld | BytesFailed | Examined, now: Now) -> Outputs:
         plasmids = self.book.of_digest(event.digest)
+        out: Outputs = []
         match event:
             case BytesHeld(digest):
                 self.larder.bytes_held(event)
@@ -313,12 +320,13 @@ class Desk:
             case BytesFailed():
                 self.larder.bytes_failed(event)
                 return self._bytes_failed(plasmids, event, now)
-            case Examined(digest, features):
+            case Examined(digest, features, reason, cpu_ms):
+                out.append(Emit(ExaminedRecord(digest, cpu_ms, reason)))
                 if not self.larder.examined(event):
-                    return self._alarms_in(RETRY_MS, plasmids, now)
+                    return [*out, *self._alarms_in(RETRY_MS, plasmids, now)]
                 if features is not None and plasmids:
                     self._rows.append(features_row(digest, features))
-        return self._judge_all([plasmid.content_id for plasmid in plasmids], now)
+        return [*out, *self._judge_all([plasmid.content_id for plasmid in plasmids], now)]
 
     def _bytes_failed(self, plasmids: list[Plasmid], event: BytesFailed, now: Now) -> Outputs:
         for plasmid in plasmids:

@@ -130,11 +130,12 @@ class BlobFailed:
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """Answers `Examine`; `features` is None when the worker failed, then `reason` says why."""
+    """Answers `Examine`; `features` is None when the worker failed, then `reason` says why. `cpu_ms`: what it took."""
 
     digest: str
     features: Features | None
     reason: str = ""
+    cpu_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,10 +169,20 @@ class FetchAsked:
 
 @dataclass(frozen=True, slots=True)
 class PolicyChanged:
-    """New trust, policy or subscriptions: whatever they touch is judged again."""
+    """New trust or policy: whatever they touch is judged again."""
 
     policy: Policy
     trust: Trust
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsChanged:
+    """Subscriptions and the upload rate, as the configuration now has them; fields as in `CoreConfig`."""
+
+    subscribe_bases: tuple[str, ...] = ()
+    subscribe_domains: tuple[str, ...] = ()
+    carry: bool = False
+    upload_rate: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,5 +210,5 @@ class LoopLag:
 Event = (
     Start | Stop | LinkOpened | LinkClosed | DialFailed | Received | Misbehaved | TimerDue
     | Persisted | PersistFailed | ChunkStored | ChunkRefused | ChunkServed | BlobFinished | BlobFailed
-    | Examined | Merged | Publish | FetchAsked | PolicyChanged | NeighboursChanged | Noted | LoopLag
+    | Examined | Merged | Publish | FetchAsked | PolicyChanged | NeighboursChanged | SettingsChanged | Noted | LoopLag
 )  # fmt: skip

@@ -14,10 +14,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from plora.gate import Features, Outcome
 from plora.node.core.config import CoreConfig
 from plora.node.core.effects import DropBlob, Emit, Examine, Send, SetTimer
-from plora.node.core.events import Examined
+from plora.node.core.events import Examined, SettingsChanged
 from plora.node.core.messages import IHAVE_MAX, IHave
 from plora.node.core.notices import (
     BytesFailed,
@@ -178,6 +180,15 @@ class Larder:
     def examining(self, digest: str) -> bool:
         """Whether a worker looks at the bytes now."""
         return digest in self._examining
+
+    def subscribe(self, settings: SettingsChanged) -> None:
+        """Want other things than before; whoever calls attends to the plasmids."""
+        self._config = replace(
+            self._config,
+            subscribe_bases=settings.subscribe_bases,
+            subscribe_domains=settings.subscribe_domains,
+            carry=settings.carry,
+        )
 
     def wanted(self, plasmid: Plasmid) -> bool:
         """Whether somebody here asked for a plasmid, whatever the gate says."""

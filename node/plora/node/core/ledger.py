@@ -1,8 +1,7 @@
 """The one way from an emitted body to a line of the event log: daemon, simulator and replay all use it.
 
 `seq` counts from 0 without gaps within a boot, as `plora.node.core.causes` does in advance. `round` is the number of
-rounds this peer has begun, counted by its own `round` records. The same bodies at the same times give the same lines, byte for
-byte.
+rounds this peer has begun, counted by its own `round` records. Equal bodies at equal times give equal lines.
 
 >>> from plora.node.core.now import Now
 >>> from plora.proto.records import Stop

@@ -19,7 +19,7 @@ from typing import TextIO
 from plora.gate import BaseFacts, Trust, check_quorum, load_trust
 from plora.node.admin.service import AdminService, serve_admin
 from plora.node.core.config import CoreConfig
-from plora.node.core.events import NeighboursChanged, PolicyChanged, Start, Stop
+from plora.node.core.events import NeighboursChanged, PolicyChanged, SettingsChanged, Start, Stop
 from plora.node.core.ledger import Ledger
 from plora.node.core.peer import PeerCore
 from plora.node.core.view import status
@@ -100,6 +100,12 @@ def core_config(checked: Checked, boot: str, addresses: tuple[str, ...]) -> Core
         merge=peer.merge.enabled,
         merge_delay_ms=peer.merge.delay_ms,
     )
+
+
+def settings_of(peer: PeerConfig) -> SettingsChanged:
+    """What a reload may change without a restart, beside neighbours, policy and trust."""
+    subscribe = peer.subscribe
+    return SettingsChanged(subscribe.bases, subscribe.domains, subscribe.carry, peer.limits.upload_rate)
 
 
 def base_facts(peer: PeerConfig) -> dict[str, BaseFacts]:
@@ -202,7 +208,10 @@ class Node:
         self.driver.handle(Start())
 
     def reload(self) -> list[str]:
-        """Read neighbours, trust and policy again; what else changed needs a restart. The names of what changed."""
+        """Read the configuration again: neighbours, trust, policy, subscriptions and upload rate take effect.
+
+        What else changed needs a restart. The names of what changed.
+        """
         try:
             fresh = check(self._path)
         except PloraError as error:
@@ -215,6 +224,9 @@ class Node:
         if (old.peer.policy, old.trust) != (fresh.peer.policy, fresh.trust):
             changed.append("policy and trust")
             self.driver.handle(PolicyChanged(fresh.peer.policy, fresh.trust))
+        if settings_of(old.peer) != settings_of(fresh.peer):
+            changed.append("subscriptions and upload rate")
+            self.driver.handle(settings_of(fresh.peer))
         if (old.peer.neighbours, old.peer.deny) != (fresh.peer.neighbours, fresh.peer.deny):
             changed.append("neighbours")
             self.transport.deny(fresh.peer.deny)

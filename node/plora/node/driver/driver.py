@@ -342,11 +342,11 @@ class Driver:
 
     async def _examined(self, digest: str) -> None:
         try:
-            features = await self._workers.examine(str(self._home / blob_path(digest)))
+            features, cpu_ms = await self._workers.examine(str(self._home / blob_path(digest)))
         except PloraError as error:
             self.handle(Examined(digest, None, str(error)))
         else:
-            self.handle(Examined(digest, features))
+            self.handle(Examined(digest, features, cpu_ms=cpu_ms))
 
     def _merge(self, effect: Merge) -> None:
         self._start(self._merged(effect))

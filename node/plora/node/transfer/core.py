@@ -20,6 +20,7 @@ from plora.node.core.events import (
     Persisted,
     PersistFailed,
     Received,
+    SettingsChanged,
     Stop,
     TimerDue,
 )
@@ -82,6 +83,8 @@ class Transfer:
                 return self._uploads.served(event, now)
             case TimerDue(timer) if timer == UPLOAD_TIMER:
                 return self._uploads.timer_due(now)
+            case SettingsChanged():
+                return self._uploads.at_rate(event.upload_rate, now)
             case LinkReady(peer):
                 self._uploads.link_ready(peer)
                 self._downloads.link_ready(peer, now)

@@ -82,7 +82,8 @@ class Uploads:
     """What this peer gives to others."""
 
     def __init__(self, config: CoreConfig) -> None:
-        self._config = config
+        self._rate = config.upload_rate
+        self._waiting_max = config.bounds.outstanding_bytes_per_peer
         self._served: dict[str, _Served] = {}
         self._queues: dict[str, _Queue] = {}
         self._free_ns = 0
@@ -126,7 +127,7 @@ class Uploads:
         return [*self._enqueue(peer, queue, want.digest, indexes), *self.pump(now)]
 
     def _enqueue(self, peer: str, queue: _Queue, digest: str, indexes: Sequence[int]) -> Outputs:
-        limit = self._config.bounds.outstanding_bytes_per_peer
+        limit = self._waiting_max
         for index in indexes:
             job, cost = (digest, index), self._served[digest].cost(index)
             if job in queue.waiting:
@@ -148,6 +149,11 @@ class Uploads:
         refusal = [Send(event.peer, Refuse(event.digest, "unreadable", UNREADABLE_RETRY_MS))] if failed else []
         return [*refusal, *self.pump(now)]
 
+    def at_rate(self, upload_rate: int, now: Now) -> Outputs:
+        """Another rate from now on; what the old one had the line wait for is forgotten."""
+        self._rate, self._free_ns = upload_rate, min(self._free_ns, now.mono_ns)
+        return self.pump(now)
+
     def timer_due(self, now: Now) -> Outputs:
         """The line is free again."""
         self._timer_ns = 0
@@ -157,7 +163,7 @@ class Uploads:
         """Hand chunks to the driver for as long as the rate and the readers allow."""
         out: Outputs = []
         while (peer := self._whose_turn()) is not None:
-            if self._config.upload_rate and self._free_ns > now.mono_ns:
+            if self._rate and self._free_ns > now.mono_ns:
                 return [*out, *self._wait()]
             queue = self._queues.pop(peer)
             self._queues[peer] = queue
@@ -176,9 +182,9 @@ class Uploads:
         return ServeChunk(peer, digest, index, *chunk_span(served.size_bytes, served.chunk_bytes, index))
 
     def _occupy(self, cost: int, now: Now) -> None:
-        if self._config.upload_rate:
+        if self._rate:
             begin_ns = max(self._free_ns, now.mono_ns - BURST_MS * 1_000_000)
-            self._free_ns = begin_ns + cost * 1_000_000_000 // self._config.upload_rate
+            self._free_ns = begin_ns + cost * 1_000_000_000 // self._rate
 
     def _wait(self) -> Outputs:
         if self._timer_ns == self._free_ns:

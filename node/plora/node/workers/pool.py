@@ -116,11 +116,11 @@ class Workers:
         self._examiner = Worker("plora.gate.worker", EXAMINE_WAIT_S)
         self._mergers: set[Worker] = set()
 
-    async def examine(self, path: str) -> Features:
-        """The features of a file; `WorkerError` when the examination failed."""
+    async def examine(self, path: str) -> tuple[Features, float]:
+        """The features of a file and the CPU milliseconds they took; `WorkerError` when the examination failed."""
         reply = await self._examiner.ask({"path": path})
         try:
-            return Features.from_json(json.dumps(reply["features"]))
+            return Features.from_json(json.dumps(reply["features"])), float(reply["cpu_ms"])
         except (KeyError, TypeError, ValueError) as error:
             raise WorkerError("answered nonsense", where="plora.gate.worker") from error
 
