@@ -12,7 +12,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from plora.cli import files, peer, walk
+from plora.cli import files, peer, trusting, walk
 from plora.cli.errors import explain
 from plora.cli.output import Output
 
@@ -60,6 +60,8 @@ for panel, commands in (
     for command in commands:
         app.command()(command)
         PANELS[command.__name__] = panel
+app.add_typer(trusting.app, name="trust")
+PANELS["trust"] = "Whom to believe"
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -2,7 +2,7 @@
 
 Rules:
 
-- Written by commands (`plora trust`, `plora join`), readable by people; strict YAML, no unknown field.
+- Written by commands (`plora init`, `plora trust`), readable by people; strict YAML, no unknown field.
 - Written whole to a file beside it, made durable, then moved into place: a crash leaves the old or the new list.
 - `load_trust(save_trust(x)) == x`. A missing file is an empty list, since a new peer trusts nobody.
 """
@@ -26,7 +26,7 @@ from plora.proto.strict_yaml import parse_yaml
 
 TRUST_FILE = "trust.yaml"
 TRUST_BYTES_MAX = 4 * 1024 * 1024
-HEADING = "# Whom this peer trusts. Written by `plora trust` and `plora join`; peer.yaml is the one that you edit.\n"
+HEADING = "# Whom this peer trusts. Written by `plora trust`; peer.yaml is the one that you edit.\n"
 
 
 class _Added(StrictModel):
