@@ -10,8 +10,9 @@ Rules (PROTOCOL "Sets"):
   What depends on a statement lives as long as that. Owner records, revocations and evidence stay.
 - Two days are kept, yesterday and today, because a pair of peers reconciles by the earlier of their days.
 - Freshness statements, the newest of each key, are kept beside the set.
-- An id refused for what its payload *is* (another swarm, malformed, over a bound) is remembered, within `refused_ids`.
-  A bad signature isn't: signatures are outside the id, so a forger could else keep the true statement away.
+- An id refused for what its payload *is* (another swarm, over a bound) is remembered, within `refused_ids`. A malformed
+  statement or a bad signature isn't: key id, algorithm and signature are outside the id, so a forger could else keep
+  the true statement away.
 - Lasting statements are counted apart from the others, so that a full owner can still revoke.
 
 `admit` judges and stages, `commit` makes an admitted entry count once its row is durable. Keys of an admitted owner
@@ -143,7 +144,7 @@ class SeenSet:
         try:
             entry = entry_of(statement, hops)
         except FormatError:
-            return self._refuse(statement.id, Entrance.FORGED, "malformed")
+            return Admission(Entrance.FORGED, "malformed")
         if entry.swarm != self._swarm:
             return self._refuse(statement.id, Entrance.FORGED, "wrong_swarm")
         return self._admit_entry(entry)

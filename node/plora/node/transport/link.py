@@ -4,8 +4,8 @@ Rules:
 
 - One reader and one writer task a stream. A stream's `read` is never cancelled while the link should live: in grpc.aio
   that ends the RPC.
-- What is queued leaves in order. A session queue that grows beyond its bound means a peer that doesn't read: the link
-  is given up. Bulk frames are bounded by who queues them (`done` is called when a frame was handed to the wire).
+- What is queued leaves in order. A queue that grows beyond its bound means a peer that doesn't read: the link is given
+  up. Chunks are bounded by who queues them too (`sent` is called when a frame was handed to the wire).
 - The first session frame must come within five seconds, and must be a Hello.
 - Frames of unknown kinds are counted and ignored; what the codec refuses ends the link as misbehaviour.
 - `closed` is reported exactly once, with the first reason.
@@ -29,6 +29,9 @@ from plora.proto.errors import ProtocolError
 HELLO_WAIT_S = 5.0
 FLUSH_WAIT_S = 2.0
 SESSION_QUEUE_MAX = 4096
+SESSION_QUEUE_BYTES_MAX = 16 << 20
+BULK_QUEUE_MAX = 4096
+DEAF = "the peer doesn't read"
 
 Sent = Callable[[int], None]
 
@@ -71,6 +74,7 @@ class Link:
         self._listener = listener
         self._traffic = traffic
         self._session_out: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._session_out_bytes = 0
         self._bulk_out: asyncio.Queue[tuple[BulkMessage, Sent | None] | None] = asyncio.Queue()
         self._greeted = False
         self._reason = ""
@@ -82,13 +86,18 @@ class Link:
         """Whether a reason to end it was found."""
         return bool(self._reason)
 
+    @property
+    def reason(self) -> str:
+        """Why it ends; empty while it doesn't."""
+        return self._reason
+
     def send(self, message: Message, sent: Sent | None = None) -> None:
         """Queue a frame; `sent` is called with its size when the wire took it, with 0 when the link ended before."""
         if self.closing:
             if sent is not None:
                 sent(0)
         elif isinstance(message, BulkMessage):
-            self._bulk_out.put_nowait((message, sent))
+            self._send_bulk(message, sent)
         else:
             self._send_session(message)
 
@@ -157,12 +166,22 @@ class Link:
             self._misbehaved(f"no Hello within {HELLO_WAIT_S:g} s")
 
     def _send_session(self, message: Message) -> None:
-        if self._session_out.qsize() >= SESSION_QUEUE_MAX:
-            self.close("the peer doesn't read")
-        else:
-            data = encode(message)
-            self._session_out.put_nowait(data)
-            self._traffic.sent(message, len(data))
+        data = encode(message)
+        waiting_bytes = self._session_out_bytes + len(data)
+        if self._session_out.qsize() >= SESSION_QUEUE_MAX or waiting_bytes > SESSION_QUEUE_BYTES_MAX:
+            self.close(DEAF)
+            return
+        self._session_out_bytes = waiting_bytes
+        self._session_out.put_nowait(data)
+        self._traffic.sent(message, len(data))
+
+    def _send_bulk(self, message: BulkMessage, sent: Sent | None) -> None:
+        if self._bulk_out.qsize() < BULK_QUEUE_MAX:
+            self._bulk_out.put_nowait((message, sent))
+            return
+        self.close(DEAF)
+        if sent is not None:
+            sent(0)
 
     async def _read_session(self, stream: Stream) -> None:
         while (data := await stream.read()) is not EOF:
@@ -189,6 +208,7 @@ class Link:
 
     async def _write_session(self, stream: Stream) -> None:
         while (data := await self._session_out.get()) is not None:
+            self._session_out_bytes -= len(data)
             await stream.write(data)
 
     async def _write_bulk(self, stream: Stream) -> None:

@@ -6,7 +6,7 @@ Rules:
 - Of two links between a pair the one that the smaller peer id dialed stays; of two in the same direction, the newer.
   Listeners see the old one closed before the new one opens.
 - Each `dial` is answered by `link_opened` or `dial_failed`, except when a link with that peer is up already.
-- A denied peer is refused on every RPC, and its open link ends.
+- A denied peer is refused on every RPC and never dialed, and its open link ends.
 - Addresses are `host:port`, nothing else: grpc's other schemes never come from a peer's frame.
 """
 
@@ -43,6 +43,7 @@ DIAL_WAIT_S = 5.0
 PAIR_WAIT_S = 5.0
 STOP_WAIT_S = 3.0
 LINKS_IN_MAX = 64
+DENIED = "denied here"
 
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9][A-Za-z0-9._-]{0,252}):[0-9]{1,5}")
 
@@ -109,6 +110,9 @@ class Transport:
 
     def dial(self, peer: str, addresses: Iterable[str]) -> None:
         """Open a link in the background."""
+        if self._denied_here(peer):
+            asyncio.get_running_loop().call_soon(self._listener.dial_failed, peer, DENIED)
+            return
         task = asyncio.ensure_future(self._dial(peer, tuple(addresses)))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -162,6 +166,8 @@ class Transport:
 
     def _admit(self, link: Link) -> bool:
         """Whether this link is the one that stays."""
+        if self._denied_here(link.peer):  # denied while its streams were being opened
+            return False
         old = self._links.get(link.peer)
         if old is not None:
             if not old.closing and self._stays(old, link):
@@ -236,6 +242,9 @@ class Transport:
                 if isinstance(opened, str):
                     reason = opened
                     continue
+                if self._denied_here(peer):  # denied since the dial began
+                    reason = DENIED
+                    break
                 await self._run_dialed(peer, opened)
                 return
             finally:
