@@ -175,9 +175,16 @@ async def _make_and_publish(stage: Stage, piece: Piece, limit: asyncio.Semaphore
     request = admin_pb2.PublishRequest(folder=str(folder.resolve()), statements=[owner_statement(key)])
     reply = await asyncio.to_thread(peer.ask, "Publish", request)
     if piece.owner == TAMPERED:
-        shown = await asyncio.to_thread(peer.ask, "Show", admin_pb2.ShowRequest(name=reply.content_id))
-        spoil(peer.home, shown.plasmid.sha256, stage.plan.chunk_bytes)
-        stage.say(f"somebody changes the bytes of {piece.name} on {piece.peer}'s disk")
+        await _spoil(stage, piece, reply.content_id)
+
+
+async def _spoil(stage: Stage, piece: Piece, content_id: str) -> None:
+    """Change the bytes as soon as the publisher's own gate has passed them: from now on it serves them."""
+    peer, request = stage.peers[piece.peer], admin_pb2.ShowRequest(name=content_id)
+    while (shown := await asyncio.to_thread(peer.ask, "Show", request)).plasmid.state != "own":
+        await asyncio.sleep(POLL_S / 5)
+    spoil(peer.home, shown.plasmid.sha256, stage.plan.chunk_bytes)
+    stage.say(f"somebody changes the bytes of {piece.name} on {piece.peer}'s disk")
 
 
 async def _crash_and_return(stage: Stage) -> None:
