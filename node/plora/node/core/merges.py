@@ -55,9 +55,9 @@ class Merges:
             return []
         return [SetTimer(TIMER + base, now.after_ms(self._config.merge_delay_ms))]
 
-    def touch_all(self, now: Now) -> list[Effect]:
-        """Look at every base that ever had a merge."""
-        return [effect for base in sorted(self._bases) for effect in self.touch(base, now)]
+    def touch_all(self, now: Now, others: Iterable[str] = ()) -> list[Effect]:
+        """Look at every base that ever had a merge, and at others: a kill may have come before their first one."""
+        return [effect for base in sorted({*self._bases, *others}) for effect in self.touch(base, now)]
 
     def due(self, base: str, now: Now) -> list[Effect]:
         """The delay is over: merge, unless nothing changed."""
