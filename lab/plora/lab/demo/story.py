@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -88,6 +89,7 @@ def run_demo(base: str, folder: Path) -> int:
     console.print(f"Plora demo on base {base}: five peers, three adapters, two bad ones, one crash.")
     console.print(f"It takes {plan.estimate}; everything it writes is under {folder}/.")
     stage = _set_up(folder, plan, Board(console))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends the demo ends its peers
     try:
         with stage.board:
             asyncio.run(_play(stage))
@@ -180,9 +182,9 @@ async def _make_and_publish(stage: Stage, piece: Piece, limit: asyncio.Semaphore
 
 async def _spoil(stage: Stage, piece: Piece, content_id: str) -> None:
     """Change the bytes as soon as the publisher's own gate has passed them: from now on it serves them."""
-    peer, request = stage.peers[piece.peer], admin_pb2.ShowRequest(name=content_id)
-    while (shown := await asyncio.to_thread(peer.ask, "Show", request)).plasmid.state != "own":
-        await asyncio.sleep(POLL_S / 5)
+    await stage.until(lambda: stage.state(piece, piece.peer) == "own", START_S)
+    peer = stage.peers[piece.peer]
+    shown = await asyncio.to_thread(peer.ask, "Show", admin_pb2.ShowRequest(name=content_id))
     spoil(peer.home, shown.plasmid.sha256, stage.plan.chunk_bytes)
     stage.say(f"somebody changes the bytes of {piece.name} on {piece.peer}'s disk")
 
