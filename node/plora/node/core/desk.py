@@ -8,6 +8,8 @@
 - ACCEPT is only ever said of bytes that are held. A worker that fails on bytes twice means QUARANTINE
   "internal_error": nobody is blamed.
 - After a restart the rows say what was granted; everything is judged again, and what no longer holds is withdrawn.
+- The newest version of a series that a trusted owner validly signed is written down with the verdict and never
+  forgotten: no peer goes back below what it durably saw.
 - Not handled here: which statements are valid and live (gossip), bytes (`larder`), when to merge (`merges`).
 """
 
@@ -20,7 +22,7 @@ from heapq import heappop, heappush
 from plora.gate import BaseFacts, Outcome, Policy, StageResult, Trust, Verdict, decide
 from plora.node.core.bookkeeping import merge_body, revoked_body, verdict_bodies
 from plora.node.core.config import CoreConfig
-from plora.node.core.docket import Docket, opened
+from plora.node.core.docket import Docket, opened, series_of
 from plora.node.core.effects import Emit, Expose, Hide, MergeInput, Persist, SetTimer
 from plora.node.core.events import (
     Event,
@@ -54,13 +56,16 @@ from plora.node.core.plasmid import Book, Plasmid, look_of
 from plora.node.core.rows import (
     MERGES,
     VERDICTS,
+    VERSIONS,
     decode_merge,
     decode_verdict,
+    decode_version,
     features_row,
     forget_features,
     forget_verdict,
     merge_row,
     verdict_row,
+    version_row,
 )
 from plora.node.store.disk import RowOp
 from plora.node.store.snapshot import Snapshot
@@ -73,6 +78,9 @@ from plora.proto.statement import Statement
 CLOCK_TIMER = "desk:clock"
 CLOCK_MS_MAX = 3_600_000
 RETRY_MS = 10_000
+SIGNED = "signatures and quorum"
+SIGNED_WELL = ("", "below_quorum")
+"""What that stage says of a manifest that a believed key of a trusted owner signed."""
 
 
 class Desk:
@@ -89,7 +97,8 @@ class Desk:
     ) -> None:
         self.policy = policy
         self.trust = trust
-        self.docket = Docket(config.swarm, bases or {})
+        versions = (decode_version(key, value) for key, value in snapshot.rows(VERSIONS))
+        self.docket = Docket(config.swarm, bases or {}, {row.series: row for row in versions})
         self.book = Book()
         self.larder = Larder(config, self.book, snapshot)
         merges = (decode_merge(key, value) for key, value in snapshot.rows(MERGES))
@@ -211,6 +220,7 @@ class Desk:
     def _judge(self, plasmid: Plasmid, now: Now) -> Outputs:
         verdict = self._decide(plasmid, now)
         plasmid.verdict = verdict
+        self._remember_version(plasmid)
         out = [] if verdict.accepted else self._withdraw(plasmid, now)
         out += self.larder.attend(plasmid)
         if verdict.accepted and plasmid.accepted_ms is None:
@@ -231,6 +241,15 @@ class Desk:
         if digest in self.larder.unreadable and verdict.wants_bytes:
             return _quarantined(verdict, self.larder.unreadable[digest])
         return verdict
+
+    def _remember_version(self, plasmid: Plasmid) -> None:
+        """Raise the floor by what was signed well; written again with the verdict, in case it could not be written."""
+        verdict = plasmid.verdict
+        if verdict is None or not any(one.stage == SIGNED and one.reason in SIGNED_WELL for one in verdict.stages):
+            return
+        news = self.docket.raise_floor(plasmid.content_id, plasmid.manifest)
+        if news or plasmid.noted != look_of(verdict):
+            self._rows.append(version_row(self.docket.floors[series_of(plasmid.manifest)]))
 
     def _note(self, plasmid: Plasmid, verdict: Verdict) -> None:
         """Have the verdict written; `_persisted` carries on."""

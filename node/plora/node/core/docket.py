@@ -4,6 +4,8 @@
 - A case holds the attestations of the manifest, and those of every owner record and revocation in it: rotations and
   revocations count by threshold.
 - `touched_by` names the plasmids that must be judged again when a statement comes or goes.
+- What was the newest version of a series stays so when its manifest has expired or the peer was restarted: `floors`,
+  raised by `raise_floor`, outlast what is live. Two contents of that version block it for ever.
 - Every index is a dict in the order of arrival; nothing iterates over a set.
 - Not handled here: statements of other kinds (freshness, votes, evidence), which no stage of this build reads.
 """
@@ -16,6 +18,7 @@ from functools import lru_cache
 from typing import TypeVar
 
 from plora.gate import BaseFacts, Case, Features
+from plora.node.core.rows import VersionRow
 from plora.proto.errors import StatementError
 from plora.proto.manifest import Manifest
 from plora.proto.payload import Payload
@@ -41,6 +44,7 @@ class Docket:
 
     swarm: str
     bases: Mapping[str, BaseFacts] = field(default_factory=dict)
+    floors: dict[Series, VersionRow] = field(default_factory=dict)
     _manifests: dict[bytes, tuple[Statement, Manifest]] = field(default_factory=dict)
     _versions: dict[Series, dict[bytes, int]] = field(default_factory=dict)
     _records: _Index[OwnerRecord] = field(default_factory=dict)
@@ -97,8 +101,11 @@ class Docket:
         records = tuple(entry for owner in owners for entry in self._records.get(owner, {}).values())
         revocations = self._against(content_id, manifest, vouching)
         signed = dict.fromkeys(other.id for other, _ in (*records, *revocations))
-        versions = self._versions[series_of(manifest)]
-        twins = (other for other, version in versions.items() if version == manifest.version and other != content_id)
+        series = series_of(manifest)
+        versions = self._versions[series]
+        floor = self.floors.get(series, VersionRow(series))
+        signed_before = map(bytes.fromhex, floor.contents if floor.version == manifest.version else ())
+        rivals = (*(other for other, version in versions.items() if version == manifest.version), *signed_before)
         return Case(
             statement=statement,
             manifest=manifest,
@@ -107,11 +114,18 @@ class Docket:
             owner_records=records,
             attestations=(*vouching, *(witness for other in signed for witness in self._witnesses(other))),
             revocations=revocations,
-            newest_version=max(versions.values()),
-            same_version=tuple(sorted(twins)),
+            newest_version=max(floor.version, *versions.values()),
+            same_version=tuple(sorted(dict.fromkeys(other for other in rivals if other != content_id))),
             features=features,
             base=self.bases.get(manifest.base_model),
         )
+
+    def raise_floor(self, content_id: bytes, manifest: Manifest) -> bool:
+        """Note that a manifest was validly seen; whether that is news."""
+        series = series_of(manifest)
+        before = self.floors.get(series, VersionRow(series))
+        self.floors[series] = before.raised(manifest.version, content_id.hex())
+        return self.floors[series] != before
 
     def attesters(self, content_id: bytes) -> tuple[str, ...]:
         """Ids of the owners who vouch for a content, each once, whether or not anybody trusts them."""

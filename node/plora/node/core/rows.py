@@ -5,6 +5,7 @@
 | `verdicts` | content id | the verdict and what happened to the plasmid here |
 | `features` | artifact digest | the features of the bytes |
 | `merges` | name of the base model | generation and inputs of the merge that stands |
+| `versions` | owner, lineage, plasmid id | the newest version ever validly seen, and its contents; never removed |
 
 Features of another stage version are not read back: they are computed again.
 
@@ -26,6 +27,9 @@ from plora.proto.errors import StoreError
 VERDICTS = "verdicts"
 FEATURES = "features"
 MERGES = "merges"
+VERSIONS = "versions"
+
+CONTENTS_MAX = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,23 @@ class VerdictRow:
     via: str | None = None
     hops: int = 0
     name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRow:
+    """Below what a series never goes back: a version, and the content ids in hex that were signed as it (2 at most)."""
+
+    series: tuple[str, str, str]
+    version: int = 0
+    contents: tuple[str, ...] = ()
+
+    def raised(self, version: int, content: str) -> VersionRow:
+        """With one more manifest that was validly seen."""
+        if version > self.version:
+            return VersionRow(self.series, version, (content,))
+        if version < self.version or content in self.contents or len(self.contents) == CONTENTS_MAX:
+            return self
+        return VersionRow(self.series, version, (*self.contents, content))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +136,22 @@ def decode_merge(key: bytes, value: bytes) -> MergeRow:
         return MergeRow(key.decode(), int(fields["generation"]), tuple(fields["inputs"]), str(fields["report"]))
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError("a merge can't be read", where=f"state.db: {MERGES}") from error
+
+
+def version_row(row: VersionRow) -> Put:
+    """The row of a series' newest version."""
+    fields = {"version": row.version, "contents": list(row.contents)}
+    return Put(VERSIONS, "/".join(row.series).encode(), _packed(fields))
+
+
+def decode_version(key: bytes, value: bytes) -> VersionRow:
+    """Read a row of `versions`; `StoreError` when it is not what `version_row` writes."""
+    fields = _unpacked(value, VERSIONS)
+    try:
+        owner, lineage, plasmid_id = key.decode().split("/")
+        return VersionRow((owner, lineage, plasmid_id), int(fields["version"]), tuple(fields["contents"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError("a version can't be read", where=f"state.db: {VERSIONS}") from error
 
 
 def _packed(fields: dict[str, Any]) -> bytes:
