@@ -38,6 +38,7 @@ class Board:
     def __exit__(self, *_: object) -> None:
         if self._live is not None:
             self._live.stop()
+            self.console.print(*(Text(line) for line in self.lines), sep="\n")
         self.console.print(self.table())
 
     def say(self, text: str) -> None:
