@@ -301,8 +301,7 @@ class Desk:
         if not plasmid.usable:
             return []
         plasmid.usable = False
-        out: Outputs = [Hide(plasmid.name)] if plasmid.name else []
-        plasmid.name = ""
+        out = self._hide(plasmid)
         domain = plasmid.manifest.domain
         self._domains[domain] -= 1
         if not self._domains[domain]:
@@ -314,12 +313,19 @@ class Desk:
         plasmid.name = self._name(plasmid)
         return [Expose(plasmid.name, plasmid.content_id, plasmid.digest, plasmid.statement.payload)]
 
+    def _hide(self, plasmid: Plasmid) -> Outputs:
+        """Take its folder away, or leave the name to another plasmid of that name (of another lineage)."""
+        name, plasmid.name = plasmid.name, ""
+        heir = next((one for one in self.book.live.values() if one.usable and one.name == name), None)
+        if heir is not None:
+            return self._show(heir) if name else []
+        return [Hide(name)] if name else []
+
     def _rename(self, plasmid: Plasmid) -> Outputs:
         """The owner's nickname changed."""
         if plasmid.name == self._name(plasmid):
             return []
-        hidden: Outputs = [Hide(plasmid.name)] if plasmid.name else []
-        out = [*hidden, *self._show(plasmid)]
+        out = [*self._hide(plasmid), *self._show(plasmid)]
         self._rows.append(verdict_row(plasmid.content_id, plasmid.row))
         return out
 

@@ -233,12 +233,13 @@ class Larder:
 
     def _serve(self, plasmid: Plasmid) -> Outputs:
         digest = plasmid.digest
-        if not any(twin.servable for twin in self._book.of_digest(digest)):
+        servable = [twin for twin in self._book.of_digest(digest) if twin.servable]
+        if not servable:
             return self._withhold(digest)
         if digest in self.served:
             return []
         self.served[digest] = None
-        artifact = plasmid.artifact
+        artifact = servable[0].artifact  # what others sign about these bytes doesn't matter
         told = self._announce([twin.content_id for twin in self._book.of_digest(digest)], list(self.ready))
         return [BytesServable(digest, artifact.size_bytes, artifact.chunk_bytes), *told]
 

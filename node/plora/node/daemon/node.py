@@ -22,6 +22,7 @@ from plora.node.core.config import CoreConfig
 from plora.node.core.events import NeighboursChanged, PolicyChanged, SettingsChanged, Start, Stop
 from plora.node.core.ledger import Ledger
 from plora.node.core.peer import PeerCore
+from plora.node.core.rows import MERGES, VERDICTS, decode_merge, decode_verdict
 from plora.node.core.view import status
 from plora.node.daemon.config import LoadedConfig, PeerConfig, load_config
 from plora.node.daemon.health import Health
@@ -126,6 +127,14 @@ def base_facts(peer: PeerConfig) -> dict[str, BaseFacts]:
     return facts
 
 
+def granted(snapshot: Snapshot) -> tuple[dict[str, str], dict[str, int]]:
+    """What the rows let a shelf show: content ids in hex by name, and generations of merges by base."""
+    verdicts = ((key, decode_verdict(value)) for key, value in snapshot.rows(VERDICTS))
+    exposed = {row.name: key.hex() for key, row in verdicts if row.usable and row.name}
+    merges = (decode_merge(key, value) for key, value in snapshot.rows(MERGES))
+    return exposed, {row.base: row.generation if row.inputs else 0 for row in merges}
+
+
 class Node:
     """A peer from `start` to `stop`."""
 
@@ -155,6 +164,7 @@ class Node:
         store = Store(self._disk)
         snapshot = await asyncio.to_thread(store.load_snapshot)
         shelf = Shelf(home.root, peer.base_paths)
+        await asyncio.to_thread(shelf.keep_only, *granted(snapshot))
         await asyncio.to_thread(shelf.sweep)
         bases = await asyncio.to_thread(base_facts, peer)
         config = core_config(checked, self._boot, peer.advertise or (peer.listen,))

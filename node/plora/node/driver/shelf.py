@@ -10,6 +10,7 @@ Rules:
 - The safetensors file is a hard link to the held blob: no copy, the same bytes. `adapter_config.json` is generated from
   the signed `lora` block; only the base's name may be mapped (`base_names` in peer.yaml).
 - A merge is written to `tmp/`, synced by its worker, renamed to gen-N; the generation before it is kept, older ones go.
+- A restart begins with `keep_only` what the rows grant, so that nothing withdrawn or not yet granted is left exposed.
 - Everything here blocks, and is called from one thread at a time.
 
 Not handled here: when to expose or merge (the core).
@@ -109,6 +110,26 @@ class Shelf:
         """Where the current merge of a base is; empty where there is none."""
         link = self._home / MERGED / _folder_name(base) / CURRENT
         return str(link) if link.exists() else ""
+
+    def keep_only(self, exposed: Mapping[str, str], generations: Mapping[str, int]) -> None:
+        """Take away links that no durable row grants: a crash came between a row and its link.
+
+        `exposed`: content id in hex by name. `generations`: the merge that stands by base; 0 for none.
+        """
+        for link in _entries(self._home / ADAPTERS):
+            if _target_of(link) != exposed.get(link.name):
+                link.unlink()
+        _sync_folder(self._home / ADAPTERS)
+        stand = {_folder_name(base): f"gen-{generation}" for base, generation in generations.items()}
+        for folder in _entries(self._home / MERGED):
+            place = stand.get(folder.name, "gen-0")
+            if _target_of(folder / CURRENT) == place:
+                continue
+            if (folder / place).is_dir():
+                _switch(folder / CURRENT, place)
+            else:
+                (folder / CURRENT).unlink(missing_ok=True)
+                _sync_folder(folder)
 
     def sweep(self) -> None:
         """Remove views that no link names, and what a crash left half made."""

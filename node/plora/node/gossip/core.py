@@ -263,10 +263,8 @@ class Gossip:
     def _announced(self, link: Link, ids: tuple[bytes, ...]) -> Outputs:
         out: Outputs = []
         limit = self._config.bounds.announced_per_link
-        for content_id in ids:
-            if content_id in link.announced:
-                continue
-            if len(link.announced) >= limit:
+        for content_id in dict.fromkeys(ids):
+            if content_id not in link.announced and len(link.announced) >= limit:
                 return [*out, *self._bound_hit("announced_per_link", limit, len(link.announced) + 1)]
             link.announced[content_id] = None
             out.append(SourceFound(link.peer, content_id))
