@@ -155,9 +155,15 @@ def test_attack_037_a_without_b(world: World, ada: Owner) -> None:
     assert verdict.evidence["tensors"] == [a_name()] and verdict.bytes_only
 
 
-def test_attack_037_factors_that_dont_fit(world: World, ada: Owner) -> None:
-    mixed = {a_name(): factors(rank=4)[a_name()], b_name(): factors(rank=5)[b_name()]}
-    assert judge(world, ada, mixed).reason == "unpaired_factor"
+@pytest.mark.parametrize(("of_a", "of_b"), [(4, 5), (5, 4), (1, 4), (4, 1)])
+def test_attack_037_factors_of_different_ranks(world: World, ada: Owner, of_a: int, of_b: int) -> None:
+    mixed = {a_name(): factors(rank=of_a)[a_name()], b_name(): factors(rank=of_b)[b_name()]}
+    verdict = judge(world, ada, mixed)
+    assert fell(verdict) == (Outcome.REJECT, "header", "unpaired_factor")
+    assert verdict.evidence["tensors"] == [a_name(), b_name()]
+
+
+def test_attack_037_factors_that_are_no_matrices(world: World, ada: Owner) -> None:
     flat = {name: tensor.reshape(-1) for name, tensor in factors().items()}
     assert judge(world, ada, flat).reason == "unpaired_factor"
 
@@ -233,6 +239,25 @@ def test_attack_039_huge_numbers(world: World, ada: Owner) -> None:
     assert fell(judge(world, ada, tensors)) == (Outcome.QUARANTINE, "tensor values", "huge_element")
 
 
+@pytest.mark.parametrize(("value", "accepted"), [(1000.0, True), (-1000.0, True), (1000.25, False), (-1000.25, False)])
+def test_attack_039_the_largest_number_is_a_thousand(world: World, ada: Owner, value: float, accepted: bool) -> None:
+    tensors = factors()  # B has fewer than 64 elements: no share of the tensor is judged
+    tensors[b_name()][0, 0] = value
+    verdict = decide(world.case(ada, tensors), Policy(delta_norm_max=1e9), world.trust(ada))
+    assert verdict.accepted is accepted
+    assert accepted or fell(verdict) == (Outcome.QUARANTINE, "tensor values", "huge_element")
+
+
+@pytest.mark.parametrize(("equals", "accepted"), [(1, False), (2, True)])
+def test_attack_039_half_of_a_tensor_may_be_one_element(world: World, ada: Owner, equals: int, accepted: bool) -> None:
+    tensors = factors()
+    tensors[a_name()][:] = 0
+    tensors[a_name()][0, :equals] = 0.5
+    verdict = judge(world, ada, tensors)
+    assert verdict.accepted is accepted
+    assert accepted or verdict.reason == "huge_element"
+
+
 @pytest.mark.parametrize(("count", "accepted"), [(1, True), (2, False)])
 def test_attack_039_flood_of_denormals(world: World, ada: Owner, count: int, accepted: bool) -> None:
     tensors = factors()
@@ -275,6 +300,18 @@ def test_root_mean_square_is_bounded_where_the_policy_says_so(world: World, ada:
     case, trust = world.case(ada, tensors), world.trust(ada)
     assert decide(case, Policy(delta_rms_max=rms * (1 + 1e-9)), trust).accepted
     assert decide(case, Policy(delta_rms_max=rms * (1 - 1e-9)), trust).reason == "norm_too_large"
+
+
+def test_a_norm_may_reach_its_bound(world: World, ada: Owner) -> None:
+    """Scale 2, four entries of 3 in 16 x 16: the norm is 12 and the root mean square 0.75, both exactly."""
+    tensors = {
+        a_name(): np.eye(4, 16, dtype=np.float32),
+        b_name(): 3 * np.eye(16, 4, dtype=np.float32),
+    }
+    case, trust = world.case(ada, tensors), world.trust(ada)
+    assert decide(case, Policy(delta_norm_max=12.0, delta_rms_max=0.75), trust).accepted
+    for narrow in (Policy(delta_norm_max=math.nextafter(12, 0)), Policy(delta_rms_max=math.nextafter(0.75, 0))):
+        assert decide(case, narrow, trust).reason == "norm_too_large"
 
 
 def test_attack_069_hundredfold_scale(world: World, ada: Owner) -> None:

@@ -283,6 +283,23 @@ def test_attack_049_garbage_attestations_dont_hurt(world: World, ada: Owner, bob
     assert decide(replace(case, attestations=(good, garbage[0])), TWO, trust).accepted
 
 
+def test_a_forged_attestation_and_anothers_second_word_hide_no_true_one(world: World, ada: Owner, bob: Owner) -> None:
+    """In turn: the first owner's word, the second's forged one, the first's again (passed over), the second's own."""
+    case, carl = world.case(ada), world.owner("carl")
+    first, second = sorted((bob, carl), key=lambda owner: owner.id)
+    twice = (
+        world.attestation(first, case.statement),
+        world.attestation(first, case.statement, issued="2026-01-01T00:00:01Z"),
+    )
+    true, body = world.attestation(second, case.statement)
+    unsigned = (replace(true, signature=bytes(64)), body)  # of one id, the smaller signature comes first
+    judged = replace(case, attestations=(*twice, unsigned, (true, body)))
+    trust = world.trust(ada, bob, carl)
+    found = co_signers(judged, TWO, trust, struck(judged, trust))
+    assert found.nicknames == ("bob", "carl")
+    assert (found.verified, found.invalid) == (3, 1)
+
+
 def test_attack_049_attestations_by_strangers_cost_no_verification(world: World, ada: Owner, bob: Owner) -> None:
     case, trust = world.case(ada), world.trust(ada)
     strangers = tuple(world.attestation(world.owner(f"s{n}"), case.statement) for n in range(30))

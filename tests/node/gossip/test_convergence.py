@@ -43,10 +43,12 @@ from plora.node.core.messages import (
 from plora.node.core.notices import LinkLost, LinkReady, SourceFound, StatementAdded, StatementDropped
 from plora.node.core.now import Now
 from plora.node.core.streams import Streams
-from plora.node.gossip.core import Gossip
+from plora.node.gossip.core import STAGED_MAX, Gossip
 from plora.node.gossip.sessions import Sessions
 from plora.node.store.disk import Put
 from plora.node.store.snapshot import Snapshot
+from plora.proto.canonical import canonical_bytes
+from plora.proto.dsse import pae
 from plora.proto.records import Body, BoundHit
 from plora.proto.statement import Statement
 from plora.sim.clock import WALL_START_MS
@@ -349,7 +351,7 @@ def test_announcements_are_passed_on_within_their_bound() -> None:
     outputs = world.tell(BEN, Received(ADA, IHave((ids[0], *ids))))
     found = [output for output in outputs if isinstance(output, SourceFound)]
     assert found == [SourceFound(ADA, identity) for identity in ids[:3]]
-    assert [record.setting for record in world.records(BEN, "bound_hit")] == ["announced_per_link"]  # type: ignore[attr-defined]
+    assert world.records(BEN, "bound_hit") == [BoundHit("announced_per_link", 3, 4)]
     assert world.tell(BEN, Received(ADA, IHave(ids))) == found  # again, for a source may have refused meanwhile
     world.tell(BEN, TimerDue("gossip:round"))
     world.tell(BEN, Received(ADA, IHave(ids)))
@@ -362,7 +364,7 @@ def test_owners_beyond_the_bound_are_refused_until_trusted() -> None:
     world.run(3000)
     world.tell(BEN, Received(ADA, Push((Carried(BEN_OWNER.record), Carried(plasmid(owner=BEN_OWNER))))))
     assert world.ids(BEN) == {ADA_OWNER.record.id}
-    assert {record.setting for record in world.records(BEN, "bound_hit")} == {"untrusted_owners"}  # type: ignore[attr-defined]
+    assert world.records(BEN, "bound_hit") == [BoundHit("untrusted_owners", 1, 2)]
     world.tell(BEN, PolicyChanged(Policy(base_model="mini"), Trust(owners=(BEN_OWNER.trusted,))))
     world.tell(BEN, Received(ADA, Push((Carried(BEN_OWNER.record), Carried(plasmid(owner=BEN_OWNER))))))
     assert len(world.ids(BEN)) == 3
@@ -379,18 +381,57 @@ def test_an_orphans_owner_record_is_asked_for_once_a_round() -> None:
     assert len(world.ids(BEN)) == 2  # within a frame the record comes first, whatever the order
 
 
+def asked_of(world: World, peer: str, number: int) -> list[IWant]:
+    """What CLEO asks a peer for that offers ADA's owner record in the session of that number."""
+    offer = Reconcile(number, (Range(b"", ids=(ADA_OWNER.record.id,)),))
+    outputs = world.cores[CLEO].handle(Received(peer, offer), world.now)
+    return [o.message for o in outputs if isinstance(o, Send) and isinstance(o.message, IWant)]
+
+
+def rumour(number: int) -> Statement:
+    """A statement of a kind that nobody knows, by ADA's owner."""
+    kind, key = "application/vnd.plora.rumour.v9+json", ADA_OWNER.key
+    body = {"swarm": SWARM, "owner": ADA_OWNER.id, "key_id": key.public.key_id, "issued": "2026-01-01T00:00:00Z"}
+    payload = canonical_bytes(body | {"note": str(number)})
+    return Statement(kind, payload, key.public.key_id, "Ed25519", key.sign(pae(kind, payload)))
+
+
 def test_what_a_lost_neighbour_was_asked_for_is_asked_of_another_at_once() -> None:
     world = started(ADA, BEN, CLEO, round_ms=60_000)
-    offer = (Range(b"", ids=(ADA_OWNER.record.id,)),)
-
-    def asks(peer: str, number: int) -> list[Any]:
-        outputs = world.cores[CLEO].handle(Received(peer, Reconcile(number, offer)), world.now)
-        return [o.message for o in outputs if isinstance(o, Send) and isinstance(o.message, IWant)]
-
-    assert asks(ADA, 2) == [IWant((ADA_OWNER.record.id,))]
-    assert asks(BEN, 2) == []
+    assert asked_of(world, ADA, 2) == [IWant((ADA_OWNER.record.id,))]
+    assert asked_of(world, BEN, 2) == []
     world.cores[CLEO].handle(LinkClosed(ADA, "gone"), world.now)
-    assert asks(BEN, 4) == [IWant((ADA_OWNER.record.id,))]
+    assert asked_of(world, BEN, 4) == [IWant((ADA_OWNER.record.id,))]
+
+
+def test_what_did_not_come_for_two_rounds_is_asked_of_another() -> None:
+    world = started(ADA, BEN, CLEO, round_ms=60_000)
+    assert asked_of(world, ADA, 2) == [IWant((ADA_OWNER.record.id,))]
+    world.mono_ms += 2 * 60_000
+    assert asked_of(world, BEN, 2) == []
+    world.mono_ms += 1
+    assert asked_of(world, BEN, 4) == [IWant((ADA_OWNER.record.id,))]
+
+
+def test_what_waits_to_be_asked_for_is_bounded() -> None:
+    world = started(ADA, BEN, CLEO, bounds=Bounds(announced_per_link=3))
+    ids = tuple(bytes([number]) * 32 for number in range(1, 6))
+    outputs = world.cores[CLEO].handle(Received(ADA, Reconcile(2, (Range(b"", ids=ids),))), world.now)
+    assert Emit(BoundHit("announced_per_link", 3, 3)) in outputs
+    assert Send(ADA, IWant(ids[:3])) in outputs
+
+
+def test_statements_on_their_way_to_the_disk_are_bounded() -> None:
+    world = started(ADA, BEN, bounds=Bounds(statements_per_owner=STAGED_MAX + 2))
+    core = world.cores[BEN]
+    for statement in (ADA_OWNER.record, *(rumour(number) for number in range(STAGED_MAX - 1))):
+        assert core.seen.admit(statement).entry is not None
+    outputs = core.handle(Received(ADA, Push((Carried(rumour(STAGED_MAX)),))), world.now)
+    assert [output.body for output in outputs if isinstance(output, Emit)] == [
+        BoundHit("STAGED_MAX", STAGED_MAX, STAGED_MAX + 1)
+    ]
+    assert core.seen.staged == STAGED_MAX
+    assert core.seen.wanted(rumour(STAGED_MAX).id)  # a later round finds it again
 
 
 def test_eager_push_goes_to_as_many_as_asked_and_never_back() -> None:

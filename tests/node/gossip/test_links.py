@@ -107,6 +107,25 @@ def test_silence_ends_a_link_but_own_lag_is_forgiven() -> None:
     assert links.ready() == []
 
 
+@pytest.mark.parametrize("lag_ms", [0, 1, 700, 2000])
+def test_patience_is_the_timeout_and_twice_the_lag(lag_ms: int) -> None:
+    links = ready(links_of(NEIGHBOUR, link_timeout_ms=5000, heartbeat_ms=1000))
+    links.late(lag_ms)
+    patience_ms = 5000 + 2 * lag_ms
+    for ms in (*range(1000, patience_ms, 1000), patience_ms):
+        assert HangUp(ADA, "silent") not in links.beat(at(ms))
+    assert HangUp(ADA, "silent") in links.beat(at(patience_ms + 1))
+
+
+@pytest.mark.parametrize(("late_ms", "silent"), [(999, True), (1000, False)])
+def test_patience_grows_by_twice_what_the_beat_is_late(late_ms: int, silent: bool) -> None:
+    links = ready(links_of(NEIGHBOUR, link_timeout_ms=5000, heartbeat_ms=1000))
+    for ms in range(1000, 6000, 1000):
+        links.beat(at(ms))
+    outputs = links.beat(at(6000 + late_ms))  # 6000 + late > 5000 + 2 * late
+    assert (HangUp(ADA, "silent") in outputs) is silent
+
+
 def test_a_late_beat_blames_nobody() -> None:
     links = ready(links_of(NEIGHBOUR, link_timeout_ms=5000, heartbeat_ms=1000))
     assert HangUp(ADA, "silent") not in links.beat(at(11_000))

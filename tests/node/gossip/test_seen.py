@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plora.node.core.config import Bounds
-from plora.node.gossip.entries import entry_of
+from plora.node.core.messages import FRAME_BYTES_MAX
+from plora.node.gossip.entries import Entry, entry_of
 from plora.node.gossip.parcels import frames
 from plora.node.gossip.seen import Dropped, Entrance, SeenSet
 from plora.proto.canonical import canonical_bytes
@@ -287,6 +288,36 @@ def test_refused_owners_take_their_statements_with_them() -> None:
     assert seen.admit(make_owner("cleo", SWARM).record).reason == "untrusted_owners"
 
 
+def test_what_depends_on_a_refused_statement_is_refused_for_the_same_bound() -> None:
+    seen = filled(plasmid(name="a"), statements_per_owner=1)
+    take(seen, BEN.record)
+    refused = plasmid(name="b")
+    assert seen.admit(refused).reason == "statements_per_owner"
+    cosigned = attest(BEN, refused.id)
+    admission = seen.admit(cosigned)
+    assert (admission.entrance, admission.reason) == (Entrance.REFUSED, "statements_per_owner")
+    assert not seen.wanted(cosigned.id)  # else its target would be asked for again and again
+
+
+def test_what_was_loaded_counts_towards_the_bounds() -> None:
+    before = filled(plasmid(name="a"), plasmid(name="b"), fresh(1))
+    seen = SeenSet(SWARM, Bounds(statements_per_owner=3, untrusted_owners=1))
+    seen.load(before.entries())
+    assert seen.turn(TODAY) == []
+    assert seen.admit(plasmid(name="c")).reason == "statements_per_owner"
+    assert seen.admit(BEN.record).reason == "untrusted_owners"
+    take(seen, plasmid(2, name="a"))
+
+
+def test_nothing_lives_before_the_day_is_known() -> None:
+    seen = SeenSet(SWARM, Bounds())
+    seen.load(filled(plasmid()).entries())
+    assert len(seen) == 2
+    assert [len(seen.view(day)) for day in (0, TODAY)] == [0, 0]
+    seen.turn(TODAY)
+    assert len(seen.view(TODAY)) == 2
+
+
 def test_the_memory_of_refusals_is_bounded_and_forgets_the_oldest() -> None:
     seen = filled(refused_ids=2)
     foreign = [make_owner(name, "cd" * 32).record for name in ("x", "y", "z")]
@@ -300,6 +331,20 @@ def test_parcels_hold_at_most_64_statements_with_what_others_need_first() -> Non
     parcels = frames(reversed(list(seen.entries())))
     assert [len(items) for items in parcels] == [64, 8]
     assert [item.statement for item in parcels[0][:2]] == [ADA.record, plasmid()]
+
+
+FRAME_ROOM = FRAME_BYTES_MAX - 320  # the envelope of a frame is less than 320 bytes, that of a statement too
+
+
+def of_bytes(size: int, count: int) -> list[Entry]:
+    """Entries that take `size` bytes each of a frame's room."""
+    spare = size - 320 - len(opaque(note="00").payload) - len(opaque().signature)
+    return [entry_of(opaque(note=f"{number:02}" + "x" * spare)) for number in range(count)]
+
+
+@pytest.mark.parametrize(("more", "expected"), [(0, [8, 8, 4]), (1, [7, 7, 6])])
+def test_every_parcel_is_filled_to_the_last_byte_and_no_further(more: int, expected: list[int]) -> None:
+    assert [len(items) for items in frames(of_bytes(FRAME_ROOM // 8 + more, 20))] == expected
 
 
 STORY = (
