@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 from collections.abc import Callable
 from datetime import timedelta
@@ -195,7 +196,11 @@ async def test_tls_1_2_is_refused(wire: Any, make_identity: MakeIdentity, tmp_pa
         found = await asyncio.to_thread(
             subprocess.run, [*command, "-alpn", "h2"], input=b"", capture_output=True, timeout=20
         )
-    assert (b"Cipher is (NONE)" not in found.stdout) == (version == "-tls1_3")
+    if version == "-tls1_3":
+        assert re.search(rb"New, TLSv1\.3, Cipher is TLS_", found.stdout)
+    else:
+        assert not re.search(rb"New, TLSv1\.[0-9], Cipher is (?!\(NONE\))", found.stdout)
+        assert found.returncode != 0
 
 
 async def test_health_and_reflection_answer_members(wire: Any, make_identity: MakeIdentity) -> None:
