@@ -236,7 +236,7 @@ def events(
 
 
 def reload(home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
-    """Read neighbours, trust and policy again, without losing a link."""
+    """Read neighbours, trust, policy and subscriptions again."""
     from plora.v1 import admin_pb2 as pb
 
     with _peer(home) as client:

@@ -29,10 +29,10 @@ MEANINGS: Mapping[str, str] = {
     "listen": "Address and port for links. `127.0.0.1` is this machine only.",
     "advertise": "What others are told to dial, if that differs from `listen`.",
     "dialable": "`false`: only dials out, and takes part fully.",
-    "neighbours": "Peers to stay linked with. Reloaded by SIGHUP.",
+    "neighbours": "Peers to stay linked with.",
     "neighbours.peer": "Peer id: 64 hexadecimal digits, as `plora init` and `plora status` print it.",
     "neighbours.address": "`host:port`; without it the neighbour is awaited and never dialed.",
-    "deny": "Peer ids that are cut off, whatever they hold. Reloaded by SIGHUP.",
+    "deny": "Peer ids that are cut off, whatever they hold.",
     "gossip.round_ms": "How often this peer reconciles with others.",
     "gossip.fanout": "With how many neighbours a round.",
     "gossip.eager_fanout": "To how many a fresh statement is pushed at once; 0 leaves spreading to the rounds.",
@@ -83,8 +83,8 @@ HEAD = """\
 
 Every setting of `peer.yaml`. `plora init` writes a commented file; `plora-node --config peer.yaml --check` names each
 fault and the nearest known setting. Unknown settings are refused. Sizes are bytes, or text such as `64MiB`; rates are
-bytes a second; times end in `_ms`. SIGHUP and `plora reload` read `neighbours`, `deny`, `policy` and trust.yaml again;
-everything else takes a restart.
+bytes a second; times end in `_ms`. SIGHUP and `plora reload` read `neighbours`, `deny`, `policy`, `subscribe`,
+`limits.upload_rate` and trust.yaml again; everything else takes a restart.
 
 Made by `python -m plora.cli.reference docs`.
 
@@ -98,7 +98,11 @@ ENVIRONMENT = """
 |---|---|
 | `PLORA_HOME` | The peer's home; `--home` goes before it. Else `$XDG_DATA_HOME/plora` or `~/.local/share/plora`. |
 | `PLORA_BASE_MODEL` | The base model of `plora train`; `--base` goes before it. |
-| `HF_TOKEN`, `HF_HUB_OFFLINE` | As the libraries of the hub use them, for bases that are fetched from there. |
+| `PLORA_FORCE_CPU` | Anything but 0 or nothing: training and scoring leave a GPU alone. |
+| `PLORA_SAMPLES` | Caps the question and answer pairs of every split of a corpus. |
+| `OMP_NUM_THREADS` | Threads of `plora train`; 2 where it is not set. |
+| `XDG_CACHE_HOME` | Prepared bases and hashes lie under its `plora/`; else under `~/.cache/plora`. |
+| `HF_TOKEN`, `HF_HUB_OFFLINE`, `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_CACHE` | Of the hub's libraries. |
 """
 CLI_HEAD = """\
 # Command line
@@ -130,7 +134,13 @@ def help_texts() -> dict[str, str]:
     group: Any = typer.main.get_command(app)
     texts = {"plora": _help(group, "plora", None)}
     parent = group.make_context("plora", [], resilient_parsing=True)
-    return texts | {f"plora {name}": _help(group.commands[name], name, parent) for name in PANELS}
+    for name in PANELS:
+        command = group.commands[name]
+        texts[f"plora {name}"] = _help(command, name, parent)
+        within = command.make_context(name, [], parent=parent, resilient_parsing=True)
+        for inner, nested in getattr(command, "commands", {}).items():
+            texts[f"plora {name} {inner}"] = _help(nested, inner, within)
+    return texts
 
 
 def _help(command: Any, name: str, parent: Any) -> str:

@@ -24,7 +24,7 @@ from plora.proto.swarm import Swarm
 
 TEMPLATE = """\
 # peer.yaml: this peer's settings. It is yours; no command rewrites it.
-# `plora-node --config peer.yaml --check` says what is wrong with it. SIGHUP reloads neighbours, trust and policy.
+# `plora-node --config peer.yaml --check` says what is wrong with it. SIGHUP reloads what may change at run time.
 name: {name}
 listen: {listen}            # where it accepts links; 127.0.0.1 is this machine only
 # advertise: [203.0.113.7:4700]      # what others are told, if that differs
