@@ -81,7 +81,10 @@ class TrustedOwner:
         """Trust in the owner whom a first owner record makes. Raises StatementError where it isn't validly signed."""
         record = open_statement(statement)
         if not isinstance(record, OwnerRecord) or record.version != 1:
-            raise StatementError("not a first owner record", mend="ask the owner for `plora owner show`")
+            raise StatementError(
+                "not a first owner record",
+                mend="ask the owner for their `.owner` file",
+            )
         keys = record.signing_keys()
         if not any(verify_statement(statement, key) for key in keys):
             raise StatementError("the owner record isn't signed by one of its own keys")
