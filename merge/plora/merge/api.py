@@ -1,4 +1,4 @@
-"""Merging by path: the specification's `merge_plasmids`, and `merge_folders` for the command line and the worker.
+"""Merging by path: the specification's `merge_plasmids`, and `merge_folders` for the command line.
 
 - `merge_folders` needs numpy alone: PEFT folders in, one PEFT folder out.
 - `merge_plasmids` loads the base through `plora.base` (extra `lab`) and returns PEFT's model with the merged adapter on

@@ -20,7 +20,6 @@ class Bounds:
     reconcile_legs: int = 32
     outstanding_bytes_per_peer: int = 16 << 20
     outstanding_bytes: int = 64 << 20
-    attestations_per_manifest: int = 16
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ Rules:
 - Started by exec of this Python (`-m`), never forked from it, with an environment that holds nothing of ours.
 - One JSON line in, one JSON line out. A worker that takes too long, dies, or answers no JSON is killed; the next
   request starts another.
-- Memory and CPU are limited: by the examiner itself, and for merges from outside right after the start.
+- Address space is limited from outside right after the start, where the system has prlimit; the examiner lowers its own
+  further, and its CPU time for each request. A merge computes on one thread, so its wait bounds its CPU time.
 - A worker ends when its standard input does and what it works on is done: none outlives a killed peer by more.
 """
 
