@@ -301,10 +301,11 @@ def test_what_depends_on_a_refused_statement_is_refused_for_the_same_bound() -> 
 
 def test_what_was_loaded_counts_towards_the_bounds() -> None:
     before = filled(plasmid(name="a"), plasmid(name="b"), fresh(1))
-    seen = SeenSet(SWARM, Bounds(statements_per_owner=3, untrusted_owners=1))
+    seen = SeenSet(SWARM, Bounds(statements_per_owner=4, untrusted_owners=1))
     seen.load(before.entries())
     assert seen.turn(TODAY) == []
-    assert seen.admit(plasmid(name="c")).reason == "statements_per_owner"
+    take(seen, plasmid(name="c"))
+    assert seen.admit(plasmid(name="d")).reason == "statements_per_owner"
     assert seen.admit(BEN.record).reason == "untrusted_owners"
     take(seen, plasmid(2, name="a"))
 
