@@ -197,7 +197,7 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         last = statements[-1].id
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SPREAD_WAIT_S):
-                await driver.until(lambda: any(one.id == last for one in self._node.core.gossip.live()))
+                await driver.until(lambda: self._node.core.gossip.seen.get(last) is not None)
 
     # Fetching
 
@@ -225,10 +225,8 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         return plasmid.usable or standing.state in ("refused", "quarantined", "deferred", "waiting")
 
     def _signed(self, plasmid: Plasmid) -> SignedManifest:
-        target = plasmid.content_id.hex()
-        live = self._node.core.gossip.live()
-        about = [one for one in live if one.kind == StatementKind.ATTESTATION and one.body().get("target") == target]
-        return SignedManifest.of(plasmid.statement, about)
+        about = self._node.core.desk.docket.about(plasmid.content_id.hex())
+        return SignedManifest.of(plasmid.statement, [one for one in about if one.kind == StatementKind.ATTESTATION])
 
 
 async def serve_admin(socket: Path, service: AdminService) -> grpc.aio.Server:

@@ -22,7 +22,7 @@ from heapq import heappop, heappush
 from plora.gate import BaseFacts, Outcome, Policy, StageResult, Trust, Verdict, decide
 from plora.node.core.bookkeeping import merge_body, revoked_body, verdict_bodies
 from plora.node.core.config import CoreConfig
-from plora.node.core.docket import Docket, opened, series_of
+from plora.node.core.docket import Docket, opened, owner_speaking, series_of
 from plora.node.core.effects import Emit, Expose, Hide, MergeInput, Persist, SetTimer
 from plora.node.core.events import (
     Event,
@@ -184,7 +184,7 @@ class Desk:
     def _statement(self, notice: StatementAdded | StatementDropped, now: Now) -> Outputs:
         statement = notice.statement
         if isinstance(notice, StatementDropped):
-            touched = self.docket.touched_by(statement)
+            touched = self._touched_by(statement)
             self.docket.drop(statement)
             gone = self._leave(statement.id, notice.reason, now)
             return [*gone, *self._judge_all([key for key in touched if key != statement.id], now)]
@@ -195,7 +195,12 @@ class Desk:
             self.book.add(plasmid)
         if isinstance(payload, Revocation):
             out.append(Emit(revoked_body(payload)))
-        return [*out, *self._judge_all(self.docket.touched_by(statement), now)]
+        return [*out, *self._judge_all(self._touched_by(statement), now)]
+
+    def _touched_by(self, statement: Statement) -> list[bytes]:
+        """Whose verdict it may change: a stranger's word about others changes none, however many of them speak."""
+        speaks_for = owner_speaking(statement)
+        return self.docket.touched_by(statement) if speaks_for is None or self.trust.owner(speaks_for) else []
 
     def _leave(self, content_id: bytes, reason: str, now: Now) -> Outputs:
         plasmid = self.book.drop(content_id, reason)

@@ -127,6 +127,11 @@ class Docket:
         self.floors[series] = before.raised(manifest.version, content_id.hex())
         return self.floors[series] != before
 
+    def about(self, target: str) -> list[Statement]:
+        """The attestations and revocations that name a target."""
+        indexes = (self._attestations.get(target, {}), self._revocations.get(target, {}))
+        return [statement for entries in indexes for statement, _ in entries.values()]
+
     def attesters(self, content_id: bytes) -> tuple[str, ...]:
         """Ids of the owners who vouch for a content, each once, whether or not anybody trusts them."""
         return tuple(dict.fromkeys(payload.owner for _, payload in self._witnesses(content_id)))
@@ -172,6 +177,16 @@ def opened(statement: Statement) -> Payload | None:
         return open_statement(statement)
     except StatementError:
         return None  # an unknown kind is relayed, never judged
+
+
+def owner_speaking(statement: Statement) -> str | None:
+    """The owner in whose name a record, attestation or revocation speaks; None for a statement of another kind."""
+    match opened(statement):
+        case OwnerRecord() as record:
+            return _owner_of(statement, record)
+        case Attestation(owner=owner) | Revocation(owner=owner):
+            return owner
+    return None
 
 
 def _owner_of(statement: Statement, record: OwnerRecord) -> str:

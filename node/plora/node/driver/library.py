@@ -14,7 +14,6 @@ from plora.node.core.plasmid import Plasmid
 from plora.node.store.rows import chunk_span
 from plora.node.store.store import Store
 from plora.proto.errors import StoreError
-from plora.proto.statement import Statement
 from plora.proto.wire import statement_to_pb
 from plora.v1 import peer_pb2 as pb
 
@@ -37,9 +36,11 @@ class CoreLibrary:
 
     def get_statements(self, request: pb.GetStatementsRequest) -> pb.GetStatementsReply:
         """The live statements with these ids, then those that attest or revoke the ids in `about`."""
-        ids, about = frozenset(request.ids), frozenset(one.hex() for one in request.about)
-        live = self._core.gossip.live()
-        found = [one for one in live if one.id in ids] + [one for one in live if about and _target(one) in about]
+        seen, docket = self._core.gossip.seen, self._core.desk.docket
+        entries = (seen.get(one) for one in dict.fromkeys(request.ids))
+        found = [entry.statement for entry in entries if entry is not None]
+        for one in dict.fromkeys(request.about):
+            found += docket.about(one.hex())
         return pb.GetStatementsReply(statements=[statement_to_pb(one) for one in found[:STATEMENTS_MAX]])
 
     async def fetch(self, request: pb.FetchRequest) -> AsyncIterator[pb.FetchReply]:
@@ -84,8 +85,3 @@ def _offered(plasmid: Plasmid) -> pb.Offered:
         digest=bytes.fromhex(plasmid.digest),
         size_bytes=plasmid.artifact.size_bytes,
     )
-
-
-def _target(statement: Statement) -> str:
-    target = statement.body().get("target", "")
-    return target if isinstance(target, str) else ""
