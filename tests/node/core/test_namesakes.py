@@ -8,9 +8,9 @@ from typing import Any
 from plora.gate import Policy, Trust
 from plora.node.core.config import CoreConfig
 from plora.node.core.desk import Desk
-from plora.node.core.effects import Expose, Hide, Persist
+from plora.node.core.effects import DropBlob, Expose, Hide, Persist
 from plora.node.core.events import Event, Examined, Persisted, Start
-from plora.node.core.notices import BytesHeld, BytesServable, Notice, StatementAdded
+from plora.node.core.notices import BytesFailed, BytesHeld, BytesServable, BytesWanted, Notice, StatementAdded
 from plora.node.core.now import Now
 from plora.node.core.rows import features_row, verdict_row
 from plora.node.store.snapshot import Snapshot
@@ -88,3 +88,36 @@ def test_bytes_are_served_as_their_trusted_signer_cut_them() -> None:
     again = Desk(CONFIG, Policy(), Trust(owners=(ADA.trusted,)), snapshot, lambda: live)
     (served,) = [one for one in run(again, Start()) if isinstance(one, BytesServable)]
     assert served == BytesServable(artifacts.sha256, artifacts.size_bytes, artifacts.chunk_bytes)
+
+
+def test_a_false_chunk_list_condemns_its_signer_alone() -> None:
+    """Another trusted owner signs the same digest under chunks that don't give it, and is fetched first."""
+    artifacts = LEGAL.manifest.artifacts
+    false = altered(
+        make_plasmid(EVE, "copy", DATA).statement, EVE, artifacts=artifacts.model_copy(update={"chunk_root": "ee" * 32})
+    )
+    desk = Desk(CONFIG, Policy(), Trust(owners=(ADA.trusted, EVE.trusted)), Snapshot(), lambda: ())
+    bring(desk, EVE.record, false)
+    run(desk, BytesFailed(artifacts.sha256, "bad_hash"))
+    out = bring(desk, ADA.record, LEGAL.statement)
+    assert _reason(desk, false.id) == "hash_mismatch"
+    assert [one.artifact.chunk_root.hex() for one in out if isinstance(one, BytesWanted)] == [artifacts.chunk_root]
+    held(desk, DATA, artifacts.sha256)
+    assert _reason(desk, LEGAL.content_id) == ""
+
+
+def test_bytes_that_rot_before_they_are_examined_are_fetched_again() -> None:
+    digest = LEGAL.manifest.artifacts.sha256
+    desk = Desk(CONFIG, Policy(), Trust(owners=(ADA.trusted,)), Snapshot(), lambda: ())
+    bring(desk, ADA.record, LEGAL.statement)
+    out = held(desk, DATA[:-1] + b"\x00", digest)
+    assert [one for one in out if isinstance(one, DropBlob)] == [DropBlob(digest)]
+    assert _reason(desk, LEGAL.content_id) == "bytes_missing"
+    held(desk, DATA, digest)
+    assert _reason(desk, LEGAL.content_id) == ""
+
+
+def _reason(desk: Desk, content_id: bytes) -> str:
+    verdict = desk.book.live[content_id].verdict
+    assert verdict is not None
+    return verdict.reason

@@ -238,7 +238,7 @@ class Desk:
 
     def _decide(self, plasmid: Plasmid, now: Now) -> Verdict:
         digest = plasmid.digest
-        features = self.larder.features(digest, plasmid.manifest.artifacts.size_bytes)
+        features = self.larder.features(plasmid.artifact)
         case = self.docket.case(plasmid.content_id, now.wall_ms, features)
         verdict = decide(case, self.policy, self.trust)
         if features is not None and digest not in self.larder.held and verdict.outcome is not Outcome.REJECT:
@@ -352,6 +352,8 @@ class Desk:
                 return self._bytes_failed(plasmids, event, now)
             case Examined(digest, features, reason, cpu_ms):
                 out.append(Emit(ExaminedRecord(digest, cpu_ms, reason)))
+                if features is not None and features.sha256 != digest:
+                    return [*out, *self._spoilt(digest, now)]
                 if not self.larder.examined(event):
                     return [*out, *self._alarms_in(RETRY_MS, plasmids, now)]
                 if features is not None and plasmids:

@@ -35,6 +35,7 @@ from plora.node.core.now import Now
 from plora.node.core.plasmid import Book, Plasmid
 from plora.node.core.rows import FEATURES, decode_features
 from plora.node.store.snapshot import Snapshot
+from plora.node.transfer.artifact import Artifact
 from plora.proto.records import BoundHit
 
 ANNOUNCE_TIMER = "desk:announce"
@@ -50,12 +51,13 @@ class Larder:
     def __init__(self, config: CoreConfig, book: Book, snapshot: Snapshot) -> None:
         self.held: dict[str, int] = dict(snapshot.held)
         self.fetching: dict[str, int] = {}
-        self.damaged: dict[str, None] = {}
+        self.damaged: dict[str, dict[bytes, None]] = {}
         self.unreadable: dict[str, str] = {}
         self.served: dict[str, None] = {}
         self.ready: dict[str, None] = {}
         self._features = _read_features(snapshot)
         self._examining: dict[str, None] = {}
+        self._fetched_as: dict[str, bytes] = {}
         self._tries: dict[str, int] = {}
         self._sources: dict[str, dict[bytes, None]] = {}
         self._stored = (*snapshot.held, *snapshot.plans)
@@ -81,11 +83,14 @@ class Larder:
             self.held[digest] = sizes.get(digest, 0)
             self.damaged.pop(digest, None)
 
-    def features(self, digest: str, size_bytes: int) -> Features | None:
-        """The features to judge by: of bytes that came and were not what was signed, just that."""
-        if digest in self.damaged:
-            return Features(sha256="", size_bytes=size_bytes)
-        return self._features.get(digest)
+    def features(self, artifact: Artifact) -> Features | None:
+        """The features to judge by: of bytes that came and were not what was signed, just that.
+
+        Bytes that came by the chunk list of one signer say nothing about another who signed the same digest.
+        """
+        if artifact.chunk_root in self.damaged.get(artifact.digest, {}):
+            return Features(sha256="", size_bytes=artifact.size_bytes)
+        return self._features.get(artifact.digest)
 
     def sources(self, content_id: bytes) -> list[str]:
         """The linked peers that said they serve a content."""
@@ -106,6 +111,7 @@ class Larder:
         if self.fetching.pop(digest, None) is not None:
             out.append(BytesUnwanted(digest))
         out += self._withhold(digest)
+        self._examining.pop(digest, None)
         if self.held.pop(digest, None) is not None:
             out.append(DropBlob(digest))
         return out
@@ -115,8 +121,9 @@ class Larder:
 
         They are fetched again, unless all that name them are one's own: then a person must look after them.
         """
-        if all(plasmid.own for plasmid in self._book.of_digest(digest)):
-            self.damaged[digest] = None
+        plasmids = self._book.of_digest(digest)
+        if all(plasmid.own for plasmid in plasmids):
+            self.damaged[digest] = {plasmid.artifact.chunk_root: None for plasmid in plasmids}
         return self.drop(digest)
 
     def forget(self, digest: str) -> None:
@@ -126,6 +133,7 @@ class Larder:
         self._tries.pop(digest, None)
         self.damaged.pop(digest, None)
         self.unreadable.pop(digest, None)
+        self._fetched_as.pop(digest, None)
 
     def source_found(self, peer: str, content_id: bytes) -> Outputs:
         """A peer said that it serves a content, which may not be known here yet."""
@@ -162,8 +170,9 @@ class Larder:
     def bytes_failed(self, notice: BytesFailed) -> None:
         """An artifact can't be had. A wrong hash of the whole after right chunks is the signer's fault."""
         self.fetching.pop(notice.digest, None)
-        if notice.reason == "bad_hash":
-            self.damaged[notice.digest] = None
+        root = self._fetched_as.get(notice.digest)
+        if notice.reason == "bad_hash" and root is not None:
+            self.damaged.setdefault(notice.digest, {})[root] = None
 
     def examined(self, event: Examined) -> bool:
         """Take up a worker's answer; whether it has something to judge by."""
@@ -213,6 +222,7 @@ class Larder:
             return [Emit(bound)]
         plasmid.trouble = ""
         self.fetching[digest] = plasmid.artifact.size_bytes
+        self._fetched_as[digest] = plasmid.artifact.chunk_root
         offers = (BytesOffered(peer, digest) for peer in self.sources(plasmid.content_id))
         return [BytesWanted(plasmid.artifact), *offers]
 
