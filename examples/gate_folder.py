@@ -11,12 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from plora.gate import Policy, Trust, TrustedOwner, alignment_gate
-from plora.merge.draft import Facts, draft_manifest
-from plora.proto.dsse import StatementKind
+from plora.merge.draft import Facts, sign_folder
 from plora.proto.owner_files import create_owner
-from plora.proto.statement import sign_statement
 from plora.proto.swarm import open_swarm
-from plora.proto.yaml_view import SignedManifest, write_plora_yml
 
 
 def main(folder: Path, keys: Path) -> None:
@@ -29,13 +26,12 @@ def main(folder: Path, keys: Path) -> None:
         domain="legal",
         version=1,
         base_model="mini",
-        base_digest="ba" * 32,  # `plora.base.base_info("mini").digest` knows the real one
+        base_digest="ba" * 32,  # `plora.base.base_info("mini").digest` has the real one after `sha256:`
         licence="Apache-2.0",
         issued_s=now_s,
         expires_s=now_s + 90 * 86_400,
     )
-    statement = sign_statement(StatementKind.MANIFEST, draft_manifest(folder, ada, facts), ada.key)
-    write_plora_yml(folder / "plora.yml", SignedManifest.of(statement))
+    sign_folder(folder, ada, facts)
 
     policy = Policy(base_model="mini", rank_max=16)
     trust = Trust((TrustedOwner.of_record(ada.statement),))

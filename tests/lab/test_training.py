@@ -1,4 +1,4 @@
-"""Training, evaluation and damage on `mini`: a few steps, real files, real peft."""
+"""Training and evaluation on `mini`: a few steps, real files, real peft."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from plora.base import LoadedBase, load_base
-from plora.lab.damage import tamper
 from plora.lab.evaluate import BASE_ROW, evaluate, parse_adapters
 from plora.lab.evaluate import main as evaluate_main
 from plora.lab.threads import prepare_threads
-from plora.lab.train import TARGETS, TrainPlan, TrainReport, metrics_file, train_adapter
+from plora.lab.train import TARGETS, TrainPlan, TrainReport, train_adapter
+from plora.merge.draft import metrics_file
 from plora.merge.lora_config import LoraSpec, adapter_config_bytes
 from plora.merge.peft_folder import read_adapter
 from plora.proto.errors import AdapterError, UsageError
@@ -179,26 +179,6 @@ def test_the_training_command_says_what_is_wrong(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert json.loads(done.stdout)["mend"] == "did you mean 'mini'?"
-
-
-class TestDamage:
-    def test_only_tensor_bytes_change(self, trained: Trained, tmp_path: Path) -> None:
-        out = tamper(trained[0], tmp_path / "bad", flips=5)
-        name = "adapter_model.safetensors"
-        good, bad = (trained[0] / name).read_bytes(), (out / name).read_bytes()
-        changed = [i for i, (x, y) in enumerate(zip(good, bad, strict=True)) if x != y]
-        assert len(changed) == 5
-        assert min(changed) >= 8 + int.from_bytes(good[:8], "little")
-        assert (out / "adapter_config.json").read_bytes() == (trained[0] / "adapter_config.json").read_bytes()
-        read_adapter(out)  # still well formed
-
-    def test_what_cannot_be_damaged_is_refused(self, trained: Trained, tmp_path: Path) -> None:
-        with pytest.raises(AdapterError, match="no adapter_model"):
-            tamper(tmp_path, tmp_path / "x")
-        with pytest.raises(AdapterError, match="there already"):
-            tamper(trained[0], tmp_path)
-        with pytest.raises(AdapterError, match="can't flip 0"):
-            tamper(trained[0], tmp_path / "x", flips=0)
 
 
 def test_thread_settings_that_are_there_are_kept() -> None:

@@ -92,8 +92,10 @@ def sign(
 ) -> None:
     """Describe an adapter folder in a manifest, signed, as plora.yml."""
     from plora.cli.revoking import own_key
-    from plora.cli.signing import complete_facts, sign_folder
+    from plora.cli.signing import complete_facts
     from plora.gate.alignment import default_home
+    from plora.merge.draft import sign_folder
+    from plora.proto.owner_files import load_owner
 
     private = key or own_key(home or default_home())
     now = int(time.time())
@@ -108,7 +110,7 @@ def sign(
         valid_s=(now, now + days * DAY_S),
         chunk_bytes=chunk_kib * 1024,
     )
-    signed = sign_folder(folder, private, facts)
+    signed = sign_folder(folder, load_owner(private), facts)
     manifest = signed.manifest
     output = Output(json_, quiet)
     document: dict[str, object] = {

@@ -132,7 +132,7 @@ class _Owner:
 
     @property
     def id(self) -> str:
-        return self.record.owner or self.statement.id.hex()
+        return self.record.owner_id(self.statement.id)
 
     def checked(self, statement: Statement) -> SignedManifest:
         """The manifest in a statement, if this owner signed it."""

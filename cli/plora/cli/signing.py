@@ -1,4 +1,4 @@
-"""Signing and verifying adapter folders: what `plora sign`, `plora verify` and `plora publish` share."""
+"""What `plora sign` fills in, and what `plora verify` checks."""
 
 from __future__ import annotations
 
@@ -7,20 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from plora.base import base_info
-from plora.merge.draft import Facts, draft_manifest
+from plora.merge.draft import Facts, metrics_file
 from plora.merge.peft_folder import read_spec
 from plora.proto.chunks import describe_artifact
-from plora.proto.dsse import StatementKind
 from plora.proto.errors import BaseModelError, UsageError
 from plora.proto.manifest import ARTIFACT_FILENAME, Metrics
-from plora.proto.owner_files import load_owner, read_owner_record
-from plora.proto.statement import sign_statement, verify_statement
-from plora.proto.yaml_view import PLORA_YML, SignedManifest, read_plora_yml, write_plora_yml
-
-
-def metrics_file(folder: Path) -> Path:
-    """Where training leaves its measurements: beside the folder, since a folder holds the adapter alone."""
-    return folder.with_name(f"{folder.name}.metrics.json")
+from plora.proto.owner_files import read_owner_record
+from plora.proto.statement import verify_statement
+from plora.proto.yaml_view import PLORA_YML, read_plora_yml
 
 
 def trained_facts(folder: Path) -> Mapping[str, object]:
@@ -82,21 +76,12 @@ def digest_of_base(base_model: str) -> str:
         raise BaseModelError(error.what, where=error.where or base_model, mend=mend) from error
 
 
-def sign_folder(folder: Path, key: Path, facts: Facts) -> SignedManifest:
-    """Write the signed plora.yml of a folder, replacing an older one."""
-    owner = load_owner(key)
-    manifest = draft_manifest(folder, owner, facts)
-    signed = SignedManifest.of(sign_statement(StatementKind.MANIFEST, manifest, owner.key))
-    write_plora_yml(folder / PLORA_YML, signed)
-    return signed
-
-
 def verify_folder(folder: Path, owner_record: Path) -> list[str]:
     """What is wrong with a signed folder under one owner's record; empty when nothing is."""
     signed = read_plora_yml(folder / PLORA_YML)
     statement, record = read_owner_record(owner_record)
     manifest = signed.manifest
-    owner = record.owner or statement.id.hex()
+    owner = record.owner_id(statement.id)
     faults = [] if manifest.owner == owner else [f"the manifest names owner {manifest.owner}, not {owner}"]
     if not any(verify_statement(signed.statement(), key) for key in record.signing_keys()):
         faults.append("no key of the owner made the signature")

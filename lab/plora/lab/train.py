@@ -34,6 +34,7 @@ from plora.lab.console import emit, run_command
 from plora.lab.corpora import load_domain
 from plora.lab.threads import prepare_threads, use_threads
 from plora.lab.wearing import wearing_new
+from plora.merge.draft import metrics_file
 from plora.merge.lora_config import LoraSpec, adapter_config_bytes
 from plora.merge.peft_folder import CONFIG_NAME, TENSORS_NAME
 from plora.proto.errors import UsageError
@@ -178,15 +179,6 @@ def save_adapter(model: Any, out_dir: Path, base_name: str) -> int:
     out_dir.mkdir(parents=True, exist_ok=True)
     (out_dir / CONFIG_NAME).write_bytes(adapter_config_bytes(spec, base_name))
     return (out_dir / TENSORS_NAME).write_bytes(save(plain, {"format": "pt"}))
-
-
-def metrics_file(out_dir: Path) -> Path:
-    """Where the report lies: beside the folder, since a folder holds the adapter alone.
-
-    >>> metrics_file(Path("out/legal")).as_posix()
-    'out/legal.metrics.json'
-    """
-    return out_dir.with_name(f"{out_dir.name}.metrics.json")
 
 
 def _optimise(

@@ -1,7 +1,8 @@
 """The manifest of a PEFT folder: shape from its configuration, size and chunks from its bytes, the rest from the owner.
 
 - The folder is only read. What the owner must say (who, which version, which base, until when) comes in `Facts`.
-- Not handled here: signing (`plora.proto.statement`) and whether anybody would accept the result (room `gate`).
+- `sign_folder` writes it beside the bytes, signed, as plora.yml.
+- Not handled here: whether anybody would accept the result (room `gate`).
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ from pathlib import Path
 
 from plora.merge.peft_folder import read_spec
 from plora.proto.chunks import describe_artifact
+from plora.proto.dsse import StatementKind
 from plora.proto.fields import format_timestamp
 from plora.proto.manifest import ARTIFACT_FILENAME, Artifacts, Manifest
 from plora.proto.owner_files import Owner
+from plora.proto.statement import sign_statement
+from plora.proto.yaml_view import PLORA_YML, SignedManifest, write_plora_yml
 
 CHUNK_BYTES_DEFAULT = 256 * 1024
 
@@ -34,6 +38,23 @@ class Facts:
     chunk_bytes: int = CHUNK_BYTES_DEFAULT
     poisoning_score: float = 0.0
     metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+def metrics_file(folder: Path) -> Path:
+    """Where training leaves its measurements: beside the folder, since a folder holds the adapter alone.
+
+    >>> metrics_file(Path("out/legal")).as_posix()
+    'out/legal.metrics.json'
+    """
+    return folder.with_name(f"{folder.name}.metrics.json")
+
+
+def sign_folder(folder: Path, owner: Owner, facts: Facts) -> SignedManifest:
+    """Write the signed plora.yml of a folder, replacing an older one; errors as in `draft_manifest`."""
+    statement = sign_statement(StatementKind.MANIFEST, draft_manifest(folder, owner, facts), owner.key)
+    signed = SignedManifest.of(statement)
+    write_plora_yml(folder / PLORA_YML, signed)
+    return signed
 
 
 def draft_manifest(folder: Path, owner: Owner, facts: Facts) -> Manifest:

@@ -49,7 +49,7 @@ class Owner:
     @property
     def id(self) -> str:
         """Owner id: the statement id of the first record, 64 hexadecimal digits."""
-        return self.record.owner or self.statement.id.hex()
+        return self.record.owner_id(self.statement.id)
 
     @property
     def lineage(self) -> str:

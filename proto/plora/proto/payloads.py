@@ -86,6 +86,10 @@ class OwnerRecord(KeyedPayload):
             raise ValueError("the first record must be signed by one of its own keys")
         return self
 
+    def owner_id(self, statement_id: bytes) -> str:
+        """The owner's id, 64 hexadecimal digits: of the first record it is the id of the statement that carries it."""
+        return self.owner or statement_id.hex()
+
     def signing_keys(self) -> tuple[PublicKey, ...]:
         """The keys that may sign for this owner, in the record's order."""
         return tuple(entry.key() for entry in self.keys if entry.purpose == "sign")

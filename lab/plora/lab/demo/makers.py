@@ -13,12 +13,9 @@ from typing import Any
 from plora.base import base_info
 from plora.lab.demo.board import Board
 from plora.lab.demo.plan import Piece, Plan
-from plora.merge.draft import Facts, draft_manifest
-from plora.proto.dsse import StatementKind
+from plora.merge.draft import Facts, sign_folder
 from plora.proto.errors import WorkerError
 from plora.proto.owner_files import load_owner
-from plora.proto.statement import sign_statement
-from plora.proto.yaml_view import PLORA_YML, SignedManifest, write_plora_yml
 
 DAY_S = 86_400
 
@@ -26,7 +23,7 @@ DAY_S = 86_400
 async def train(piece: Piece, plan: Plan, folder: Path, board: Board) -> dict[str, Any]:
     """Train a piece's adapter into `folder`; returns the trainer's report."""
     seed = sum(piece.name.encode())
-    steps = plan.short_steps if piece.short else plan.steps
+    steps = plan.steps if piece.good else plan.short_steps
     command = [sys.executable, "-m", "plora.lab.train", "--json-progress", "--threads", str(2 // plan.trainers)]
     command += ["--base", plan.base, "--domain", piece.domain, "--out", str(folder), "--rank", str(plan.rank)]
     command += ["--steps", str(steps), "--seed", str(seed), "--validation", "32"]
@@ -59,9 +56,9 @@ async def _follow(process: asyncio.subprocess.Process, piece: Piece, steps: int,
     return report
 
 
-def sign(piece: Piece, plan: Plan, folder: Path, key: Path, report: dict[str, Any]) -> Path:
-    """Sign a trained folder by the owner's key; returns the folder."""
-    owner, now = load_owner(key), int(time.time())
+def sign(piece: Piece, plan: Plan, folder: Path, key: Path, report: dict[str, Any]) -> None:
+    """Sign a trained folder by the owner's key."""
+    now = int(time.time())
     measured = {name: float(report[name]) for name in ("val_ppl_before", "val_ppl_after", "delta_ppl")}
     info = base_info(plan.base)
     facts = Facts(
@@ -76,9 +73,7 @@ def sign(piece: Piece, plan: Plan, folder: Path, key: Path, report: dict[str, An
         chunk_bytes=plan.chunk_bytes,
         metrics=measured,
     )
-    manifest = draft_manifest(folder, owner, facts)
-    write_plora_yml(folder / PLORA_YML, SignedManifest.of(sign_statement(StatementKind.MANIFEST, manifest, owner.key)))
-    return folder
+    sign_folder(folder, load_owner(key), facts)
 
 
 def spoil(home: Path, digest: str, chunk_bytes: int) -> None:
