@@ -6,13 +6,11 @@ from pathlib import Path
 
 from plora.gate import Policy, Trust, TrustedOwner, Verdict, alignment_gate, load_trust
 from plora.gate.alignment import default_home
+from plora.node.home import Home
 from plora.proto.errors import ConfigError
 from plora.proto.owner_files import read_owner_record
 from plora.proto.strict_yaml import parse_yaml
 from plora.proto.yaml_view import PLORA_YML
-
-PEER_YAML = "peer.yaml"
-TRUST_YAML = "trust.yaml"
 
 
 def judge_folder(folder: Path, *, home: Path | None, policy: Path | None, owner: Path | None) -> Verdict:
@@ -21,7 +19,7 @@ def judge_folder(folder: Path, *, home: Path | None, policy: Path | None, owner:
 
 
 def _policy(home: Path | None, policy: Path | None) -> Policy:
-    path = policy or (home or default_home()) / PEER_YAML
+    path = policy or Home(home or default_home()).config
     if policy is None and not path.exists():
         return Policy()
     try:
@@ -35,4 +33,4 @@ def _policy(home: Path | None, policy: Path | None) -> Policy:
 def _trust(home: Path | None, owner: Path | None) -> Trust | None:
     if owner is not None:
         return Trust((TrustedOwner.of_record(read_owner_record(owner)[0]),))
-    return load_trust(home / TRUST_YAML) if home else None
+    return load_trust(Home(home).trust) if home else None

@@ -16,10 +16,6 @@ from plora.cli import files, peer, trusting, walk
 from plora.cli.errors import explain
 from plora.cli.output import Output
 
-ON_FILES = "On files, without any peer"
-ON_A_PEER = "With a running peer"
-FIRST_STEPS = "First steps"
-
 
 class Sections(TyperGroup):
     """The commands in sections, each with the whole first sentence of its help."""
@@ -46,10 +42,13 @@ app = typer.Typer(
 )
 
 for panel, commands in (
-    (FIRST_STEPS, (walk.demo, peer.init, peer.up)),
-    (ON_FILES, (files.keygen, files.train, files.sign, files.verify, files.gate, files.merge)),
+    ("First steps", (walk.demo, peer.init, peer.up)),
     (
-        ON_A_PEER,
+        "On files, without any peer",
+        (files.keygen, files.train, files.sign, files.verify, files.gate, files.merge),
+    ),
+    (
+        "With a running peer",
         (
             *(peer.publish, peer.ls, peer.show, peer.why, peer.fetch, peer.revoke),
             *(peer.peers, peer.status, peer.events, peer.reload),

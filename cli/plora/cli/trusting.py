@@ -57,7 +57,7 @@ def add(
     if not yes:
         scope = f"about {domains or 'every domain'} on {bases or 'every base'}"
         typer.confirm(f"Believe {owner.nickname}, owner {owner.owner}, {scope}?", abort=True, err=True)
-    _save(Output(json_, quiet), home, path, trust.with_owner(owner), f"trusts {owner.nickname}")
+    _save(Output(json_, quiet), path, trust.with_owner(owner), f"trusts {owner.nickname}")
 
 
 @app.command()
@@ -75,7 +75,7 @@ def rm(
     if len(left) == len(trust.owners):
         raise UsageError(f"nobody called '{nickname}' is trusted", where=str(path), mend="see `plora trust ls`")
     changed = replace(trust, owners=left, version=trust.version + 1)
-    _save(Output(json_, quiet), home, path, changed, f"no longer trusts {nickname}")
+    _save(Output(json_, quiet), path, changed, f"no longer trusts {nickname}")
 
 
 def _row(owner: TrustedOwner) -> dict[str, object]:
@@ -90,14 +90,15 @@ def _words(text: str) -> tuple[str, ...]:
 def _load(home: Path | None) -> tuple[Path, Trust]:
     from plora.gate import load_trust
     from plora.gate.alignment import default_home
+    from plora.node.home import Home as HomePaths
 
-    path = (home or default_home()) / "trust.yaml"
+    path = HomePaths(home or default_home()).trust
     if not path.parent.is_dir():
         raise UsageError("is no peer's home", where=str(path.parent), mend="make one by `plora init`")
     return path, load_trust(path)
 
 
-def _save(output: Output, home: Path | None, path: Path, trust: Trust, said: str) -> None:
+def _save(output: Output, path: Path, trust: Trust, said: str) -> None:
     from plora.gate import save_trust
     from plora.node.admin.client import AdminClient
     from plora.node.home import Home as HomePaths
