@@ -13,14 +13,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from plora.lab.demo.board import Known
 from plora.lab.demo.peers import DemoPeer
 from plora.lab.demo.plan import BAD, CRASHED, GOOD, MALLORY, PEERS, Piece, Plan
 from plora.proto.errors import WorkerError
 from plora.v1 import admin_pb2
-
-Known = Mapping[str, Mapping[str, admin_pb2.Plasmid]]
-RIGHT_REASON = {MALLORY: "unknown_owner"}
-TAMPERED_REASON = "hash_mismatch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +70,7 @@ def refused(known: Known) -> Claim:
     places = [(piece, peer) for piece in BAD for peer in PEERS if piece.owner == MALLORY or peer != piece.peer]
     count = 0
     for piece, peer in places:
-        one, reason = _find(known, piece, peer), RIGHT_REASON.get(piece.owner, TAMPERED_REASON)
+        one, reason = _find(known, piece, peer), "unknown_owner" if piece.owner == MALLORY else "hash_mismatch"
         count += one is not None and one.state == "refused" and one.reason == reason
     return Claim(f"{count} of {len(places)} bad copies refused for the right reason", count == len(places))
 

@@ -26,7 +26,6 @@ class Piece:
     peer: str
     domain: str
     good: bool
-    short: bool = False
 
     @property
     def plasmid_id(self) -> str:
@@ -43,8 +42,8 @@ PIECES = (
     Piece("ada", "ada", "arithmetic", good=True),
     Piece("bob", "bob", "legal", good=True),
     Piece("cyd", "cyd", "medical", good=True),
-    Piece(TAMPERED, "dee", "arithmetic", good=False, short=True),
-    Piece(MALLORY, "eve", "legal", good=False, short=True),
+    Piece(TAMPERED, TAMPERED, "arithmetic", good=False),
+    Piece(MALLORY, "eve", "legal", good=False),
 )
 GOOD = tuple(piece for piece in PIECES if piece.good)
 BAD = tuple(piece for piece in PIECES if not piece.good)
@@ -52,7 +51,10 @@ BAD = tuple(piece for piece in PIECES if not piece.good)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a base asks for. `upload_rate` in bytes a second makes a transfer take seconds; `estimate` is shown."""
+    """What a base asks for. `upload_rate` in bytes a second makes a transfer take seconds; `estimate` is shown.
+
+    Good pieces train for `steps`, bad ones for `short_steps`, `trainers` at a time.
+    """
 
     base: str
     rank: int
@@ -67,8 +69,30 @@ class Plan:
 
 
 PLANS = {
-    "mini": Plan("mini", 4, 60, 8, 2, 16 << 10, 48 << 10, 200, 90.0, "two to three minutes"),
-    "smollm2": Plan("smollm2", 4, 40, 4, 1, 16 << 10, 1 << 20, 64, 900.0, "about twenty minutes on two cores"),
+    "mini": Plan(
+        base="mini",
+        rank=4,
+        steps=60,
+        short_steps=8,
+        trainers=2,
+        chunk_bytes=16 << 10,
+        upload_rate=48 << 10,
+        documents=200,
+        arrive_s=90.0,
+        estimate="two to three minutes",
+    ),
+    "smollm2": Plan(
+        base="smollm2",
+        rank=4,
+        steps=40,
+        short_steps=4,
+        trainers=1,
+        chunk_bytes=16 << 10,
+        upload_rate=1 << 20,
+        documents=64,
+        arrive_s=900.0,
+        estimate="about twenty minutes on two cores",
+    ),
 }
 
 
