@@ -60,6 +60,7 @@ from plora.node.core.notices import (
     StatementDropped,
 )
 from plora.node.core.now import Now
+from plora.node.core.patience import Patience
 from plora.node.core.streams import Streams
 from plora.node.gossip.core import Gossip
 from plora.node.gossip.seen import Verify
@@ -126,6 +127,7 @@ class PeerCore:
         self._token = 0
         self._asked: dict[int, tuple[str, int]] = {}
         self._causes = Causes(config.peer, config.boot)
+        self._patience = Patience()
         self._dropped: list[bytes] = []
 
     @property
@@ -140,7 +142,7 @@ class PeerCore:
 
     def handle(self, event: Event, now: Now) -> list[Effect]:
         """The effects of one event. What raises an exception has emitted nothing."""
-        effects = self._causes.number(self._effects(event, now))
+        effects = self._causes.number(self._patience.watch(event, self._effects(event, now)))
         self._causes.forget(self._dropped)
         self._dropped.clear()
         return effects
