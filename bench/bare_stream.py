@@ -50,7 +50,7 @@ async def serve() -> None:
     """Serve on a free port of loopback until stdin ends."""
     identity = new_identity()
     server = grpc.aio.server(options=MESSAGE_OPTIONS)
-    handlers = {"Fetch": grpc.stream_stream_rpc_method_handler(send_file)}
+    handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {"Fetch": grpc.stream_stream_rpc_method_handler(send_file)}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("bench.Bare", handlers),))
     port = server.add_secure_port("127.0.0.1:0", server_credentials(identity))
     await server.start()

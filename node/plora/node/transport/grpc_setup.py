@@ -27,7 +27,7 @@ import grpc.aio  # noqa: E402
 if _hidden:
     del sys.modules["grpc_tools"]
 
-EOF: object = grpc.aio.EOF  # type: ignore[attr-defined]  # missing in types-grpcio
+EOF: object = grpc.aio.EOF
 """What a stream's `read` gives at the end."""
 
 __all__ = ["EOF", "grpc"]

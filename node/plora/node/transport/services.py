@@ -44,7 +44,7 @@ class Library(Protocol):
         """The chunk list, then the chunks; `KeyError` when these bytes are not served."""
 
 
-class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
+class Guard(grpc.aio.ServerInterceptor):
     """Aborts every RPC whose caller's identity can't be verified or is denied."""
 
     def __init__(self, is_denied: Callable[[str], bool]) -> None:
@@ -64,7 +64,7 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, "this peer is denied here")
 
 
-def peer_handlers(session: StreamHandler, bulk: StreamHandler, library: Library) -> grpc.GenericRpcHandler[Any, Any]:
+def peer_handlers(session: StreamHandler, bulk: StreamHandler, library: Library) -> grpc.GenericRpcHandler:
     """The handlers of service plora.v1.Peer."""
     calls = _OneWay(library)
     return grpc.method_handlers_generic_handler(
