@@ -103,6 +103,12 @@ def test_two_peers_answer_every_command(plora: Run, world: Path) -> None:
         assert plora("verify", "copy", "--owner", "a/owner/a.owner").out == "copy: valid\n"
         assert plora("reload", "--home", "b").out == "reloaded: nothing changed\n"
 
+        foreign = plora("revoke", "medical", "--home", "b", "--reason", "mine", "--yes")
+        assert (foreign.code, foreign.out) == (3, "")
+        assert "belongs to owner" in foreign.err
+        asking = [str(PLORA), "revoke", "medical", "--home", "a", "--reason", "leaked"]
+        unanswered = subprocess.run(asking, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        assert (unanswered.returncode, "--yes" in unanswered.stderr) == (2, True)
         revoked = plora("revoke", "medical", "--home", "a", "--reason", "leaked", "--yes")
         assert (revoked.code, revoked.out) == (0, "revoked a/medical@1\n")
         refused = wait_for(lambda: (done := plora("why", "medical", "--home", "b")).code == 3 and done)

@@ -70,7 +70,7 @@ def train(
     options = {"base": base, "domain": domain, "out": out, "rank": rank, "scheme": scheme, "steps": steps, "seed": seed}
     report = train_with_progress(output, options)
     output.document(report, (f"{field:<16} {value}" for field, value in sorted(report.items())))
-    output.hint(f"Next: plora sign {out} --key keys/owner.pem")
+    output.hint(f"Next: plora sign {out}   (with the key that `plora init` made, or --key)")
 
 
 def sign(

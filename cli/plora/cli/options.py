@@ -37,3 +37,25 @@ def checked_name(name: str) -> str:
         return check_id(name)
     except ValueError as error:
         raise UsageError(f"'{name}' {error}", where="--name", mend="choose another name") from error
+
+
+def checked_address(listen: str) -> None:
+    """UsageError unless a peer.yaml can have this as its `listen`."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from plora.node.daemon.config import Address
+
+    try:
+        TypeAdapter(Address).validate_python(listen)
+    except ValidationError as error:
+        raise UsageError(f"'{listen}' is no address", where="--listen", mend="write HOST:PORT") from error
+
+
+def confirm(question: str) -> None:
+    """Ask before something that matters; UsageError where nobody answers, `click.Abort` where the answer is no."""
+    try:
+        agreed = typer.confirm(question, err=True)
+    except typer.Abort as error:
+        raise UsageError("nobody answered, so nothing was done", mend="answer y, or say --yes") from error
+    if not agreed:
+        raise typer.Abort

@@ -22,7 +22,9 @@ from plora.cli.options import (
     Key,
     OwnerRecords,
     Quiet,
+    checked_address,
     checked_name,
+    confirm,
 )
 from plora.cli.output import Output, safe
 from plora.proto.errors import RefusedError, UsageError
@@ -45,6 +47,7 @@ def init(
     """Make a peer: a commented peer.yaml, an identity, an owner's key."""
     from plora.node.home import init_home
 
+    checked_address(listen)
     made = init_home(
         _root(home), name=checked_name(name), swarm=_swarm(swarm, name), listen=listen, now_s=int(time.time())
     )
@@ -160,6 +163,8 @@ def fetch(
         source = Source(address, owner, OFFER_HOME, peer, WALK_SWARM, wait_s)
         fetch_offered(output, name, out or Path("received"), all_, source)
         return
+    if all_ or peer is not None:
+        raise UsageError("--all and --peer are meant for an offer", where="plora fetch", mend="say --offer as well")
     if not name:
         raise UsageError("no plasmid is named", where="plora fetch", mend="see `plora ls`")
     from plora.v1 import admin_pb2 as pb
@@ -180,16 +185,16 @@ def revoke(
     quiet: Quiet = False,
 ) -> None:
     """Take a published plasmid back, for ever and everywhere."""
-    from plora.cli.revoking import sign_revocation
+    from plora.cli.revoking import owner_of, sign_revocation
     from plora.v1 import admin_pb2 as pb
 
     root = _root(home)
     with _peer(home) as client:
         plasmid = client.call("Show", pb.ShowRequest(name=name)).plasmid
+        owner = owner_of(root, key, safe(plasmid.name), plasmid.owner)
         if not yes:
-            question = f"Revoke {safe(plasmid.name)} ({plasmid.content_id[:12]})? This can't be undone."
-            typer.confirm(question, abort=True, err=True)
-        statement = sign_revocation(root, key, plasmid.content_id, reason, int(time.time()))
+            confirm(f"Revoke {safe(plasmid.name)} ({plasmid.content_id[:12]})? This can't be undone.")
+        statement = sign_revocation(owner, plasmid.content_id, reason, int(time.time()))
         reply = client.call("Revoke", pb.RevokeRequest(revocation=statement))
     Output(json_, quiet).document({"statement_id": reply.statement_id}, [f"revoked {plasmid.name}"])
 

@@ -6,18 +6,28 @@ from pathlib import Path
 
 from plora.node.home import Home
 from plora.proto.dsse import StatementKind
-from plora.proto.errors import KeyFileError
+from plora.proto.errors import KeyFileError, RefusedError
 from plora.proto.fields import format_timestamp
-from plora.proto.owner_files import load_owner
+from plora.proto.owner_files import Owner, load_owner
 from plora.proto.payloads import Revocation
 from plora.proto.statement import sign_statement
 from plora.proto.wire import statement_to_pb
 from plora.v1 import peer_pb2
 
 
-def sign_revocation(root: Path, key: Path | None, content_id: str, reason: str, now_s: int) -> peer_pb2.Statement:
-    """A revocation of a content id by the owner's key, as the wire carries it."""
+def owner_of(root: Path, key: Path | None, name: str, owner_id: str) -> Owner:
+    """The owner who may revoke the plasmid `name` of `owner_id`; RefusedError if the key is another owner's."""
     owner = load_owner(key or own_key(root))
+    if owner.id != owner_id:
+        what = f"belongs to owner {owner_id[:12]}, and the key to {owner.id[:12]}"
+        raise RefusedError(
+            what, where=name, mend="name its owner's key by --key, or stop believing them: `plora trust rm`"
+        )
+    return owner
+
+
+def sign_revocation(owner: Owner, content_id: str, reason: str, now_s: int) -> peer_pb2.Statement:
+    """A revocation of a content id by the owner's key, as the wire carries it."""
     payload = Revocation.model_validate(
         {
             "swarm": owner.record.swarm,

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from plora.cli.options import Home, Json, Quiet
+from plora.cli.options import Home, Json, Quiet, confirm
 from plora.cli.output import Output
 from plora.proto.errors import PeerNotRunningError, UsageError
 
 if TYPE_CHECKING:
     from plora.gate import Trust, TrustedOwner
 
-app = typer.Typer(help="Whom this peer believes: list, add, remove.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Whom this peer believes: ls, add, rm.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command()
@@ -56,7 +56,7 @@ def add(
     )
     if not yes:
         scope = f"about {domains or 'every domain'} on {bases or 'every base'}"
-        typer.confirm(f"Believe {owner.nickname}, owner {owner.owner}, {scope}?", abort=True, err=True)
+        confirm(f"Believe {owner.nickname}, owner {owner.owner}, {scope}?")
     _save(Output(json_, quiet), path, trust.with_owner(owner), f"trusts {owner.nickname}")
 
 

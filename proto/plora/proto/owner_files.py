@@ -86,6 +86,9 @@ def read_owner_record(path: Path) -> tuple[Statement, OwnerRecord]:
     """A validly self-signed owner record in a `.owner` file."""
     try:
         statement = statement_from_json(path.read_text(encoding="utf-8"))
+    except (StatementError, UnicodeDecodeError) as error:
+        mend = "name the `.owner` file that lies beside the owner's key"
+        raise StatementError("is not an owner record", where=str(path), mend=mend) from error
     except OSError as error:
         mend = "make one by `plora keygen`, or ask the owner for theirs"
         raise KeyFileError(f"can't be read ({error.strerror})", where=str(path), mend=mend) from error
