@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,10 +79,15 @@ def _succeed(*arguments: object) -> None:
 
 
 @pytest.fixture
-def world(_prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The prepared files in a folder of the test's own, which is also the working directory; no peer's home is set."""
-    root = tmp_path / "w"
-    shutil.copytree(_prepared, root)
-    monkeypatch.chdir(root)
-    monkeypatch.setenv("PLORA_HOME", str(root / "home"))
-    return root
+def world(_prepared: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The prepared files in a folder of the test's own, which is also the working directory; no peer's home is set.
+
+    Its path is short, since a Unix socket's path may have only a hundred bytes.
+    """
+    with tempfile.TemporaryDirectory(prefix="plora-") as folder:
+        root = Path(folder) / "w"
+        shutil.copytree(_prepared, root)
+        monkeypatch.chdir(root)
+        monkeypatch.setenv("PLORA_HOME", str(root / "home"))
+        yield root
+        monkeypatch.undo()
