@@ -131,13 +131,22 @@ def test_events_follow_shows_what_happens_next(plora: Run, world: Path) -> None:
 
 def test_publish_refuses_bytes_that_were_not_signed(plora: Run, world: Path) -> None:
     make_pair(plora)
+    assert plora("sign", "out/legal", "--key", "a/owner/a.pem", "--domain", "legal").code == 0
     artifact = Path("out/legal/adapter_model.safetensors")
     artifact.write_bytes(artifact.read_bytes()[:-1] + b"\x07")
     with running("up", "--home", "a", ready=Path("a/run/admin.sock")):
-        done = plora("publish", "out/legal", "--home", "a", "--owner", "keys/ada.owner")
+        done = plora("publish", "out/legal", "--home", "a")
         assert done.code == 3
         assert "plora sign" in done.err
         assert plora("ls", "--home", "a", "--json").document == []
+
+
+def test_publish_says_that_a_folder_is_of_another_swarm(plora: Run, world: Path) -> None:
+    listen = f"127.0.0.1:{free_port()}"
+    assert plora("init", "--name", "zed", "--home", "z", "--swarm", "open:elsewhere", "--listen", listen).code == 0
+    with running("up", "--home", "z", ready=Path("z/run/admin.sock")):
+        done = plora("publish", "out/legal", "--home", "z", "--owner", "keys/ada.owner")
+        assert (done.code, "another swarm" in done.err) == (3, True)
 
 
 def test_offer_serves_and_fetch_verifies(plora: Run, world: Path) -> None:

@@ -158,6 +158,9 @@ class AdminService(admin_pb2_grpc.AdminServicer):
     async def _publish(self, request: pb.PublishRequest) -> pb.PublishReply:
         folder = Path(request.folder)
         signed = await asyncio.to_thread(read_plora_yml, folder / PLORA_YML)
+        if signed.manifest.swarm != self._node.core.config.swarm:
+            mend = "sign it with a key of this swarm, such as the one that `plora init` made here"
+            raise RefusedError("the folder is signed for another swarm", where=str(folder), mend=mend)
         statement = signed.statement()
         records = [*map(statement_from_pb, request.statements), *self._own_records(signed.manifest.owner)]
         await self._node.driver.blocking(IMPORT_KEY, lambda: self._import(folder, signed.manifest))

@@ -26,6 +26,8 @@ from plora.proto.fields import Id, ListAsTuple
 from plora.proto.strict_yaml import parse_yaml
 
 _ADDRESS = r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$"
+_PEER_ID = r"^[0-9a-f]{64}$"
+_SHAPES = {_ADDRESS: "HOST:PORT, such as 192.0.2.1:4700", _PEER_ID: "a peer id of 64 hexadecimal digits"}
 _SIZE = re.compile(r"([0-9]+)\s*(B|KiB|MiB|GiB|TiB)?")
 _UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
@@ -41,7 +43,7 @@ def parse_size(value: object) -> object:
 
 
 Address = Annotated[str, Field(pattern=_ADDRESS)]
-PeerId = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+PeerId = Annotated[str, Field(pattern=_PEER_ID)]
 Size = Annotated[int, BeforeValidator(parse_size), Field(strict=True, ge=0)]
 Milliseconds = Annotated[int, Field(strict=True, ge=1)]
 Count = Annotated[int, Field(strict=True, ge=0)]
@@ -173,6 +175,8 @@ def _faults(raw: dict[str, Any], path: Path) -> Iterator[ConfigError]:
             place = ".".join(str(part) for part in fault["loc"])
             if fault["type"] == "extra_forbidden":
                 what, mend = f"unknown field '{fault['loc'][-1]}'", _nearest(fault["loc"])
+            elif fault["type"] == "string_pattern_mismatch":
+                what, mend = f"is not {_SHAPES[fault['ctx']['pattern']]}", f"it was {fault['input']!r:.60}"
             else:
                 what, mend = fault["msg"].lower().removeprefix("value error, "), f"it was {fault['input']!r:.60}"
             yield ConfigError(what, where=f"{path}: {place}", mend=mend)
