@@ -173,8 +173,7 @@ def _killed(make_peer: MakePeer, tmp_path: Path, *, kills: int, seed: int) -> No
         watch.peer.stop()
         watch.ended()
     assert accepted == {*bob.plasmids} == {*ada.plasmids}
-    # A verdict's record follows its durable row: a kill between the two leaves the row, and no second record.
-    assert {*bob.accepted()} <= {*bob.plasmids} >= {*ada.accepted()}
+    assert {*bob.accepted()} == {*bob.plasmids} == {*ada.accepted()}
     assert [record["id"] for record in ada.peer.records("published")] == list(ada.plasmids)
     assert not bob.peer.records("error", "penalty", "fetch_failed", "repair")
     _nothing_fetched_twice(bob)

@@ -10,7 +10,7 @@ from tests.node.core.conftest import ADA, CONFIG, DATA, LEGAL, SHARED, SOURCE, B
 
 from plora.gate import Features, Trust
 from plora.node.core.effects import DropBlob, Examine, Expose, Hide, Merge, Persist, SetTimer
-from plora.node.core.events import FetchAsked, Merged, Start, TimerDue
+from plora.node.core.events import FetchAsked, Merged, Persisted, Start, TimerDue
 from plora.node.core.notices import BytesWanted
 from plora.node.store.disk import Delete
 from plora.sim.clock import WALL_START_MS
@@ -28,6 +28,46 @@ def test_after_a_restart_all_stands_as_before_and_nothing_is_recorded_twice() ->
     assert not those(Merge, again.tell(TimerDue("desk:merge:mini")))
     plasmid = again.desk.book.live[LEGAL.content_id]
     assert (plasmid.via, plasmid.seen_ms, plasmid.usable) == (SOURCE, WALL_START_MS, True)
+
+
+def test_a_verdict_that_was_written_but_not_recorded_is_recorded_and_granted_after_the_restart() -> None:
+    bench = Bench()
+    bench.add(ADA.record, LEGAL.statement)
+    bench.persisting = False
+    (unheard,) = those(Persist, bench.hold())
+    bench.commit(unheard)
+    again = bench.restarted(live=(ADA.record, LEGAL.statement))
+    out = again.tell(Start())
+    assert [body.outcome for body in records(out, "verdict")] == ["accept"]  # type: ignore[attr-defined]
+    assert [body.change for body in records(out, "knowledge")] == ["gained"]  # type: ignore[attr-defined]
+    assert [type(effect) for effect in out if isinstance(effect, Expose | Hide)] == [Hide, Expose]
+    assert Delete("untold", LEGAL.content_id) in [row for effect in those(Persist, out) for row in effect.rows]
+
+
+def test_a_verdict_without_record_that_no_longer_holds_leaves_nothing_exposed() -> None:
+    bench = Bench()
+    bench.add(ADA.record, LEGAL.statement)
+    bench.persisting = False
+    (unheard,) = those(Persist, bench.hold())
+    bench.commit(unheard)
+    again = bench.restarted(live=(ADA.record, LEGAL.statement), trust=Trust())
+    out = again.tell(Start())
+    assert those(Hide, out) == [Hide("ada--legal")] and not those(Expose, out)
+    assert [body.outcome for body in records(out, "verdict")] == ["pending"]  # type: ignore[attr-defined]
+
+
+def test_the_mark_of_a_newer_verdict_outlives_the_record_of_an_older_one() -> None:
+    bench = Bench(persisting=False)
+    (first,) = those(Persist, bench.add(ADA.record, LEGAL.statement)[-1:])
+    (second,) = those(Persist, bench.hold())
+    bench.commit(first)
+    bench.commit(second)
+    for effect in those(Persist, bench.tell(Persisted(first.token))):
+        bench.commit(effect)
+    assert ("untold", LEGAL.content_id) in bench.rows
+    for effect in those(Persist, bench.tell(Persisted(second.token))):
+        bench.commit(effect)
+    assert ("untold", LEGAL.content_id) not in bench.rows
 
 
 def test_a_peer_that_was_killed_before_its_first_merge_makes_it_after_the_restart() -> None:

@@ -57,7 +57,7 @@ def test_answers_to_transactions_find_the_part_that_asked() -> None:
     (first,) = [e for e in made.handle(Publish((ADA.record, LEGAL.statement)), NOW) if isinstance(e, Persist)]
     assert {row.table for row in first.rows} == {"statements"}
     (second,) = [e for e in made.handle(Persisted(first.token), NOW) if isinstance(e, Persist)]
-    assert {row.table for row in second.rows} == {"verdicts", "versions"} and second.token != first.token
+    assert {row.table for row in second.rows} == {"verdicts", "untold", "versions"} and second.token != first.token
     kinds = [e.body.kind for e in made.handle(Persisted(second.token), NOW) if isinstance(e, Emit)]
     assert kinds[-1] == "verdict"
     assert made.handle(Persisted(second.token), NOW) == []

@@ -4,7 +4,8 @@
   features of its bytes, policy or trust, time. The gate decides; the desk carries the decision out.
 - Granting waits until the verdict is durable (`Persisted`): only then the plasmid is exposed, recorded and merged.
   Withdrawing doesn't wait: it is hidden, no longer served and unmerged at once, even if the disk is full.
-- A verdict is written and recorded when its outcome, stage or reason changes, not when its evidence does.
+- A verdict is written and recorded when its outcome, stage or reason changes, not when its evidence does. One that was
+  written before a crash, and perhaps not recorded, is written and recorded again: no verdict lacks its record.
 - ACCEPT is only ever said of bytes that are held. A worker that fails on bytes twice means QUARANTINE
   "internal_error": nobody is blamed.
 - After a restart the rows say what was granted; everything is judged again, and what no longer holds is withdrawn.
@@ -55,6 +56,7 @@ from plora.node.core.now import Now
 from plora.node.core.plasmid import Book, Plasmid, look_of
 from plora.node.core.rows import (
     MERGES,
+    UNTOLD,
     VERDICTS,
     VERSIONS,
     decode_merge,
@@ -64,6 +66,8 @@ from plora.node.core.rows import (
     forget_features,
     forget_verdict,
     merge_row,
+    told,
+    untold_row,
     verdict_row,
     version_row,
 )
@@ -104,6 +108,7 @@ class Desk:
         merges = (decode_merge(key, value) for key, value in snapshot.rows(MERGES))
         self.merges = Merges(config, merges, self._merge_inputs)
         self._kept = {key: decode_verdict(value) for key, value in snapshot.rows(VERDICTS)}
+        self._untold = {key for key, _ in snapshot.rows(UNTOLD)}
         self._live = live
         self._domains: dict[str, int] = {}
         self._alarms: list[tuple[int, bytes]] = []
@@ -163,9 +168,10 @@ class Desk:
             if isinstance(payload, Manifest):
                 self._recall(Plasmid(statement, payload, None, 0, now.wall_ms))
         lost = [key for key in self._kept if key not in self.book.live]
-        out: Outputs = [Hide(self._kept[key].name) for key in lost if self._kept[key].name]
-        self._rows += [forget_verdict(key) for key in lost]
-        self._kept = {}
+        shown = {key: row.name for key, row in self._kept.items() if row.name}
+        out: Outputs = [Hide(name) for key, name in shown.items() if key in lost or key in self._untold]
+        self._rows += [row for key in lost for row in (forget_verdict(key), told(key))]
+        self._kept, self._untold = {}, set()
         out += self._judge_all(list(self.book.live), now)
         out += [effect for plasmid in self.book.live.values() if plasmid.usable for effect in self._show(plasmid)]
         bases = [plasmid.manifest.base_model for plasmid in self.book.live.values() if plasmid.usable]
@@ -174,7 +180,7 @@ class Desk:
     def _recall(self, plasmid: Plasmid) -> None:
         row = self._kept.get(plasmid.content_id)
         if row is not None:
-            plasmid.recall(row)
+            plasmid.recall(row, recorded=plasmid.content_id not in self._untold)
         else:
             plasmid.via = ""  # seen before the restart; who brought it wasn't kept
         self.book.add(plasmid)
@@ -207,7 +213,7 @@ class Desk:
         if plasmid is None:
             return []
         out = self._withdraw(plasmid, now)
-        self._rows.append(forget_verdict(content_id))
+        self._rows += [forget_verdict(content_id), told(content_id)]
         twins = self.book.of_digest(plasmid.digest)
         if twins:
             return [*out, *self.larder.attend(twins[0])]
@@ -260,7 +266,8 @@ class Desk:
         """Have the verdict written; `_persisted` carries on."""
         plasmid.noted = look_of(verdict)
         name = self._name(plasmid) if verdict.accepted else ""
-        self._rows.append(verdict_row(plasmid.content_id, replace(plasmid.row, usable=verdict.accepted, name=name)))
+        row = verdict_row(plasmid.content_id, replace(plasmid.row, usable=verdict.accepted, name=name))
+        self._rows += [row, untold_row(plasmid.content_id)]
         self._judged[plasmid.content_id] = verdict
 
     def _flush(self) -> Outputs:
@@ -280,6 +287,8 @@ class Desk:
                 out += self._not_written(plasmid, event.reason, now)
                 continue
             out += [Emit(body) for body in verdict_bodies(content_id, verdict, self.policy)]
+            if not any(content_id in later for later in self._pending.values()):
+                self._rows.append(told(content_id))
             if plasmid is not None and plasmid.verdict is not None and plasmid.verdict.accepted and verdict.accepted:
                 out += self._grant(plasmid, now)
         return out

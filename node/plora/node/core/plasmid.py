@@ -86,12 +86,13 @@ class Plasmid:
         seen, accepted = self.seen_ms, self.accepted_ms
         return VerdictRow(self.verdict, seen, accepted, self.asked, self.usable, self.via, self.hops, self.name)
 
-    def recall(self, row: VerdictRow) -> None:
-        """Take up what was kept before a restart."""
-        self.verdict, self.noted = row.verdict, look_of(row.verdict)
+    def recall(self, row: VerdictRow, *, recorded: bool) -> None:
+        """Take up what was kept before a restart. A verdict that wasn't `recorded` is to be granted anew."""
+        self.verdict = row.verdict
         self.seen_ms, self.accepted_ms = row.seen_ms, row.accepted_ms
         self.via, self.hops, self.asked = row.via, row.hops, row.asked
-        self.usable, self.name = row.usable, row.name
+        if recorded:
+            self.noted, self.usable, self.name = look_of(row.verdict), row.usable, row.name
 
     def next_alarm_ms(self, now_ms: int) -> int:
         """When time alone may change the verdict: at its issue, then at its expiry; 0 for never."""

@@ -3,6 +3,7 @@
 | table | key | value |
 |---|---|---|
 | `verdicts` | content id | the verdict and what happened to the plasmid here |
+| `untold` | content id | empty: a verdict was written whose record the event log may lack |
 | `features` | artifact digest | the features of the bytes |
 | `merges` | name of the base model | generation and inputs of the merge that stands |
 | `versions` | owner, lineage, plasmid id | the newest version ever validly seen, and its contents; never removed |
@@ -25,6 +26,7 @@ from plora.node.store.disk import Delete, Put
 from plora.proto.errors import StoreError
 
 VERDICTS = "verdicts"
+UNTOLD = "untold"
 FEATURES = "features"
 MERGES = "merges"
 VERSIONS = "versions"
@@ -91,6 +93,16 @@ def verdict_row(content_id: bytes, row: VerdictRow) -> Put:
 def forget_verdict(content_id: bytes) -> Delete:
     """Removes the row of a plasmid that is no longer live."""
     return Delete(VERDICTS, content_id)
+
+
+def untold_row(content_id: bytes) -> Put:
+    """Goes into the transaction of a verdict: its record is yet to be emitted."""
+    return Put(UNTOLD, content_id, b"")
+
+
+def told(content_id: bytes) -> Delete:
+    """Removes that mark, after the record was emitted."""
+    return Delete(UNTOLD, content_id)
 
 
 def decode_verdict(value: bytes) -> VerdictRow:
