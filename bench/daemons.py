@@ -23,8 +23,9 @@ import yaml
 from bench.fixture import BASE, BASE_DIGEST
 
 from plora.gate import Trust, TrustedOwner, load_trust, save_trust
+from plora.lab.demo.peers import free_port
 from plora.node.admin.client import AdminClient
-from plora.node.home import Home
+from plora.proto.home import Home
 from plora.proto.owner_files import read_owner_record
 from plora.v1 import admin_pb2 as pb
 
@@ -89,13 +90,6 @@ def init_peer(root: Path, name: str) -> Peer:
     peer = Peer(home, name, home.peer_id.read_text().strip(), port)
     peer.configure(merge={"enabled": False}, log="json")
     return peer
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager

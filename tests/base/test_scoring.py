@@ -127,14 +127,14 @@ class TestIntervals:
     def test_a_gain_in_every_document_is_never_in_doubt(self, nll: Any, gain: float) -> None:
         change = perplexity_difference(scores_of(nll), scores_of(nll - gain * 0.05), draws=200)
         assert change.high < 0
-        assert change.excludes_zero()
 
     def test_pairing_takes_the_documents_own_spread_away(self) -> None:
         nll = np.random.default_rng(0).uniform(1, 9, size=60)
         change = perplexity_difference(scores_of(nll), scores_of(nll - 0.1))
         alone = perplexity_interval(scores_of(nll))
         assert change.high - change.low < 0.2 * (alone.high - alone.low)
-        assert not perplexity_difference(scores_of(nll), scores_of(nll)).excludes_zero()
+        same = perplexity_difference(scores_of(nll), scores_of(nll))
+        assert same.low <= 0 <= same.high
 
     def test_other_documents_are_refused(self) -> None:
         with pytest.raises(ValueError, match="same documents"):

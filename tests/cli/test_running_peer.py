@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 from tests.cli.conftest import Run
+from tests.ports import free_port
 
 pytestmark = pytest.mark.slow
 PLORA = Path(sys.executable).with_name("plora")
@@ -44,12 +44,6 @@ def running(*arguments: str, ready: Path) -> Iterator[subprocess.Popen[str]]:
         process.send_signal(signal.SIGTERM)
         said, _ = process.communicate(timeout=WAIT_S)
     assert process.returncode == 0, said
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def make_pair(plora: Run) -> None:

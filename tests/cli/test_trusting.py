@@ -7,8 +7,9 @@ from typer.testing import CliRunner
 
 from plora.cli.main import app
 from plora.gate import load_trust
-from plora.node.home import Home, init_home
+from plora.node.home import init_home
 from plora.proto.errors import StatementError, UsageError
+from plora.proto.home import Home
 from plora.proto.owner_files import create_owner
 from plora.proto.swarm import open_swarm
 

@@ -11,9 +11,9 @@ import pytest
 from tests.gate.conftest import NOW_MS, Owner, World, factors, safetensors_bytes
 
 from plora.gate import Outcome, Policy, Trust, Verdict, alignment_gate, save_trust
-from plora.gate.alignment import default_home
 from plora.merge.peft_folder import adapter_config_bytes
 from plora.proto.errors import AdapterError, ManifestError
+from plora.proto.home import default_home
 from plora.proto.yaml_view import SignedManifest, write_plora_yml
 
 

@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -21,12 +20,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from tests.ports import free_port
 
 from plora.gate import TrustedOwner, load_trust, save_trust
 from plora.merge import adapter_config_bytes
 from plora.node.admin.client import AdminClient
-from plora.node.home import Home, MadeHome, init_home
+from plora.node.home import MadeHome, init_home
 from plora.proto.errors import PloraError
+from plora.proto.home import Home
 from plora.proto.swarm import Swarm, new_swarm
 from plora.proto.yaml_view import SignedManifest, write_plora_yml
 from plora.sim.material import Owner, Plasmid, make_plasmid, tiny_adapter
@@ -39,12 +40,6 @@ NODE = Path(sys.executable).with_name("plora-node")
 
 Found = TypeVar("Found")
 Json = dict[str, Any]
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 def settings(name: str, port: int) -> Json:

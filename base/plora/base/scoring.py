@@ -46,10 +46,6 @@ class Interval:
     low: float
     high: float
 
-    def excludes_zero(self) -> bool:
-        """True when both bounds lie on one side of 0."""
-        return self.low > 0 or self.high < 0
-
 
 def answer_nll(
     model: Any, tokenizer: Any, pairs: Sequence[Pair], *, batch: int = 16, tokens_max: int = 128

@@ -93,8 +93,8 @@ def sign(
     """Describe an adapter folder in a manifest, signed, as plora.yml."""
     from plora.cli.revoking import own_key
     from plora.cli.signing import complete_facts
-    from plora.gate.alignment import default_home
     from plora.merge.draft import sign_folder
+    from plora.proto.home import default_home
     from plora.proto.owner_files import load_owner
 
     private = key or own_key(home or default_home())

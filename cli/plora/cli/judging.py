@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from plora.gate import Policy, Trust, TrustedOwner, Verdict, alignment_gate, load_trust
-from plora.gate.alignment import default_home
-from plora.node.home import Home
 from plora.proto.errors import ConfigError
+from plora.proto.home import Home, default_home
 from plora.proto.owner_files import read_owner_record
 from plora.proto.strict_yaml import parse_yaml
 from plora.proto.yaml_view import PLORA_YML

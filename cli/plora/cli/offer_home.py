@@ -11,10 +11,11 @@ import time
 from pathlib import Path
 
 from plora.gate import Trust, TrustedOwner, save_trust
-from plora.node.home import TEMPLATE, Home, init_home
+from plora.node.home import TEMPLATE, init_home
 from plora.node.store.home_lock import HomeLock
 from plora.proto.errors import ConfigError
 from plora.proto.fields import format_timestamp
+from plora.proto.home import Home
 from plora.proto.owner_files import read_owner_record
 from plora.proto.swarm import open_swarm
 

@@ -252,14 +252,14 @@ def reload(home: Home = None, json_: Json = False, quiet: Quiet = False) -> None
 @contextmanager
 def _peer(home: Path | None) -> Iterator[AdminClient]:
     from plora.node.admin.client import AdminClient
-    from plora.node.home import Home as HomePaths
+    from plora.proto.home import Home as HomePaths
 
     with AdminClient(HomePaths(_root(home))) as client:
         yield client
 
 
 def _root(home: Path | None) -> Path:
-    from plora.gate.alignment import default_home
+    from plora.proto.home import default_home
 
     return home or default_home()
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from plora.node.home import Home
 from plora.proto.dsse import StatementKind
 from plora.proto.errors import KeyFileError, RefusedError
 from plora.proto.fields import format_timestamp
+from plora.proto.home import Home
 from plora.proto.owner_files import Owner, load_owner
 from plora.proto.payloads import Revocation
 from plora.proto.statement import sign_statement

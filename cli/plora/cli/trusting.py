@@ -89,8 +89,8 @@ def _words(text: str) -> tuple[str, ...]:
 
 def _load(home: Path | None) -> tuple[Path, Trust]:
     from plora.gate import load_trust
-    from plora.gate.alignment import default_home
-    from plora.node.home import Home as HomePaths
+    from plora.proto.home import Home as HomePaths
+    from plora.proto.home import default_home
 
     path = HomePaths(home or default_home()).trust
     if not path.parent.is_dir():
@@ -101,7 +101,7 @@ def _load(home: Path | None) -> tuple[Path, Trust]:
 def _save(output: Output, path: Path, trust: Trust, said: str) -> None:
     from plora.gate import save_trust
     from plora.node.admin.client import AdminClient
-    from plora.node.home import Home as HomePaths
+    from plora.proto.home import Home as HomePaths
     from plora.v1 import admin_pb2 as pb
 
     save_trust(path, trust)

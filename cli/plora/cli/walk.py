@@ -24,7 +24,7 @@ from plora.proto.errors import RefusedError, WorkerError
 
 if TYPE_CHECKING:
     from plora.node.admin.client import AdminClient
-    from plora.node.home import Home
+    from plora.proto.home import Home
 
 OFFER_PORT = 4711
 START_S = 15.0

@@ -12,7 +12,6 @@ Not handled here: replay (a folder knows no other versions), rotation and revoca
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,9 +20,10 @@ from plora.gate.folder import read_folder
 from plora.gate.pipeline import decide
 from plora.gate.policy import Policy
 from plora.gate.trust import Trust
-from plora.gate.trust_file import TRUST_FILE, load_trust
+from plora.gate.trust_file import load_trust
 from plora.gate.verdict import Verdict
 from plora.proto.dsse import StatementKind
+from plora.proto.home import Home, default_home
 from plora.proto.manifest import Manifest
 from plora.proto.payloads import Attestation, OwnerRecord, Revocation
 from plora.proto.statement import Statement, open_statement
@@ -63,16 +63,7 @@ def alignment_gate(
         features=seen.features,
         folder_fault=seen.fault,
     )
-    return decide(case, policy, load_trust(default_home() / TRUST_FILE) if trust is None else trust)
-
-
-def default_home() -> Path:
-    """The home of the peer that commands use when none is named."""
-    home = os.environ.get("PLORA_HOME")
-    if home:
-        return Path(home)
-    data = os.environ.get("XDG_DATA_HOME")
-    return (Path(data) if data else Path.home() / ".local" / "share") / "plora"
+    return decide(case, policy, load_trust(Home(default_home()).trust) if trust is None else trust)
 
 
 def manifest_of(statement: Statement) -> Manifest:

@@ -24,7 +24,6 @@ from plora.proto.payload import StrictModel, field_error
 from plora.proto.payloads import OwnerKey
 from plora.proto.strict_yaml import parse_yaml
 
-TRUST_FILE = "trust.yaml"
 TRUST_BYTES_MAX = 4 * 1024 * 1024
 HEADING = "# Whom this peer trusts. Written by `plora trust`; peer.yaml is the one that you edit.\n"
 

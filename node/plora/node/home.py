@@ -1,7 +1,4 @@
-"""A peer's home: where everything lies, and how an empty folder becomes one.
-
-    peer.yaml trust.yaml swarm.json identity/{key.pem,peer_id} owner/NAME.{pem,pub,owner} run/admin.sock
-    LOCK VERSION state.db blobs/ partial/ adapters/ merged/ events/ tmp/
+"""How an empty folder becomes a peer's home (`plora.proto.home` says where everything lies in it).
 
 - `peer.yaml` belongs to the human: `init_home` writes it once and no command rewrites it. `trust.yaml` is written by
   commands. Keys and the swarm file have mode 0600, the home 0700.
@@ -18,6 +15,7 @@ from plora.gate import Trust, TrustedOwner, save_trust
 from plora.node.transport.identity import create_identity_key
 from plora.proto.errors import ConfigError
 from plora.proto.fields import format_timestamp
+from plora.proto.home import Home
 from plora.proto.keys import write_new_file
 from plora.proto.owner_files import Owner, create_owner
 from plora.proto.swarm import Swarm
@@ -55,63 +53,6 @@ log: console                         # or json
 # metrics: 127.0.0.1:9470            # Prometheus
 # record: true                       # keep the core's inputs, to replay them
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Home:
-    """The paths of a home."""
-
-    root: Path
-
-    @property
-    def config(self) -> Path:
-        """Settings, written by a person."""
-        return self.root / "peer.yaml"
-
-    @property
-    def trust(self) -> Path:
-        """Trusted owners, written by commands."""
-        return self.root / "trust.yaml"
-
-    @property
-    def swarm(self) -> Path:
-        """Id and secret of the swarm."""
-        return self.root / "swarm.json"
-
-    @property
-    def identity_key(self) -> Path:
-        """The peer's Ed25519 key."""
-        return self.root / "identity" / "key.pem"
-
-    @property
-    def peer_id(self) -> Path:
-        """The peer id that this home belongs to: another key in its place is refused."""
-        return self.root / "identity" / "peer_id"
-
-    @property
-    def owner_folder(self) -> Path:
-        """Keys of the owner who works at this peer; they may live elsewhere."""
-        return self.root / "owner"
-
-    @property
-    def admin_socket(self) -> Path:
-        """Where the running peer takes commands."""
-        return self.root / "run" / "admin.sock"
-
-    @property
-    def events(self) -> Path:
-        """The event log's folder."""
-        return self.root / "events"
-
-    @property
-    def adapters(self) -> Path:
-        """Accepted plasmids as PEFT folders."""
-        return self.root / "adapters"
-
-    @property
-    def merged(self) -> Path:
-        """Merged adapters, one folder a base."""
-        return self.root / "merged"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,15 +14,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.ports import free_port
 
 from plora.gate import TrustedOwner, load_trust, save_trust
 from plora.merge import adapter_config_bytes
 from plora.merge.safetensors_io import write_tensors
 from plora.node.admin.client import AdminClient
-from plora.node.home import Home, MadeHome, init_home
+from plora.node.home import MadeHome, init_home
 from plora.proto.chunks import describe_artifact
 from plora.proto.dsse import StatementKind
 from plora.proto.fields import format_timestamp
+from plora.proto.home import Home
 from plora.proto.manifest import Artifacts, Manifest
 from plora.proto.owner_files import Owner, load_owner
 from plora.proto.statement import Statement, sign_statement
@@ -35,12 +36,6 @@ WAIT_S = 30.0
 DAY_S = 86_400
 MODULE = "base_model.model.model.layers.0.self_attn.q_proj"
 NODE = Path(sys.executable).with_name("plora-node")
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 def signed_adapter(

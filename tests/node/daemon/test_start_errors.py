@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from plora.node.daemon.main import main
-from plora.node.home import Home
 from plora.node.store.home_lock import HomeLock
+from plora.proto.home import Home
 from plora.proto.keys import generate_private_key
 
 Make = Callable[[str], Any]

@@ -19,6 +19,7 @@ import grpc
 
 from plora.gate import Trust, TrustedOwner, save_trust
 from plora.proto.errors import PeerNotRunningError, PloraError
+from plora.proto.home import Home
 from plora.proto.owner_files import OwnerFiles, read_owner_record
 from plora.proto.wire import statement_to_pb
 from plora.v1 import admin_pb2, admin_pb2_grpc, peer_pb2
@@ -42,6 +43,7 @@ class DemoPeer:
     def __init__(self, name: str, home: Path, log: Path) -> None:
         self.name = name
         self.home = home
+        self._paths = Home(home)
         self.log = log
         self._process: subprocess.Popen[bytes] | None = None
         self._log_file: IO[bytes] | None = None
@@ -50,7 +52,7 @@ class DemoPeer:
     @property
     def owner_key(self) -> Path:
         """The private key of the owner who works at this peer."""
-        return self.home / "owner" / f"{self.name}.pem"
+        return self._paths.owner_folder / f"{self.name}.pem"
 
     def make(self, swarm: Path) -> Address:
         """`plora init` with a free port."""
@@ -64,13 +66,13 @@ class DemoPeer:
 
     def configure(self, text: str, trusted: list[TrustedOwner]) -> None:
         """The demo's settings and trust in place of those of a fresh peer."""
-        (self.home / "peer.yaml").write_text(text, encoding="utf-8")
-        save_trust(self.home / "trust.yaml", Trust(tuple(trusted), version=2))
+        self._paths.config.write_text(text, encoding="utf-8")
+        save_trust(self._paths.trust, Trust(tuple(trusted), version=2))
 
     def start(self) -> None:
         """Start the process; it answers a moment later."""
         self._log_file = self.log.open("ab")
-        command = [str(PROGRAMS / "plora-node"), "--config", str(self.home / "peer.yaml")]
+        command = [str(PROGRAMS / "plora-node"), "--config", str(self._paths.config)]
         # A session of its own: Ctrl-C reaches the demo alone, which then stops its peers in order.
         self._process = subprocess.Popen(command, stdout=self._log_file, stderr=self._log_file, start_new_session=True)
 
@@ -90,7 +92,7 @@ class DemoPeer:
     def ask(self, method: str, request: Any) -> Any:
         """One RPC of the admin service. PeerNotRunningError while nothing answers, PloraError for a refusal."""
         if self._channel is None:
-            self._channel = grpc.insecure_channel(f"unix:{(self.home / 'run' / 'admin.sock').resolve()}")
+            self._channel = grpc.insecure_channel(f"unix:{self._paths.admin_socket.resolve()}")
         stub: Any = admin_pb2_grpc.AdminStub(self._channel)  # type: ignore[no-untyped-call]
         try:
             return getattr(stub, method)(request, timeout=ANSWER_S)
@@ -118,7 +120,7 @@ class DemoPeer:
 
     def records(self, kind: str) -> Iterator[dict[str, Any]]:
         """The records of one kind in the peer's event log, over all its boots, oldest first."""
-        for path in sorted((self.home / "events").glob("*.jsonl")):
+        for path in sorted(self._paths.events.glob("*.jsonl")):
             for line in path.read_text(encoding="utf-8").splitlines():
                 if f'"{kind}"' in line and (record := _record(line)).get("kind") == kind:
                     yield record

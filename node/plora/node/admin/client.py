@@ -12,9 +12,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from plora.node.home import Home
 from plora.node.transport.grpc_setup import grpc
 from plora.proto.errors import PeerNotRunningError, PloraError, RefusedError, UsageError
+from plora.proto.home import Home
 from plora.v1 import admin_pb2_grpc
 
 ANSWER_TIMEOUT_S = 30.0

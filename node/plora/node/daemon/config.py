@@ -20,9 +20,9 @@ from pydantic.fields import FieldInfo
 
 from plora.gate import Policy
 from plora.node.core.messages import PeerAddress
-from plora.node.home import Home
 from plora.proto.errors import ConfigError, PloraError
 from plora.proto.fields import Id, ListAsTuple
+from plora.proto.home import Home
 from plora.proto.strict_yaml import parse_yaml
 
 _ADDRESS = r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$"

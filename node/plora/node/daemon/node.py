@@ -31,7 +31,6 @@ from plora.node.driver.driver import Driver
 from plora.node.driver.library import CoreLibrary
 from plora.node.driver.shelf import Shelf
 from plora.node.eventlog import EventLog
-from plora.node.home import Home
 from plora.node.logs import log_view
 from plora.node.recorder import Recorder
 from plora.node.store.real_disk import RealDisk
@@ -40,6 +39,7 @@ from plora.node.store.store import Store
 from plora.node.transport.identity import Identity, load_identity_key
 from plora.node.transport.transport import Transport
 from plora.proto.errors import PloraError
+from plora.proto.home import Home
 from plora.proto.records import Boot, ErrorMet, Repair
 from plora.proto.records import Stop as StopRecord
 from plora.proto.swarm import load_swarm

@@ -121,10 +121,6 @@ class SeenSet:
         """How many admitted statements are on their way to the disk."""
         return len(self._staged)
 
-    def keys_of(self, owner: str) -> tuple[PublicKey, ...]:
-        """Every key that a seen record of the owner lists."""
-        return tuple(self._keys.get(owner, {}).values())
-
     def wanted(self, statement_id: bytes) -> bool:
         """Whether a statement of that id would be news: neither kept, nor under way to the disk, nor refused."""
         return not (statement_id in self._entries or statement_id in self._staged or statement_id in self._refused)

@@ -1,0 +1,82 @@
+"""A peer's home: where everything lies, for all who look into it.
+
+    peer.yaml trust.yaml swarm.json identity/{key.pem,peer_id} owner/NAME.{pem,pub,owner} run/admin.sock
+    LOCK VERSION state.db blobs/ partial/ adapters/ merged/ events/ tmp/
+
+Not handled here: making a home (`plora.node.home`), what the store keeps in its own files (`plora.node.store`).
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+def default_home() -> Path:
+    """The home of the peer that commands use when none is named.
+
+    It is `$PLORA_HOME`, else `$XDG_DATA_HOME/plora`, else `~/.local/share/plora`.
+    """
+    home = os.environ.get("PLORA_HOME")
+    if home:
+        return Path(home)
+    data = os.environ.get("XDG_DATA_HOME")
+    return (Path(data) if data else Path.home() / ".local" / "share") / "plora"
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The paths of a home."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        """Settings, written by a person."""
+        return self.root / "peer.yaml"
+
+    @property
+    def trust(self) -> Path:
+        """Trusted owners, written by commands."""
+        return self.root / "trust.yaml"
+
+    @property
+    def swarm(self) -> Path:
+        """Id and secret of the swarm."""
+        return self.root / "swarm.json"
+
+    @property
+    def identity_key(self) -> Path:
+        """The peer's Ed25519 key."""
+        return self.root / "identity" / "key.pem"
+
+    @property
+    def peer_id(self) -> Path:
+        """The peer id that this home belongs to: another key in its place is refused."""
+        return self.root / "identity" / "peer_id"
+
+    @property
+    def owner_folder(self) -> Path:
+        """Keys of the owner who works at this peer; they may live elsewhere."""
+        return self.root / "owner"
+
+    @property
+    def admin_socket(self) -> Path:
+        """Where the running peer takes commands."""
+        return self.root / "run" / "admin.sock"
+
+    @property
+    def events(self) -> Path:
+        """The event log's folder."""
+        return self.root / "events"
+
+    @property
+    def adapters(self) -> Path:
+        """Accepted plasmids as PEFT folders."""
+        return self.root / "adapters"
+
+    @property
+    def merged(self) -> Path:
+        """Merged adapters, one folder a base."""
+        return self.root / "merged"
