@@ -70,6 +70,12 @@ def test_what_training_wrote_goes_into_the_manifest(plora: Run, world: Path) -> 
     }
 
 
+def test_training_for_an_unknown_domain_is_a_wrong_call(plora: Run, world: Path) -> None:
+    done = plora("train", "--domain", "astrology", "--out", "out/astrology")
+    assert (done.code, done.out) == (2, "")
+    assert "astrology" in done.err and "legal" in done.err
+
+
 def test_verify_accepts_the_owner_alone(plora: Run, world: Path) -> None:
     done = plora("verify", "out/legal", "--owner", "keys/ada.owner")
     assert (done.code, done.out, done.err) == (0, "out/legal: valid\n", "")

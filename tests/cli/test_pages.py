@@ -82,7 +82,7 @@ def test_merge_example_runs(tmp_path: Path) -> None:
 def test_gate_example_runs(tmp_path: Path) -> None:
     folder = write_tiny_adapter(tmp_path / "legal")
     assert example("gate_folder.py", folder, tmp_path / "keys").splitlines() == [
-        "ACCEPT - (consensus)",
+        "ACCEPT - (weights)",
         "REJECT hash_mismatch (chunks and hash)",
     ]
 

@@ -85,7 +85,9 @@ def test_two_peers_answer_every_command(plora: Run, world: Path) -> None:
         assert (status["name"], status["links"], status["plasmids_accepted"]) == ("b", 1, 1)
         (peer,) = plora("peers", "--home", "b", "--json").document
         assert (peer["state"], peer["outbound"], peer["configured"]) == ("up", True, True)
-        assert plora("peers", "--home", "b").out.splitlines()[1].split()[::2] == [peer["peer"][:12], "up", "0"]
+        counted = str(status["statements"])
+        row = wait_for(lambda: (said := plora("peers", "--home", "b").out.splitlines()[1].split()[::2])[2:] and said)
+        assert row == [peer["peer"][:12], "up", counted]
 
         records = [json.loads(line) for line in plora("events", "--home", "b", "--json").out.splitlines()]
         assert [one["seq"] for one in records] == list(range(len(records)))
@@ -96,6 +98,12 @@ def test_two_peers_answer_every_command(plora: Run, world: Path) -> None:
         assert fetched.code == 0
         assert plora("verify", "copy", "--owner", "a/owner/a.owner").out == "copy: valid\n"
         assert plora("reload", "--home", "b").out == "reloaded: nothing changed\n"
+        good = Path("b/peer.yaml").read_text()
+        Path("b/peer.yaml").write_text(good.replace("fanout:", "fanuot:", 1))
+        bad = plora("reload", "--home", "b")
+        assert (bad.code, bad.out) == (2, "")
+        assert "did you mean 'fanout'?" in bad.err
+        Path("b/peer.yaml").write_text(good)
 
         foreign = plora("revoke", "medical", "--home", "b", "--reason", "mine", "--yes")
         assert (foreign.code, foreign.out) == (3, "")

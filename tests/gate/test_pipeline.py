@@ -54,7 +54,7 @@ def test_stages_stand_in_the_order_of_the_design() -> None:
 
 def test_good_adapter_passes_every_stage(case: Case, world: World, ada: Owner, policy: Policy) -> None:
     verdict = decide(case, policy, world.trust(ada))
-    assert verdict.outcome is Outcome.ACCEPT and verdict.stage == "consensus" and verdict.reason == ""
+    assert verdict.outcome is Outcome.ACCEPT and verdict.stage == "weights" and verdict.reason == ""
     assert [result.stage for result in verdict.stages] == NAMES
     assert verdict.servable and not verdict.wants_bytes and not verdict.bytes_only
 

@@ -64,12 +64,12 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train an adapter for one domain and measure it."""
-    from plora.cli.training import train_with_progress
+    from plora.cli.training import figure, train_with_progress
 
     output = Output(json_, quiet)
     options = {"base": base, "domain": domain, "out": out, "rank": rank, "scheme": scheme, "steps": steps, "seed": seed}
     report = train_with_progress(output, options)
-    output.document(report, (f"{field:<16} {value}" for field, value in sorted(report.items())))
+    output.document(report, (f"{field:<16} {figure(value)}" for field, value in sorted(report.items())))
     output.hint(f"Next: plora sign {out}   (with the key that `plora init` made, or --key)")
 
 

@@ -205,7 +205,7 @@ def peers(home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
 
     with _peer(home) as client:
         found = client.call("Peers", pb.ListPeersRequest()).peers
-    rows = [{**_fields(one), "peer": one.peer[:12]} for one in found]
+    rows = [{**_fields(one), "peer": one.peer[:12], "statements": one.statements or ""} for one in found]
     columns = ("peer", "address", "state", "outbound", "statements", "last_error")
     output = Output(json_, quiet)
     output.table(columns, rows, [_fields(one) for one in found])

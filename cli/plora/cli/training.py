@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from plora.cli.output import Output
+from plora.lab.console import read_record
 from plora.proto.errors import WorkerError
 
 
@@ -35,12 +35,20 @@ def train_with_progress(output: Output, arguments: Mapping[str, object]) -> dict
     raise WorkerError("training ended without a report", mend="run it again with --json to see its output")
 
 
+def figure(value: object) -> str:
+    """A value of the report as people read it: four digits are more than a run repeats.
+
+    >>> figure([-12.345678, 0.25])
+    '-12.35, 0.25'
+    """
+    if isinstance(value, list):
+        return ", ".join(map(figure, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 def _records(command: list[str]) -> Iterator[dict[str, Any]]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout or ():
-            record = json.loads(line)
-            if record["event"] == "error":
-                raise WorkerError(record["what"], where=record["where"], mend=record["mend"])
-            yield record
+            yield read_record(line)
     if process.returncode:
         raise WorkerError(f"training failed with exit code {process.returncode}", mend="its last lines stand above")

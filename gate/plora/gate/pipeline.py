@@ -6,7 +6,7 @@ Rules:
 - REJECT and DEFER end the run; so does PENDING, apart from "below_quorum": a co-signer needs the bytes before they can
   sign, so the byte stages still run. QUARANTINE goes on, since a later stage may refuse.
 - The verdict is the most severe objection (REJECT, DEFER, QUARANTINE, PENDING), the earliest where several are equal.
-  Without objection it is ACCEPT.
+  Without objection it is ACCEPT, and ends at the last stage that is switched on.
 - An exception in a stage is REJECT "internal_error": the gate fails closed, and nobody is blamed.
 - `decide` is pure: equal arguments, equal verdict, whatever was judged before.
 
@@ -95,7 +95,9 @@ def _ends(result: StageResult) -> bool:
 def _conclude(pipeline: tuple[Stage, ...], results: tuple[StageResult, ...]) -> Verdict:
     objections = [result for result in results if result.outcome is not Outcome.PASS]
     if not objections:
-        return Verdict(Outcome.ACCEPT, results[-1].stage, stages=results, servable=True)
+        off = {stage.name for stage in pipeline if stage.off}
+        last = next((result.stage for result in reversed(results) if result.stage not in off), results[-1].stage)
+        return Verdict(Outcome.ACCEPT, last, stages=results, servable=True)
     decided = min(objections, key=lambda result: _SEVERITY.index(result.outcome))
     pending = decided.outcome is Outcome.PENDING
     passed = {result.stage for result in results if result.outcome is Outcome.PASS}

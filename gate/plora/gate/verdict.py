@@ -43,10 +43,10 @@ class StageResult:
 class Verdict:
     """The end of a run through the pipeline.
 
-    `stage` and `reason` are those of the stage that decided (the last one for ACCEPT). `bytes_only`: the reason is a
-    function of the bytes alone. `wants_bytes`: the artifact should be fetched, since only it (or a signature, which
-    others can give only after they saw it) is missing. `servable`: the bytes passed every byte stage under at least
-    one known signature, so they may be served to others even while PENDING.
+    `stage` and `reason` are those of the stage that decided (for ACCEPT the last one that is on). `bytes_only`: the
+    reason is a function of the bytes alone. `wants_bytes`: the artifact should be fetched, since only it (or a
+    signature, which others can give only after they saw it) is missing. `servable`: the bytes passed every byte stage
+    under at least one known signature, so they may be served to others even while PENDING.
     """
 
     outcome: Outcome

@@ -1,9 +1,10 @@
-"""The one output sink of the lab's commands: JSON lines on stdout, which the command line and the demo read.
+"""The one output sink of the lab's commands, JSON lines on stdout, and how whoever started the command reads them.
 
 Rules:
 
 - One object a line, keys sorted, flushed at once.
-- A PloraError becomes the line `{"event": "error", "what", "where", "mend"}` and its exit code.
+- A PloraError becomes the line `{"event": "error", "what", "where", "mend", "code"}` and its exit code `code`; the
+  reader raises it again.
 
 Not handled here: people. `plora train` turns these lines into a progress bar.
 """
@@ -15,7 +16,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from plora.proto.errors import PloraError
+from plora.proto.errors import PloraError, UsageError, WorkerError
 
 
 def emit(record: Mapping[str, Any]) -> None:
@@ -29,6 +30,23 @@ def run_command(work: Callable[[], None]) -> int:
     try:
         work()
     except PloraError as error:
-        emit({"event": "error", "what": error.what, "where": error.where, "mend": error.mend})
+        emit(_told(error))
         return error.exit_code
     return 0
+
+
+def read_record(line: str | bytes, where: str = "") -> dict[str, Any]:
+    """One record of a command. Raises the error that it tells of: UsageError for a wrong call, else WorkerError.
+
+    `where` names the work, for an error that names no place.
+    """
+    record: dict[str, Any] = json.loads(line)
+    if record["event"] == "error":
+        kind = UsageError if record["code"] == UsageError.exit_code else WorkerError
+        raise kind(record["what"], where=record["where"] or where, mend=record["mend"])
+    return record
+
+
+def _told(error: PloraError) -> dict[str, Any]:
+    told = {"what": error.what, "where": error.where, "mend": error.mend}
+    return {"event": "error", "code": error.exit_code, **told}

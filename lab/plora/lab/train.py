@@ -35,8 +35,8 @@ from plora.lab.corpora import load_domain
 from plora.lab.threads import prepare_threads, use_threads
 from plora.lab.wearing import wearing_new
 from plora.merge.draft import metrics_file
-from plora.merge.lora_config import LoraSpec, adapter_config_bytes
-from plora.merge.peft_folder import CONFIG_NAME, TENSORS_NAME
+from plora.merge.lora_config import LoraSpec
+from plora.merge.peft_folder import TENSORS_NAME, Adapter, pairs_of, write_adapter
 from plora.proto.errors import UsageError
 
 Scheme = Literal["attention", "mlp", "all"]
@@ -166,19 +166,17 @@ def lora_config(plan: TrainPlan) -> Any:
 def save_adapter(model: Any, out_dir: Path, base_name: str) -> int:
     """Write the active adapter of a PEFT model as a PEFT folder; returns the bytes of its tensor file.
 
-    peft's own writer asks the hub about the base and lists target modules in hash order: this one does neither. The
+    peft's own writer asks the hub about the base and lists target modules in hash order: ours does neither, and the
     configuration has the bytes that a peer makes from the signed manifest.
     """
     from peft import get_peft_model_state_dict
-    from safetensors.torch import save
 
     config = model.peft_config[model.active_adapter]
     spec = LoraSpec(r=config.r, alpha=config.lora_alpha, target_modules=tuple(sorted(config.target_modules)))
     tensors = get_peft_model_state_dict(model, adapter_name=model.active_adapter, save_embedding_layers=False)
-    plain = {name: tensors[name].float().cpu().contiguous() for name in sorted(tensors)}
-    out_dir.mkdir(parents=True, exist_ok=True)
-    (out_dir / CONFIG_NAME).write_bytes(adapter_config_bytes(spec, base_name))
-    return (out_dir / TENSORS_NAME).write_bytes(save(plain, {"format": "pt"}))
+    plain = {name: tensor.float().cpu().numpy() for name, tensor in tensors.items()}
+    write_adapter(out_dir, Adapter.of(pairs_of(plain, spec), spec), base_name)
+    return (out_dir / TENSORS_NAME).stat().st_size
 
 
 def _optimise(

@@ -13,7 +13,7 @@ from plora.node.driver.shelf import Shelf
 from plora.node.store.snapshot import Snapshot
 
 OLD, NEW = "11" * 32, "22" * 32
-ACCEPT = Verdict(Outcome.ACCEPT, "consensus")
+ACCEPT = Verdict(Outcome.ACCEPT, "weights")
 
 
 def home(root: Path, name: str, content: str, generations: tuple[int, ...] = (), current: int = 0) -> Shelf:

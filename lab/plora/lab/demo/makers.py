@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from plora.base import base_info
+from plora.lab.console import read_record
 from plora.lab.demo.board import Board
 from plora.lab.demo.plan import Piece, Plan
 from plora.merge.draft import Facts, sign_folder
@@ -43,9 +43,7 @@ async def _follow(process: asyncio.subprocess.Process, piece: Piece, steps: int,
     if process.stdout is None:
         raise WorkerError("the trainer has no output", where=piece.name)
     async for line in process.stdout:
-        record = json.loads(line)
-        if record["event"] == "error":
-            raise WorkerError(record["what"], where=record["where"] or piece.name, mend=record["mend"])
+        record = read_record(line, piece.name)
         if record["event"] == "step":
             board.training[piece.name] = f"step {record['step']} of {steps}, loss {record['loss']:.2f}"
             board.refresh()

@@ -100,6 +100,8 @@ def merges_reply(core: PeerCore, shelf: Shelf) -> pb.MergesReply:
 def _peer(node: Node, peer: str, configured: dict[str, str], ready: bool) -> pb.PeerInfo:
     link = node.transport.link(peer)
     denied = peer in node.config.deny
+    now = read_clocks()
+    said = view.neighbour(node.core, peer, now)
     return pb.PeerInfo(
         peer=peer,
         address=configured.get(peer, ""),
@@ -107,6 +109,8 @@ def _peer(node: Node, peer: str, configured: dict[str, str], ready: bool) -> pb.
         outbound=link is not None and link.dialed,
         configured=peer in configured,
         last_error=node.transport.last_error(peer),
+        statements=said["statements"],
+        last_seen_wall_ms=now.wall_ms - said["heard_ms"] if link else 0,
     )
 
 

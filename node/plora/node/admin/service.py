@@ -6,7 +6,8 @@ Rules:
 - Answers are views of the core's state; whatever changes something becomes an event of the core.
 - Publishing reads a folder (never an archive): `plora.yml` and `adapter_model.safetensors`. Bytes that aren't what the
   manifest says are refused here, before anything is stored under their name.
-- Errors keep their kind: usage INVALID_ARGUMENT, refused FAILED_PRECONDITION, anything else of ours ABORTED.
+- Errors keep their kind: usage and configuration INVALID_ARGUMENT, refused FAILED_PRECONDITION, anything else of ours
+  ABORTED.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from plora.node.store.store import Store
 from plora.node.transport.grpc_setup import grpc
 from plora.proto.chunks import ArtifactDescription
 from plora.proto.dsse import StatementKind
-from plora.proto.errors import AdapterError, PloraError, RefusedError, UsageError
+from plora.proto.errors import AdapterError, ConfigError, PloraError, RefusedError, UsageError
 from plora.proto.manifest import ARTIFACT_FILENAME, Manifest
 from plora.proto.owner_files import read_owner_record
 from plora.proto.statement import Statement
@@ -51,6 +52,7 @@ IMPORT_KEY = "import"
 
 _CODES: tuple[tuple[type[PloraError], grpc.StatusCode], ...] = (
     (UsageError, grpc.StatusCode.INVALID_ARGUMENT),
+    (ConfigError, grpc.StatusCode.INVALID_ARGUMENT),
     (RefusedError, grpc.StatusCode.FAILED_PRECONDITION),
     (PloraError, grpc.StatusCode.ABORTED),
 )

@@ -172,6 +172,17 @@ def merges(core: PeerCore) -> list[Json]:
     ]
 
 
+def neighbour(core: PeerCore, peer: str, now: Now) -> Json:
+    """What a linked peer last said of itself: how many statements it has, and when (ms ago); 0 for nothing yet."""
+    link = core.gossip.links.get(peer)
+    if link is None:
+        return {"statements": 0, "heard_ms": 0}
+    return {
+        "statements": link.heartbeat.count if link.heartbeat else 0,
+        "heard_ms": max(0, now.mono_ns - link.heard_ns) // 1_000_000,
+    }
+
+
 def name_of(core: PeerCore, plasmid: Plasmid) -> str:
     """`owner/id@version`, with the local nickname of the owner."""
     manifest = plasmid.manifest
