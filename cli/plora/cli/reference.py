@@ -72,6 +72,7 @@ MEANINGS: Mapping[str, str] = {
     "limits.artifact_max": "A larger artifact is not fetched.",
     "merge.enabled": "Merge what was accepted, one adapter a base.",
     "merge.delay_ms": "A merge waits so long for further adapters.",
+    "merge.generations_max": "So many merges a base stay on disk, for `plora rollback`.",
     "base_paths": "Where bases lie on this machine, by name; written into `adapter_config.json`.",
     "log": "How the log looks on standard error.",
     "metrics": "Where Prometheus metrics are served; empty: nowhere.",

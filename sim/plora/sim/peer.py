@@ -37,6 +37,7 @@ from plora.node.core.effects import (
     Send,
     ServeChunk,
     ServeList,
+    ServeMerge,
     SetTimer,
     StoreChunk,
 )
@@ -96,6 +97,7 @@ class SimPeer:
         self.log: list[str] = []
         self.adapters: dict[str, str] = {}
         self.merged: dict[str, tuple[str, ...]] = {}
+        self._generations: dict[tuple[str, int], tuple[str, ...]] = {}
         self.stored_chunks: list[tuple[str, int]] = []
         self.up = False
         self.recording: TextIO | None = None
@@ -123,6 +125,7 @@ class SimPeer:
             Expose: self._expose,
             Hide: self._hide,
             Merge: self._merge,
+            ServeMerge: self._serve_merge,
             Emit: self._write,
         }
 
@@ -265,8 +268,15 @@ class SimPeer:
         self.adapters.pop(effect.name, None)
 
     def _merge(self, effect: Merge) -> None:
+        if not effect.inputs:
+            self.merged[effect.base] = ()
+
         def merged() -> Event:
-            self.merged[effect.base] = tuple(item.content_id.hex() for item in effect.inputs)
+            contents = tuple(item.content_id.hex() for item in effect.inputs)
+            self._generations[(effect.base, effect.generation)] = contents
             return Merged(effect.base, effect.generation, json.dumps({"inputs": len(effect.inputs)}))
 
         self._later(self._costs.merge_ms, merged)
+
+    def _serve_merge(self, effect: ServeMerge) -> None:
+        self.merged[effect.base] = self._generations.get((effect.base, effect.generation), ())

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plora.node.core.config import CoreConfig
-from plora.node.core.effects import Merge, MergeInput, SetTimer
+from plora.node.core.effects import Effect, Emit, Merge, MergeInput, ServeMerge, SetTimer
 from plora.node.core.events import Merged
-from plora.node.core.merges import RETRY_MS, RETRY_MS_MAX, TIMER, Merges
+from plora.node.core.merge_rows import Generation, MergeRow
+from plora.node.core.merges import CHECK_MS, RETRY_MS, RETRY_MS_MAX, TIMER, Merges
 from plora.node.core.now import Now
-from plora.node.core.rows import MergeRow
+from plora.proto.errors import RefusedError
+from plora.proto.records import MergeDone, Rollback
 
 CONFIG = CoreConfig(peer="aa" * 32, swarm="bb" * 32, boot="1")
 NOW = Now(0, 0)
@@ -26,9 +29,26 @@ def ids(*items: MergeInput) -> tuple[str, ...]:
     return tuple(each.content_id.hex() for each in items)
 
 
+@dataclass
+class World:
+    """What is accepted, and what is no longer believed of that which was merged once."""
+
+    accepted: list[MergeInput] = field(default_factory=list)
+    doubted: list[MergeInput] = field(default_factory=list)
+
+    def inputs(self, base: str) -> list[MergeInput]:
+        return self.accepted
+
+    def made(self, number: int, inputs: tuple[MergeInput, ...], report: str) -> Generation:
+        return Generation(number, ids(*inputs), report)
+
+    def doubt(self, base: str, generation: Generation, now: Now) -> str:
+        return next((f"{one[:4]} was revoked" for one in ids(*self.doubted) if one in generation.inputs), "")
+
+
 def made(*wanted: MergeInput, standing: tuple[MergeRow, ...] = ()) -> tuple[Merges, list[MergeInput]]:
     inputs = list(wanted)
-    return Merges(CONFIG, standing, lambda base: inputs), inputs
+    return Merges(CONFIG, standing, World(inputs)), inputs
 
 
 def test_inputs_are_sorted_by_digest_and_bytes_count_once() -> None:
@@ -44,7 +64,7 @@ def test_changes_are_gathered_for_the_delay() -> None:
 
 
 def test_merging_can_be_switched_off() -> None:
-    merges = Merges(replace(CONFIG, merge=False), (), lambda base: [item(1)])
+    merges = Merges(replace(CONFIG, merge=False), (), World([item(1)]))
     assert merges.touch("mini", NOW) == [] and merges.touch_all(NOW) == []
 
 
@@ -71,7 +91,8 @@ def test_the_last_input_takes_the_merge_away() -> None:
     merges, inputs = made(standing=(MergeRow("mini", 3, ids(item(1))),))
     assert merges.due("mini", NOW) == [Merge("mini", 4, ())]
     row, _ = merges.merged(Merged("mini", 4, ""), NOW)
-    assert row is not None and row.inputs == () and merges.generation("mini") == 0
+    assert row is not None and row.inputs == () and merges.generation("mini") == 3
+    assert merges.written(row)[-1] == ServeMerge("mini", 0, 4, (3,)) and merges.generation("mini") == 0
     assert inputs == [] and merges.due("mini", NOW) == []
 
 
@@ -125,6 +146,129 @@ def test_what_was_revoked_is_taken_away_although_the_worker_fails() -> None:
     assert inputs == [item(2)]
 
 
+class Kept:
+    """Merges whose rows are always durable at once; `shown` is the generation that is served."""
+
+    def __init__(self, rows: tuple[MergeRow, ...] = (), generations_max: int = 3) -> None:
+        self.world = World()
+        self.merges = Merges(replace(CONFIG, merge_generations_max=generations_max), rows, self.world)
+        self.shown = 0
+        self.records: list[object] = []
+        self.on_disk: set[int] = set()
+
+    def accept(self, *inputs: MergeInput) -> None:
+        """These are accepted now; the merge runs if there is one to make."""
+        self.world.accepted[:] = inputs
+        for effect in self.look():
+            if isinstance(effect, Merge):
+                row, _ = self.merges.merged(Merged("mini", effect.generation, "{}"), NOW)
+                self.on_disk |= {effect.generation} if effect.inputs else set()
+                self.write(row)
+
+    def look(self) -> list[Effect]:
+        effects = self.merges.due("mini", NOW)
+        self.write(self.merges.unwritten("mini"))
+        return effects
+
+    def back(self, forward: bool = False) -> None:
+        self.write(self.merges.serve("mini", self.merges.choice("mini", forward, NOW), NOW))
+
+    def write(self, row: MergeRow | None) -> None:
+        for effect in self.merges.written(row) if row else []:
+            if isinstance(effect, ServeMerge):
+                self.shown = effect.generation
+                self.on_disk = {one for one in self.on_disk if one in effect.kept or one > effect.newest}
+            if isinstance(effect, Emit):
+                self.records.append(effect.body)
+
+
+def test_a_merge_is_served_and_recorded_once_its_row_is_durable() -> None:
+    kept = Kept()
+    kept.accept(item(1))
+    assert kept.shown == 1 and kept.records == [MergeDone("mini", ids(item(1)), (1.0,), 0.0, 0, 1)]
+
+
+def test_a_step_back_serves_the_merge_before_until_the_inputs_change() -> None:
+    kept = Kept()
+    kept.accept(item(1))
+    kept.accept(item(1), item(2))
+    kept.back()
+    assert (kept.shown, kept.records[-1]) == (1, Rollback("mini", 2, 1, "asked"))
+    kept.accept(item(1), item(2))  # nothing changed
+    again = Kept(tuple(kept.merges.standing()))
+    again.accept(item(1), item(2))  # nor by a restart
+    assert kept.merges.generation("mini") == again.merges.generation("mini") == 1
+    kept.accept(item(1), item(2), item(3))
+    assert kept.shown == 3
+    kept.back()
+    assert kept.shown == 2
+    kept.back(forward=True)
+    assert (kept.shown, kept.records[-1]) == (3, Rollback("mini", 2, 3, "asked"))
+
+
+def test_steps_back_end_where_nothing_is_kept_or_believed() -> None:
+    kept = Kept(generations_max=2)
+    with pytest.raises(RefusedError, match="no merge of that base"):
+        kept.back()
+    for number in (1, 2, 3):
+        kept.accept(*map(item, range(1, number + 1)))
+        assert kept.on_disk == {one for one in (number - 1, number) if one}
+    with pytest.raises(RefusedError, match="newest merge is served already"):
+        kept.back(forward=True)
+    kept.back()
+    with pytest.raises(RefusedError, match=r"merge\.generations_max"):
+        kept.back()
+    kept.back(forward=True)
+    kept.world.doubted = [item(2)]
+    with pytest.raises(RefusedError, match="generation 2 holds 0202 was revoked"):
+        kept.back()
+
+
+def test_what_was_gone_back_to_is_given_up_when_a_part_of_it_falls() -> None:
+    kept = Kept()
+    kept.accept(item(1))
+    kept.accept(item(2))
+    kept.back()
+    assert kept.shown == 1 and kept.look() == [SetTimer(TIMER + "mini", NOW.after_ms(CHECK_MS))]
+    kept.world.doubted = [item(1)]
+    assert kept.look() == []
+    assert (kept.shown, kept.records[-1]) == (2, Rollback("mini", 1, 2, "it held 0101 was revoked"))
+    assert kept.on_disk == {2}
+
+
+def test_the_merge_before_outlasts_a_moment_without_any_input() -> None:
+    kept = Kept()
+    kept.accept(item(1))
+    kept.accept()
+    assert (kept.shown, kept.on_disk) == (0, {1})
+    kept.back()
+    assert kept.shown == 1
+    kept.accept(item(2))
+    assert (kept.shown, kept.on_disk) == (3, {1, 3})
+
+
+def test_a_revoked_part_of_what_was_gone_back_to_is_taken_away_although_the_worker_fails() -> None:
+    kept = Kept()
+    kept.accept(item(1))
+    kept.accept(item(1), item(2))
+    kept.back()
+    kept.world.accepted[:], kept.world.doubted = [item(2)], [item(1)]
+    assert kept.merges.due("mini", NOW) == [Merge("mini", 3, (item(2),))]
+    _, (timer,) = kept.merges.merged(Merged("mini", 3, "", "killed"), NOW)
+    assert timer == SetTimer(TIMER + "mini", NOW.after_ms(CONFIG.merge_delay_ms))
+    assert kept.merges.due("mini", NOW) == [Merge("mini", 4, ())]
+
+
+def test_a_row_that_could_not_be_written_is_written_again() -> None:
+    kept = Kept()
+    kept.world.accepted[:] = [item(1)]
+    kept.merges.due("mini", NOW)
+    kept.merges.merged(Merged("mini", 1, "{}"), NOW)
+    assert kept.merges.not_written("mini", NOW) == [SetTimer(TIMER + "mini", NOW.after_ms(RETRY_MS))]
+    assert kept.shown == 0
+    assert kept.look() == [] and kept.shown == 1
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.sampled_from(["add", "drop", "due", "done", "fail"]), max_size=40))
 def test_in_the_end_the_merge_is_of_what_is_accepted(steps: list[str]) -> None:
@@ -140,7 +284,9 @@ def test_in_the_end_the_merge_is_of_what_is_accepted(steps: list[str]) -> None:
 
     def answer(reason: str) -> None:
         if running:
-            merges.merged(Merged("mini", running.pop().generation, "{}", reason), NOW)
+            row, _ = merges.merged(Merged("mini", running.pop().generation, "{}", reason), NOW)
+            if row is not None:
+                merges.written(row)
 
     for number, step in enumerate(steps):
         match step:

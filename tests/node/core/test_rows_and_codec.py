@@ -15,6 +15,7 @@ from plora.node.core import codec
 from plora.node.core.codec import CLASSES, from_plain, to_plain
 from plora.node.core.config import CoreConfig
 from plora.node.core.events import ChunkStored, Event, Examined, Noted, PolicyChanged, Publish, Received, Start
+from plora.node.core.merge_rows import Generation, MergeRow, Source, decode_merge, merge_row
 from plora.node.core.messages import (
     BulkMessage,
     Carried,
@@ -28,15 +29,12 @@ from plora.node.core.messages import (
 )
 from plora.node.core.now import Now
 from plora.node.core.rows import (
-    MergeRow,
     VerdictRow,
     decode_features,
-    decode_merge,
     decode_verdict,
     features_row,
     forget_features,
     forget_verdict,
-    merge_row,
     verdict_row,
 )
 from plora.node.recorder import Recorder
@@ -61,7 +59,9 @@ def test_rows_come_back() -> None:
     assert decode_verdict(put.value) == row and put.key == forget_verdict(b"\x01" * 32).key
     stored = features_row("cd" * 32, FEATURES)
     assert decode_features(stored.value) == FEATURES and stored.key == forget_features("cd" * 32).key
-    merge = MergeRow("google/gemma", 3, ("ab" * 32,), "{}")
+    before = Generation(2, ("cd" * 32,), "{}", (Source("ef" * 32, "01" * 32, "legal", 5),), "23" * 32)
+    merge = MergeRow("google/gemma", 3, ("ab" * 32,), "{}", before=(before,), serves=2)
+    assert (merge.serving, merge.served, merge.kept) == (2, before, (3, 2))
     assert decode_merge(merge_row(merge).key, merge_row(merge).value) == merge
 
 
@@ -74,6 +74,11 @@ def test_a_damaged_row_is_named() -> None:
     broken = json.dumps({"stage_version": FEATURES.stage_version}).encode()
     with pytest.raises(StoreError, match="features"):
         raise_with_place(decode_features, broken)
+
+
+def test_the_row_of_a_build_that_kept_no_generations_is_read() -> None:
+    old = b'{"generation":3,"inputs":["ab"],"report":"{}"}'
+    assert decode_merge(b"mini", old) == MergeRow("mini", 3, ("ab",), "{}")
 
 
 def raise_with_place(decode: Any, value: bytes) -> None:

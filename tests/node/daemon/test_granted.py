@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from plora.gate import Outcome, Verdict
-from plora.node.core.rows import MERGES, VERDICTS, MergeRow, VerdictRow, merge_row, verdict_row
+from plora.node.core.merge_rows import MERGES, Generation, MergeRow, merge_row
+from plora.node.core.rows import VERDICTS, VerdictRow, verdict_row
 from plora.node.daemon.node import granted
 from plora.node.driver.shelf import Shelf
 from plora.node.store.snapshot import Snapshot
@@ -62,6 +63,9 @@ def test_current_is_the_generation_that_stands(
     shelf.keep_only({}, {"org/mini": stands} if stands else {})
     link = tmp_path / "merged" / "org--mini" / "current"
     assert (link.readlink().name if link.is_symlink() else "") == after
+    beside = tmp_path / "adapters" / "merged--org--mini"
+    assert beside.is_symlink() == bool(after)
+    assert not after or beside.resolve() == (tmp_path / "merged" / "org--mini" / after).resolve()
 
 
 def test_an_empty_home_is_fine(tmp_path: Path) -> None:
@@ -73,11 +77,12 @@ def test_rows_grant_what_is_usable_and_what_stands() -> None:
     shown = VerdictRow(ACCEPT, 1, 2, usable=True, name="ada--legal")
     withdrawn = VerdictRow(Verdict(Outcome.REJECT, "replay", "expired"), 1, 2)
     verdicts = [verdict_row(bytes.fromhex(OLD), withdrawn), verdict_row(bytes.fromhex(NEW), shown)]
-    merges = [merge_row(MergeRow("mini", 3, (NEW,))), merge_row(MergeRow("other", 5, ()))]
+    back = MergeRow("back", 4, (NEW,), before=(Generation(2, (OLD,)),), serves=2)
+    merges = [merge_row(MergeRow("mini", 3, (NEW,))), merge_row(MergeRow("other", 5, ())), merge_row(back)]
     snapshot = Snapshot(
         tables={
             VERDICTS: tuple((row.key, row.value) for row in verdicts),
             MERGES: tuple((row.key, row.value) for row in merges),
         }
     )
-    assert granted(snapshot) == ({"ada--legal": NEW}, {"mini": 3, "other": 0})
+    assert granted(snapshot) == ({"ada--legal": NEW}, {"mini": 3, "other": 0, "back": 2})

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from plora.node.core.effects import Expose, Merge, MergeInput
+from plora.node.core.effects import Expose, Merge, MergeInput, ServeMerge
 from plora.node.core.ledger import Ledger
 from plora.node.core.now import Now
 from plora.node.driver.keyed import KeyedPool
@@ -111,24 +111,30 @@ def test_a_missing_blob_leaves_the_old_folder(shelved: Shelved) -> None:
     assert (shelved.root / "adapters" / NAME).readlink().name == shelved.statement.id.hex()
 
 
-async def test_merges_are_generations_and_the_newest_two_are_kept(shelved: Shelved) -> None:
+async def test_merges_are_generations_that_are_served_apart_from_being_made(shelved: Shelved) -> None:
     workers, shelf = Workers(), shelved.shelf
-    merged = shelved.root / "merged" / "org--mini"
+    merged, beside = shelved.root / "merged" / "org--mini", shelved.root / "adapters" / "merged--org--mini"
     for generation in (1, 2, 3):
         effect = Merge("org/mini", generation, (shelved.input,))
         request = shelf.merge_request(effect)
         assert "modules" in await workers.merge(request)
         shelf.take_merge(effect, Path(request["out"]))
-        assert (merged / "current").readlink() == Path(f"gen-{generation}")
-    assert sorted(path.name for path in merged.iterdir()) == ["current", "gen-2", "gen-3"]
-    assert shelf.merged_folder("org/mini") == str(merged / "current")
-    assert (merged / "current" / "adapter_model.safetensors").exists()
+        assert beside.exists() == (generation > 1)
+        shelf.serve_merge(ServeMerge("org/mini", 1 if generation < 3 else 2, generation, (2, 1)))
+        assert beside.resolve() == (merged / f"gen-{1 if generation < 3 else 2}").resolve()
+    assert sorted(path.name for path in merged.iterdir()) == ["current", "gen-1", "gen-2"]
+    assert shelf.merged_folder("org/mini") == str(beside)
+    assert (beside / "adapter_model.safetensors").exists()
+    with pytest.raises(OSError, match="gen-3"):
+        shelf.serve_merge(ServeMerge("org/mini", 3, 3, (3,)))
     with pytest.raises(WorkerError, match=r"plora\.merge\.worker"):
         await workers.merge({"inputs": [], "out": str(shelved.root / "out"), "base_model_name": "mini"})
-    shelf.drop_merge("org/mini")
-    shelf.drop_merge("org/mini")
+    shelf.hide_merge("org/mini")
+    shelf.hide_merge("org/mini")
+    assert sorted(path.name for path in merged.iterdir()) == ["gen-1", "gen-2"]
+    assert shelf.merged_folder("org/mini") == "" and not beside.is_symlink()
+    shelf.serve_merge(ServeMerge("org/mini", 0, 4, ()))
     assert not list(merged.iterdir())
-    assert shelf.merged_folder("org/mini") == ""
     await workers.stop()
 
 

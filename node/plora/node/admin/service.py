@@ -125,6 +125,7 @@ class AdminService(admin_pb2_grpc.AdminServicer):
 
     async def Merges(self, request: pb.MergesRequest, context: Any) -> pb.MergesReply:  # noqa: N802
         """The merge that stands for each base."""
+        await self._node.driver.shelved()
         return merges_reply(self._node.core, self._shelf)
 
     async def Reload(self, request: pb.ReloadRequest, context: Any) -> pb.ReloadReply:  # noqa: N802

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from plora.gate import Policy, Verdict
-from plora.node.core.rows import MergeRow
+from plora.node.core.merge_rows import MergeRow
 from plora.proto.payloads import Revocation
 from plora.proto.records import Body, MergeDone, Revoked, Stage, VerdictGiven
 
@@ -38,7 +38,7 @@ def merge_body(row: MergeRow, before: int) -> MergeDone:
         weights=tuple(float(w) for w in weights) if isinstance(weights, list) else (share,) * len(row.inputs),
         discarded_energy=float(report.get("discarded_energy", 0.0)),
         before=before,
-        after=row.generation if row.inputs else 0,
+        after=row.serving,
     )
 
 

@@ -48,4 +48,5 @@ class CoreConfig:
     store_bytes_max: int = 20 << 30
     merge: bool = True
     merge_delay_ms: int = 500
+    merge_generations_max: int = 3
     bounds: Bounds = Bounds()

@@ -21,10 +21,11 @@ from dataclasses import replace
 from heapq import heappop, heappush
 
 from plora.gate import BaseFacts, Outcome, Policy, StageResult, Trust, Verdict, decide
-from plora.node.core.bookkeeping import merge_body, revoked_body, verdict_bodies
+from plora.node.core.backing import Backing
+from plora.node.core.bookkeeping import revoked_body, verdict_bodies
 from plora.node.core.config import CoreConfig
 from plora.node.core.docket import Docket, opened, owner_speaking, series_of
-from plora.node.core.effects import Emit, Expose, Hide, MergeInput, Persist, SetTimer
+from plora.node.core.effects import Emit, Expose, Hide, Persist, SetTimer
 from plora.node.core.events import (
     Event,
     Examined,
@@ -34,11 +35,13 @@ from plora.node.core.events import (
     PersistFailed,
     PolicyChanged,
     Publish,
+    RollbackAsked,
     SettingsChanged,
     Start,
     TimerDue,
 )
 from plora.node.core.larder import ANNOUNCE_TIMER, Larder
+from plora.node.core.merge_rows import MERGES, MergeRow, decode_merge, merge_row
 from plora.node.core.merges import TIMER as MERGE_TIMER
 from plora.node.core.merges import Merges
 from plora.node.core.notices import (
@@ -55,17 +58,14 @@ from plora.node.core.notices import (
 from plora.node.core.now import Now
 from plora.node.core.plasmid import Book, Plasmid, look_of
 from plora.node.core.rows import (
-    MERGES,
     UNTOLD,
     VERDICTS,
     VERSIONS,
-    decode_merge,
     decode_verdict,
     decode_version,
     features_row,
     forget_features,
     forget_verdict,
-    merge_row,
     told,
     untold_row,
     verdict_row,
@@ -106,7 +106,8 @@ class Desk:
         self.book = Book()
         self.larder = Larder(config, self.book, snapshot)
         merges = (decode_merge(key, value) for key, value in snapshot.rows(MERGES))
-        self.merges = Merges(config, merges, self._merge_inputs)
+        backing = Backing(self.book, self.docket, lambda: (self.policy, self.trust))
+        self.merges = Merges(config, merges, backing)
         self._kept = {key: decode_verdict(value) for key, value in snapshot.rows(VERDICTS)}
         self._untold = {key for key, _ in snapshot.rows(UNTOLD)}
         self._live = live
@@ -114,8 +115,10 @@ class Desk:
         self._alarms: list[tuple[int, bytes]] = []
         self._rows: list[RowOp] = []
         self._judged: dict[bytes, Verdict] = {}
+        self._remerged: list[MergeRow] = []
         self._token = 0
         self._pending: dict[int, dict[bytes, Verdict]] = {}
+        self._pending_merges: dict[int, list[MergeRow]] = {}
 
     def handle(self, event: Event | Notice, now: Now) -> Outputs:
         """What follows from an event or a notice; those that concern others give nothing."""
@@ -155,6 +158,9 @@ class Desk:
                 return self._judge_all(list(self.book.live), now)
             case FetchAsked(content_id):
                 return self._fetch_asked(content_id, now)
+            case RollbackAsked(base, generation):
+                self._keep_merge(self.merges.serve(base, generation, now))
+                return []
             case Publish():
                 return self._publish(event, now)
             case _:
@@ -201,6 +207,7 @@ class Desk:
             self.book.add(plasmid)
         if isinstance(payload, Revocation):
             out.append(Emit(revoked_body(payload)))
+            out += self.merges.touch_all(now) if self.trust.owner(payload.owner) else []
         return [*out, *self._judge_all(self._touched_by(statement), now)]
 
     def _touched_by(self, statement: Statement) -> list[bytes]:
@@ -275,12 +282,13 @@ class Desk:
             return []
         self._token += 1
         self._pending[self._token], self._judged = self._judged, {}
+        self._pending_merges[self._token], self._remerged = self._remerged, []
         rows, self._rows = tuple(self._rows), []
         return [Persist(self._token, rows)]
 
     def _persisted(self, event: Persisted | PersistFailed, now: Now) -> Outputs:
         verdicts = self._pending.pop(event.token, {})
-        out: Outputs = []
+        out: Outputs = self._merges_persisted(event, now)
         for content_id, verdict in verdicts.items():
             plasmid = self.book.live.get(content_id)
             if isinstance(event, PersistFailed):
@@ -292,6 +300,20 @@ class Desk:
             if plasmid is not None and plasmid.verdict is not None and plasmid.verdict.accepted and verdict.accepted:
                 out += self._grant(plasmid, now)
         return out
+
+    def _merges_persisted(self, event: Persisted | PersistFailed, now: Now) -> Outputs:
+        rows = self._pending_merges.pop(event.token, [])
+        if isinstance(event, Persisted):
+            return [effect for row in rows for effect in self.merges.written(row)]
+        what = f"a merge could not be written: {event.reason}"
+        again = [effect for row in rows for effect in self.merges.not_written(row.base, now)]
+        return [*(Emit(ErrorMet(what, where=f"state.db: {MERGES}")) for _ in rows), *again]
+
+    def _keep_merge(self, row: MergeRow | None) -> None:
+        """Have a row of merges written; `_persisted` carries on."""
+        if row is not None:
+            self._rows.append(merge_row(row))
+            self._remerged.append(row)
 
     def _not_written(self, plasmid: Plasmid | None, reason: str, now: Now) -> Outputs:
         out: Outputs = [Emit(ErrorMet(f"a verdict could not be written: {reason}", where="state.db: verdicts"))]
@@ -376,24 +398,14 @@ class Desk:
             return self._alarms_in(RETRY_MS, plasmids, now)
         return self._judge_all([plasmid.content_id for plasmid in plasmids], now)
 
-    def _merge_inputs(self, base: str) -> list[MergeInput]:
-        return [
-            MergeInput(plasmid.content_id, plasmid.digest, plasmid.statement.payload)
-            for plasmid in self.book.live.values()
-            if plasmid.usable and plasmid.manifest.base_model == base
-        ]
-
     def _merged(self, event: Merged, now: Now) -> Outputs:
-        before = self.merges.generation(event.base)
         row, effects = self.merges.merged(event, now)
         out: Outputs = list(effects)
         if event.culprit:
             out += self._spoilt(event.culprit, now)
         elif event.reason:
             out.append(Emit(ErrorMet(f"the merge failed: {event.reason}", where=f"merged/{event.base}")))
-        if row is not None:
-            self._rows.append(merge_row(row))
-            out.append(Emit(merge_body(row, before)))
+        self._keep_merge(row)
         return out
 
     def _spoilt(self, digest: str, now: Now) -> Outputs:
@@ -432,7 +444,10 @@ class Desk:
 
     def _timer(self, timer: str, now: Now) -> Outputs:
         if timer.startswith(MERGE_TIMER):
-            return list(self.merges.due(timer.removeprefix(MERGE_TIMER), now))
+            base = timer.removeprefix(MERGE_TIMER)
+            out: Outputs = list(self.merges.due(base, now))
+            self._keep_merge(self.merges.unwritten(base))
+            return out
         if timer == ANNOUNCE_TIMER:
             return self.larder.announce_due(now)
         return self._clock(now) if timer == CLOCK_TIMER else []

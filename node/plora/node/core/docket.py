@@ -136,6 +136,11 @@ class Docket:
         """Ids of the owners who vouch for a content, each once, whether or not anybody trusts them."""
         return tuple(dict.fromkeys(payload.owner for _, payload in self._witnesses(content_id)))
 
+    def taken_back(self, content: str, owner: str, key_id: str) -> bool:
+        """Whether an owner, below its threshold too, or a key itself revoked a content, that key or everything."""
+        entries = (entry for name in (content, owner, key_id) for entry in self._revocations.get(name, {}).values())
+        return any(payload.owner == owner or statement.key_id == key_id for statement, payload in entries)
+
     def _witnesses(self, target: bytes) -> _Entries[Attestation]:
         return tuple(self._attestations.get(target.hex(), {}).values())
 

@@ -144,11 +144,21 @@ class MergeInput:
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """Merge these in a worker into `merged/BASE/gen-N` and switch `current`; no inputs: take the merge away. Merged."""
+    """Merge these in a worker into `merged/BASE/gen-N`, which nothing names yet; no inputs: serve none. Merged."""
 
     base: str
     generation: int
     inputs: tuple[MergeInput, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ServeMerge:
+    """Make `adapters/merged--BASE` that generation, 0: none; of those up to `newest` only `kept` stay on disk."""
+
+    base: str
+    generation: int
+    newest: int
+    kept: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,5 +171,5 @@ class Emit:
 
 Effect = (
     Send | Dial | HangUp | SetTimer | CancelTimer | Persist | StoreChunk | ServeChunk | ServeList | FinishBlob
-    | DropBlob | Examine | Expose | Hide | Merge | Emit
+    | DropBlob | Examine | Expose | Hide | Merge | ServeMerge | Emit
 )  # fmt: skip

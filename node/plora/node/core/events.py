@@ -168,6 +168,14 @@ class FetchAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class RollbackAsked:
+    """A local person wants a kept generation of a base's merges served, an earlier one or the newest."""
+
+    base: str
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyChanged:
     """New trust or policy: whatever they touch is judged again."""
 
@@ -210,5 +218,6 @@ class LoopLag:
 Event = (
     Start | Stop | LinkOpened | LinkClosed | DialFailed | Received | Misbehaved | TimerDue
     | Persisted | PersistFailed | ChunkStored | ChunkRefused | ChunkServed | BlobFinished | BlobFailed
-    | Examined | Merged | Publish | FetchAsked | PolicyChanged | NeighboursChanged | SettingsChanged | Noted | LoopLag
+    | Examined | Merged | Publish | FetchAsked | RollbackAsked | PolicyChanged | NeighboursChanged | SettingsChanged
+    | Noted | LoopLag
 )  # fmt: skip

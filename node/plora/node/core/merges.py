@@ -1,53 +1,81 @@
-"""When to merge: one merged adapter per base model, made again whenever its set of accepted plasmids changes.
+"""When to merge, and which merge is served: one merged adapter per base model, made again when its inputs change.
 
 - Changes are gathered for `merge_delay_ms`; at most one merge a base runs at a time; generations only grow.
 - Inputs are sorted by artifact digest; two plasmids with the same bytes count once.
 - An input whose bytes are no longer those that were examined is no failure of the merge: without it, it starts again.
-- A merge that fails is tried again with a growing delay. If the merge that stands holds an input that is no longer
-  accepted, it is taken away first: what was revoked is never served because a worker failed.
-- Not handled here: the algebra (`plora.merge`), files and links (the driver).
+- A merge that fails is tried again with a growing delay. If the merge that is served holds an input that is no longer
+  believed, it is taken away first: what was revoked is never served because a worker failed.
+- A merge is served once its row is durable. `merge_generations_max` of them are kept; a person may go back to one
+  that is kept while all that it was made of is believed. It is served until the inputs change or one of its own falls.
+- Not handled here: the algebra (`plora.merge`), files and links (the driver), what is believed (`backing`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Protocol
 
+from plora.node.core.bookkeeping import merge_body
 from plora.node.core.config import CoreConfig
-from plora.node.core.effects import Effect, Merge, MergeInput, SetTimer
+from plora.node.core.effects import Effect, Emit, Merge, MergeInput, ServeMerge, SetTimer
 from plora.node.core.events import Merged
+from plora.node.core.merge_rows import Generation, MergeRow
 from plora.node.core.now import Now
-from plora.node.core.rows import MergeRow
+from plora.proto.errors import RefusedError
+from plora.proto.records import Rollback
 
 TIMER = "desk:merge:"
+ASKED = "asked"
 RETRY_MS = 10_000
 RETRY_MS_MAX = 600_000
+CHECK_MS = 60_000
+"""How often a merge that was gone back to is looked at: time alone may end what it was made of."""
 
 Inputs = tuple[MergeInput, ...]
 
 
+class Believed(Protocol):
+    """What is known of the inputs of merges; see `Backing`."""
+
+    def inputs(self, base: str) -> Iterable[MergeInput]:
+        """The accepted plasmids of a base, in any order."""
+
+    def made(self, number: int, inputs: Inputs, report: str) -> Generation:
+        """A merge that was made of these."""
+
+    def doubt(self, base: str, generation: Generation, now: Now) -> str:
+        """Why a merge may not be served; empty if it may."""
+
+
 @dataclass(slots=True)
 class _Base:
-    """One base: `standing` are the inputs of generation `stands` on disk, `running` those of the one under way."""
+    """One base: `row` says what is on disk, `running` are the inputs of the merge under way, `counted` its number.
 
-    generation: int = 0
-    stands: int = 0
-    standing: tuple[str, ...] = ()
+    `shown` is the newest row that is durable, `why` the reason of the last step back.
+    """
+
+    row: MergeRow
+    counted: int
+    shown: MergeRow
     running: Inputs | None = None
     failures: int = 0
     reason: str = ""
-    report: str = ""
+    why: str = ""
+    unwritten: bool = False
+
+    @classmethod
+    def of(cls, row: MergeRow) -> _Base:
+        return cls(row, row.generation, row)
 
 
 class Merges:
-    """The schedule of merges. `inputs_of` gives the accepted plasmids of a base, in any order."""
+    """The schedule of merges."""
 
-    def __init__(
-        self, config: CoreConfig, rows: Iterable[MergeRow], inputs_of: Callable[[str], Iterable[MergeInput]]
-    ) -> None:
+    def __init__(self, config: CoreConfig, rows: Iterable[MergeRow], believed: Believed) -> None:
         self._config = config
-        self._inputs_of = inputs_of
-        self._bases = {row.base: _Base(row.generation, row.generation, row.inputs, report=row.report) for row in rows}
+        self._believed = believed
+        self._bases = {row.base: _Base.of(row) for row in rows}
 
     def touch(self, base: str, now: Now) -> list[Effect]:
         """Something about the base changed: look at it after the delay."""
@@ -61,74 +89,150 @@ class Merges:
 
     def due(self, base: str, now: Now) -> list[Effect]:
         """The delay is over: merge, unless nothing changed."""
-        state = self._bases.setdefault(base, _Base())
+        state = self._bases.setdefault(base, _Base.of(MergeRow(base, 0, ())))
         if state.running is not None:
             return []  # what came meanwhile is seen when it is done
         inputs = self._inputs(base)
-        if _ids(inputs) == state.standing:
+        if _ids(inputs) == state.row.inputs:
             state.failures, state.reason = 0, ""
-            return []
-        if state.failures and not _covers(inputs, state.standing):
+            return self._check_served(base, state, now)
+        if state.failures and self._falls(base, state, now):
             inputs = ()
         return self._start(base, state, inputs)
 
     def merged(self, event: Merged, now: Now) -> tuple[MergeRow | None, list[Effect]]:
-        """Take up a worker's answer: the row to keep where the merge now stands, and what to do next."""
+        """Take up a worker's answer: the row to keep where there is a new merge, and what to do next."""
         state = self._bases.get(event.base)
-        if state is None or state.running is None or event.generation != state.generation:
+        if state is None or state.running is None or event.generation != state.counted:
             return None, []
         inputs, state.running = state.running, None
         if event.culprit in (item.digest for item in inputs):
             return None, self.touch(event.base, now)
         if event.reason:
             return None, self._failed(event.base, state, event.reason, now)
-        state.stands, state.standing, state.report = event.generation, _ids(inputs), event.report
+        newest = self._believed.made(event.generation, inputs, event.report)
+        before = self._still_believed(event.base, (state.row.newest, *state.row.before), now)
+        state.row = MergeRow.of(event.base, newest, before[: self._config.merge_generations_max - bool(inputs)])
+        state.unwritten = False
         wanted = _ids(self._inputs(event.base))
-        if wanted == state.standing:
+        if wanted == state.row.inputs:
             state.failures, state.reason = 0, ""
-        row = MergeRow(event.base, event.generation, state.standing, event.report)
-        return row, self.touch(event.base, now) if wanted != state.standing else []
+        return state.row, self.touch(event.base, now) if wanted != state.row.inputs else []
+
+    # Which one is served
+
+    def choice(self, base: str, forward: bool, now: Now) -> int:
+        """The generation that a step back leads to, or forward to the newest. Raises RefusedError where none does."""
+        state = self._bases.get(base)
+        if state is None or not state.row.kept:
+            raise RefusedError("there is no merge of that base", where=base, mend="see `plora ls`")
+        if forward:
+            if not state.row.serves:
+                raise RefusedError("the newest merge is served already", where=base)
+            return state.row.generation
+        doubts = []
+        for one in state.row.before:
+            if state.row.serving and one.number >= state.row.serving:
+                continue
+            doubt = self._believed.doubt(base, one, now)
+            if not doubt:
+                return one.number
+            doubts.append(f"generation {one.number} holds {doubt}")
+        raise RefusedError("; ".join(doubts) or "no merge before is kept (merge.generations_max)", where=base)
+
+    def serve(self, base: str, generation: int, now: Now) -> MergeRow | None:
+        """Serve a kept generation: the row to keep; None where that is no news or not allowed."""
+        state = self._bases.get(base)
+        if state is None or generation not in state.row.kept or generation == state.row.serving:
+            return None
+        chosen = next((one for one in state.row.before if one.number == generation), None)
+        if chosen is not None and self._believed.doubt(base, chosen, now):
+            return None
+        state.row = replace(state.row, serves=generation if chosen else 0)
+        state.why = ASKED
+        return state.row
+
+    def written(self, row: MergeRow) -> list[Effect]:
+        """The row is durable: say so, and have it served."""
+        state = self._bases[row.base]
+        before, state.shown = state.shown, row
+        serve = ServeMerge(row.base, row.serving, row.generation, row.kept)
+        if row.generation != before.generation:
+            return [Emit(merge_body(row, before.serving)), serve]
+        if row.serving != before.serving:
+            return [Emit(Rollback(row.base, before.serving, row.serving, state.why)), serve]
+        return [serve]
+
+    def not_written(self, base: str, now: Now) -> list[Effect]:
+        """The base's row could not be written: have it written again after a while."""
+        self._bases[base].unwritten = True
+        return [SetTimer(TIMER + base, now.after_ms(RETRY_MS))]
+
+    def unwritten(self, base: str) -> MergeRow | None:
+        """The base's row, where it still has to be written."""
+        state = self._bases.get(base)
+        if state is None or not state.unwritten:
+            return None
+        state.unwritten = False
+        return state.row
 
     def standing(self) -> list[MergeRow]:
-        """The merges that stand, by base."""
-        found = sorted(self._bases.items())
-        return [MergeRow(base, state.stands, state.standing, state.report) for base, state in found]
+        """The durable merges of each base, by base."""
+        return [state.shown for _, state in sorted(self._bases.items())]
 
     def generation(self, base: str) -> int:
-        """The generation that stands; 0 where nothing is merged."""
+        """The generation that is served; 0 where nothing is."""
         state = self._bases.get(base)
-        return state.stands if state and state.standing else 0
+        return state.shown.serving if state else 0
 
     def trouble(self, base: str) -> str:
         """Why the newest merge of a base failed; empty when it didn't."""
         state = self._bases.get(base)
         return state.reason if state else ""
 
+    def _check_served(self, base: str, state: _Base, now: Now) -> list[Effect]:
+        """What was gone back to is given up once it is doubtful."""
+        if not state.row.serves:
+            return []
+        doubt = self._believed.doubt(base, state.row.served, now)
+        if doubt:
+            before = self._still_believed(base, state.row.before, now)
+            state.row = replace(state.row, before=before, serves=0)
+            state.why, state.unwritten = f"it held {doubt}", True
+            return []
+        return [SetTimer(TIMER + base, now.after_ms(CHECK_MS))]
+
+    def _still_believed(self, base: str, generations: Iterable[Generation], now: Now) -> tuple[Generation, ...]:
+        """Those that can be gone back to."""
+        return tuple(one for one in generations if one.inputs and not self._believed.doubt(base, one, now))
+
+    def _falls(self, base: str, state: _Base, now: Now) -> bool:
+        """Whether what is served holds an input that is no longer wanted in it or believed."""
+        served, wanted = state.row.served, _ids(self._inputs(base))
+        if not state.row.serves:
+            return not frozenset(served.inputs) <= frozenset(wanted)
+        return bool(self._believed.doubt(base, served, now))
+
     def _failed(self, base: str, state: _Base, reason: str, now: Now) -> list[Effect]:
         state.failures, state.reason = state.failures + 1, reason
-        urgent = state.failures == 1 and not _covers(self._inputs(base), state.standing)
+        urgent = state.failures == 1 and self._falls(base, state, now)
         delay_ms = self._config.merge_delay_ms if urgent else _retry_ms(state)
         return [SetTimer(TIMER + base, now.after_ms(delay_ms))]
 
     def _start(self, base: str, state: _Base, inputs: Inputs) -> list[Effect]:
-        state.generation += 1
+        state.counted += 1
         state.running = inputs
-        return [Merge(base, state.generation, inputs)]
+        return [Merge(base, state.counted, inputs)]
 
     def _inputs(self, base: str) -> Inputs:
         by_digest: dict[str, MergeInput] = {}
-        for item in sorted(self._inputs_of(base), key=lambda item: (item.digest, item.content_id)):
+        for item in sorted(self._believed.inputs(base), key=lambda item: (item.digest, item.content_id)):
             by_digest.setdefault(item.digest, item)
         return tuple(by_digest.values())
 
 
 def _retry_ms(state: _Base) -> int:
     return min(RETRY_MS << min(state.failures - 1, 16), RETRY_MS_MAX)
-
-
-def _covers(inputs: Inputs, standing: tuple[str, ...]) -> bool:
-    """Whether everything in the merge that stands is still wanted in it."""
-    return frozenset(standing) <= frozenset(_ids(inputs))
 
 
 def _ids(inputs: Inputs) -> tuple[str, ...]:

@@ -1,17 +1,16 @@
-"""The rows that the desk keeps: verdicts, features and merges, as canonical JSON.
+"""The rows that the desk keeps of plasmids: verdicts, features and versions, as canonical JSON.
 
 | table | key | value |
 |---|---|---|
 | `verdicts` | content id | the verdict and what happened to the plasmid here |
 | `untold` | content id | empty: a verdict was written whose record the event log may lack |
 | `features` | artifact digest | the features of the bytes |
-| `merges` | name of the base model | generation and inputs of the merge that stands |
 | `versions` | owner, lineage, plasmid id | the newest version ever validly seen, and its contents; never removed |
 
 Features of another stage version are not read back: they are computed again.
 
->>> row = MergeRow(base="mini", generation=2, inputs=("ab" * 32,), report="{}")
->>> decode_merge(b"mini", merge_row(row).value) == row
+>>> row = VersionRow(("owner", "lineage", "legal"), 3, ("ab" * 32,))
+>>> decode_version(version_row(row).key, version_row(row).value) == row
 True
 """
 
@@ -28,7 +27,6 @@ from plora.proto.errors import StoreError
 VERDICTS = "verdicts"
 UNTOLD = "untold"
 FEATURES = "features"
-MERGES = "merges"
 VERSIONS = "versions"
 
 CONTENTS_MAX = 2
@@ -63,16 +61,6 @@ class VersionRow:
         if version < self.version or content in self.contents or len(self.contents) == CONTENTS_MAX:
             return self
         return VersionRow(self.series, version, (*self.contents, content))
-
-
-@dataclass(frozen=True, slots=True)
-class MergeRow:
-    """The merge that stands for a base: content ids of its inputs in hex, and the worker's report as JSON text."""
-
-    base: str
-    generation: int
-    inputs: tuple[str, ...]
-    report: str = ""
 
 
 def verdict_row(content_id: bytes, row: VerdictRow) -> Put:
@@ -133,21 +121,6 @@ def decode_features(value: bytes) -> Features | None:
         return Features.from_json(value.decode())
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError("features can't be read", where=f"state.db: {FEATURES}") from error
-
-
-def merge_row(row: MergeRow) -> Put:
-    """The row of the merge that stands for a base."""
-    fields = {"generation": row.generation, "inputs": list(row.inputs), "report": row.report}
-    return Put(MERGES, row.base.encode(), _packed(fields))
-
-
-def decode_merge(key: bytes, value: bytes) -> MergeRow:
-    """Read a row of `merges`; `StoreError` when it is not what `merge_row` writes."""
-    fields = _unpacked(value, MERGES)
-    try:
-        return MergeRow(key.decode(), int(fields["generation"]), tuple(fields["inputs"]), str(fields["report"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise StoreError("a merge can't be read", where=f"state.db: {MERGES}") from error
 
 
 def version_row(row: VersionRow) -> Put:

@@ -159,14 +159,16 @@ def why(core: PeerCore, name: str, now: Now) -> Json:
 
 
 def merges(core: PeerCore) -> list[Json]:
-    """The merge that stands for each base."""
+    """The merge that is served of each base, the newest, and those that can be gone back to."""
     return [
         {
             "base": merge.base,
-            "generation": merge.generation,
-            "inputs": [_short(core, content_id) for content_id in merge.inputs],
+            "generation": merge.serving,
+            "newest": merge.generation,
+            "before": [one.number for one in merge.before],
+            "inputs": [_short(core, content_id) for content_id in merge.served.inputs],
             "trouble": core.desk.merges.trouble(merge.base),
-            "report": merge.report,
+            "report": merge.served.report,
         }
         for merge in core.desk.merges.standing()
     ]

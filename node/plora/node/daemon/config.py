@@ -97,6 +97,7 @@ class MergeBlock(Block):
 
     enabled: StrictBool = True
     delay_ms: Milliseconds = 500
+    generations_max: Annotated[int, Field(strict=True, ge=1, le=64)] = 3
 
 
 class PeerConfig(Block):

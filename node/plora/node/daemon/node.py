@@ -21,8 +21,9 @@ from plora.node.admin.service import AdminService, serve_admin
 from plora.node.core.config import CoreConfig
 from plora.node.core.events import NeighboursChanged, PolicyChanged, SettingsChanged, Start, Stop
 from plora.node.core.ledger import Ledger
+from plora.node.core.merge_rows import MERGES, decode_merge
 from plora.node.core.peer import PeerCore
-from plora.node.core.rows import MERGES, VERDICTS, decode_merge, decode_verdict
+from plora.node.core.rows import VERDICTS, decode_verdict
 from plora.node.core.view import status
 from plora.node.daemon.config import LoadedConfig, PeerConfig, load_config
 from plora.node.daemon.health import Health
@@ -100,6 +101,7 @@ def core_config(checked: Checked, boot: str, addresses: tuple[str, ...]) -> Core
         store_bytes_max=peer.limits.store_max or UNLIMITED,
         merge=peer.merge.enabled,
         merge_delay_ms=peer.merge.delay_ms,
+        merge_generations_max=peer.merge.generations_max,
     )
 
 
@@ -132,7 +134,7 @@ def granted(snapshot: Snapshot) -> tuple[dict[str, str], dict[str, int]]:
     verdicts = ((key, decode_verdict(value)) for key, value in snapshot.rows(VERDICTS))
     exposed = {row.name: key.hex() for key, row in verdicts if row.usable and row.name}
     merges = (decode_merge(key, value) for key, value in snapshot.rows(MERGES))
-    return exposed, {row.base: row.generation if row.inputs else 0 for row in merges}
+    return exposed, {row.base: row.serving for row in merges}
 
 
 class Node:

@@ -38,6 +38,7 @@ from plora.node.core.effects import (
     Send,
     ServeChunk,
     ServeList,
+    ServeMerge,
     SetTimer,
     StoreChunk,
 )
@@ -226,6 +227,7 @@ class Driver:
             Expose: self._expose,
             Hide: self._hide,
             Merge: self._merge,
+            ServeMerge: self._serve_merge,
         }
 
     @property
@@ -351,6 +353,9 @@ class Driver:
     def _merge(self, effect: Merge) -> None:
         self._start(self._merged(effect))
 
+    def _serve_merge(self, effect: ServeMerge) -> None:
+        self._do(SHELF_KEY, f"serving the merge of {effect.base}", lambda: self._shelf.serve_merge(effect))
+
     async def _merged(self, effect: Merge) -> None:
         try:
             report = await self._merge_on_shelf(effect)
@@ -363,7 +368,7 @@ class Driver:
 
     async def _merge_on_shelf(self, effect: Merge) -> dict[str, Any]:
         if not effect.inputs:
-            await self.blocking(SHELF_KEY, lambda: self._shelf.drop_merge(effect.base))
+            await self.blocking(SHELF_KEY, lambda: self._shelf.hide_merge(effect.base))
             return {}
         request = await self.blocking(SHELF_KEY, lambda: self._shelf.merge_request(effect))
         report = await self._workers.merge(request)

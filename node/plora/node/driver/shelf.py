@@ -1,7 +1,7 @@
 """The adapters that others load: PEFT folders under `adapters/` and merges under `merged/`.
 
-    adapters/OWNER--ID -> ../views/CONTENT_ID     merged/BASE/gen-N, merged/BASE/current -> gen-N
-    views/CONTENT_ID/{adapter_model.safetensors, adapter_config.json}
+    adapters/OWNER--ID -> ../views/CONTENT_ID         views/CONTENT_ID/{adapter_model.safetensors, adapter_config.json}
+    adapters/merged--BASE -> ../merged/BASE/current   merged/BASE/current -> gen-N, merged/BASE/gen-N/{…}
 
 Rules:
 
@@ -9,7 +9,8 @@ Rules:
   old folder or the new one, never half of one.
 - The safetensors file is a hard link to the held blob: no copy, the same bytes. `adapter_config.json` is generated from
   the signed `lora` block; only the base's name may be mapped (`base_names` in peer.yaml).
-- A merge is written to `tmp/`, synced by its worker, renamed to gen-N; the generation before it is kept, older ones go.
+- A merge is written to `tmp/`, synced by its worker, renamed to gen-N; `current` is switched to it later, when its row
+  is durable. No owner is called `merged`, so that its name beside the adapters is nobody's.
 - A restart begins with `keep_only` what the rows grant, so that nothing withdrawn or not yet granted is left exposed.
 - Everything here blocks, and is called from one thread at a time.
 
@@ -28,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from plora.merge.lora_config import adapter_config_bytes
-from plora.node.core.effects import Expose, Merge, MergeInput
+from plora.node.core.effects import Expose, Merge, MergeInput, ServeMerge
 from plora.node.store.store import blob_path
 from plora.proto.errors import SpoiltBytesError
 from plora.proto.manifest import ARTIFACT_FILENAME, Manifest
@@ -39,9 +40,9 @@ MERGED = "merged"
 VIEWS = "views"
 CURRENT = "current"
 TMP = "tmp"
-GENERATIONS_KEPT = 2
 
 _MERGE = "merge-"
+_MERGED_NAME = "merged--"
 
 
 class Shelf:
@@ -86,50 +87,52 @@ class Shelf:
         return {"inputs": inputs, "out": out, "base_model_name": self.base_name(effect.base)}
 
     def take_merge(self, effect: Merge, out: Path) -> None:
-        """Give a written merge its place and switch `current` to it."""
+        """Give a written merge its place; nothing names it yet."""
         folder = self._home / MERGED / _folder_name(effect.base)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         place = folder / f"gen-{effect.generation}"
         shutil.rmtree(place, ignore_errors=True)
         out.rename(place)
         _sync_folder(folder)
-        _switch(folder / CURRENT, place.name)
-        for old in _generations(folder)[:-GENERATIONS_KEPT]:
-            shutil.rmtree(folder / f"gen-{old}", ignore_errors=True)
 
-    def drop_merge(self, base: str) -> None:
-        """Take the merge of a base away."""
-        folder = self._home / MERGED / _folder_name(base)
-        if folder.is_dir():
-            (folder / CURRENT).unlink(missing_ok=True)
-            _sync_folder(folder)
-            for old in _generations(folder):
+    def serve_merge(self, effect: ServeMerge) -> None:
+        """Switch to a generation, and remove those up to the newest that are not kept. Raises OSError if it is gone."""
+        folder = self._home / MERGED / _folder_name(effect.base)
+        if effect.generation:
+            (folder / f"gen-{effect.generation}").stat()
+            self._show_merge(folder, effect.generation)
+        else:
+            self.hide_merge(effect.base)
+        for old in _generations(folder):
+            if old <= effect.newest and old not in effect.kept:
                 shutil.rmtree(folder / f"gen-{old}", ignore_errors=True)
 
+    def hide_merge(self, base: str) -> None:
+        """Serve no merge of a base."""
+        self._hide_merge(self._home / MERGED / _folder_name(base))
+
     def merged_folder(self, base: str) -> str:
-        """Where the current merge of a base is; empty where there is none."""
-        link = self._home / MERGED / _folder_name(base) / CURRENT
+        """Where the served merge of a base is; empty where there is none."""
+        link = self._home / ADAPTERS / f"{_MERGED_NAME}{_folder_name(base)}"
         return str(link) if link.exists() else ""
 
     def keep_only(self, exposed: Mapping[str, str], generations: Mapping[str, int]) -> None:
         """Take away links that no durable row grants: a crash came between a row and its link.
 
-        `exposed`: content id in hex by name. `generations`: the merge that stands by base; 0 for none.
+        `exposed`: content id in hex by name. `generations`: the merge that is served by base; 0 for none.
         """
         for link in _entries(self._home / ADAPTERS):
-            if _target_of(link) != exposed.get(link.name):
+            merged = link.name.startswith(_MERGED_NAME)
+            if not (link.exists() if merged else _target_of(link) == exposed.get(link.name)):
                 link.unlink()
         _sync_folder(self._home / ADAPTERS)
-        stand = {_folder_name(base): f"gen-{generation}" for base, generation in generations.items()}
+        served = {_folder_name(base): generation for base, generation in generations.items()}
         for folder in _entries(self._home / MERGED):
-            place = stand.get(folder.name, "gen-0")
-            if _target_of(folder / CURRENT) == place:
-                continue
-            if (folder / place).is_dir():
-                _switch(folder / CURRENT, place)
+            generation = served.get(folder.name, 0)
+            if (folder / f"gen-{generation}").is_dir():
+                self._show_merge(folder, generation)
             else:
-                (folder / CURRENT).unlink(missing_ok=True)
-                _sync_folder(folder)
+                self._hide_merge(folder)
 
     def sweep(self) -> None:
         """Remove views that no link names, and what a crash left half made."""
@@ -139,6 +142,20 @@ class Shelf:
                 shutil.rmtree(view, ignore_errors=True)
         for unfinished in (self._home / TMP).glob(f"{_MERGE}*"):
             shutil.rmtree(unfinished, ignore_errors=True)
+
+    def _show_merge(self, folder: Path, generation: int) -> None:
+        """The link beside the adapters never changes, so that one switch is all that a reader may see."""
+        if _target_of(folder / CURRENT) != f"gen-{generation}":
+            _switch(folder / CURRENT, f"gen-{generation}")
+        link = self._home / ADAPTERS / f"{_MERGED_NAME}{folder.name}"
+        if not link.is_symlink():
+            link.parent.mkdir(mode=0o700, exist_ok=True)
+            _switch(link, f"../{MERGED}/{folder.name}/{CURRENT}")
+
+    def _hide_merge(self, folder: Path) -> None:
+        for link in (self._home / ADAPTERS / f"{_MERGED_NAME}{folder.name}", folder / CURRENT):
+            link.unlink(missing_ok=True)
+            _sync_folder(link.parent)
 
     def _input(self, item: MergeInput) -> Path:
         try:

@@ -1,0 +1,76 @@
+"""Whether what a merge was made of is still believed: who answers for its inputs, and what speaks against them. Pure.
+
+- An input that is live is believed while it is in use here. One that left the live set because a newer version took its
+  place may be served on, since nobody took it back: for this its owner, key, domain and expiry are kept with the merge.
+- Whatever speaks against such an input ends it: its owner is no longer trusted for its domain and base, its key is
+  struck out, its owner or its own key revoked it (also below the owner's threshold), it has expired, or the policy is
+  no longer the one that it was accepted under. Its manifest is gone, so it can't be judged again: doubt means no.
+- Not handled here: when to merge and what to serve (`merges`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from plora.gate import Policy, Trust
+from plora.gate.trust import PUBLISH
+from plora.node.core.docket import Docket
+from plora.node.core.effects import MergeInput
+from plora.node.core.merge_rows import Generation, Source
+from plora.node.core.now import Now
+from plora.node.core.plasmid import Book
+from plora.proto.manifest import Manifest
+
+
+class Backing:
+    """What the desk knows, as the schedule of merges asks for it. `judged_by` gives today's policy and trust."""
+
+    def __init__(self, book: Book, docket: Docket, judged_by: Callable[[], tuple[Policy, Trust]]) -> None:
+        self._book = book
+        self._docket = docket
+        self._judged_by = judged_by
+
+    def inputs(self, base: str) -> list[MergeInput]:
+        """What is in use of a base, in any order."""
+        return [
+            MergeInput(plasmid.content_id, plasmid.digest, plasmid.statement.payload)
+            for plasmid in self._book.live.values()
+            if plasmid.usable and plasmid.manifest.base_model == base
+        ]
+
+    def made(self, number: int, inputs: tuple[MergeInput, ...], report: str) -> Generation:
+        """A merge that was made of these, with what must be known of them later."""
+        sources = tuple(map(self._source, inputs))
+        policy, _ = self._judged_by()
+        contents = tuple(item.content_id.hex() for item in inputs)
+        return Generation(number, contents, report, sources, policy.policy_digest())
+
+    def doubt(self, base: str, generation: Generation, now: Now) -> str:
+        """Why a merge may not be served: what its first doubtful input is accused of; empty if it may."""
+        for number, content in enumerate(generation.inputs):
+            plasmid = self._book.live.get(bytes.fromhex(content))
+            if plasmid is not None and plasmid.usable:
+                continue
+            source = generation.sources[number] if number < len(generation.sources) else None
+            why = "is no longer accepted" if plasmid is not None else self._displaced(base, content, source, now)
+            if not why and generation.policy != self._judged_by()[0].policy_digest():
+                why = "was accepted under another policy"
+            if why:
+                return f"{content[:12]} {why}"
+        return ""
+
+    def _source(self, item: MergeInput) -> Source:
+        plasmid = self._book.live.get(item.content_id)
+        return Source.of(plasmid.manifest if plasmid else Manifest.from_bytes(item.payload))
+
+    def _displaced(self, base: str, content: str, source: Source | None, now: Now) -> str:
+        """What speaks against an input that is not live."""
+        if source is None:
+            return "is no longer known"
+        _, trust = self._judged_by()
+        owner = trust.owner(source.owner)
+        if owner is None or source.key_id in trust.distrusted or not owner.covers(source.domain, base, PUBLISH):
+            return "is of an owner who is not trusted for it"
+        if self._docket.taken_back(content, source.owner, source.key_id):
+            return "was revoked"
+        return "has expired" if now.wall_ms >= source.expires_ms else ""
