@@ -41,7 +41,7 @@ class Carried(_message.Message):
     def __init__(self, statement: _Optional[_Union[Statement, _Mapping]] = ..., hops: _Optional[int] = ..., cause: _Optional[_Union[Cause, _Mapping]] = ...) -> None: ...
 
 class Frame(_message.Message):
-    __slots__ = ("hello", "welcome", "goodbye", "heartbeat", "push", "i_have", "i_want", "reconcile", "have", "peers", "ack")
+    __slots__ = ("hello", "welcome", "goodbye", "heartbeat", "push", "i_have", "i_want", "reconcile", "have", "peers", "ack", "dial_back", "dialed_back")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     GOODBYE_FIELD_NUMBER: _ClassVar[int]
@@ -53,6 +53,8 @@ class Frame(_message.Message):
     HAVE_FIELD_NUMBER: _ClassVar[int]
     PEERS_FIELD_NUMBER: _ClassVar[int]
     ACK_FIELD_NUMBER: _ClassVar[int]
+    DIAL_BACK_FIELD_NUMBER: _ClassVar[int]
+    DIALED_BACK_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     welcome: Welcome
     goodbye: Goodbye
@@ -64,7 +66,9 @@ class Frame(_message.Message):
     have: Have
     peers: Peers
     ack: Ack
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., welcome: _Optional[_Union[Welcome, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., push: _Optional[_Union[Push, _Mapping]] = ..., i_have: _Optional[_Union[IHave, _Mapping]] = ..., i_want: _Optional[_Union[IWant, _Mapping]] = ..., reconcile: _Optional[_Union[Reconcile, _Mapping]] = ..., have: _Optional[_Union[Have, _Mapping]] = ..., peers: _Optional[_Union[Peers, _Mapping]] = ..., ack: _Optional[_Union[Ack, _Mapping]] = ...) -> None: ...
+    dial_back: DialBack
+    dialed_back: DialedBack
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., welcome: _Optional[_Union[Welcome, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., push: _Optional[_Union[Push, _Mapping]] = ..., i_have: _Optional[_Union[IHave, _Mapping]] = ..., i_want: _Optional[_Union[IWant, _Mapping]] = ..., reconcile: _Optional[_Union[Reconcile, _Mapping]] = ..., have: _Optional[_Union[Have, _Mapping]] = ..., peers: _Optional[_Union[Peers, _Mapping]] = ..., ack: _Optional[_Union[Ack, _Mapping]] = ..., dial_back: _Optional[_Union[DialBack, _Mapping]] = ..., dialed_back: _Optional[_Union[DialedBack, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("versions", "features", "swarm", "boot", "epoch_day", "addresses", "dialable", "nickname")
@@ -105,14 +109,16 @@ class Goodbye(_message.Message):
     def __init__(self, reason: _Optional[str] = ..., retry_after_ms: _Optional[int] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
-    __slots__ = ("count", "root", "lag_ms")
+    __slots__ = ("count", "root", "lag_ms", "wall_ms")
     COUNT_FIELD_NUMBER: _ClassVar[int]
     ROOT_FIELD_NUMBER: _ClassVar[int]
     LAG_MS_FIELD_NUMBER: _ClassVar[int]
+    WALL_MS_FIELD_NUMBER: _ClassVar[int]
     count: int
     root: bytes
     lag_ms: int
-    def __init__(self, count: _Optional[int] = ..., root: _Optional[bytes] = ..., lag_ms: _Optional[int] = ...) -> None: ...
+    wall_ms: int
+    def __init__(self, count: _Optional[int] = ..., root: _Optional[bytes] = ..., lag_ms: _Optional[int] = ..., wall_ms: _Optional[int] = ...) -> None: ...
 
 class Push(_message.Message):
     __slots__ = ("statements",)
@@ -187,6 +193,32 @@ class Ack(_message.Message):
     IDS_FIELD_NUMBER: _ClassVar[int]
     ids: _containers.RepeatedScalarFieldContainer[bytes]
     def __init__(self, ids: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class DialBack(_message.Message):
+    __slots__ = ("number",)
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    def __init__(self, number: _Optional[int] = ...) -> None: ...
+
+class DialTry(_message.Message):
+    __slots__ = ("address", "outcome", "took_ms")
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    TOOK_MS_FIELD_NUMBER: _ClassVar[int]
+    address: str
+    outcome: str
+    took_ms: int
+    def __init__(self, address: _Optional[str] = ..., outcome: _Optional[str] = ..., took_ms: _Optional[int] = ...) -> None: ...
+
+class DialedBack(_message.Message):
+    __slots__ = ("number", "seen_host", "tries")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    SEEN_HOST_FIELD_NUMBER: _ClassVar[int]
+    TRIES_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    seen_host: str
+    tries: _containers.RepeatedCompositeFieldContainer[DialTry]
+    def __init__(self, number: _Optional[int] = ..., seen_host: _Optional[str] = ..., tries: _Optional[_Iterable[_Union[DialTry, _Mapping]]] = ...) -> None: ...
 
 class BulkFrame(_message.Message):
     __slots__ = ("want", "chunk_list", "chunk", "refuse", "cancel")

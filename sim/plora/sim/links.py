@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
-from plora.node.core.events import DialFailed, Event, LinkClosed, LinkOpened, Received
-from plora.node.core.messages import BulkMessage, Message
+from plora.node.core.events import DialFailed, Event, LinkClosed, LinkOpened, Probed, Received
+from plora.node.core.messages import BulkMessage, DialTry, Message
+from plora.node.reach import NO_ANSWER, REACHED
 from plora.sim.clock import MS, VirtualClock
 
 DIAL_TIMEOUT_NS = 2_000 * MS
@@ -91,6 +92,17 @@ class Network:
     def dial(self, dialer: str, target: str) -> None:
         """Try to open a link; both ends hear of it, or the dialer of its failure."""
         self._clock.after(2 * self._delay_ns(), lambda: self._connect(dialer, target))
+
+    def probe(self, dialer: str, target: str, addresses: tuple[str, ...]) -> None:
+        """See whether a peer answers; the dialer hears of it."""
+
+        def answer() -> None:
+            there = self.endpoints.get(target)
+            reached = there is not None and there.up and _pair(dialer, target) not in self._cuts
+            outcome = REACHED if reached else NO_ANSWER
+            self._tell(dialer, Probed(target, tuple(DialTry(address, outcome) for address in addresses)))
+
+        self._clock.after(2 * self._delay_ns(), answer)
 
     def hang_up(self, peer: str, other: str, reason: str) -> None:
         """Close the link after what is under way has arrived."""

@@ -34,6 +34,7 @@ from plora.node.core.effects import (
     Hide,
     Merge,
     Persist,
+    Probe,
     Send,
     ServeChunk,
     ServeList,
@@ -112,6 +113,7 @@ class SimPeer:
         self._carry: dict[type, Callable[[Any], None]] = {
             Send: self._send,
             Dial: lambda effect: self._network.dial(self.id, effect.peer),
+            Probe: lambda effect: self._network.probe(self.id, effect.peer, effect.addresses),
             HangUp: lambda effect: self._network.hang_up(self.id, effect.peer, effect.reason),
             SetTimer: self._set_timer,
             CancelTimer: self._cancel_timer,

@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from plora.node.core.messages import Message
+from plora.node.core.messages import DialTry, Message
 from plora.node.transport.identity import Identity, Leaf, certificate, mark_key, mark_name, utc_now
 from plora.node.transport.transport import Transport
 from plora.proto.swarm import Swarm, new_swarm
@@ -29,14 +29,17 @@ class Ears:
     events: list[tuple[Any, ...]] = field(default_factory=list)
     _heard: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def link_opened(self, peer: str, dialed: bool) -> None:
-        self._note("opened", peer, dialed)
+    def link_opened(self, peer: str, dialed: bool, host: str) -> None:
+        self._note("opened", peer, dialed, host)
 
     def link_closed(self, peer: str, reason: str) -> None:
         self._note("closed", peer, reason)
 
     def dial_failed(self, peer: str, reason: str) -> None:
         self._note("failed", peer, reason)
+
+    def probed(self, peer: str, tries: tuple[DialTry, ...]) -> None:
+        self._note("probed", peer, tries)
 
     def received(self, peer: str, message: Message) -> None:
         self._note("received", peer, message)

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from plora.node.core.messages import Carried, Have, Hello, Message, Refuse
+from plora.node.reach import DENIED_HERE
 from plora.node.transport.identity import Identity
 from plora.node.transport.link import BULK_QUEUE_MAX, DEAF, SESSION_QUEUE_BYTES_MAX, SESSION_QUEUE_MAX, Link
 from plora.node.transport.traffic import Traffic
-from plora.node.transport.transport import DENIED
 from plora.proto.statement import Statement
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -93,7 +93,7 @@ async def test_a_denied_peer_is_not_dialed(wire: Any, make_identity: Callable[[]
     async with wire.peers_in(make_identity(), make_identity()) as (a, b):
         b.transport.deny([a.id])
         b.transport.dial(a.id, [a.address])
-        assert await b.ears.until("failed") == ("failed", a.id, DENIED)
+        assert await b.ears.until("failed") == ("failed", a.id, DENIED_HERE)
         assert not a.ears.all("opened")
 
 
@@ -101,6 +101,6 @@ async def test_who_is_denied_while_being_dialed_gets_no_link(wire: Any, make_ide
     async with wire.peers_in(make_identity(), make_identity()) as (a, b):
         b.transport.dial(a.id, [a.address])
         b.transport.deny([a.id])
-        assert await b.ears.until("failed") == ("failed", a.id, DENIED)
+        assert await b.ears.until("failed") == ("failed", a.id, DENIED_HERE)
         assert b.transport.link(a.id) is None
         assert not b.ears.all("opened")

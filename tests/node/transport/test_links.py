@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from plora.node.transport.link import Link
 from plora.node.transport.services import BULK_METHOD, SESSION_METHOD
 from plora.node.transport.tls import channel_credentials, channel_options
 from plora.node.transport.traffic import Traffic
+from plora.proto.swarm import Swarm
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 MakeIdentity = Callable[[], Identity]
@@ -143,18 +145,18 @@ async def test_a_peer_that_comes_back_replaces_its_dead_link(wire: Any, make_ide
 async def test_dialing_tries_every_address_and_refuses_foreign_schemes(wire: Any, make_identity: MakeIdentity) -> None:
     async with wire.peers_in(make_identity(), make_identity()) as (a, b):
         b.transport.dial(a.id, [])
-        assert (await b.ears.until("failed"))[2] == "no address is known"
+        assert (await b.ears.until("failed"))[2] == "no_address"
         for address in ("unix:/tmp/socket", "dns:///localhost:1", "localhost", "a:1:2"):
             b.ears.events.clear()
             b.transport.dial(a.id, [address])
-            assert "is not host:port" in (await b.ears.until("failed"))[2]
+            assert (await b.ears.until("failed"))[2] == "bad_address"
         assert b.transport.last_error(a.id)
         b.transport.dial(a.id, ["127.0.0.1:1", a.address])
         await b.ears.until("opened", a.id, True)
         assert b.transport.last_error(a.id) == ""
         b.ears.events.clear()
         b.transport.dial("ab" * 31, [a.address])
-        assert "peer id" in (await b.ears.until("failed"))[2]
+        assert (await b.ears.until("failed"))[2] == "bad_peer"
 
 
 class _Silent:
@@ -194,3 +196,29 @@ async def test_a_link_ends_once_and_settles_what_was_queued() -> None:
     await link.wait_over()
     assert listener.heard == ["closed: over before it began"]
     assert sent == [-1, 0]
+
+
+async def test_a_probe_says_who_answers_and_makes_no_link(
+    wire: Any, make_identity: MakeIdentity, other_swarm: Swarm
+) -> None:
+    stranger = wire.identity_in(other_swarm)
+    async with wire.peers_in(make_identity(), make_identity(), stranger) as (a, b, c):
+        closed = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+        nobody = f"127.0.0.1:{closed.sockets[0].getsockname()[1]}"
+        closed.close()
+        await closed.wait_closed()
+        b.transport.probe(a.id, [a.address, b.address, c.address, nobody, "unix:/tmp/x"])
+        _, _, tries = await b.ears.until("probed", a.id)
+        assert [one.outcome for one in tries] == [
+            "reached",
+            "another_peer",
+            "another_peer",
+            "nobody_listens",
+            "bad_address",
+        ]
+        (lost,) = await c.transport.tries(a.id, [a.address])
+        assert lost.outcome == "not_let_in"
+        a.transport.deny([b.id])
+        (denied,) = await b.transport.tries(a.id, [a.address])
+        assert denied.outcome == "denied_there"
+        assert not a.ears.events and b.transport.link(a.id) is None

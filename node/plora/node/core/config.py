@@ -30,6 +30,7 @@ class CoreConfig:
     swarm: str
     boot: str
     seed: int = 0
+    name: str = ""
     neighbours: tuple[PeerAddress, ...] = ()
     addresses: tuple[str, ...] = ()
     dialable: bool = True

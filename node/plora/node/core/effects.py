@@ -32,6 +32,14 @@ class Dial:
 
 
 @dataclass(frozen=True, slots=True)
+class Probe:
+    """Dial each of these addresses only to see whether that peer answers there; no link comes of it. Probed."""
+
+    peer: str
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class HangUp:
     """Close both streams after what is queued was sent; answered by LinkClosed."""
 
@@ -170,6 +178,6 @@ class Emit:
 
 
 Effect = (
-    Send | Dial | HangUp | SetTimer | CancelTimer | Persist | StoreChunk | ServeChunk | ServeList | FinishBlob
+    Send | Dial | Probe | HangUp | SetTimer | CancelTimer | Persist | StoreChunk | ServeChunk | ServeList | FinishBlob
     | DropBlob | Examine | Expose | Hide | Merge | ServeMerge | Emit
 )  # fmt: skip

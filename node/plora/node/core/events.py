@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from plora.gate import Features, Policy, Trust
-from plora.node.core.messages import Message, PeerAddress
+from plora.node.core.messages import DialTry, Message, PeerAddress
 from plora.proto.records import Body
 from plora.proto.statement import Statement
 
@@ -25,10 +25,14 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class LinkOpened:
-    """Both streams with an authenticated peer are open; no frame has passed."""
+    """Both streams with an authenticated peer are open; no frame has passed.
+
+    `host` is where the peer was dialed, or seen to come from; empty where there are no hosts.
+    """
 
     peer: str
     dialed: bool
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,21 @@ class DialFailed:
 
     peer: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """Answers `Probe`: what came of each address, in their order."""
+
+    peer: str
+    tries: tuple[DialTry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DialBackAsked:
+    """A local person wants to know whether a linked peer can dial this one."""
+
+    peer: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +235,7 @@ class LoopLag:
 
 
 Event = (
-    Start | Stop | LinkOpened | LinkClosed | DialFailed | Received | Misbehaved | TimerDue
+    Start | Stop | LinkOpened | LinkClosed | DialFailed | Probed | DialBackAsked | Received | Misbehaved | TimerDue
     | Persisted | PersistFailed | ChunkStored | ChunkRefused | ChunkServed | BlobFinished | BlobFailed
     | Examined | Merged | Publish | FetchAsked | RollbackAsked | PolicyChanged | NeighboursChanged | SettingsChanged
     | Noted | LoopLag

@@ -17,6 +17,7 @@ IHAVE_MAX = 256
 IWANT_MAX = 64
 HAVE_MAX = 64
 PEERS_MAX = 16
+TRIES_MAX = 4
 ACK_MAX = 256
 WANT_MAX = 256
 CHUNK_LIST_MAX = 32_768
@@ -54,6 +55,7 @@ class Hello:
     epoch_day: int
     addresses: tuple[str, ...] = ()
     dialable: bool = True
+    nickname: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +75,12 @@ class Goodbye:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """A sign of life with the sender's set: equal roots need no reconciliation."""
+    """A sign of life with the sender's set and clock (`wall_ms`, 0 of a peer that doesn't tell)."""
 
     count: int
     root: bytes
     lag_ms: int
+    wall_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +148,31 @@ class Peers:
 
 
 @dataclass(frozen=True, slots=True)
+class DialBack:
+    """Asks the other side to dial the addresses of the sender's Hello and to say how that went."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class DialTry:
+    """One address that was dialed to see who answers; `outcome` is a code of `plora.node.reach`."""
+
+    address: str
+    outcome: str
+    took_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DialedBack:
+    """Answers `DialBack`; `seen_host` is where the sender sees the asker."""
+
+    number: int
+    seen_host: str
+    tries: tuple[DialTry, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Ack:
     """Statement ids of a Push or Have that are durable at the sender of this frame."""
 
@@ -193,6 +221,9 @@ class Cancel:
     digest: str
 
 
-SessionMessage = Hello | Welcome | Goodbye | Heartbeat | Push | IHave | IWant | Have | Reconcile | Peers | Ack
+SessionMessage = (
+    Hello | Welcome | Goodbye | Heartbeat | Push | IHave | IWant | Have | Reconcile | Peers | Ack
+    | DialBack | DialedBack
+)  # fmt: skip
 BulkMessage = Want | ChunkList | Chunk | Refuse | Cancel
 Message = SessionMessage | BulkMessage

@@ -89,6 +89,7 @@ def core_config(checked: Checked, boot: str, addresses: tuple[str, ...]) -> Core
         swarm=checked.identity.swarm.id,
         boot=boot,
         seed=peer.seed or secrets.randbits(63),
+        name=peer.name,
         neighbours=peer.peer_addresses(),
         addresses=addresses,
         dialable=peer.dialable,

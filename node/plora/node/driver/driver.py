@@ -35,6 +35,7 @@ from plora.node.core.effects import (
     Hide,
     Merge,
     Persist,
+    Probe,
     Send,
     ServeChunk,
     ServeList,
@@ -54,10 +55,11 @@ from plora.node.core.events import (
     Noted,
     Persisted,
     PersistFailed,
+    Probed,
     Received,
     TimerDue,
 )
-from plora.node.core.messages import Chunk, ChunkList, Message
+from plora.node.core.messages import Chunk, ChunkList, DialTry, Message
 from plora.node.core.now import Now
 from plora.node.driver.keyed import KeyedPool
 from plora.node.driver.shelf import Shelf, report_text
@@ -158,9 +160,9 @@ class Driver:
         """Handle an event soon; from any thread."""
         self._loop.call_soon_threadsafe(self.handle, event)
 
-    def link_opened(self, peer: str, dialed: bool) -> None:
+    def link_opened(self, peer: str, dialed: bool, host: str) -> None:
         """The transport has a link."""
-        self.handle(LinkOpened(peer, dialed))
+        self.handle(LinkOpened(peer, dialed, host))
 
     def link_closed(self, peer: str, reason: str) -> None:
         """The transport lost it."""
@@ -169,6 +171,10 @@ class Driver:
     def dial_failed(self, peer: str, reason: str) -> None:
         """The transport found nobody."""
         self.handle(DialFailed(peer, reason))
+
+    def probed(self, peer: str, tries: tuple[DialTry, ...]) -> None:
+        """The transport saw who answers at some addresses."""
+        self.handle(Probed(peer, tries))
 
     def received(self, peer: str, message: Message) -> None:
         """A frame came."""
@@ -214,6 +220,7 @@ class Driver:
         return {
             Send: self._send,
             Dial: self._dial,
+            Probe: self._probe,
             HangUp: self._hang_up,
             SetTimer: self._set_timer,
             CancelTimer: self._cancel_timer,
@@ -243,6 +250,9 @@ class Driver:
 
     def _dial(self, effect: Dial) -> None:
         self._links.dial(effect.peer, effect.addresses)
+
+    def _probe(self, effect: Probe) -> None:
+        self._links.probe(effect.peer, effect.addresses)
 
     def _hang_up(self, effect: HangUp) -> None:
         link = self._links.link(effect.peer)

@@ -25,6 +25,7 @@ from random import Random
 from plora.node.core.config import CoreConfig
 from plora.node.core.effects import CancelTimer, Emit, Persist, Send, SetTimer
 from plora.node.core.events import (
+    DialBackAsked,
     DialFailed,
     Event,
     LinkClosed,
@@ -35,6 +36,7 @@ from plora.node.core.events import (
     Persisted,
     PersistFailed,
     PolicyChanged,
+    Probed,
     Publish,
     Received,
     Start,
@@ -44,6 +46,8 @@ from plora.node.core.events import (
 from plora.node.core.messages import (
     Carried,
     Cause,
+    DialBack,
+    DialedBack,
     Goodbye,
     Have,
     Heartbeat,
@@ -59,6 +63,7 @@ from plora.node.core.notices import LinkLost, LinkReady, Notice, Outputs, Source
 from plora.node.core.now import Now
 from plora.node.core.streams import Streams
 from plora.node.gossip import parcels
+from plora.node.gossip.dial_backs import DialBacks
 from plora.node.gossip.entries import Entry, entry_of
 from plora.node.gossip.links import BEAT_TIMER, DIAL_TIMER, Link, Links
 from plora.node.gossip.reconcile import open_ranges, respond
@@ -116,6 +121,7 @@ class Gossip:
         self.round_number = 0
         self.seen = SeenSet(config.swarm, config.bounds, trusted, verify)
         self.links = Links(config, streams.stream("gossip:links"), self._beat_of)
+        self.dial_backs = DialBacks(streams.stream("gossip:dial-backs"))
         self._config = config
         self._rng: Random = streams.stream("gossip:rounds")
         self._push_rng: Random = streams.stream("gossip:push")
@@ -162,6 +168,7 @@ class Gossip:
             if isinstance(output, LinkLost):
                 self._sessions.lost(output.peer)
                 self._wants.lost(output.peer)
+                self.dial_backs.lost(output.peer)
 
     # Time.
 
@@ -202,12 +209,16 @@ class Gossip:
 
     def _link_event(self, event: Event | Notice, now: Now) -> Outputs:
         match event:
-            case LinkOpened(peer, dialed):
-                return self.links.opened(peer, dialed, now)
+            case LinkOpened(peer, dialed, host):
+                return self.links.opened(peer, dialed, now, host)
             case LinkClosed(peer, reason):
                 return self.links.closed(peer, reason, now)
             case DialFailed(peer):
                 return self.links.dial_failed(peer, now)
+            case Probed(peer, tries):
+                return self.dial_backs.probed(peer, tries)
+            case DialBackAsked(peer) if self.links.get(peer) is not None:
+                return self.dial_backs.ask(peer)
             case Misbehaved(peer, reason):
                 return self.links.punish(peer, reason, now)
             case NeighboursChanged():
@@ -218,7 +229,7 @@ class Gossip:
 
     def _beat_of(self, link: Link, now: Now) -> Heartbeat:
         keys = self.seen.view(self.links.day_with(link, now))
-        return Heartbeat(len(keys), keys.root(), self.links.lag_ms)
+        return Heartbeat(len(keys), keys.root(), self.links.lag_ms, now.wall_ms)
 
     # Frames.
 
@@ -244,7 +255,7 @@ class Gossip:
     def _said(self, link: Link, message: object, now: Now) -> Outputs:
         match message:
             case Heartbeat():
-                link.heartbeat = message
+                self.links.beaten(link, message, now)
             case Reconcile():
                 return self._reconcile(link, message, now)
             case IWant(ids):
@@ -258,6 +269,10 @@ class Gossip:
                 return self._announced(link, ids)
             case Peers():
                 self.links.exchange(message)
+            case DialBack(number):
+                return self.dial_backs.asked(link, number, now)
+            case DialedBack():
+                self.dial_backs.answered(link.peer, message)
         return []
 
     def _announced(self, link: Link, ids: tuple[bytes, ...]) -> Outputs:

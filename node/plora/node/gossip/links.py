@@ -34,21 +34,27 @@ BEAT_TIMER = "gossip:beat"
 DIAL_TIMER = "gossip:dial"
 HELLO_MS = 5_000
 SHUNNED_MAX = 1024
+FAREWELLS_MAX = 256
 
 
 @dataclass(slots=True)
 class Link:
-    """One open link; `hello` is the newest that came, `heartbeat` likewise, `announced` the contents it serves."""
+    """One open link; `hello` is the newest that came, `heartbeat` likewise, `announced` the contents it serves.
+
+    `host` is where the peer is seen; `ahead_ms` is how far its clock went before this one's at the newest heartbeat.
+    """
 
     peer: str
     dialed: bool
     opened_ns: int
     heard_ns: int
+    host: str = ""
     hello: Hello | None = None
     welcomed: bool = False
     ready: bool = False
     closing: bool = False
     heartbeat: Heartbeat | None = None
+    ahead_ms: int | None = None
     announced: dict[bytes, None] = field(default_factory=dict)
 
 
@@ -62,6 +68,7 @@ class Links:
         self._dialing = Dialing(config.neighbours, config.bounds.links_out, config.redial_ms_max, rng)
         self._denied: dict[str, None] = {}
         self._shunned: dict[str, int] = {}
+        self._farewells: dict[str, str] = {}
         self._lag_ms = 0
         self._beat_due_ns = 0
         self._day = 0
@@ -86,6 +93,10 @@ class Links:
         """How late this peer's own loop was, at the last look."""
         return self._lag_ms
 
+    def farewell(self, peer: str) -> str:
+        """Why the newest link with a peer never got ready or was ended by one side; empty when it stands."""
+        return self._farewells.get(peer, "")
+
     def start(self, now: Now) -> Outputs:
         """Dial, and start to beat."""
         self._day = now.epoch_day
@@ -100,10 +111,10 @@ class Links:
             out += self.part(peer, "stopping", now, self._config.redial_ms_max // 10)
         return out
 
-    def opened(self, peer: str, dialed: bool, now: Now) -> Outputs:
+    def opened(self, peer: str, dialed: bool, now: Now, host: str = "") -> Outputs:
         """A link is open: greet, or send away."""
         out: Outputs = self._gone(self._links.pop(peer), "replaced") if peer in self._links else []
-        self._links[peer] = Link(peer, dialed, now.mono_ns, now.mono_ns)
+        self._links[peer] = Link(peer, dialed, now.mono_ns, now.mono_ns, host)
         self._dialing.linked(peer)
         reason = self._unwelcome(peer, dialed, now)
         if reason:
@@ -143,6 +154,7 @@ class Links:
         if link is None or link.closing:
             return []
         link.closing = True
+        self._note_farewell(peer, reason)
         self._dialing.failed(peer, now, retry_after_ms)
         self._dialing.linked(peer)  # until LinkClosed says that the old streams are gone
         return [Send(peer, Goodbye(reason, retry_after_ms)), HangUp(peer, reason), *self._gone(link, reason)]
@@ -171,10 +183,16 @@ class Links:
     def goodbye(self, link: Link, goodbye: Goodbye, now: Now) -> Outputs:
         """The other side leaves."""
         link.closing = True
+        self._note_farewell(link.peer, goodbye.reason)
         self._dialing.failed(link.peer, now, goodbye.retry_after_ms)
         self._dialing.linked(link.peer)
         reason = f"goodbye: {goodbye.reason}"
         return [HangUp(link.peer, reason), *self._gone(link, reason)]
+
+    def beaten(self, link: Link, heartbeat: Heartbeat, now: Now) -> None:
+        """A sign of life came."""
+        link.heartbeat = heartbeat
+        link.ahead_ms = heartbeat.wall_ms - now.wall_ms if heartbeat.wall_ms else None
 
     def exchange(self, peers: Peers) -> None:
         """Remember addresses of others, for when a neighbour's own don't answer."""
@@ -234,6 +252,7 @@ class Links:
             epoch_day=now.epoch_day,
             addresses=config.addresses,
             dialable=config.dialable,
+            nickname=config.name,
         )
 
     def _unwelcome(self, peer: str, dialed: bool, now: Now) -> str:
@@ -257,9 +276,16 @@ class Links:
         if link.ready or link.closing or not link.welcomed or link.hello is None:
             return []
         link.ready = True
+        self._farewells.pop(link.peer, None)
         self._dialing.succeeded(link.peer)
         up = Emit(LinkUp(link.peer, outbound=link.dialed))
         return [up, Send(link.peer, self._beat_of(link, now)), LinkReady(link.peer)]
+
+    def _note_farewell(self, peer: str, reason: str) -> None:
+        self._farewells.pop(peer, None)
+        self._farewells[peer] = reason
+        while len(self._farewells) > FAREWELLS_MAX:
+            del self._farewells[next(iter(self._farewells))]
 
     def _gone(self, link: Link, reason: str) -> Outputs:
         """A ready link stops being one, whether or not its streams still stand."""

@@ -38,6 +38,8 @@ FEATURES_MAX = 16
 ADDRESSES_MAX = 4
 ADDRESS_CHARACTERS_MAX = 256
 REASON_CHARACTERS_MAX = 200
+NICKNAME_CHARACTERS_MAX = 64
+OUTCOME_CHARACTERS_MAX = 32
 RANGES_MAX = 2048
 
 _NO_CAUSE = b""
@@ -127,6 +129,7 @@ def _hello(message: m.Hello) -> pb.Frame:
             epoch_day=message.epoch_day,
             addresses=message.addresses,
             dialable=message.dialable,
+            nickname=message.nickname,
         )
     )
 
@@ -140,6 +143,7 @@ def _hello_back(wire: pb.Hello) -> m.Hello:
         epoch_day=wire.epoch_day,
         addresses=_addresses(wire.addresses),
         dialable=wire.dialable,
+        nickname=_text(wire.nickname, NICKNAME_CHARACTERS_MAX, "nickname"),
     )
 
 
@@ -161,11 +165,12 @@ def _goodbye_back(wire: pb.Goodbye) -> m.Goodbye:
 
 
 def _heartbeat(message: m.Heartbeat) -> pb.Frame:
-    return pb.Frame(heartbeat=pb.Heartbeat(count=message.count, root=message.root, lag_ms=message.lag_ms))
+    beat = pb.Heartbeat(count=message.count, root=message.root, lag_ms=message.lag_ms, wall_ms=message.wall_ms)
+    return pb.Frame(heartbeat=beat)
 
 
 def _heartbeat_back(wire: pb.Heartbeat) -> m.Heartbeat:
-    return m.Heartbeat(wire.count, _exactly(wire.root, ROOT_BYTES, "a root"), wire.lag_ms)
+    return m.Heartbeat(wire.count, _exactly(wire.root, ROOT_BYTES, "a root"), wire.lag_ms, wire.wall_ms)
 
 
 def _carried(items: Iterable[m.Carried]) -> list[pb.Carried]:
@@ -238,6 +243,23 @@ def _peers_back(wire: pb.Peers) -> m.Peers:
     return m.Peers(tuple(m.PeerAddress(_hex(one.peer), _addresses(one.addresses)) for one in entries))
 
 
+def _dialed_back(message: m.DialedBack) -> pb.Frame:
+    tries = [pb.DialTry(address=one.address, outcome=one.outcome, took_ms=one.took_ms) for one in message.tries]
+    return pb.Frame(dialed_back=pb.DialedBack(number=message.number, seen_host=message.seen_host, tries=tries))
+
+
+def _dialed_back_back(wire: pb.DialedBack) -> m.DialedBack:
+    tries = tuple(
+        m.DialTry(
+            _text(one.address, ADDRESS_CHARACTERS_MAX, "address"),
+            _text(one.outcome, OUTCOME_CHARACTERS_MAX, "outcome"),
+            one.took_ms,
+        )
+        for one in _at_most(wire.tries, m.TRIES_MAX, "tries")
+    )
+    return m.DialedBack(wire.number, _text(wire.seen_host, ADDRESS_CHARACTERS_MAX, "host"), tries)
+
+
 # Bulk frames.
 
 
@@ -294,6 +316,8 @@ _ENCODERS: Mapping[type, Callable[[Any], Any]] = {
     m.Have: lambda message: pb.Frame(have=pb.Have(statements=_carried(message.items))),
     m.Peers: _peers,
     m.Ack: lambda message: pb.Frame(ack=pb.Ack(ids=message.ids)),
+    m.DialBack: lambda message: pb.Frame(dial_back=pb.DialBack(number=message.number)),
+    m.DialedBack: _dialed_back,
     m.Want: _want,
     m.ChunkList: _chunk_list,
     m.Refuse: _refuse,
@@ -312,6 +336,8 @@ _SESSION_DECODERS: Mapping[str, Callable[[Any], m.SessionMessage]] = {
     "have": lambda wire: m.Have(_carried_back(wire.statements)),
     "peers": _peers_back,
     "ack": lambda wire: m.Ack(_ids(wire.ids, m.ACK_MAX)),
+    "dial_back": lambda wire: m.DialBack(wire.number),
+    "dialed_back": _dialed_back_back,
 }
 
 _BULK_DECODERS: Mapping[str, Callable[[Any], m.BulkMessage]] = {

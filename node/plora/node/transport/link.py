@@ -66,10 +66,18 @@ class Link:
     """The two streams with `peer`. Made when both are open; `run` lives as long as they do."""
 
     def __init__(
-        self, peer: str, dialed: bool, session: Stream, bulk: Stream, listener: LinkListener, traffic: Traffic
+        self,
+        peer: str,
+        dialed: bool,
+        session: Stream,
+        bulk: Stream,
+        listener: LinkListener,
+        traffic: Traffic,
+        host: str = "",
     ) -> None:
         self.peer = peer
         self.dialed = dialed
+        self.host = host
         self._streams = (session, bulk)
         self._listener = listener
         self._traffic = traffic

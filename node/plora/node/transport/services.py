@@ -26,6 +26,7 @@ from plora.v1 import peer_pb2 as pb
 SERVICE = "plora.v1.Peer"
 SESSION_METHOD = f"/{SERVICE}/Session"
 BULK_METHOD = f"/{SERVICE}/Bulk"
+HEALTH_METHOD = "/grpc.health.v1.Health/Check"
 
 Handler = Any  # a grpc.RpcMethodHandler, which is generic in the stubs only
 StreamHandler = Callable[[Any, Any], Awaitable[None]]

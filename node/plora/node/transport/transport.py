@@ -8,21 +8,25 @@ Rules:
 - Each `dial` is answered by `link_opened` or `dial_failed`, except when a link with that peer is up already.
 - A denied peer is refused on every RPC and never dialed, and its open link ends.
 - Addresses are `host:port`, nothing else: grpc's other schemes never come from a peer's frame.
+- A probe opens no link: it asks the peer's health service, behind the same identity check, and hangs up.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable
+import urllib.parse
+from collections.abc import Coroutine, Iterable
 from typing import Any, Protocol
 
-from plora.node.core.messages import Message
+from plora.node.core.messages import DialTry, Message
+from plora.node.reach import BAD_ADDRESS, BAD_PEER, DENIED_HERE, NO_ADDRESS, NO_ANSWER, REACHED, outcome_of
 from plora.node.transport.grpc_setup import grpc
 from plora.node.transport.identity import Identity
 from plora.node.transport.link import Link
 from plora.node.transport.services import (
     BULK_METHOD,
+    HEALTH_METHOD,
     SESSION_METHOD,
     Guard,
     Library,
@@ -43,7 +47,6 @@ DIAL_WAIT_S = 5.0
 PAIR_WAIT_S = 5.0
 STOP_WAIT_S = 3.0
 LINKS_IN_MAX = 64
-DENIED = "denied here"
 
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9][A-Za-z0-9._-]{0,252}):[0-9]{1,5}")
 
@@ -51,14 +54,17 @@ _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9][A-Za-z0-9._-]{0,252
 class Listener(Protocol):
     """Who hears what happens on the wire: the driver. All calls come on the event loop's thread."""
 
-    def link_opened(self, peer: str, dialed: bool) -> None:
-        """Both streams with an authenticated peer are open."""
+    def link_opened(self, peer: str, dialed: bool, host: str) -> None:
+        """Both streams with an authenticated peer are open; `host` is where it was dialed or is seen."""
 
     def link_closed(self, peer: str, reason: str) -> None:
         """They are gone."""
 
     def dial_failed(self, peer: str, reason: str) -> None:
-        """No address led to that peer."""
+        """No address led to that peer; `reason` is a code of `plora.node.reach`."""
+
+    def probed(self, peer: str, tries: tuple[DialTry, ...]) -> None:
+        """What came of each address of a probe."""
 
     def received(self, peer: str, message: Message) -> None:
         """A frame came."""
@@ -111,18 +117,28 @@ class Transport:
     def dial(self, peer: str, addresses: Iterable[str]) -> None:
         """Open a link in the background."""
         if self._denied_here(peer):
-            asyncio.get_running_loop().call_soon(self._listener.dial_failed, peer, DENIED)
+            asyncio.get_running_loop().call_soon(self._listener.dial_failed, peer, DENIED_HERE)
             return
-        task = asyncio.ensure_future(self._dial(peer, tuple(addresses)))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._start(self._dial(peer, tuple(addresses)))
+
+    def probe(self, peer: str, addresses: Iterable[str]) -> None:
+        """See in the background at which addresses a peer answers; `probed` tells."""
+
+        async def probe() -> None:
+            self._listener.probed(peer, await self.tries(peer, tuple(addresses)))
+
+        self._start(probe())
+
+    async def tries(self, peer: str, addresses: Iterable[str]) -> tuple[DialTry, ...]:
+        """What comes of dialing each address, one after the other, without making a link."""
+        return tuple([await self._try(peer, address) for address in addresses])
 
     def link(self, peer: str) -> Link | None:
         """The link with a peer, if one is open."""
         return self._links.get(peer)
 
     def last_error(self, peer: str) -> str:
-        """Why the newest dial failed; empty when it didn't."""
+        """The code of why the newest dial failed; empty when it didn't."""
         return self._errors.get(peer, "")
 
     def deny(self, peers: Iterable[str]) -> None:
@@ -177,7 +193,7 @@ class Transport:
             self._listener.link_closed(link.peer, "replaced by another link")
         self._links[link.peer] = link
         self._errors.pop(link.peer, None)
-        self._listener.link_opened(link.peer, link.dialed)
+        self._listener.link_opened(link.peer, link.dialed, link.host)
         return True
 
     def _stays(self, old: Link, new: Link) -> bool:
@@ -196,7 +212,7 @@ class Transport:
         if half is None:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "no bulk stream was opened beside the session")
             return
-        link = Link(peer, False, context, half.context, self, self.traffic)
+        link = Link(peer, False, context, half.context, self, self.traffic, host=_host_of(context.peer()))
         half.link.set_result(link)
         if sum(not other.dialed for other in self._links.values()) >= LINKS_IN_MAX or not self._admit(link):
             link.abandon()
@@ -231,7 +247,7 @@ class Transport:
     # Dialing
 
     async def _dial(self, peer: str, addresses: tuple[str, ...]) -> None:
-        reason = "no address is known"
+        reason = NO_ADDRESS
         for address in addresses:
             channel = self._channel(peer, address)
             if isinstance(channel, str):
@@ -243,9 +259,9 @@ class Transport:
                     reason = opened
                     continue
                 if self._denied_here(peer):  # denied since the dial began
-                    reason = DENIED
+                    reason = DENIED_HERE
                     break
-                await self._run_dialed(peer, opened)
+                await self._run_dialed(peer, opened, address)
                 return
             finally:
                 await channel.close()
@@ -253,31 +269,51 @@ class Transport:
         self._listener.dial_failed(peer, reason)
 
     def _channel(self, peer: str, address: str) -> Any:
-        """A channel that only that peer can answer, or the reason why there is none."""
+        """A channel that only that peer can answer, or the outcome that says why there is none."""
         if _ADDRESS.fullmatch(address) is None:
-            return f"{address!r:.80} is not host:port"
+            return BAD_ADDRESS
         try:
             credentials = channel_credentials(self._identity, peer)
-        except FormatError as error:
-            return str(error)
+        except FormatError:
+            return BAD_PEER
         return grpc.aio.secure_channel(f"dns:///{address}", credentials, options=channel_options())
 
     async def _open(self, channel: Any) -> Any:
-        """Session and bulk calls once the server has answered both, or the reason why it hasn't."""
+        """Session and bulk calls once the server has answered both, or the outcome that says why it hasn't."""
         calls = [channel.stream_stream(method)() for method in (SESSION_METHOD, BULK_METHOD)]
         try:
             async with asyncio.timeout(DIAL_WAIT_S):
                 for call in calls:
                     await call.initial_metadata()
         except TimeoutError:
-            return "no answer in time"
+            return NO_ANSWER
         for call in calls:
             if call.done():
-                return f"refused ({(await call.code()).name.lower()})"
+                return outcome_of((await call.code()).name.lower(), await call.details() or "")
         return calls
 
-    async def _run_dialed(self, peer: str, calls: list[Any]) -> None:
-        link = Link(peer, True, calls[0], calls[1], self, self.traffic)
+    async def _try(self, peer: str, address: str) -> DialTry:
+        channel = self._channel(peer, address)
+        if isinstance(channel, str):
+            return DialTry(address, channel)
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        try:
+            await channel.unary_unary(HEALTH_METHOD)(b"", timeout=DIAL_WAIT_S)
+            outcome = REACHED
+        except grpc.aio.AioRpcError as error:
+            outcome = outcome_of(error.code().name.lower(), error.details() or "")
+        finally:
+            await channel.close()
+        return DialTry(address, outcome, int((loop.time() - began_s) * 1000))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run_dialed(self, peer: str, calls: list[Any], address: str) -> None:
+        link = Link(peer, True, calls[0], calls[1], self, self.traffic, host=address.rpartition(":")[0].strip("[]"))
         try:
             if self._admit(link):
                 await link.run()
@@ -285,3 +321,9 @@ class Transport:
             for call in calls:
                 call.cancel()
             link.drop_tasks()
+
+
+def _host_of(peer: str) -> str:
+    """The host in grpc's name of a connection, such as `ipv4:192.0.2.1:40000` or `ipv6:%5B::1%5D:40000`."""
+    kind, _, address = urllib.parse.unquote(peer).partition(":")
+    return address.rpartition(":")[0].strip("[]") if kind in ("ipv4", "ipv6") else ""
