@@ -12,7 +12,14 @@ class StatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class StatusReply(_message.Message):
-    __slots__ = ("name", "peer", "swarm", "version", "boot", "uptime_ms", "listen", "links", "statements", "plasmids_held", "plasmids_accepted", "plasmids_waiting", "store_bytes", "round", "root", "warnings")
+    __slots__ = ("name", "peer", "swarm", "version", "boot", "uptime_ms", "listen", "links", "statements", "plasmids_held", "plasmids_accepted", "plasmids_waiting", "store_bytes", "round", "root", "warnings", "plasmids", "swarm_name", "neighbours", "store_bytes_max", "disk_free_bytes", "disk_free_bytes_min", "sent_bytes", "received_bytes", "sent_bytes_s", "received_bytes_s", "upload_bytes_s_max")
+    class PlasmidsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
     NAME_FIELD_NUMBER: _ClassVar[int]
     PEER_FIELD_NUMBER: _ClassVar[int]
     SWARM_FIELD_NUMBER: _ClassVar[int]
@@ -29,6 +36,17 @@ class StatusReply(_message.Message):
     ROUND_FIELD_NUMBER: _ClassVar[int]
     ROOT_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    PLASMIDS_FIELD_NUMBER: _ClassVar[int]
+    SWARM_NAME_FIELD_NUMBER: _ClassVar[int]
+    NEIGHBOURS_FIELD_NUMBER: _ClassVar[int]
+    STORE_BYTES_MAX_FIELD_NUMBER: _ClassVar[int]
+    DISK_FREE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DISK_FREE_BYTES_MIN_FIELD_NUMBER: _ClassVar[int]
+    SENT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SENT_BYTES_S_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_BYTES_S_FIELD_NUMBER: _ClassVar[int]
+    UPLOAD_BYTES_S_MAX_FIELD_NUMBER: _ClassVar[int]
     name: str
     peer: str
     swarm: str
@@ -45,7 +63,18 @@ class StatusReply(_message.Message):
     round: int
     root: str
     warnings: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, name: _Optional[str] = ..., peer: _Optional[str] = ..., swarm: _Optional[str] = ..., version: _Optional[str] = ..., boot: _Optional[str] = ..., uptime_ms: _Optional[int] = ..., listen: _Optional[str] = ..., links: _Optional[int] = ..., statements: _Optional[int] = ..., plasmids_held: _Optional[int] = ..., plasmids_accepted: _Optional[int] = ..., plasmids_waiting: _Optional[int] = ..., store_bytes: _Optional[int] = ..., round: _Optional[int] = ..., root: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+    plasmids: _containers.ScalarMap[str, int]
+    swarm_name: str
+    neighbours: int
+    store_bytes_max: int
+    disk_free_bytes: int
+    disk_free_bytes_min: int
+    sent_bytes: int
+    received_bytes: int
+    sent_bytes_s: int
+    received_bytes_s: int
+    upload_bytes_s_max: int
+    def __init__(self, name: _Optional[str] = ..., peer: _Optional[str] = ..., swarm: _Optional[str] = ..., version: _Optional[str] = ..., boot: _Optional[str] = ..., uptime_ms: _Optional[int] = ..., listen: _Optional[str] = ..., links: _Optional[int] = ..., statements: _Optional[int] = ..., plasmids_held: _Optional[int] = ..., plasmids_accepted: _Optional[int] = ..., plasmids_waiting: _Optional[int] = ..., store_bytes: _Optional[int] = ..., round: _Optional[int] = ..., root: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ..., plasmids: _Optional[_Mapping[str, int]] = ..., swarm_name: _Optional[str] = ..., neighbours: _Optional[int] = ..., store_bytes_max: _Optional[int] = ..., disk_free_bytes: _Optional[int] = ..., disk_free_bytes_min: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., received_bytes: _Optional[int] = ..., sent_bytes_s: _Optional[int] = ..., received_bytes_s: _Optional[int] = ..., upload_bytes_s_max: _Optional[int] = ...) -> None: ...
 
 class ListRequest(_message.Message):
     __slots__ = ("domain", "state")

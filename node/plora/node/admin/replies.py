@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING
 
+from plora.node.admin.troubles import troubles
 from plora.node.core import view
 from plora.node.core.now import Now
 from plora.node.core.peer import PeerCore
@@ -24,7 +26,9 @@ def status_reply(node: Node, uptime_ms: int) -> pb.StatusReply:
     from plora.node.daemon.node import SOFTWARE
 
     status = view.status(node.core, read_clocks())
-    plasmids = status["plasmids"]
+    plasmids, limits = status["plasmids"], node.config.limits
+    sent_s, received_s = node.health.bytes_per_second
+    free_bytes = shutil.disk_usage(node.home.root).free
     return pb.StatusReply(
         name=node.name,
         peer=status["peer"],
@@ -41,7 +45,18 @@ def status_reply(node: Node, uptime_ms: int) -> pb.StatusReply:
         store_bytes=status["held_bytes"],
         round=node.log.round_number,
         root=status["root"],
-        warnings=_warnings(node),
+        warnings=troubles(node, status, uptime_ms, free_bytes),
+        plasmids=plasmids,
+        swarm_name=node.swarm_name,
+        neighbours=len(node.config.neighbours),
+        store_bytes_max=limits.store_max,
+        disk_free_bytes=free_bytes,
+        disk_free_bytes_min=limits.disk_free_min,
+        sent_bytes=node.transport.traffic.sent_bytes.total(),
+        received_bytes=node.transport.traffic.received_bytes.total(),
+        sent_bytes_s=sent_s,
+        received_bytes_s=received_s,
+        upload_bytes_s_max=limits.upload_rate,
     )
 
 
@@ -112,14 +127,3 @@ def _peer(node: Node, peer: str, configured: dict[str, str], ready: bool) -> pb.
         statements=said["statements"],
         last_seen_wall_ms=now.wall_ms - said["heard_ms"] if link else 0,
     )
-
-
-def _warnings(node: Node) -> list[str]:
-    warnings = []
-    if node.core.desk.policy.insecure:
-        warnings.append("signatures are switched off: anybody's adapter is accepted (policy.insecure)")
-    if node.reload_trouble:
-        warnings.append(f"the last reload failed: {node.reload_trouble}")
-    if node.log.trouble:
-        warnings.append(f"the event log can't be written: {node.log.trouble}")
-    return warnings

@@ -1,4 +1,4 @@
-"""How the daemon itself does: loop lag for the core's failure detection, health and wire records once a minute."""
+"""How the daemon itself does: loop lag for the core's failure detection, its pace, health and wire records a minute."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from pathlib import Path
 
 from plora.node.core.events import LoopLag
 from plora.node.driver.driver import Driver
+from plora.node.transport.pace import Pace
 from plora.node.transport.traffic import Traffic
 from plora.proto.records import Health as HealthRecord
 from plora.proto.records import Wire
 
 SAMPLE_S = 0.5
+PACE_S = 5.0
 RECORD_S = 60.0
 LAG_MS_TOLD = 50
 
@@ -27,9 +29,16 @@ class Health:
         self._loop = asyncio.get_running_loop()
         self._lags: deque[float] = deque(maxlen=int(RECORD_S / SAMPLE_S))
         self._told_ms = 0
+        self._pace = Pace(PACE_S)
+        self._pace.note(self._loop.time(), *self._totals())
         self._before: tuple[Counter[str], ...] = self._counters()
         self._next_sample = self._expect()
         self._next_record = self._loop.call_later(RECORD_S, self._record)
+
+    @property
+    def bytes_per_second(self) -> tuple[int, ...]:
+        """Bytes sent and received a second, over the last few seconds."""
+        return self._pace.per_second
 
     def stop(self) -> None:
         """End it."""
@@ -47,6 +56,7 @@ class Health:
         if told_ms or self._told_ms:
             self._driver.handle(LoopLag(told_ms))
         self._told_ms = told_ms
+        self._pace.note(self._loop.time(), *self._totals())
         self._next_sample = self._expect()
 
     def _record(self) -> None:
@@ -58,6 +68,9 @@ class Health:
         self._driver.note(Wire(int(RECORD_S * 1000), *spans))
         self._before = now
         self._next_record = self._loop.call_later(RECORD_S, self._record)
+
+    def _totals(self) -> tuple[int, int]:
+        return self._traffic.sent_bytes.total(), self._traffic.received_bytes.total()
 
     def _counters(self) -> tuple[Counter[str], ...]:
         traffic = self._traffic

@@ -217,7 +217,7 @@ class Node:
         self.driver.note(Boot(self._checked.peer.name, SOFTWARE, digest))
         for lost in snapshot.lost:
             self.driver.note(Repair("a blob was gone or cut short; it is fetched again when wanted", lost))
-        self._health = Health(self.driver, self.transport.traffic)
+        self.health = Health(self.driver, self.transport.traffic)
         self.driver.handle(Start())
 
     def reload(self) -> list[str]:
@@ -252,6 +252,11 @@ class Node:
         return self._checked.peer.name
 
     @property
+    def swarm_name(self) -> str:
+        """What the swarm is called; its id is what counts."""
+        return self._checked.identity.swarm.name
+
+    @property
     def home(self) -> Home:
         """Where everything lies."""
         return self._checked.home
@@ -263,7 +268,7 @@ class Node:
 
     async def stop(self, reason: str) -> None:
         """Say goodbye, then take everything apart; nothing that was acknowledged is lost."""
-        self._health.stop()
+        self.health.stop()
         self.driver.handle(Stop())
         await self.transport.stop()
         await self._admin.stop(GOODBYE_WAIT_S)

@@ -1,0 +1,49 @@
+"""What is wrong with a running peer, a sentence each, the worst first: for `plora status`, `plora top` and the page.
+
+A sentence names the setting or command that mends it. An empty list means that nothing needs its person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from plora.proto.amounts import size_text
+
+if TYPE_CHECKING:
+    from plora.node.daemon.node import Node
+
+LONELY_AFTER_MS = 10_000
+
+
+def troubles(node: Node, status: dict[str, Any], uptime_ms: int, free_bytes: int) -> list[str]:
+    """`status` is `view.status`; `free_bytes` are those of the home's file system."""
+    return [*_of_the_person(node), *_of_the_disk(node, status, free_bytes), *_of_the_swarm(node, status, uptime_ms)]
+
+
+def _of_the_person(node: Node) -> Iterator[str]:
+    if node.core.desk.policy.insecure:
+        yield "signatures are switched off: anybody's adapter is accepted (policy.insecure)"
+    if node.reload_trouble:
+        yield f"the last reload failed: {node.reload_trouble}"
+
+
+def _of_the_disk(node: Node, status: dict[str, Any], free_bytes: int) -> Iterator[str]:
+    limits = node.config.limits
+    if node.log.trouble:
+        yield f"the event log can't be written: {node.log.trouble}"
+    if free_bytes < limits.disk_free_min:
+        left, floor = size_text(free_bytes), size_text(limits.disk_free_min)
+        yield f"nothing more is fetched: the disk has {left} left, and limits.disk_free_min keeps {floor} free"
+    if limits.store_max and status["held_bytes"] >= limits.store_max:
+        yield f"nothing more is fetched: the store has the {size_text(limits.store_max)} of limits.store_max"
+    for merge in status["merges"]:
+        if merge["trouble"]:
+            yield f"the merge of {merge['base']} failed: {merge['trouble']}"
+
+
+def _of_the_swarm(node: Node, status: dict[str, Any], uptime_ms: int) -> Iterator[str]:
+    configured = len(node.config.neighbours)
+    if configured and not status["links"] and uptime_ms >= LONELY_AFTER_MS:
+        which = "its one neighbour is not" if configured == 1 else f"none of its {configured} neighbours is"
+        yield f"{which} connected; `plora peers` says why"
