@@ -66,7 +66,7 @@ fetch-all: $(READY) ## fetch everything that is offered and verify it
 	$(BIN)/plora fetch --all --offer --out received
 
 ##@ Look after the code
-.PHONY: check fmt proto proto-baseline nightly mutate smoke-base constraints
+.PHONY: check fmt proto proto-baseline nightly mutate smoke-base smoke-container constraints
 check: $(READY) ## lint, types, room borders, generated code, wire compatibility
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -93,6 +93,9 @@ mutate: $(READY) ## change checks one by one and see that tests fail
 
 smoke-base: ## a peer in an environment without extras
 	bash .ci/smoke-base
+
+smoke-container: ## the image, and the swarm of docker-compose.yml, by podman (root on Debian)
+	bash .ci/smoke-container
 
 constraints: $(READY) ## write down the versions of this environment
 	$(BIN)/python -m pip freeze --exclude-editable | grep -v ' @ ' | sed 's/+cpu$$//' | sort -f > constraints.txt
