@@ -86,8 +86,8 @@ def test_two_peers_answer_every_command(plora: Run, world: Path) -> None:
         (peer,) = plora("peers", "--home", "b", "--json").document
         assert (peer["state"], peer["outbound"], peer["configured"]) == ("up", True, True)
         counted = str(status["statements"])
-        row = wait_for(lambda: (said := plora("peers", "--home", "b").out.splitlines()[1].split()[::2])[2:] and said)
-        assert row == [peer["peer"][:12], "up", counted]
+        row = wait_for(lambda: (said := plora("peers", "--home", "b").out.splitlines()[1].split())[4:] and said)
+        assert row == ["a", peer["peer"][:12], peer["address"], "up", counted]
 
         records = [json.loads(line) for line in plora("events", "--home", "b", "--json").out.splitlines()]
         assert [one["seq"] for one in records] == list(range(len(records)))

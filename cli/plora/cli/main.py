@@ -12,7 +12,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from plora.cli import files, peer, trusting, walk
+from plora.cli import files, peer, peering, trusting, walk
 from plora.cli.errors import explain
 from plora.cli.output import Output
 
@@ -51,7 +51,7 @@ for panel, commands in (
         "With a running peer",
         (
             *(peer.publish, peer.ls, peer.show, peer.why, peer.fetch, peer.revoke),
-            *(peer.peers, peer.status, peer.events, peer.reload),
+            *(peer.status, peer.events, peer.reload),
         ),
     ),
     ("The specification's walk", (walk.offer,)),
@@ -61,6 +61,8 @@ for panel, commands in (
         PANELS[command.__name__] = panel
 app.add_typer(trusting.app, name="trust")
 PANELS["trust"] = "Whom to believe"
+app.add_typer(peering.app, name="peers")
+PANELS["peers"] = "Other peers"
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -27,10 +25,10 @@ from plora.cli.options import (
     confirm,
 )
 from plora.cli.output import Output, safe
+from plora.cli.running import fields_of as _fields
+from plora.cli.running import root_of as _root
+from plora.cli.running import running_peer as _peer
 from plora.proto.errors import RefusedError, UsageError
-
-if TYPE_CHECKING:
-    from plora.node.admin.client import AdminClient
 
 Name = Annotated[str, typer.Argument(help="owner/id@version, an id, or the start of a digest.", metavar="NAME")]
 HELD_OUTCOMES = ("REJECT", "QUARANTINE", "PENDING", "DEFER")
@@ -199,20 +197,6 @@ def revoke(
     Output(json_, quiet).document({"statement_id": reply.statement_id}, [f"revoked {plasmid.name}"])
 
 
-def peers(home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
-    """List neighbours, and whether they are connected."""
-    from plora.v1 import admin_pb2 as pb
-
-    with _peer(home) as client:
-        found = client.call("Peers", pb.ListPeersRequest()).peers
-    rows = [{**_fields(one), "peer": one.peer[:12], "statements": one.statements or ""} for one in found]
-    columns = ("peer", "address", "state", "outbound", "statements", "last_error")
-    output = Output(json_, quiet)
-    output.table(columns, rows, [_fields(one) for one in found])
-    if not found:
-        output.hint("No neighbours: add them to peer.yaml, then `plora reload`.")
-
-
 def status(home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
     """Say how the running peer is."""
     from plora.v1 import admin_pb2 as pb
@@ -249,33 +233,9 @@ def reload(home: Home = None, json_: Json = False, quiet: Quiet = False) -> None
     Output(json_, quiet).document({"changed": changed}, [f"reloaded: {', '.join(changed) or 'nothing changed'}"])
 
 
-@contextmanager
-def _peer(home: Path | None) -> Iterator[AdminClient]:
-    from plora.node.admin.client import AdminClient
-    from plora.proto.home import Home as HomePaths
-
-    with AdminClient(HomePaths(_root(home))) as client:
-        yield client
-
-
-def _root(home: Path | None) -> Path:
-    from plora.proto.home import default_home
-
-    return home or default_home()
-
-
 def _swarm(text: str, name: str) -> Any:
     from plora.proto.swarm import load_swarm, new_swarm, open_swarm
 
     if text.startswith("open:"):
         return open_swarm(text.removeprefix("open:"))
     return load_swarm(Path(text)) if text else new_swarm(f"{name}-swarm", os.urandom(64))
-
-
-def _fields(message: Any) -> dict[str, Any]:
-    """A protobuf message as plain data, defaults included."""
-    return {field.name: _plain(getattr(message, field.name)) for field in message.DESCRIPTOR.fields}
-
-
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, str | bytes | bool | int | float) else list(value)

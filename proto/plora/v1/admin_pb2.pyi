@@ -203,7 +203,7 @@ class ListPeersRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class PeerInfo(_message.Message):
-    __slots__ = ("peer", "nickname", "address", "state", "outbound", "rtt_ms", "statements", "last_seen_wall_ms", "configured", "last_error")
+    __slots__ = ("peer", "nickname", "address", "state", "outbound", "rtt_ms", "statements", "last_seen_wall_ms", "configured", "last_error", "host", "addresses", "dialable", "ahead_ms")
     PEER_FIELD_NUMBER: _ClassVar[int]
     NICKNAME_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
@@ -214,6 +214,10 @@ class PeerInfo(_message.Message):
     LAST_SEEN_WALL_MS_FIELD_NUMBER: _ClassVar[int]
     CONFIGURED_FIELD_NUMBER: _ClassVar[int]
     LAST_ERROR_FIELD_NUMBER: _ClassVar[int]
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    ADDRESSES_FIELD_NUMBER: _ClassVar[int]
+    DIALABLE_FIELD_NUMBER: _ClassVar[int]
+    AHEAD_MS_FIELD_NUMBER: _ClassVar[int]
     peer: str
     nickname: str
     address: str
@@ -224,7 +228,11 @@ class PeerInfo(_message.Message):
     last_seen_wall_ms: int
     configured: bool
     last_error: str
-    def __init__(self, peer: _Optional[str] = ..., nickname: _Optional[str] = ..., address: _Optional[str] = ..., state: _Optional[str] = ..., outbound: _Optional[bool] = ..., rtt_ms: _Optional[int] = ..., statements: _Optional[int] = ..., last_seen_wall_ms: _Optional[int] = ..., configured: _Optional[bool] = ..., last_error: _Optional[str] = ...) -> None: ...
+    host: str
+    addresses: _containers.RepeatedScalarFieldContainer[str]
+    dialable: bool
+    ahead_ms: int
+    def __init__(self, peer: _Optional[str] = ..., nickname: _Optional[str] = ..., address: _Optional[str] = ..., state: _Optional[str] = ..., outbound: _Optional[bool] = ..., rtt_ms: _Optional[int] = ..., statements: _Optional[int] = ..., last_seen_wall_ms: _Optional[int] = ..., configured: _Optional[bool] = ..., last_error: _Optional[str] = ..., host: _Optional[str] = ..., addresses: _Optional[_Iterable[str]] = ..., dialable: _Optional[bool] = ..., ahead_ms: _Optional[int] = ...) -> None: ...
 
 class ListPeersReply(_message.Message):
     __slots__ = ("peers",)
@@ -285,3 +293,43 @@ class MergesReply(_message.Message):
     MERGES_FIELD_NUMBER: _ClassVar[int]
     merges: _containers.RepeatedCompositeFieldContainer[MergeInfo]
     def __init__(self, merges: _Optional[_Iterable[_Union[MergeInfo, _Mapping]]] = ...) -> None: ...
+
+class PingRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class Dialed(_message.Message):
+    __slots__ = ("address", "outcome", "what", "took_ms")
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    WHAT_FIELD_NUMBER: _ClassVar[int]
+    TOOK_MS_FIELD_NUMBER: _ClassVar[int]
+    address: str
+    outcome: str
+    what: str
+    took_ms: int
+    def __init__(self, address: _Optional[str] = ..., outcome: _Optional[str] = ..., what: _Optional[str] = ..., took_ms: _Optional[int] = ...) -> None: ...
+
+class PingReply(_message.Message):
+    __slots__ = ("peer", "nickname", "linked", "there", "back", "answered", "seen_host", "good", "mends")
+    PEER_FIELD_NUMBER: _ClassVar[int]
+    NICKNAME_FIELD_NUMBER: _ClassVar[int]
+    LINKED_FIELD_NUMBER: _ClassVar[int]
+    THERE_FIELD_NUMBER: _ClassVar[int]
+    BACK_FIELD_NUMBER: _ClassVar[int]
+    ANSWERED_FIELD_NUMBER: _ClassVar[int]
+    SEEN_HOST_FIELD_NUMBER: _ClassVar[int]
+    GOOD_FIELD_NUMBER: _ClassVar[int]
+    MENDS_FIELD_NUMBER: _ClassVar[int]
+    peer: str
+    nickname: str
+    linked: bool
+    there: _containers.RepeatedCompositeFieldContainer[Dialed]
+    back: _containers.RepeatedCompositeFieldContainer[Dialed]
+    answered: bool
+    seen_host: str
+    good: bool
+    mends: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, peer: _Optional[str] = ..., nickname: _Optional[str] = ..., linked: _Optional[bool] = ..., there: _Optional[_Iterable[_Union[Dialed, _Mapping]]] = ..., back: _Optional[_Iterable[_Union[Dialed, _Mapping]]] = ..., answered: _Optional[bool] = ..., seen_host: _Optional[str] = ..., good: _Optional[bool] = ..., mends: _Optional[_Iterable[str]] = ...) -> None: ...

@@ -89,6 +89,11 @@ class AdminStub:
                 request_serializer=plora_dot_v1_dot_admin__pb2.MergesRequest.SerializeToString,
                 response_deserializer=plora_dot_v1_dot_admin__pb2.MergesReply.FromString,
                 _registered_method=True)
+        self.Ping = channel.unary_unary(
+                '/plora.v1.Admin/Ping',
+                request_serializer=plora_dot_v1_dot_admin__pb2.PingRequest.SerializeToString,
+                response_deserializer=plora_dot_v1_dot_admin__pb2.PingReply.FromString,
+                _registered_method=True)
 
 
 class AdminServicer:
@@ -160,6 +165,12 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Ping(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -217,6 +228,11 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.Merges,
                     request_deserializer=plora_dot_v1_dot_admin__pb2.MergesRequest.FromString,
                     response_serializer=plora_dot_v1_dot_admin__pb2.MergesReply.SerializeToString,
+            ),
+            'Ping': grpc.unary_unary_rpc_method_handler(
+                    servicer.Ping,
+                    request_deserializer=plora_dot_v1_dot_admin__pb2.PingRequest.FromString,
+                    response_serializer=plora_dot_v1_dot_admin__pb2.PingReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -516,6 +532,33 @@ class Admin:
             '/plora.v1.Admin/Merges',
             plora_dot_v1_dot_admin__pb2.MergesRequest.SerializeToString,
             plora_dot_v1_dot_admin__pb2.MergesReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Ping(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/plora.v1.Admin/Ping',
+            plora_dot_v1_dot_admin__pb2.PingRequest.SerializeToString,
+            plora_dot_v1_dot_admin__pb2.PingReply.FromString,
             options,
             channel_credentials,
             insecure,

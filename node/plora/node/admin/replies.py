@@ -84,14 +84,6 @@ def plasmid_message(node: Node, plasmid: Plasmid, now: Now) -> pb.Plasmid:
     )
 
 
-def peers_reply(node: Node) -> pb.ListPeersReply:
-    """Configured neighbours and whoever else is linked."""
-    configured = {one.peer: one.address or "" for one in node.config.neighbours}
-    ready = node.core.desk.larder.ready
-    peers = [*configured, *(peer for peer in ready if peer not in configured)]
-    return pb.ListPeersReply(peers=[_peer(node, peer, configured, peer in ready) for peer in peers])
-
-
 def merges_reply(core: PeerCore, shelf: Shelf) -> pb.MergesReply:
     """The merge that stands for each base."""
     replies = []
@@ -110,20 +102,3 @@ def merges_reply(core: PeerCore, shelf: Shelf) -> pb.MergesReply:
             )
         )
     return pb.MergesReply(merges=replies)
-
-
-def _peer(node: Node, peer: str, configured: dict[str, str], ready: bool) -> pb.PeerInfo:
-    link = node.transport.link(peer)
-    denied = peer in node.config.deny
-    now = read_clocks()
-    said = view.neighbour(node.core, peer, now)
-    return pb.PeerInfo(
-        peer=peer,
-        address=configured.get(peer, ""),
-        state="denied" if denied else "up" if ready else "dialing" if link else "down",
-        outbound=link is not None and link.dialed,
-        configured=peer in configured,
-        last_error=node.transport.last_error(peer),
-        statements=said["statements"],
-        last_seen_wall_ms=now.wall_ms - said["heard_ms"] if link else 0,
-    )

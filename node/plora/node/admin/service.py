@@ -21,7 +21,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
-from plora.node.admin.replies import merges_reply, peers_reply, plasmid_message, status_reply
+from plora.node.admin.neighbours import peers_reply
+from plora.node.admin.pinging import ping
+from plora.node.admin.replies import merges_reply, plasmid_message, status_reply
 from plora.node.core import view
 from plora.node.core.events import FetchAsked, Publish
 from plora.node.core.plasmid import Plasmid
@@ -122,6 +124,10 @@ class AdminService(admin_pb2_grpc.AdminServicer):
     async def Peers(self, request: pb.ListPeersRequest, context: Any) -> pb.ListPeersReply:  # noqa: N802
         """Neighbours and links."""
         return peers_reply(self._node)
+
+    async def Ping(self, request: pb.PingRequest, context: Any) -> pb.PingReply:  # noqa: N802
+        """Both directions between this peer and a neighbour."""
+        return await _answered(context, lambda: ping(self._node, request.name))
 
     async def Merges(self, request: pb.MergesRequest, context: Any) -> pb.MergesReply:  # noqa: N802
         """The merge that stands for each base."""

@@ -1,0 +1,44 @@
+"""What every command that talks to a running peer needs: the home, a client of its admin socket, plain fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from plora.node.admin.client import AdminClient
+
+
+@contextmanager
+def running_peer(home: Path | None) -> Iterator[AdminClient]:
+    """A client of the peer whose home this is, or of the default home."""
+    from plora.node.admin.client import AdminClient
+    from plora.proto.home import Home
+
+    with AdminClient(Home(root_of(home))) as client:
+        yield client
+
+
+def root_of(home: Path | None) -> Path:
+    """The home folder: the one that was named, else the default one."""
+    from plora.proto.home import default_home
+
+    return home or default_home()
+
+
+def fields_of(message: Any) -> dict[str, Any]:
+    """A protobuf message as plain data, defaults included; an optional number that isn't there is None."""
+    return {field.name: _field(message, field) for field in message.DESCRIPTOR.fields}
+
+
+def _field(message: Any, field: Any) -> Any:
+    value = getattr(message, field.name)
+    if field.has_presence and field.message_type is None and not message.HasField(field.name):
+        return None
+    if hasattr(value, "DESCRIPTOR"):
+        return fields_of(value)
+    if isinstance(value, str | bytes | bool | int | float):
+        return value
+    return [fields_of(one) if hasattr(one, "DESCRIPTOR") else one for one in value]
