@@ -12,7 +12,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from plora.cli import files, peer, peering, trusting, walk
+from plora.cli import files, peer, peering, serving, trusting, walk
 from plora.cli.errors import explain
 from plora.cli.output import Output
 
@@ -54,6 +54,7 @@ for panel, commands in (
             *(peer.status, peer.events, peer.reload),
         ),
     ),
+    ("Use what was accepted", (serving.path, serving.rollback)),
     ("The specification's walk", (walk.offer,)),
 ):
     for command in commands:

@@ -271,7 +271,7 @@ class MergesRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class MergeInfo(_message.Message):
-    __slots__ = ("base_model", "generation", "inputs", "weights", "discarded_energy", "folder", "wall_ms")
+    __slots__ = ("base_model", "generation", "inputs", "weights", "discarded_energy", "folder", "wall_ms", "newest", "before")
     BASE_MODEL_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
@@ -279,6 +279,8 @@ class MergeInfo(_message.Message):
     DISCARDED_ENERGY_FIELD_NUMBER: _ClassVar[int]
     FOLDER_FIELD_NUMBER: _ClassVar[int]
     WALL_MS_FIELD_NUMBER: _ClassVar[int]
+    NEWEST_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
     base_model: str
     generation: int
     inputs: _containers.RepeatedScalarFieldContainer[str]
@@ -286,7 +288,9 @@ class MergeInfo(_message.Message):
     discarded_energy: float
     folder: str
     wall_ms: int
-    def __init__(self, base_model: _Optional[str] = ..., generation: _Optional[int] = ..., inputs: _Optional[_Iterable[str]] = ..., weights: _Optional[_Iterable[float]] = ..., discarded_energy: _Optional[float] = ..., folder: _Optional[str] = ..., wall_ms: _Optional[int] = ...) -> None: ...
+    newest: int
+    before: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, base_model: _Optional[str] = ..., generation: _Optional[int] = ..., inputs: _Optional[_Iterable[str]] = ..., weights: _Optional[_Iterable[float]] = ..., discarded_energy: _Optional[float] = ..., folder: _Optional[str] = ..., wall_ms: _Optional[int] = ..., newest: _Optional[int] = ..., before: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class MergesReply(_message.Message):
     __slots__ = ("merges",)
@@ -333,3 +337,41 @@ class PingReply(_message.Message):
     good: bool
     mends: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, peer: _Optional[str] = ..., nickname: _Optional[str] = ..., linked: _Optional[bool] = ..., there: _Optional[_Iterable[_Union[Dialed, _Mapping]]] = ..., back: _Optional[_Iterable[_Union[Dialed, _Mapping]]] = ..., answered: _Optional[bool] = ..., seen_host: _Optional[str] = ..., good: _Optional[bool] = ..., mends: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class RollbackRequest(_message.Message):
+    __slots__ = ("base_model", "forward")
+    BASE_MODEL_FIELD_NUMBER: _ClassVar[int]
+    FORWARD_FIELD_NUMBER: _ClassVar[int]
+    base_model: str
+    forward: bool
+    def __init__(self, base_model: _Optional[str] = ..., forward: _Optional[bool] = ...) -> None: ...
+
+class RollbackReply(_message.Message):
+    __slots__ = ("base_model", "before", "generation", "folder")
+    BASE_MODEL_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    FOLDER_FIELD_NUMBER: _ClassVar[int]
+    base_model: str
+    before: int
+    generation: int
+    folder: str
+    def __init__(self, base_model: _Optional[str] = ..., before: _Optional[int] = ..., generation: _Optional[int] = ..., folder: _Optional[str] = ...) -> None: ...
+
+class LocateRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class LocateReply(_message.Message):
+    __slots__ = ("name", "folder", "target", "base_model")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    FOLDER_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    BASE_MODEL_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    folder: str
+    target: str
+    base_model: str
+    def __init__(self, name: _Optional[str] = ..., folder: _Optional[str] = ..., target: _Optional[str] = ..., base_model: _Optional[str] = ...) -> None: ...

@@ -94,6 +94,16 @@ class AdminStub:
                 request_serializer=plora_dot_v1_dot_admin__pb2.PingRequest.SerializeToString,
                 response_deserializer=plora_dot_v1_dot_admin__pb2.PingReply.FromString,
                 _registered_method=True)
+        self.Rollback = channel.unary_unary(
+                '/plora.v1.Admin/Rollback',
+                request_serializer=plora_dot_v1_dot_admin__pb2.RollbackRequest.SerializeToString,
+                response_deserializer=plora_dot_v1_dot_admin__pb2.RollbackReply.FromString,
+                _registered_method=True)
+        self.Locate = channel.unary_unary(
+                '/plora.v1.Admin/Locate',
+                request_serializer=plora_dot_v1_dot_admin__pb2.LocateRequest.SerializeToString,
+                response_deserializer=plora_dot_v1_dot_admin__pb2.LocateReply.FromString,
+                _registered_method=True)
 
 
 class AdminServicer:
@@ -171,6 +181,18 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Rollback(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Locate(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -233,6 +255,16 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.Ping,
                     request_deserializer=plora_dot_v1_dot_admin__pb2.PingRequest.FromString,
                     response_serializer=plora_dot_v1_dot_admin__pb2.PingReply.SerializeToString,
+            ),
+            'Rollback': grpc.unary_unary_rpc_method_handler(
+                    servicer.Rollback,
+                    request_deserializer=plora_dot_v1_dot_admin__pb2.RollbackRequest.FromString,
+                    response_serializer=plora_dot_v1_dot_admin__pb2.RollbackReply.SerializeToString,
+            ),
+            'Locate': grpc.unary_unary_rpc_method_handler(
+                    servicer.Locate,
+                    request_deserializer=plora_dot_v1_dot_admin__pb2.LocateRequest.FromString,
+                    response_serializer=plora_dot_v1_dot_admin__pb2.LocateReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -559,6 +591,60 @@ class Admin:
             '/plora.v1.Admin/Ping',
             plora_dot_v1_dot_admin__pb2.PingRequest.SerializeToString,
             plora_dot_v1_dot_admin__pb2.PingReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Rollback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/plora.v1.Admin/Rollback',
+            plora_dot_v1_dot_admin__pb2.RollbackRequest.SerializeToString,
+            plora_dot_v1_dot_admin__pb2.RollbackReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Locate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/plora.v1.Admin/Locate',
+            plora_dot_v1_dot_admin__pb2.LocateRequest.SerializeToString,
+            plora_dot_v1_dot_admin__pb2.LocateReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -99,6 +99,8 @@ def merges_reply(core: PeerCore, shelf: Shelf) -> pb.MergesReply:
                 weights=weights if isinstance(weights, list) else [],
                 discarded_energy=float(report.get("discarded_energy", 0.0)),
                 folder=shelf.merged_folder(merge["base"]),
+                newest=merge["newest"],
+                before=merge["before"],
             )
         )
     return pb.MergesReply(merges=replies)

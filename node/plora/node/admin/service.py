@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from plora.node.admin.neighbours import peers_reply
 from plora.node.admin.pinging import ping
 from plora.node.admin.replies import merges_reply, plasmid_message, status_reply
+from plora.node.admin.serving import locate, roll_back
 from plora.node.core import view
 from plora.node.core.events import FetchAsked, Publish
 from plora.node.core.plasmid import Plasmid
@@ -133,6 +134,14 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         """The merge that stands for each base."""
         await self._node.driver.shelved()
         return merges_reply(self._node.core, self._shelf)
+
+    async def Rollback(self, request: pb.RollbackRequest, context: Any) -> pb.RollbackReply:  # noqa: N802
+        """Serve the merge before, or the newest again."""
+        return await _answered(context, lambda: roll_back(self._node, self._shelf, request))
+
+    async def Locate(self, request: pb.LocateRequest, context: Any) -> pb.LocateReply:  # noqa: N802
+        """The folder of an accepted plasmid or of a served merge."""
+        return await _answered(context, lambda: locate(self._node, self._shelf, request.name))
 
     async def Reload(self, request: pb.ReloadRequest, context: Any) -> pb.ReloadReply:  # noqa: N802
         """Read neighbours, trust and policy again."""

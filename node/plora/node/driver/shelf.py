@@ -41,8 +41,9 @@ VIEWS = "views"
 CURRENT = "current"
 TMP = "tmp"
 
+MERGED_NAME = "merged--"
+
 _MERGE = "merge-"
-_MERGED_NAME = "merged--"
 
 
 class Shelf:
@@ -83,12 +84,12 @@ class Shelf:
         inputs = [{"folder": str(self._input(item)), "digest": item.digest} for item in effect.inputs]
         folder = self._home / TMP
         folder.mkdir(mode=0o700, exist_ok=True)
-        out = tempfile.mkdtemp(prefix=f"{_MERGE}{_folder_name(effect.base)}-{effect.generation}-", dir=folder)
+        out = tempfile.mkdtemp(prefix=f"{_MERGE}{folder_name(effect.base)}-{effect.generation}-", dir=folder)
         return {"inputs": inputs, "out": out, "base_model_name": self.base_name(effect.base)}
 
     def take_merge(self, effect: Merge, out: Path) -> None:
         """Give a written merge its place; nothing names it yet."""
-        folder = self._home / MERGED / _folder_name(effect.base)
+        folder = self._home / MERGED / folder_name(effect.base)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         place = folder / f"gen-{effect.generation}"
         shutil.rmtree(place, ignore_errors=True)
@@ -97,7 +98,7 @@ class Shelf:
 
     def serve_merge(self, effect: ServeMerge) -> None:
         """Switch to a generation, and remove those up to the newest that are not kept. Raises OSError if it is gone."""
-        folder = self._home / MERGED / _folder_name(effect.base)
+        folder = self._home / MERGED / folder_name(effect.base)
         if effect.generation:
             (folder / f"gen-{effect.generation}").stat()
             self._show_merge(folder, effect.generation)
@@ -109,11 +110,11 @@ class Shelf:
 
     def hide_merge(self, base: str) -> None:
         """Serve no merge of a base."""
-        self._hide_merge(self._home / MERGED / _folder_name(base))
+        self._hide_merge(self._home / MERGED / folder_name(base))
 
     def merged_folder(self, base: str) -> str:
         """Where the served merge of a base is; empty where there is none."""
-        link = self._home / ADAPTERS / f"{_MERGED_NAME}{_folder_name(base)}"
+        link = self._home / ADAPTERS / f"{MERGED_NAME}{folder_name(base)}"
         return str(link) if link.exists() else ""
 
     def keep_only(self, exposed: Mapping[str, str], generations: Mapping[str, int]) -> None:
@@ -122,11 +123,11 @@ class Shelf:
         `exposed`: content id in hex by name. `generations`: the merge that is served by base; 0 for none.
         """
         for link in _entries(self._home / ADAPTERS):
-            merged = link.name.startswith(_MERGED_NAME)
+            merged = link.name.startswith(MERGED_NAME)
             if not (link.exists() if merged else _target_of(link) == exposed.get(link.name)):
                 link.unlink()
         _sync_folder(self._home / ADAPTERS)
-        served = {_folder_name(base): generation for base, generation in generations.items()}
+        served = {folder_name(base): generation for base, generation in generations.items()}
         for folder in _entries(self._home / MERGED):
             generation = served.get(folder.name, 0)
             if (folder / f"gen-{generation}").is_dir():
@@ -147,13 +148,13 @@ class Shelf:
         """The link beside the adapters never changes, so that one switch is all that a reader may see."""
         if _target_of(folder / CURRENT) != f"gen-{generation}":
             _switch(folder / CURRENT, f"gen-{generation}")
-        link = self._home / ADAPTERS / f"{_MERGED_NAME}{folder.name}"
+        link = self._home / ADAPTERS / f"{MERGED_NAME}{folder.name}"
         if not link.is_symlink():
             link.parent.mkdir(mode=0o700, exist_ok=True)
             _switch(link, f"../{MERGED}/{folder.name}/{CURRENT}")
 
     def _hide_merge(self, folder: Path) -> None:
-        for link in (self._home / ADAPTERS / f"{_MERGED_NAME}{folder.name}", folder / CURRENT):
+        for link in (self._home / ADAPTERS / f"{MERGED_NAME}{folder.name}", folder / CURRENT):
             link.unlink(missing_ok=True)
             _sync_folder(link.parent)
 
@@ -201,7 +202,8 @@ def report_text(report: Mapping[str, Any]) -> str:
     return json.dumps(report, sort_keys=True, separators=(",", ":"))
 
 
-def _folder_name(base: str) -> str:
+def folder_name(base: str) -> str:
+    """The name of a base as a folder's."""
     return base.replace("/", "--")
 
 
