@@ -13,8 +13,9 @@ from tests.gate.conftest import Owner, World, factors, forged
 from plora.gate import STAGES, Case, Outcome, Policy, Stage, StageResult, Trust, Verdict, decide, layers
 from plora.gate.pipeline import run
 from plora.gate.reasons import LOOSENED, REASONS, WAITS_ON, reason_of
-from plora.gate.report import sentence, verdict_from_json, verdict_to_json
+from plora.gate.report import verdict_from_json, verdict_to_json
 from plora.gate.ruling import Ruling, objection, passed, refusal
+from plora.gate.sentences import sentence
 
 NAMES = [
     "envelope and size",

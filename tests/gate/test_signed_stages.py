@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.gate.conftest import ISSUED, NOW_MS, Owner, World, forged, key_of, record_of
 
 from plora.gate import BaseFacts, Case, Outcome, Policy, Trust, TrustedOwner, Verdict, decide
-from plora.gate.signers import ATTESTATIONS_MAX, co_signers, struck
+from plora.gate.signers import ATTESTATIONS_MAX, signers, struck
 from plora.gate.stages import largest_scale
 from plora.proto.dsse import StatementKind
 from plora.proto.fields import parse_timestamp
@@ -277,8 +277,8 @@ def test_attack_049_garbage_attestations_dont_hurt(world: World, ada: Owner, bob
     carls = world.attestation(carl, case.statement)
     judged = replace(case, attestations=(*garbage, carls))
     trust = world.trust(ada, bob, carl)
-    found = co_signers(judged, TWO, trust, struck(judged, trust))
-    assert found.nicknames == ("carl",)
+    found = signers(judged, TWO, trust, struck(judged, trust))
+    assert found.co_signers == ("carl",)
     assert (found.verified, found.invalid) == (ATTESTATIONS_MAX, ATTESTATIONS_MAX - 1)
     assert decide(replace(case, attestations=(good, garbage[0])), TWO, trust).accepted
 
@@ -295,8 +295,8 @@ def test_a_forged_attestation_and_anothers_second_word_hide_no_true_one(world: W
     unsigned = (replace(true, signature=bytes(64)), body)  # of one id, the smaller signature comes first
     judged = replace(case, attestations=(*twice, unsigned, (true, body)))
     trust = world.trust(ada, bob, carl)
-    found = co_signers(judged, TWO, trust, struck(judged, trust))
-    assert found.nicknames == ("bob", "carl")
+    found = signers(judged, TWO, trust, struck(judged, trust))
+    assert found.co_signers == ("bob", "carl")
     assert (found.verified, found.invalid) == (3, 1)
 
 
@@ -304,7 +304,7 @@ def test_attack_049_attestations_by_strangers_cost_no_verification(world: World,
     case, trust = world.case(ada), world.trust(ada)
     strangers = tuple(world.attestation(world.owner(f"s{n}"), case.statement) for n in range(30))
     judged = replace(case, attestations=strangers)
-    assert co_signers(judged, TWO, trust, struck(judged, trust)).verified == 0
+    assert signers(judged, TWO, trust, struck(judged, trust)).verified == 0
 
 
 @pytest.mark.parametrize("kind", ["target", "swarm", "scope", "owner", "distrusted", "revoked key", "revoked owner"])
@@ -377,12 +377,13 @@ def test_attack_089_a_revocation_is_never_undone(world: World, ada: Owner) -> No
 
 def test_content_needs_the_owners_threshold_a_key_only_itself(world: World) -> None:
     pair = world.owner("pair", keys=2, threshold=2)
-    case = world.case(pair)
+    signed = world.case(pair)
+    case = replace(signed, attestations=(world.attestation(pair, signed.statement, key=pair.keys[1]),))
     trust = world.trust(pair)
     alone = world.revocation(pair, "content", case.statement.id.hex())
     assert decide(replace(case, revocations=(alone,)), Policy(), trust).accepted
     second = world.attestation(pair, alone[0], key=pair.keys[1])
-    both = replace(case, revocations=(alone,), attestations=(second,))
+    both = replace(case, revocations=(alone,), attestations=(*case.attestations, second))
     assert decide(both, Policy(), trust).reason == "revoked_content"
     itself = world.revocation(pair, "key", pair.key.public.key_id)
     assert decide(replace(case, revocations=(itself,)), Policy(), trust).reason == "revoked_key"

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.gate.conftest import Owner, World, forged, key_of
 
-from plora.gate import Policy, Trust, TrustedOwner, check_quorum, load_trust, save_trust
+from plora.gate import Distrusted, Policy, Trust, TrustedOwner, load_trust, quorum_trouble, save_trust
 from plora.proto.errors import ConfigError, StatementError
 
 
@@ -107,12 +107,24 @@ def test_lookup(world: World, ada: Owner, bob: Owner) -> None:
     assert (trust.nickname(ada.id), trust.nickname(bob.id)) == ("ada", bob.id[:12])
 
 
-def test_attack_046_quorum_above_the_owners_is_refused_unless_nobody_is_trusted(world: World, ada: Owner) -> None:
+def test_attack_046_a_quorum_above_the_owners_is_said_unless_nobody_is_trusted(
+    world: World, ada: Owner, bob: Owner
+) -> None:
     two = Policy(quorum_required=2)
-    check_quorum(two, Trust())
-    check_quorum(Policy(), world.trust(ada))
-    with pytest.raises(ConfigError, match="2 owners must sign but only 1 are trusted"):
-        check_quorum(two, world.trust(ada))
+    both = world.trust(ada, bob)
+    assert [quorum_trouble(two, trust) for trust in (Trust(), both)] == ["", ""]
+    assert quorum_trouble(Policy(), world.trust(ada)) == ""
+    assert "2 owners must sign (policy.quorum_required), but only 1 is" in quorum_trouble(two, world.trust(ada))
+    assert "only 1 is" in quorum_trouble(two, both.with_distrusted(bob.id))
+
+
+def test_what_was_struck_out_is_not_believed_and_who_leaves_is_a_stranger(world: World, ada: Owner, bob: Owner) -> None:
+    both = world.trust(ada, bob)
+    struck = both.with_distrusted(bob.id, name="bob", who="me", when="now")
+    assert [owner.nickname for owner in struck.believed] == ["ada"]
+    assert struck.with_distrusted(bob.id).distrusted == (Distrusted(bob.id),)
+    left = struck.without(bob.id)
+    assert (left.nickname(bob.id), left.distrusts(bob.id), left.version) == (bob.id[:12], True, struck.version + 1)
 
 
 def test_missing_file_trusts_nobody(tmp_path: Path) -> None:
@@ -125,7 +137,7 @@ def test_file_keeps_everything(world: World, ada: Owner, tmp_path: Path) -> None
         TrustedOwner.of_record(ada.record, domains=("legal",), bases=("mini",), who="ada@host", when="2026-01-01"),
         TrustedOwner.of_record(pair.record, roles=("cosign",)),
     )
-    trust = Trust(owners, version=7, distrusted=("ab" * 32,))
+    trust = Trust(owners, version=7, distrusted=(Distrusted("ab" * 32, "eve", "me", "now"),))
     path = save_trust(tmp_path / "trust.yaml", trust)
     assert load_trust(path) == trust
     assert path.stat().st_mode & 0o777 == 0o600

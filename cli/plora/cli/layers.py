@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 
-from plora.gate import Verdict
-from plora.gate.report import layers, sentence
+from plora.gate import Verdict, explain, layers
 
 SIGNS = {"pass": "✓", "accept": "✓", "off": "·", "not reached": " ", "pending": "…", "defer": "…", "quarantine": "!"}
 
@@ -24,7 +23,7 @@ def verdict_lines(verdict: Verdict) -> Iterator[str]:
     """The layers, then the outcome in one line."""
     for one in layers(verdict):
         yield layer_line(one.stage, one.state, one.sentence or one.reason, one.evidence)
-    said = f": {sentence(verdict.reason) or verdict.reason}" if verdict.reason else ""
+    said = f": {explain(verdict) or verdict.reason}" if verdict.reason else ""
     yield f"{str(verdict.outcome).upper()}{said}"
 
 

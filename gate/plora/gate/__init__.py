@@ -9,8 +9,9 @@ from plora.gate.case import BaseFacts, Case
 from plora.gate.features import STAGE_VERSION, Features, examine
 from plora.gate.pipeline import STAGES, Stage, decide
 from plora.gate.policy import Policy
-from plora.gate.report import Layer, layers, sentence, verdict_from_json, verdict_to_json
-from plora.gate.trust import Trust, TrustedOwner, check_quorum
+from plora.gate.report import Layer, layers, verdict_from_json, verdict_to_json
+from plora.gate.sentences import explain, sentence
+from plora.gate.trust import Distrusted, Trust, TrustedOwner, quorum_trouble
 from plora.gate.trust_file import load_trust, save_trust
 from plora.gate.verdict import Outcome, StageResult, Verdict
 
@@ -19,6 +20,7 @@ __all__ = [
     "STAGE_VERSION",
     "BaseFacts",
     "Case",
+    "Distrusted",
     "Features",
     "Layer",
     "Outcome",
@@ -29,11 +31,12 @@ __all__ = [
     "TrustedOwner",
     "Verdict",
     "alignment_gate",
-    "check_quorum",
     "decide",
     "examine",
+    "explain",
     "layers",
     "load_trust",
+    "quorum_trouble",
     "save_trust",
     "sentence",
     "verdict_from_json",

@@ -3,8 +3,8 @@
 Rules:
 
 - `STAGES` is the whole gate, in order. Stages that this build lacks stand in it and say "off" in their evidence.
-- REJECT and DEFER end the run; so does PENDING, apart from "below_quorum": a co-signer needs the bytes before they can
-  sign, so the byte stages still run. QUARANTINE goes on, since a later stage may refuse.
+- REJECT and DEFER end the run; so does PENDING, unless only signatures are missing: a co-signer needs the bytes before
+  they can sign, so the byte stages still run. QUARANTINE goes on, since a later stage may refuse.
 - The verdict is the most severe objection (REJECT, DEFER, QUARANTINE, PENDING), the earliest where several are equal.
   Without objection it is ACCEPT, and ends at the last stage that is switched on.
 - An exception in a stage is REJECT "internal_error": the gate fails closed, and nobody is blamed.

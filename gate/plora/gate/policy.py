@@ -7,7 +7,7 @@ Rules:
   accepted and kept. *Switching on* such a stage (`reputation`, `probes`, `consensus`, `tensor_outliers`) is refused:
   nobody may believe that a check runs which does not.
 - `signatures_enabled: false` needs `insecure: true` beside it.
-- `quorum_required` counts owners and is at least 1; `check_quorum` in `plora.gate.trust` compares it with the owners.
+- `quorum_required` counts owners and is at least 1; `quorum_trouble` in `plora.gate.trust` compares it with the owners.
 - `allowed_ranks`, `allowed_targets`, `base_model` left out mean "any"; the bounds always hold.
 
 Not handled here: who is trusted (`plora.gate.trust`) and what a peer wants (its subscriptions).

@@ -78,6 +78,7 @@ REASONS: Mapping[str, Reason] = {
     "revoked_key": _reject("the signing key was revoked"),
     "revoked_content": _reject("this content was revoked by its owner"),
     "revoked_owner": _reject("the owner revoked themselves"),
+    "below_threshold": _pending("fewer of the owner's keys have signed than the owner's record requires"),
     "below_quorum": _pending("fewer trusted owners have signed than the policy requires"),
     # replay
     "not_yet_valid": Reason(Outcome.DEFER, "the manifest was issued in the future of the local clock"),
@@ -113,7 +114,7 @@ REASONS: Mapping[str, Reason] = {
 LOOSENED = frozenset({"unknown_owner", "out_of_scope"})
 """PENDING under `unknown_owner: wait`, REJECT under `unknown_owner: reject`."""
 
-WAITS_ON = frozenset({"below_quorum"})
+WAITS_ON = frozenset({"below_quorum", "below_threshold"})
 
 
 def reason_of(code: str) -> Reason:

@@ -13,7 +13,7 @@ import json
 from dataclasses import asdict, dataclass, field
 
 from plora.gate.pipeline import STAGES
-from plora.gate.reasons import reason_of
+from plora.gate.sentences import sentence
 from plora.gate.verdict import Evidence, Outcome, StageResult, Verdict
 
 NOT_REACHED = "not reached"
@@ -35,14 +35,6 @@ def layers(verdict: Verdict) -> tuple[Layer, ...]:
     """All stages in order, also those that are off or were not reached."""
     seen = {result.stage: result for result in verdict.stages}
     return tuple(_layer(stage.name, seen.get(stage.name), off=stage.off) for stage in STAGES)
-
-
-def sentence(reason: str) -> str:
-    """What a reason code means; empty for no reason and for a code that this version doesn't know."""
-    try:
-        return reason_of(reason).sentence if reason else ""
-    except KeyError:
-        return ""
 
 
 def verdict_to_json(verdict: Verdict) -> str:

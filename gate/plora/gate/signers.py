@@ -6,17 +6,19 @@ Rules:
   one by one. Two valid successors of one record end the walk: neither is believed.
 - A revocation counts if the owner it speaks for signed it by threshold, or if the key that it strikes signed it itself.
   It strikes only what is that owner's own, needs no date, and is never undone; a revoked key may still revoke.
-- An owner has signed if one unrevoked key of theirs, of an allowed algorithm, validly signed. Two keys of one owner
-  are one word. At most `ATTESTATIONS_MAX` attestations are verified for a manifest, taken from the owners in turn, so
-  that one owner's flood can't crowd out another's word; whatever names an unknown key costs no verification.
+- An owner has signed if as many of their keys as their newest record requires validly signed: the manifest itself, or
+  an attestation of it. Only unrevoked keys of an allowed algorithm count, each once, and an owner is one word however
+  many keys it took.
+- At most `ATTESTATIONS_MAX` attestations are verified for a manifest, taken from the owners in turn, so that one
+  owner's flood can't crowd out another's word; whatever names an unknown key costs no verification.
 
-Not handled here: thresholds and scope (`plora.gate.stages`), freshness, votes.
+Not handled here: the quorum and the scope (`plora.gate.stages`), freshness, votes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, zip_longest
 
 from plora.gate.case import Case
@@ -44,18 +46,24 @@ class Keyring:
 
 @dataclass(frozen=True, slots=True)
 class Struck:
-    """What valid revocations strike: keys as (owner id, key id), contents and owners by id."""
+    """What valid revocations strike, with the reason that was given: keys as (owner id, key id), the others by id."""
 
-    keys: frozenset[tuple[str, str]] = frozenset()
-    contents: frozenset[str] = frozenset()
-    owners: frozenset[str] = frozenset()
+    keys: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    contents: Mapping[str, str] = field(default_factory=dict)
+    owners: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class CoSigners:
-    """The owners whose attestation is valid, by nickname in order, and what it took to find out."""
+class Signers:
+    """Who signed a manifest, by nickname in order, and what it took to find out.
 
-    nicknames: tuple[str, ...] = ()
+    `own_keys`: how many keys of the manifest's own owner signed. `partly` are the other owners of whom some keys
+    signed, but fewer than their record requires.
+    """
+
+    own_keys: int = 0
+    co_signers: tuple[str, ...] = ()
+    partly: tuple[str, ...] = ()
     verified: int = 0
     invalid: int = 0
 
@@ -75,9 +83,9 @@ def keyring(owner: TrustedOwner, case: Case) -> Keyring:
 
 def struck(case: Case, trust: Trust) -> Struck:
     """What the revocations of this case strike, as far as trusted owners or the keys themselves say so."""
-    keys: set[tuple[str, str]] = set()
-    contents: set[str] = set()
-    owners: set[str] = set()
+    keys: dict[tuple[str, str], str] = {}
+    contents: dict[str, str] = {}
+    owners: dict[str, str] = {}
     for statement, revocation in case.revocations:
         owner = trust.owner(revocation.owner)
         if owner is None:
@@ -86,36 +94,65 @@ def struck(case: Case, trust: Trust) -> Struck:
         if not _revokes(ring, statement, revocation, case):
             continue
         if revocation.target_kind == "key":
-            keys.add((owner.owner, revocation.target))
+            keys[(owner.owner, revocation.target)] = revocation.reason
         elif revocation.target_kind == "owner" and revocation.target == owner.owner:
-            owners.add(owner.owner)
+            owners[owner.owner] = revocation.reason
         elif revocation.target_kind == "content" and case.manifest.owner == owner.owner:
-            contents.add(revocation.target)
-    return Struck(frozenset(keys), frozenset(contents), frozenset(owners))
+            contents[revocation.target] = revocation.reason
+    return Struck(keys, contents, owners)
 
 
-def co_signers(case: Case, policy: Policy, trust: Trust, void: Struck) -> CoSigners:
-    """Which other trusted owners validly attest the case's manifest."""
-    names: list[str] = []
+def signers(case: Case, policy: Policy, trust: Trust, void: Struck) -> Signers:
+    """Which keys of its owner and which other trusted owners signed the case's manifest.
+
+    The manifest's own signature must have been verified.
+    """
+    manifest = case.manifest
+    found: dict[str, _Word] = {}
     verified = invalid = 0
-    for owner, key, statement in _in_turn(_candidates(case, policy, trust, void)):
-        if owner.nickname in names:
+    for ring, key, statement in _in_turn(_candidates(case, policy, trust, void)):
+        own = ring.owner.owner == manifest.owner
+        word = found.setdefault(ring.owner.owner, _Word(ring, [manifest.key_id] if own else []))
+        if word.said or key.key_id in word.keys:
             continue
         if verified == ATTESTATIONS_MAX:
             break
         verified += 1
         if verify_statement(statement, key):
-            names.append(owner.nickname)
+            word.keys.append(key.key_id)
         else:
             invalid += 1
-    return CoSigners(tuple(sorted(names)), verified, invalid)
+    own_word = found.pop(manifest.owner, None)
+    return Signers(
+        own_keys=len(own_word.keys) if own_word else 1,
+        co_signers=tuple(sorted(word.nickname for word in found.values() if word.said)),
+        partly=tuple(sorted(word.nickname for word in found.values() if word.keys and not word.said)),
+        verified=verified,
+        invalid=invalid,
+    )
 
 
-_Candidate = tuple[TrustedOwner, PublicKey, Statement]
+@dataclass(slots=True)
+class _Word:
+    """The keys of one owner that signed so far."""
+
+    ring: Keyring
+    keys: list[str]
+
+    @property
+    def said(self) -> bool:
+        return len(self.keys) >= self.ring.threshold
+
+    @property
+    def nickname(self) -> str:
+        return self.ring.owner.nickname
+
+
+_Candidate = tuple[Keyring, PublicKey, Statement]
 
 
 def _candidates(case: Case, policy: Policy, trust: Trust, void: Struck) -> list[list[_Candidate]]:
-    """Per owner, in the order of owner ids, the attestations that could count, in the order of their ids."""
+    """Per owner, the manifest's first, then by id, the attestations that could count, in the order of their ids."""
     found: dict[str, list[_Candidate]] = {}
     rings: dict[str, Keyring] = {}
     target = case.statement.id.hex()
@@ -127,23 +164,25 @@ def _candidates(case: Case, policy: Policy, trust: Trust, void: Struck) -> list[
             rings[owner.owner] = keyring(owner, case)
         key = _usable(rings[owner.owner], statement.key_id, policy, trust, void)
         if key is not None:
-            found.setdefault(owner.owner, []).append((owner, key, statement))
-    return [found[owner_id] for owner_id in sorted(found)]
+            found.setdefault(owner.owner, []).append((rings[owner.owner], key, statement))
+    return [found[owner_id] for owner_id in sorted(found, key=lambda each: (each != case.manifest.owner, each))]
 
 
 def _believed(attestation: Attestation, target: str, case: Case, trust: Trust, void: Struck) -> TrustedOwner | None:
     manifest = case.manifest
-    if (attestation.target, attestation.swarm) != (target, manifest.swarm) or attestation.owner == manifest.owner:
+    if (attestation.target, attestation.swarm) != (target, manifest.swarm):
         return None
     owner = trust.owner(attestation.owner)
     if owner is None or owner.owner in void.owners:
         return None
+    if owner.owner == manifest.owner:
+        return owner
     return owner if owner.covers(manifest.domain, manifest.base_model, COSIGN) else None
 
 
 def _usable(ring: Keyring, key_id: str, policy: Policy, trust: Trust, void: Struck) -> PublicKey | None:
     key = ring.keys.get(key_id)
-    if key is None or key.algorithm not in policy.algorithms or key_id in trust.distrusted:
+    if key is None or key.algorithm not in policy.algorithms or trust.distrusts(key_id):
         return None
     return None if (ring.owner.owner, key_id) in void.keys else key
 

@@ -8,14 +8,14 @@ Each check is a pure function (case, policy, trust) -> Ruling. They may assume t
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from plora.gate.case import Case
 from plora.gate.policy import Policy
 from plora.gate.reasons import LOOSENED
 from plora.gate.ruling import Ruling, objection, passed, refusal
-from plora.gate.signers import Keyring, Struck, co_signers, keyring, struck
-from plora.gate.trust import PUBLISH, Trust
+from plora.gate.signers import Keyring, Struck, keyring, signers, struck
+from plora.gate.trust import COSIGN, PUBLISH, Trust, TrustedOwner
 from plora.proto.dsse import StatementKind
 from plora.proto.errors import FormatError
 from plora.proto.fields import parse_timestamp
@@ -23,6 +23,7 @@ from plora.proto.manifest import Lora, Manifest
 from plora.proto.statement import open_statement, verify_statement
 
 SUPERSEDED_EVIDENCE_MAX = 8
+AWAITED_MAX = 8
 
 
 def envelope(case: Case, policy: Policy, trust: Trust) -> Ruling:
@@ -88,17 +89,17 @@ def signatures(case: Case, policy: Policy, trust: Trust) -> Ruling:
     if not policy.signatures_enabled:
         return passed(insecure=True, required=0)
     manifest = case.manifest
-    if manifest.owner in trust.distrusted or manifest.key_id in trust.distrusted:
-        return objection("distrusted", owner=manifest.owner, key_id=manifest.key_id)
+    if trust.distrusts(manifest.owner, manifest.key_id):
+        name = trust.nickname(manifest.owner)
+        return objection("distrusted", owner=manifest.owner, key_id=manifest.key_id, nickname=name)
     owner = trust.owner(manifest.owner)
     if owner is None:
         return _wait_or_refuse("unknown_owner", policy, owner=manifest.owner)
     if not owner.covers(manifest.domain, manifest.base_model, PUBLISH):
-        scope = {"domain": manifest.domain, "base_model": manifest.base_model, "role": PUBLISH}
-        return _wait_or_refuse("out_of_scope", policy, owner=owner.nickname, **scope)
+        return _wait_or_refuse("out_of_scope", policy, **_scope(manifest, owner))
     ring, void = keyring(owner, case), struck(case, trust)
     fault = _own_signature(case, policy, ring, void)
-    return fault if fault is not None else _quorum(case, policy, trust, ring, void)
+    return fault if fault is not None else _enough(case, policy, trust, ring, void)
 
 
 def replay(case: Case, policy: Policy, trust: Trust) -> Ruling:
@@ -159,14 +160,16 @@ def _wait_or_refuse(reason: str, policy: Policy, **evidence: object) -> Ruling:
 def _own_signature(case: Case, policy: Policy, ring: Keyring, void: Struck) -> Ruling | None:
     manifest, owner = case.manifest, ring.owner
     if owner.owner in void.owners:
-        return objection("revoked_owner", owner=owner.nickname)
+        return objection("revoked_owner", owner=owner.nickname, said=void.owners[owner.owner])
     key = ring.keys.get(manifest.key_id)
     if key is None:
         return objection("bad_signature", cause="not a key of the owner", key_id=manifest.key_id, owner=owner.nickname)
     if (owner.owner, key.key_id) in void.keys:
-        return objection("revoked_key", key_id=key.key_id, owner=owner.nickname)
-    if case.statement.id.hex() in void.contents:
-        return objection("revoked_content", owner=owner.nickname)
+        said = void.keys[(owner.owner, key.key_id)]
+        return objection("revoked_key", key_id=key.key_id, owner=owner.nickname, said=said)
+    content = case.statement.id.hex()
+    if content in void.contents:
+        return objection("revoked_content", owner=owner.nickname, said=void.contents[content])
     if key.algorithm not in policy.algorithms:
         return objection("algorithm_not_allowed", algorithm=key.algorithm, algorithms=list(policy.algorithms))
     if not verify_statement(case.statement, key):
@@ -176,14 +179,30 @@ def _own_signature(case: Case, policy: Policy, ring: Keyring, void: Struck) -> R
     return None
 
 
-def _quorum(case: Case, policy: Policy, trust: Trust, ring: Keyring, void: Struck) -> Ruling:
-    others = co_signers(case, policy, trust, void)
-    signed = [ring.owner.nickname, *others.nicknames]
-    evidence: dict[str, object] = {
-        "owners": signed,
-        "required": policy.quorum_required,
-        "attestations": len(case.attestations),
-        "verified": others.verified,
-        "invalid": others.invalid,
-    }
-    return passed(**evidence) if len(signed) >= policy.quorum_required else objection("below_quorum", **evidence)
+def _scope(manifest: Manifest, owner: TrustedOwner) -> dict[str, object]:
+    """What the manifest is about, beside what its owner is trusted for."""
+    about = {"domain": manifest.domain, "base_model": manifest.base_model, "role": PUBLISH}
+    trusted = {"domains": list(owner.domains), "bases": list(owner.bases), "roles": list(owner.roles)}
+    return {"owner": owner.nickname, **about, **trusted}
+
+
+def _enough(case: Case, policy: Policy, trust: Trust, ring: Keyring, void: Struck) -> Ruling:
+    """Whether enough keys of the owner signed, and enough owners."""
+    found = signers(case, policy, trust, void)
+    seen = {"attestations": len(case.attestations), "verified": found.verified, "invalid": found.invalid}
+    if found.own_keys < ring.threshold:
+        name = ring.owner.nickname
+        return objection("below_threshold", owner=name, keys=found.own_keys, threshold=ring.threshold, **seen)
+    signed = [ring.owner.nickname, *found.co_signers]
+    evidence = {"owners": signed, "required": policy.quorum_required, **seen}
+    if len(signed) >= policy.quorum_required:
+        return passed(**evidence)
+    awaited = [owner.nickname for owner in _co_signers_for(case.manifest, trust) if owner.nickname not in signed]
+    return objection("below_quorum", **evidence, partly=list(found.partly), awaited=sorted(awaited)[:AWAITED_MAX])
+
+
+def _co_signers_for(manifest: Manifest, trust: Trust) -> Iterator[TrustedOwner]:
+    """The owners whose co-signature would count."""
+    for owner in trust.believed:
+        if owner.owner != manifest.owner and owner.covers(manifest.domain, manifest.base_model, COSIGN):
+            yield owner

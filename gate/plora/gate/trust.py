@@ -6,6 +6,7 @@ Rules:
 - The nickname is local: no two owners share one, and nothing outside this peer depends on it.
 - An empty tuple of domains or bases means "any". An owner without the role `publish` is believed as co-signer only.
 - `distrusted` holds owner ids and key ids that were struck out by hand: at once, locally, without any signature.
+  Adding the owner again undoes it.
 - Every change raises `version` by one and makes a new value; nothing is changed in place.
 - An empty list is valid: then everything waits.
 
@@ -123,12 +124,22 @@ class TrustedOwner:
 
 
 @dataclass(frozen=True, slots=True)
+class Distrusted:
+    """An owner id or key id that was struck out by hand; `name`, `who` and `when` are for people."""
+
+    entry: str
+    name: str = ""
+    who: str = ""
+    when: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Trust:
     """The trusted owners and what was struck out. Raises ConfigError where nickname, owner or key stands twice."""
 
     owners: tuple[TrustedOwner, ...] = ()
     version: int = 0
-    distrusted: tuple[str, ...] = ()
+    distrusted: tuple[Distrusted, ...] = ()
     _by_owner: dict[str, TrustedOwner] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -139,7 +150,16 @@ class Trust:
 
     def owner(self, owner_id: str) -> TrustedOwner | None:
         """The trusted owner of that id; None also where the owner was distrusted."""
-        return None if owner_id in self.distrusted else self._by_owner.get(owner_id)
+        return None if self.distrusts(owner_id) else self._by_owner.get(owner_id)
+
+    @property
+    def believed(self) -> tuple[TrustedOwner, ...]:
+        """The owners whose word counts: those that are not struck out."""
+        return tuple(owner for owner in self.owners if not self.distrusts(owner.owner))
+
+    def distrusts(self, *entries: str) -> bool:
+        """Whether one of these owner ids or key ids was struck out."""
+        return any(struck.entry in entries for struck in self.distrusted)
 
     def named(self, nickname: str) -> TrustedOwner | None:
         """The trusted owner of that local nickname."""
@@ -153,28 +173,40 @@ class Trust:
     def with_owner(self, owner: TrustedOwner) -> Trust:
         """With one more owner, or the newer entry of the same owner; no longer distrusted."""
         others = tuple(known for known in self.owners if known.owner != owner.owner)
-        struck = tuple(entry for entry in self.distrusted if entry != owner.owner)
+        struck = tuple(entry for entry in self.distrusted if entry.entry != owner.owner)
         return replace(self, owners=(*others, owner), version=self.version + 1, distrusted=struck)
 
-    def with_distrusted(self, entry: str) -> Trust:
+    def without(self, owner_id: str) -> Trust:
+        """Without an owner's entry: they are a stranger again, and what they signed waits."""
+        left = tuple(owner for owner in self.owners if owner.owner != owner_id)
+        return replace(self, owners=left, version=self.version + 1)
+
+    def with_distrusted(self, entry: str, *, name: str = "", who: str = "", when: str = "") -> Trust:
         """With an owner id or key id struck out; the owner's entry stays, unused."""
-        return replace(self, version=self.version + 1, distrusted=tuple(sorted({*self.distrusted, entry})))
+        others = [struck for struck in self.distrusted if struck.entry != entry]
+        struck = sorted([*others, Distrusted(entry, name, who, when)], key=lambda one: one.entry)
+        return replace(self, version=self.version + 1, distrusted=tuple(struck))
 
     def digest(self) -> str:
         """SHA-256 over everything that verdicts depend on, 64 hex digits; the order of owners doesn't matter."""
         owners = [owner.to_fields() | {"added": None} for owner in sorted(self.owners, key=lambda owner: owner.owner)]
-        text = json.dumps({"owners": owners, "distrusted": list(self.distrusted)}, sort_keys=True)
+        text = json.dumps({"owners": owners, "distrusted": [one.entry for one in self.distrusted]}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def check_quorum(policy: Policy, trust: Trust) -> None:
-    """Refuse a quorum that no set of the trusted owners can reach; an empty list is valid and makes all wait."""
-    if trust.owners and policy.quorum_required > len(trust.owners):
-        raise ConfigError(
-            f"{policy.quorum_required} owners must sign but only {len(trust.owners)} are trusted",
-            where="policy.quorum_required",
-            mend="trust more owners with `plora trust add`, or lower quorum_required",
-        )
+def quorum_trouble(policy: Policy, trust: Trust) -> str:
+    """Why nothing can be accepted: more owners must sign than are believed here; empty where that can't be said.
+
+    It is no error: an owner must be removable at once, and then everything waits.
+    """
+    believed = len(trust.believed)
+    if not policy.signatures_enabled or not believed or policy.quorum_required <= believed:
+        return ""
+    only = "1 is" if believed == 1 else f"{believed} are"
+    return (
+        f"{policy.quorum_required} owners must sign (policy.quorum_required), but only {only} trusted here, "
+        "so everything waits; trust more owners by `plora trust add`"
+    )
 
 
 def _refuse_twins(what: str, names: list[str]) -> None:

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from plora.gate.trust import Trust, TrustedOwner
+from plora.gate.trust import Distrusted, Trust, TrustedOwner
 from plora.proto.errors import ConfigError, FormatError
 from plora.proto.fields import BaseModelName, HexDigest, Id, ListAsTuple, Text
 from plora.proto.payload import StrictModel, field_error
@@ -61,9 +61,18 @@ class _Owner(StrictModel):
         )
 
 
+class _Struck(StrictModel):
+    entry: HexDigest
+    name: Text = ""
+    added: _Added = Field(default_factory=_Added)
+
+    def distrusted(self) -> Distrusted:
+        return Distrusted(self.entry, self.name, self.added.who, self.added.when)
+
+
 class _File(StrictModel):
     version: Annotated[int, Field(ge=0)]
-    distrusted: Annotated[tuple[HexDigest, ...], ListAsTuple] = ()
+    distrusted: Annotated[tuple[_Struck, ...], ListAsTuple] = ()
     owners: Annotated[tuple[_Owner, ...], ListAsTuple] = ()
 
 
@@ -83,14 +92,15 @@ def load_trust(path: Path) -> Trust:
     except ValidationError as error:
         found = field_error(error, FormatError)
         raise ConfigError(found.what, where=f"{path}, {document.where(found.where)}", mend=found.mend) from error
-    return Trust(tuple(owner.trusted() for owner in read.owners), read.version, read.distrusted)
+    struck = tuple(entry.distrusted() for entry in read.distrusted)
+    return Trust(tuple(owner.trusted() for owner in read.owners), read.version, struck)
 
 
 def save_trust(path: Path, trust: Trust) -> Path:
     """Write the trust durably, mode 0600, in place of what was there. Raises ConfigError where that fails."""
     fields: dict[str, Any] = {
         "version": trust.version,
-        "distrusted": list(trust.distrusted),
+        "distrusted": [_struck_fields(entry) for entry in trust.distrusted],
         "owners": [owner.to_fields() for owner in trust.owners],
     }
     fresh = path.with_name(f".{path.name}.new")
@@ -106,6 +116,10 @@ def save_trust(path: Path, trust: Trust) -> Path:
     except OSError as error:
         raise ConfigError(f"can't be written ({error.strerror})", where=str(path)) from error
     return path
+
+
+def _struck_fields(struck: Distrusted) -> dict[str, Any]:
+    return {"entry": struck.entry, "name": struck.name, "added": {"who": struck.who, "when": struck.when}}
 
 
 def _block(fields: dict[str, Any], indent: str) -> Iterator[str]:

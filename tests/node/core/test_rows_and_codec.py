@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plora.gate import Outcome, Policy, StageResult, Trust, Verdict
+from plora.gate import Distrusted, Outcome, Policy, StageResult, Trust, Verdict
 from plora.node.core import codec
 from plora.node.core.codec import CLASSES, from_plain, to_plain
 from plora.node.core.config import CoreConfig
@@ -97,7 +97,7 @@ def through(value: Any) -> Any:
     [
         Start(),
         Examined("ab" * 32, FEATURES),
-        PolicyChanged(Policy(allowed_ranks=(4,)), Trust(owners=(ADA.trusted,), distrusted=("cd" * 32,))),
+        PolicyChanged(Policy(allowed_ranks=(4,)), Trust(owners=(ADA.trusted,), distrusted=(Distrusted("cd" * 32),))),
         Publish((ADA.record,), ("ab" * 32,)),
         Received("ab", Have((Carried(ADA.record, 2, Cause("p", "b", 9)),))),
         Received("ab", Reconcile(7, (Range(b""), Range(b"\x00\xff", ids=(b"1", b"2")), Range(b"x", fingerprint=b"f")))),

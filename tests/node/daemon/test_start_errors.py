@@ -56,10 +56,6 @@ def _unknown_field(home: Home) -> None:
     home.config.write_text(home.config.read_text() + "\nneighburs: []\n")
 
 
-def _unreachable_quorum(home: Home) -> None:
-    home.config.write_text(home.config.read_text().replace("quorum_required: 1", "quorum_required: 3"))
-
-
 def _corrupt_store(home: Home) -> None:
     (home.root / "state.db").write_bytes(b"SQLite format 3\x00" + b"\xff" * 4096)
 
@@ -80,7 +76,6 @@ FAULTS: list[tuple[Callable[[Home], None], int, str]] = [
     (_no_config, 2, "make a home by `plora init`"),
     (_garbled_config, 2, "peer.yaml"),
     (_unknown_field, 2, "did you mean 'neighbours'?"),
-    (_unreachable_quorum, 2, "3 owners must sign but only 1 are trusted"),
     (_corrupt_store, 1, "restore it from a backup"),
     (_newer_store, 1, "layout '99'"),
     (_lost_swarm, 2, "swarm.json"),

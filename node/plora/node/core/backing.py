@@ -69,7 +69,7 @@ class Backing:
             return "is no longer known"
         _, trust = self._judged_by()
         owner = trust.owner(source.owner)
-        if owner is None or source.key_id in trust.distrusted or not owner.covers(source.domain, base, PUBLISH):
+        if owner is None or trust.distrusts(source.key_id) or not owner.covers(source.domain, base, PUBLISH):
             return "is of an owner who is not trusted for it"
         if self._docket.taken_back(content, source.owner, source.key_id):
             return "was revoked"

@@ -18,7 +18,7 @@ from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any, get_args
 
-from plora.gate import BaseFacts, Features, Policy, Trust, TrustedOwner
+from plora.gate import BaseFacts, Distrusted, Features, Policy, Trust, TrustedOwner
 from plora.gate.features import ModuleFacts, TensorFacts, ValueFacts
 from plora.node.core.config import Bounds, CoreConfig
 from plora.node.core.events import Event
@@ -37,7 +37,7 @@ CLASSES: Mapping[str, type] = {
         *get_args(Event),
         *(kind for group in get_args(Message) for kind in (get_args(group) or (group,))),
         *(Bounds, CoreConfig, Carried, Cause, DialTry, PeerAddress, Range, Now, ChunkPlan, Snapshot, Statement),
-        *(BaseFacts, Features, ModuleFacts, TensorFacts, ValueFacts, Trust, TrustedOwner),
+        *(BaseFacts, Features, ModuleFacts, TensorFacts, ValueFacts, Trust, TrustedOwner, Distrusted),
     )
 }
 

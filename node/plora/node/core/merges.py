@@ -7,6 +7,7 @@
   believed, it is taken away first: what was revoked is never served because a worker failed.
 - A merge is served once its row is durable. `merge_generations_max` of them are kept; a person may go back to one
   that is kept while all that it was made of is believed. It is served until the inputs change or one of its own falls.
+- With merging switched off nothing is merged, and what is served goes as soon as one of its inputs is not accepted.
 - Not handled here: the algebra (`plora.merge`), files and links (the driver), what is believed (`backing`).
 """
 
@@ -79,7 +80,7 @@ class Merges:
 
     def touch(self, base: str, now: Now) -> list[Effect]:
         """Something about the base changed: look at it after the delay."""
-        if not self._config.merge:
+        if not self._config.merge and not self.generation(base):
             return []
         return [SetTimer(TIMER + base, now.after_ms(self._config.merge_delay_ms))]
 
@@ -93,10 +94,11 @@ class Merges:
         if state.running is not None:
             return []  # what came meanwhile is seen when it is done
         inputs = self._inputs(base)
-        if _ids(inputs) == state.row.inputs:
+        falls = self._falls(base, state, now)
+        if _ids(inputs) == state.row.inputs or not (falls or self._config.merge):
             state.failures, state.reason = 0, ""
             return self._check_served(base, state, now)
-        if state.failures and self._falls(base, state, now):
+        if falls and (state.failures or not self._config.merge):
             inputs = ()
         return self._start(base, state, inputs)
 

@@ -13,7 +13,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from plora.gate import Outcome, layers, sentence
+from plora.gate import Outcome, Verdict, explain, layers, sentence
 from plora.node.core.now import Now
 from plora.node.core.peer import PeerCore
 from plora.node.core.plasmid import Plasmid
@@ -121,7 +121,7 @@ def row(core: PeerCore, plasmid: Plasmid, now: Now) -> Json:
         "own": plasmid.own,
         "state": standing.state,
         "reason": standing.reason,
-        "sentence": _sentence(standing),
+        "sentence": _sentence(standing, plasmid.verdict),
         "percent": standing.percent,
         "rate_bytes_s": progress.rate_bytes_s if progress else 0,
         "seen_ms": plasmid.seen_ms,
@@ -247,9 +247,11 @@ def _progress(core: PeerCore, plasmid: Plasmid, now: Now) -> Progress | None:
     return next((entry for entry in core.transfer.progress(now) if entry.digest == plasmid.digest), None)
 
 
-def _sentence(standing: Standing) -> str:
+def _sentence(standing: Standing, verdict: Verdict | None) -> str:
     if standing.reason == "fetching":
         return f"{_SENTENCES['fetching']}: {standing.percent} %"
+    if verdict is not None and standing.reason == verdict.reason and standing.state not in _SENTENCES:
+        return explain(verdict)
     known = _SENTENCES.get(standing.reason) or sentence(standing.reason)
     return known or _SENTENCES.get(standing.state, standing.reason)
 

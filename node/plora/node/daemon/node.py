@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from plora.gate import BaseFacts, Trust, check_quorum, load_trust
+from plora.gate import BaseFacts, Trust, load_trust
 from plora.node.admin.service import AdminService, serve_admin
 from plora.node.core.config import CoreConfig
 from plora.node.core.events import NeighboursChanged, PolicyChanged, SettingsChanged, Start, Stop
@@ -74,7 +74,6 @@ def check(path: Path) -> Checked:
     loaded = load_config(path)
     home = loaded.home
     trust = load_trust(home.trust)
-    check_quorum(loaded.peer.policy, trust)
     swarm = load_swarm(home.swarm)
     expected = home.peer_id.read_text("ascii").strip() if home.peer_id.is_file() else ""
     identity = Identity(load_identity_key(home.identity_key, expected), swarm)

@@ -1,0 +1,132 @@
+"""What a verdict means, in one sentence with its facts: who is awaited, who revoked it, how far clocks are apart.
+
+- `explain` says what `reasons.REASONS` says of a code where it knows nothing better; the facts are the evidence of the
+  stage that decided, so a verdict that was kept is explained as well as a fresh one.
+- Names are local nicknames. What others wrote (a revocation's reason) is text: whoever prints it escapes it.
+- A verdict whose evidence lacks what its sentence needs (another version wrote it) gets the plain sentence.
+
+>>> from plora.gate.verdict import Outcome, StageResult
+>>> evidence = {"owners": ["ada"], "required": 2, "partly": [], "awaited": ["bob", "cyd"]}
+>>> stage = StageResult("signatures and quorum", Outcome.PENDING, "below_quorum", evidence)
+>>> explain(Verdict(Outcome.PENDING, stage.stage, stage.reason, (stage,)))
+'1 of 2 owners signed (ada); waiting for one of: bob, cyd'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from plora.gate.reasons import reason_of
+from plora.gate.verdict import Verdict
+from plora.proto.fields import parse_timestamp
+
+Facts = Mapping[str, Any]
+
+_NUMBERS = ("none", "one", "two", "three", "four")
+_MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
+
+
+def sentence(reason: str) -> str:
+    """What a reason code means; empty for no reason and for a code that this version doesn't know."""
+    try:
+        return reason_of(reason).sentence if reason else ""
+    except KeyError:
+        return ""
+
+
+def explain(verdict: Verdict) -> str:
+    """Why a verdict is what it is; empty where nothing was objected."""
+    told = _TOLD.get(verdict.reason)
+    if told is None:
+        return sentence(verdict.reason)
+    try:
+        return told(verdict.evidence)
+    except (KeyError, TypeError, ValueError):
+        return sentence(verdict.reason)
+
+
+def span(seconds: int) -> str:
+    """A duration in its two largest units.
+
+    >>> span(86_340), span(90_000), span(42)
+    ('23 h 59 min', '1 d 1 h', '42 s')
+    """
+    if seconds < _MINUTE_S:
+        return f"{seconds} s"
+    if seconds < _HOUR_S:
+        return f"{seconds // _MINUTE_S} min"
+    if seconds < _DAY_S:
+        return f"{seconds // _HOUR_S} h {seconds % _HOUR_S // _MINUTE_S} min"
+    return f"{seconds // _DAY_S} d {seconds % _DAY_S // _HOUR_S} h"
+
+
+def _below_quorum(facts: Facts) -> str:
+    signed, required, awaited = facts["owners"], facts["required"], facts["awaited"]
+    said = f"{len(signed)} of {required} owners signed ({', '.join(signed)})"
+    missing = required - len(signed)
+    if len(awaited) < missing:
+        more = f"only {', '.join(awaited)} could" if awaited else "nobody else is trusted for this"
+        return f"{said}; {more}: trust another co-signer by `plora trust add`"
+    partly = "".join(f"; {name} signed with too few keys" for name in facts["partly"])
+    number = _NUMBERS[missing] if missing < len(_NUMBERS) else str(missing)
+    return f"{said}; waiting for {number} of: {', '.join(awaited)}{partly}"
+
+
+def _below_threshold(facts: Facts) -> str:
+    keys, threshold, owner = facts["keys"], facts["threshold"], facts["owner"]
+    return f"{keys} of {threshold} keys of {owner} signed; waiting for another key of {owner}"
+
+
+def _out_of_scope(facts: Facts) -> str:
+    owner = facts["owner"]
+    if facts["role"] not in facts["roles"]:
+        return f"{owner} is trusted here to co-sign, not to publish; widen it by `plora trust add {owner} --roles`"
+    if facts["domains"] and facts["domain"] not in facts["domains"]:
+        only, this, option = facts["domains"], facts["domain"], "--domains"
+    else:
+        only, this, option = facts["bases"], facts["base_model"], "--bases"
+    return f"{owner} is trusted here for {', '.join(only)} only, not for {this}; see `plora trust add {owner} {option}`"
+
+
+def _distrusted(facts: Facts) -> str:
+    return f"{facts['nickname']} was distrusted here; `plora trust add` takes that back"
+
+
+def _revoked(what: str) -> Callable[[Facts], str]:
+    return lambda facts: f"{facts['owner']} revoked {what}: {facts['said']}"
+
+
+def _not_yet_valid(facts: Facts) -> str:
+    ahead_s = parse_timestamp(facts["issued"]) - facts["now_ms"] // 1000
+    return (
+        f"it was issued {span(ahead_s)} in the future of this machine's clock, which says {_utc(facts['now_ms'])}; "
+        "one of the two clocks is wrong: check this one, then ask the publisher"
+    )
+
+
+def _expired(facts: Facts) -> str:
+    return f"it expired at {facts['expires']}; this machine's clock says {_utc(facts['now_ms'])}"
+
+
+def _superseded(facts: Facts) -> str:
+    return f"version {facts['newest_version']} is known here, this is version {facts['version']}"
+
+
+def _utc(wall_ms: int) -> str:
+    return datetime.fromtimestamp(wall_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+_TOLD: Mapping[str, Callable[[Facts], str]] = {
+    "below_quorum": _below_quorum,
+    "below_threshold": _below_threshold,
+    "out_of_scope": _out_of_scope,
+    "distrusted": _distrusted,
+    "revoked_key": _revoked("the key that signed it"),
+    "revoked_content": _revoked("it"),
+    "revoked_owner": _revoked("everything of theirs"),
+    "not_yet_valid": _not_yet_valid,
+    "expired": _expired,
+    "superseded": _superseded,
+}

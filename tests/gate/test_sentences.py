@@ -1,0 +1,74 @@
+"""The sentence of a verdict names its facts, and a verdict without them gets the plain one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.gate.conftest import NOW_MS, Owner, World
+
+from plora.gate import Case, Outcome, Policy, StageResult, Trust, Verdict, decide, explain, sentence
+from plora.gate.reasons import REASONS
+from plora.gate.sentences import span
+
+DAY_MS = 86_400_000
+
+
+def said(case: Case, trust: Trust) -> str:
+    return explain(decide(case, Policy(), trust))
+
+
+@pytest.mark.parametrize(
+    ("scope", "words"),
+    [
+        ({"domains": ("medical", "tax")}, "ada is trusted here for medical, tax only, not for legal"),
+        ({"bases": ("gemma",)}, "ada is trusted here for gemma only, not for mini"),
+        ({"roles": ("cosign",)}, "ada is trusted here to co-sign, not to publish"),
+    ],
+)
+def test_a_scope_is_named(world: World, ada: Owner, scope: dict[str, Any], words: str) -> None:
+    assert words in said(world.case(ada), world.trust(ada, **scope))
+
+
+def test_a_revocation_says_why(world: World, ada: Owner) -> None:
+    case, trust = world.case(ada), world.trust(ada)
+    targets = {"content": case.statement.id.hex(), "owner": ada.id, "key": ada.key.public.key_id}
+    found = {
+        kind: said(replace(case, revocations=(world.revocation(ada, kind, target),)), trust)
+        for kind, target in targets.items()
+    }
+    assert found == {
+        "content": "ada revoked it: stolen",
+        "owner": "ada revoked everything of theirs: stolen",
+        "key": "ada revoked the key that signed it: stolen",
+    }
+
+
+def test_the_clock_is_named(world: World, ada: Owner) -> None:
+    case, trust = world.case(ada), world.trust(ada)
+    early = replace(case, now_ms=NOW_MS - 400 * DAY_MS)
+    assert decide(early, Policy(), trust).outcome is Outcome.DEFER
+    assert "in the future of this machine's clock, which says 20" in said(early, trust)
+    late = replace(case, now_ms=NOW_MS + 4000 * DAY_MS)
+    assert "this machine's clock says 20" in said(late, trust)
+
+
+def test_distrust_and_versions(world: World, ada: Owner) -> None:
+    case, trust = world.case(ada), world.trust(ada)
+    assert said(case, trust.with_distrusted(ada.id)).startswith("ada was distrusted here")
+    assert said(replace(case, newest_version=4), trust) == "version 4 is known here, this is version 1"
+
+
+@pytest.mark.parametrize("reason", sorted(REASONS))
+def test_without_its_facts_every_reason_has_the_plain_sentence(reason: str) -> None:
+    stage = StageResult("policy", REASONS[reason].outcome, reason, {"owners": 3})
+    assert explain(Verdict(stage.outcome, stage.stage, reason, (stage,))) == sentence(reason) != ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "0 s"), (59, "59 s"), (60, "1 min"), (3599, "59 min"), (3600, "1 h 0 min"), (86_400, "1 d 0 h")],
+)
+def test_spans(seconds: int, words: str) -> None:
+    assert span(seconds) == words
