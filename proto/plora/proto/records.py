@@ -361,6 +361,17 @@ class Revoked(Body):
 
 
 @dataclass(frozen=True, slots=True)
+class TrustChanged(Body):
+    """A person changed whom this peer believes: local nicknames, or the beginnings of ids."""
+
+    kind: ClassVar[str] = "trust"
+    version: int
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    distrusted: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Expired(Body):
     """A statement ran out."""
 
@@ -450,7 +461,19 @@ BODIES: dict[str, type[Body]] = {
             Rollback,
             Reputation,
         ),
-        *(Penalty, VoteCast, Certificate, EvidenceFound, Revoked, Expired, Superseded, Evicted, BoundHit, Health),
+        *(
+            Penalty,
+            VoteCast,
+            Certificate,
+            EvidenceFound,
+            Revoked,
+            TrustChanged,
+            Expired,
+            Superseded,
+            Evicted,
+            BoundHit,
+            Health,
+        ),
         *(Repair, ErrorMet),
     )
 }

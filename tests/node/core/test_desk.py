@@ -22,6 +22,7 @@ from plora.node.core.notices import (
     StatementDropped,
 )
 from plora.node.core.rows import decode_verdict
+from plora.proto.records import TrustChanged
 from plora.sim.clock import WALL_START_MS
 from plora.sim.material import LIFE_S, attest, make_plasmid, revoke, tiny_adapter
 
@@ -90,6 +91,18 @@ def test_distrust_hides_unserves_and_unmerges_but_keeps_the_bytes() -> None:
     assert those(Hide, out) == [Hide("ada--legal")] and those(BytesWithheld, out) and not those(DropBlob, out)
     assert [body.change for body in records(out, "knowledge")] == ["lost"]  # type: ignore[attr-defined]
     assert those(Merge, bench.tell(TimerDue("desk:merge:mini"))) == [Merge("mini", 2, ())]
+
+
+def test_whom_a_person_believes_is_recorded_when_it_changes() -> None:
+    bench = Bench(trust=Trust())
+    changes = [TRUST, TRUST, TRUST.without(BOB.id), TRUST.without(BOB.id).with_distrusted(ADA.id, name="ada")]
+    told = [records(bench.tell(PolicyChanged(bench.policy, trust)), "trust") for trust in changes]
+    assert told == [
+        [TrustChanged(0, ("ada", "bob"), (), ())],
+        [],
+        [TrustChanged(1, (), ("bob",), ())],
+        [TrustChanged(2, (), (), ("ada",))],
+    ]
 
 
 def test_withdrawing_waits_for_no_disk() -> None:

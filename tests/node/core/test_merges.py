@@ -68,6 +68,19 @@ def test_merging_can_be_switched_off() -> None:
     assert merges.touch("mini", NOW) == [] and merges.touch_all(NOW) == []
 
 
+def test_with_merging_off_a_merge_goes_with_its_first_input_and_none_is_made() -> None:
+    world = World([item(1), item(2), item(3)])
+    merges = Merges(replace(CONFIG, merge=False), (MergeRow.of("mini", Generation(4, ids(item(1), item(2)))),), world)
+    assert merges.touch_all(NOW) == [SetTimer(TIMER + "mini", NOW.after_ms(CONFIG.merge_delay_ms))]
+    assert merges.due("mini", NOW) == []
+    del world.accepted[0]
+    assert merges.due("mini", NOW) == [Merge("mini", 5, ())]
+    row, _ = merges.merged(Merged("mini", 5, ""), NOW)
+    assert row is not None and row.serving == 0
+    merges.written(row)
+    assert merges.touch("mini", NOW) == []
+
+
 def test_one_merge_at_a_time_and_another_for_what_came_meanwhile() -> None:
     merges, inputs = made(item(1))
     assert merges.due("mini", NOW) == [Merge("mini", 1, (item(1),))]

@@ -100,6 +100,14 @@ def test_one_line_and_an_exit_code(
     assert not home.events.exists()
 
 
+def test_check_names_a_quorum_that_nobody_can_reach(make_daemon: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    home = make_daemon("ada").home
+    home.config.write_text(home.config.read_text().replace("quorum_required: 1", "quorum_required: 3"))
+    code, (line,) = said(home, capsys, "--check")
+    assert code == 2
+    assert "3 owners must sign (policy.quorum_required), but only 1 is trusted here" in line
+
+
 def test_a_second_daemon_on_one_home_names_the_first(make_daemon: Make, capsys: pytest.CaptureFixture[str]) -> None:
     home = make_daemon("ada").home
     lock = HomeLock(home.root)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from plora.gate import quorum_trouble
 from plora.proto.amounts import size_text
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ def troubles(node: Node, status: dict[str, Any], uptime_ms: int, free_bytes: int
 def _of_the_person(node: Node) -> Iterator[str]:
     if node.core.desk.policy.insecure:
         yield "signatures are switched off: anybody's adapter is accepted (policy.insecure)"
+    trouble = quorum_trouble(node.core.desk.policy, node.core.desk.trust)
+    if trouble:
+        yield trouble
     if node.reload_trouble:
         yield f"the last reload failed: {node.reload_trouble}"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from plora.gate import Policy, Verdict
+from plora.gate import Policy, Trust, Verdict
 from plora.node.core.merge_rows import MergeRow
 from plora.proto.payloads import Revocation
-from plora.proto.records import Body, MergeDone, Revoked, Stage, VerdictGiven
+from plora.proto.records import Body, MergeDone, Revoked, Stage, TrustChanged, VerdictGiven
 
 
 def verdict_bodies(content_id: bytes, verdict: Verdict, policy: Policy) -> list[Body]:
@@ -25,6 +25,16 @@ def verdict_bodies(content_id: bytes, verdict: Verdict, policy: Policy) -> list[
 def revoked_body(revocation: Revocation) -> Revoked:
     """A revocation became known here."""
     return Revoked(revocation.target_kind, revocation.target, revocation.reason)
+
+
+def trust_body(old: Trust, new: Trust) -> TrustChanged:
+    """Whom a person added (or changed), removed and struck out."""
+    before = {owner.owner: owner for owner in old.owners}
+    added = [owner.nickname for owner in new.owners if before.get(owner.owner) != owner or old.distrusts(owner.owner)]
+    now = {owner.owner for owner in new.owners}
+    removed = [owner.nickname for owner in old.owners if owner.owner not in now]
+    struck = [one.name or one.entry[:12] for one in new.distrusted if not old.distrusts(one.entry)]
+    return TrustChanged(new.version, tuple(added), tuple(removed), tuple(struck))
 
 
 def merge_body(row: MergeRow, before: int) -> MergeDone:

@@ -22,7 +22,7 @@ from heapq import heappop, heappush
 
 from plora.gate import BaseFacts, Outcome, Policy, StageResult, Trust, Verdict, decide
 from plora.node.core.backing import Backing
-from plora.node.core.bookkeeping import revoked_body, verdict_bodies
+from plora.node.core.bookkeeping import revoked_body, trust_body, verdict_bodies
 from plora.node.core.config import CoreConfig
 from plora.node.core.docket import Docket, opened, owner_speaking, series_of
 from plora.node.core.effects import Emit, Expose, Hide, Persist, SetTimer
@@ -150,9 +150,8 @@ class Desk:
         match event:
             case Start():
                 return self._start(now)
-            case PolicyChanged(policy, trust):
-                self.policy, self.trust = policy, trust
-                return [*self._judge_all(list(self.book.live), now), *self.merges.touch_all(now)]
+            case PolicyChanged():
+                return self._policy_changed(event, now)
             case SettingsChanged():
                 self.larder.subscribe(event)
                 return self._judge_all(list(self.book.live), now)
@@ -165,6 +164,11 @@ class Desk:
                 return self._publish(event, now)
             case _:
                 return []
+
+    def _policy_changed(self, event: PolicyChanged, now: Now) -> Outputs:
+        before, self.policy, self.trust = self.trust, event.policy, event.trust
+        out: Outputs = [Emit(trust_body(before, self.trust))] if before != self.trust else []
+        return [*out, *self._judge_all(list(self.book.live), now), *self.merges.touch_all(now)]
 
     # Statements
 

@@ -19,9 +19,10 @@ from pathlib import Path
 
 import uvloop
 
+from plora.gate import quorum_trouble
 from plora.node.daemon.config import faults_of
-from plora.node.daemon.node import Node, check
-from plora.proto.errors import PloraError, StoreError
+from plora.node.daemon.node import Checked, Node, check
+from plora.proto.errors import ConfigError, PloraError, StoreError
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -41,7 +42,8 @@ def _check(path: Path) -> int:
     faults: list[PloraError] = faults_of(path)
     if not faults:
         try:
-            check(path)
+            trouble = _trouble(check(path))
+            faults = [trouble] if trouble else []
         except PloraError as error:
             faults = [error]
     for fault in faults:
@@ -49,6 +51,12 @@ def _check(path: Path) -> int:
     if not faults:
         _say(f"{path}: good")
     return faults[0].exit_code if faults else 0
+
+
+def _trouble(checked: Checked) -> ConfigError | None:
+    """What a peer starts with all the same, and what its person hardly means."""
+    trouble = quorum_trouble(checked.peer.policy, checked.trust)
+    return ConfigError(trouble, where=str(checked.home.config)) if trouble else None
 
 
 def _run(path: Path) -> int:

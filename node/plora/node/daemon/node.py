@@ -12,7 +12,7 @@ import importlib.metadata
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
@@ -244,6 +244,15 @@ class Node:
             self.transport.deny(fresh.peer.deny)
             self.driver.handle(NeighboursChanged(fresh.peer.peer_addresses(), fresh.peer.deny))
         return changed
+
+    def reload_trust(self) -> list[str]:
+        """Read trust.yaml alone, so that a fault elsewhere keeps nobody believed. The names of what changed."""
+        trust = load_trust(self.home.trust)
+        if trust == self._checked.trust:
+            return []
+        self._checked = replace(self._checked, trust=trust)
+        self.driver.handle(PolicyChanged(self.config.policy, trust))
+        return ["policy and trust"]
 
     @property
     def name(self) -> str:
