@@ -76,6 +76,7 @@ MEANINGS: Mapping[str, str] = {
     "base_paths": "Where bases lie on this machine, by name; written into `adapter_config.json`.",
     "log": "How the log looks on standard error.",
     "metrics": "Where Prometheus metrics are served; empty: nowhere.",
+    "web.listen": "Where the web page is from the start, on loopback; empty: only where `plora web` opens it.",
     "record": "Keep the core's inputs, so that a run can be replayed.",
     "seed": "Seed of the core's randomness, for experiments; 0 draws one at each start.",
 }

@@ -27,6 +27,7 @@ class EventLog:
 
     def __init__(self, folder: Path, ledger: Ledger, started: Now, boot: str) -> None:
         self.path = folder / f"{started.wall_ms:013d}-{boot[:8]}.jsonl"
+        self.boot = boot
         self.trouble = ""
         self._ledger = ledger
         self._followers: list[Follower] = []

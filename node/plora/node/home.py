@@ -51,6 +51,7 @@ merge:
   enabled: true                      # one merged adapter a base, under merged/
 log: console                         # or json
 # metrics: 127.0.0.1:9470            # Prometheus
+# web: {{listen: 127.0.0.1:9480}}      # the web page from the start; `plora web` opens one at any time
 # record: true                       # keep the core's inputs, to replay them
 """
 

@@ -67,6 +67,11 @@ class Home:
         return self.root / "run" / "admin.sock"
 
     @property
+    def web_token(self) -> Path:
+        """What a browser must show before the web page changes anything."""
+        return self.root / "run" / "web.token"
+
+    @property
     def events(self) -> Path:
         """The event log's folder."""
         return self.root / "events"

@@ -85,7 +85,7 @@ class ListRequest(_message.Message):
     def __init__(self, domain: _Optional[str] = ..., state: _Optional[str] = ...) -> None: ...
 
 class Plasmid(_message.Message):
-    __slots__ = ("name", "content_id", "owner", "domain", "base_model", "state", "percent", "outcome", "stage", "reason", "size_bytes", "own", "accepted_wall_ms", "seen_wall_ms", "sha256", "folder")
+    __slots__ = ("name", "content_id", "owner", "domain", "base_model", "state", "percent", "outcome", "stage", "reason", "size_bytes", "own", "accepted_wall_ms", "seen_wall_ms", "sha256", "folder", "sentence")
     NAME_FIELD_NUMBER: _ClassVar[int]
     CONTENT_ID_FIELD_NUMBER: _ClassVar[int]
     OWNER_FIELD_NUMBER: _ClassVar[int]
@@ -102,6 +102,7 @@ class Plasmid(_message.Message):
     SEEN_WALL_MS_FIELD_NUMBER: _ClassVar[int]
     SHA256_FIELD_NUMBER: _ClassVar[int]
     FOLDER_FIELD_NUMBER: _ClassVar[int]
+    SENTENCE_FIELD_NUMBER: _ClassVar[int]
     name: str
     content_id: str
     owner: str
@@ -118,7 +119,8 @@ class Plasmid(_message.Message):
     seen_wall_ms: int
     sha256: str
     folder: str
-    def __init__(self, name: _Optional[str] = ..., content_id: _Optional[str] = ..., owner: _Optional[str] = ..., domain: _Optional[str] = ..., base_model: _Optional[str] = ..., state: _Optional[str] = ..., percent: _Optional[float] = ..., outcome: _Optional[str] = ..., stage: _Optional[str] = ..., reason: _Optional[str] = ..., size_bytes: _Optional[int] = ..., own: _Optional[bool] = ..., accepted_wall_ms: _Optional[int] = ..., seen_wall_ms: _Optional[int] = ..., sha256: _Optional[str] = ..., folder: _Optional[str] = ...) -> None: ...
+    sentence: str
+    def __init__(self, name: _Optional[str] = ..., content_id: _Optional[str] = ..., owner: _Optional[str] = ..., domain: _Optional[str] = ..., base_model: _Optional[str] = ..., state: _Optional[str] = ..., percent: _Optional[float] = ..., outcome: _Optional[str] = ..., stage: _Optional[str] = ..., reason: _Optional[str] = ..., size_bytes: _Optional[int] = ..., own: _Optional[bool] = ..., accepted_wall_ms: _Optional[int] = ..., seen_wall_ms: _Optional[int] = ..., sha256: _Optional[str] = ..., folder: _Optional[str] = ..., sentence: _Optional[str] = ...) -> None: ...
 
 class ListReply(_message.Message):
     __slots__ = ("plasmids",)
@@ -271,7 +273,7 @@ class MergesRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class MergeInfo(_message.Message):
-    __slots__ = ("base_model", "generation", "inputs", "weights", "discarded_energy", "folder", "wall_ms", "newest", "before")
+    __slots__ = ("base_model", "generation", "inputs", "weights", "discarded_energy", "folder", "wall_ms", "newest", "before", "rank", "trouble", "contributions")
     BASE_MODEL_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
@@ -281,6 +283,9 @@ class MergeInfo(_message.Message):
     WALL_MS_FIELD_NUMBER: _ClassVar[int]
     NEWEST_FIELD_NUMBER: _ClassVar[int]
     BEFORE_FIELD_NUMBER: _ClassVar[int]
+    RANK_FIELD_NUMBER: _ClassVar[int]
+    TROUBLE_FIELD_NUMBER: _ClassVar[int]
+    CONTRIBUTIONS_FIELD_NUMBER: _ClassVar[int]
     base_model: str
     generation: int
     inputs: _containers.RepeatedScalarFieldContainer[str]
@@ -290,7 +295,26 @@ class MergeInfo(_message.Message):
     wall_ms: int
     newest: int
     before: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, base_model: _Optional[str] = ..., generation: _Optional[int] = ..., inputs: _Optional[_Iterable[str]] = ..., weights: _Optional[_Iterable[float]] = ..., discarded_energy: _Optional[float] = ..., folder: _Optional[str] = ..., wall_ms: _Optional[int] = ..., newest: _Optional[int] = ..., before: _Optional[_Iterable[int]] = ...) -> None: ...
+    rank: int
+    trouble: str
+    contributions: _containers.RepeatedCompositeFieldContainer[Contribution]
+    def __init__(self, base_model: _Optional[str] = ..., generation: _Optional[int] = ..., inputs: _Optional[_Iterable[str]] = ..., weights: _Optional[_Iterable[float]] = ..., discarded_energy: _Optional[float] = ..., folder: _Optional[str] = ..., wall_ms: _Optional[int] = ..., newest: _Optional[int] = ..., before: _Optional[_Iterable[int]] = ..., rank: _Optional[int] = ..., trouble: _Optional[str] = ..., contributions: _Optional[_Iterable[_Union[Contribution, _Mapping]]] = ...) -> None: ...
+
+class Contribution(_message.Message):
+    __slots__ = ("name", "content_id", "domain", "weight", "norm_alone", "norm_merged")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_ID_FIELD_NUMBER: _ClassVar[int]
+    DOMAIN_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    NORM_ALONE_FIELD_NUMBER: _ClassVar[int]
+    NORM_MERGED_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    content_id: str
+    domain: str
+    weight: float
+    norm_alone: float
+    norm_merged: float
+    def __init__(self, name: _Optional[str] = ..., content_id: _Optional[str] = ..., domain: _Optional[str] = ..., weight: _Optional[float] = ..., norm_alone: _Optional[float] = ..., norm_merged: _Optional[float] = ...) -> None: ...
 
 class MergesReply(_message.Message):
     __slots__ = ("merges",)
@@ -375,3 +399,67 @@ class LocateReply(_message.Message):
     target: str
     base_model: str
     def __init__(self, name: _Optional[str] = ..., folder: _Optional[str] = ..., target: _Optional[str] = ..., base_model: _Optional[str] = ...) -> None: ...
+
+class TransfersRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ChunkRun(_message.Message):
+    __slots__ = ("state", "count")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    state: str
+    count: int
+    def __init__(self, state: _Optional[str] = ..., count: _Optional[int] = ...) -> None: ...
+
+class Transfer(_message.Message):
+    __slots__ = ("name", "content_id", "digest", "size_bytes", "stored_bytes", "state", "source", "sources", "rate_bytes_s", "wire_bytes", "wasted_bytes", "resumed_bytes", "chunks")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_ID_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    STORED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    SOURCES_FIELD_NUMBER: _ClassVar[int]
+    RATE_BYTES_S_FIELD_NUMBER: _ClassVar[int]
+    WIRE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    WASTED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    RESUMED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CHUNKS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    content_id: str
+    digest: str
+    size_bytes: int
+    stored_bytes: int
+    state: str
+    source: str
+    sources: _containers.RepeatedScalarFieldContainer[str]
+    rate_bytes_s: int
+    wire_bytes: int
+    wasted_bytes: int
+    resumed_bytes: int
+    chunks: _containers.RepeatedCompositeFieldContainer[ChunkRun]
+    def __init__(self, name: _Optional[str] = ..., content_id: _Optional[str] = ..., digest: _Optional[str] = ..., size_bytes: _Optional[int] = ..., stored_bytes: _Optional[int] = ..., state: _Optional[str] = ..., source: _Optional[str] = ..., sources: _Optional[_Iterable[str]] = ..., rate_bytes_s: _Optional[int] = ..., wire_bytes: _Optional[int] = ..., wasted_bytes: _Optional[int] = ..., resumed_bytes: _Optional[int] = ..., chunks: _Optional[_Iterable[_Union[ChunkRun, _Mapping]]] = ...) -> None: ...
+
+class TransfersReply(_message.Message):
+    __slots__ = ("transfers", "left_out", "sent_bytes")
+    TRANSFERS_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
+    SENT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    transfers: _containers.RepeatedCompositeFieldContainer[Transfer]
+    left_out: int
+    sent_bytes: int
+    def __init__(self, transfers: _Optional[_Iterable[_Union[Transfer, _Mapping]]] = ..., left_out: _Optional[int] = ..., sent_bytes: _Optional[int] = ...) -> None: ...
+
+class WebRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class WebReply(_message.Message):
+    __slots__ = ("url", "token_file")
+    URL_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FILE_FIELD_NUMBER: _ClassVar[int]
+    url: str
+    token_file: str
+    def __init__(self, url: _Optional[str] = ..., token_file: _Optional[str] = ...) -> None: ...

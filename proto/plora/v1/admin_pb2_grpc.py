@@ -104,6 +104,16 @@ class AdminStub:
                 request_serializer=plora_dot_v1_dot_admin__pb2.LocateRequest.SerializeToString,
                 response_deserializer=plora_dot_v1_dot_admin__pb2.LocateReply.FromString,
                 _registered_method=True)
+        self.Transfers = channel.unary_unary(
+                '/plora.v1.Admin/Transfers',
+                request_serializer=plora_dot_v1_dot_admin__pb2.TransfersRequest.SerializeToString,
+                response_deserializer=plora_dot_v1_dot_admin__pb2.TransfersReply.FromString,
+                _registered_method=True)
+        self.Web = channel.unary_unary(
+                '/plora.v1.Admin/Web',
+                request_serializer=plora_dot_v1_dot_admin__pb2.WebRequest.SerializeToString,
+                response_deserializer=plora_dot_v1_dot_admin__pb2.WebReply.FromString,
+                _registered_method=True)
 
 
 class AdminServicer:
@@ -193,6 +203,18 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Transfers(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Web(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -265,6 +287,16 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.Locate,
                     request_deserializer=plora_dot_v1_dot_admin__pb2.LocateRequest.FromString,
                     response_serializer=plora_dot_v1_dot_admin__pb2.LocateReply.SerializeToString,
+            ),
+            'Transfers': grpc.unary_unary_rpc_method_handler(
+                    servicer.Transfers,
+                    request_deserializer=plora_dot_v1_dot_admin__pb2.TransfersRequest.FromString,
+                    response_serializer=plora_dot_v1_dot_admin__pb2.TransfersReply.SerializeToString,
+            ),
+            'Web': grpc.unary_unary_rpc_method_handler(
+                    servicer.Web,
+                    request_deserializer=plora_dot_v1_dot_admin__pb2.WebRequest.FromString,
+                    response_serializer=plora_dot_v1_dot_admin__pb2.WebReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -645,6 +677,60 @@ class Admin:
             '/plora.v1.Admin/Locate',
             plora_dot_v1_dot_admin__pb2.LocateRequest.SerializeToString,
             plora_dot_v1_dot_admin__pb2.LocateReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Transfers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/plora.v1.Admin/Transfers',
+            plora_dot_v1_dot_admin__pb2.TransfersRequest.SerializeToString,
+            plora_dot_v1_dot_admin__pb2.TransfersReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Web(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/plora.v1.Admin/Web',
+            plora_dot_v1_dot_admin__pb2.WebRequest.SerializeToString,
+            plora_dot_v1_dot_admin__pb2.WebReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from typing import TYPE_CHECKING
 
 from plora.node.admin.troubles import troubles
 from plora.node.core import view
 from plora.node.core.now import Now
-from plora.node.core.peer import PeerCore
 from plora.node.core.plasmid import Plasmid
 from plora.node.driver.clock import read_clocks
-from plora.node.driver.shelf import Shelf
 from plora.v1 import admin_pb2 as pb
 
 if TYPE_CHECKING:
@@ -75,6 +72,7 @@ def plasmid_message(node: Node, plasmid: Plasmid, now: Now) -> pb.Plasmid:
         outcome=verdict.outcome.value.upper() if verdict else "",
         stage=verdict.stage if verdict else "",
         reason=row["reason"],
+        sentence=row["sentence"],
         size_bytes=row["size_bytes"],
         own=row["own"],
         accepted_wall_ms=plasmid.accepted_ms or 0,
@@ -82,25 +80,3 @@ def plasmid_message(node: Node, plasmid: Plasmid, now: Now) -> pb.Plasmid:
         sha256=row["digest"],
         folder=str(node.home.adapters / plasmid.name) if plasmid.name and plasmid.usable else "",
     )
-
-
-def merges_reply(core: PeerCore, shelf: Shelf) -> pb.MergesReply:
-    """The merge that stands for each base."""
-    replies = []
-    for merge in (one for one in view.merges(core) if one["inputs"]):
-        report = json.loads(merge["report"] or "{}")
-        inputs = merge["inputs"]
-        weights = report.get("weights") or [1 / len(inputs)] * len(inputs)
-        replies.append(
-            pb.MergeInfo(
-                base_model=merge["base"],
-                generation=merge["generation"],
-                inputs=inputs,
-                weights=weights if isinstance(weights, list) else [],
-                discarded_energy=float(report.get("discarded_energy", 0.0)),
-                folder=shelf.merged_folder(merge["base"]),
-                newest=merge["newest"],
-                before=merge["before"],
-            )
-        )
-    return pb.MergesReply(merges=replies)

@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from plora.node.admin.neighbours import peers_reply
 from plora.node.admin.pinging import ping
-from plora.node.admin.replies import merges_reply, plasmid_message, status_reply
+from plora.node.admin.replies import plasmid_message, status_reply
 from plora.node.admin.serving import locate, roll_back
+from plora.node.admin.work import merges_reply, transfers_reply
 from plora.node.core import view
 from plora.node.core.events import FetchAsked, Publish
 from plora.node.core.plasmid import Plasmid
@@ -142,6 +143,18 @@ class AdminService(admin_pb2_grpc.AdminServicer):
     async def Locate(self, request: pb.LocateRequest, context: Any) -> pb.LocateReply:  # noqa: N802
         """The folder of an accepted plasmid or of a served merge."""
         return await _answered(context, lambda: locate(self._node, self._shelf, request.name))
+
+    async def Transfers(self, request: pb.TransfersRequest, context: Any) -> pb.TransfersReply:  # noqa: N802
+        """What is being fetched, and how much was given."""
+        return transfers_reply(self._node.core, read_clocks())
+
+    async def Web(self, request: pb.WebRequest, context: Any) -> pb.WebReply:  # noqa: N802
+        """Where the web page is; it is opened if it isn't yet."""
+
+        async def web() -> pb.WebReply:
+            return pb.WebReply(url=await self._node.web.open(), token_file=str(self._node.home.web_token))
+
+        return await _answered(context, web)
 
     async def Reload(self, request: pb.ReloadRequest, context: Any) -> pb.ReloadReply:  # noqa: N802
         """Read neighbours, trust and policy again."""

@@ -167,6 +167,7 @@ def merges(core: PeerCore) -> list[Json]:
             "newest": merge.generation,
             "before": [one.number for one in merge.before],
             "inputs": [_short(core, content_id) for content_id in merge.served.inputs],
+            "content_ids": list(merge.served.inputs),
             "trouble": core.desk.merges.trouble(merge.base),
             "report": merge.served.report,
         }
@@ -183,6 +184,11 @@ def neighbour(core: PeerCore, peer: str, now: Now) -> Json:
         "statements": link.heartbeat.count if link.heartbeat else 0,
         "heard_ms": max(0, now.mono_ns - link.heard_ns) // 1_000_000,
     }
+
+
+def transfers(core: PeerCore, now: Now) -> list[Json]:
+    """Every fetch under way: `Progress`, the plasmid's name, its linked sources, and runs of chunks by place."""
+    return [_transfer(core, entry) for entry in core.transfer.progress(now)]
 
 
 def name_of(core: PeerCore, plasmid: Plasmid) -> str:
@@ -245,6 +251,17 @@ def _progress(core: PeerCore, plasmid: Plasmid, now: Now) -> Progress | None:
     if plasmid.digest not in core.desk.larder.fetching:
         return None
     return next((entry for entry in core.transfer.progress(now) if entry.digest == plasmid.digest), None)
+
+
+def _transfer(core: PeerCore, entry: Progress) -> Json:
+    plasmids = core.desk.book.of_digest(entry.digest)
+    return {
+        **asdict(entry),
+        "name": name_of(core, plasmids[0]) if plasmids else entry.digest[:12],
+        "content_id": plasmids[0].content_id.hex() if plasmids else "",
+        "sources": core.transfer.sources(entry.digest),
+        "chunks": core.transfer.chunks(entry.digest),
+    }
 
 
 def _sentence(standing: Standing, verdict: Verdict | None) -> str:

@@ -8,14 +8,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, ValidationError
 from pydantic.fields import FieldInfo
 
 from plora.gate import Policy
@@ -100,6 +102,23 @@ class MergeBlock(Block):
     generations_max: Annotated[int, Field(strict=True, ge=1, le=64)] = 3
 
 
+def loopback(address: str) -> str:
+    """The address, if only this machine reaches it; ValueError otherwise."""
+    host = address.rpartition(":")[0].strip("[]")
+    with contextlib.suppress(ValueError):
+        if ipaddress.ip_address(host).is_loopback:
+            return address
+    if host == "localhost":
+        return address
+    raise ValueError("must be a loopback address such as 127.0.0.1:9480; from elsewhere come through `ssh -L`")
+
+
+class WebBlock(Block):
+    """The web page."""
+
+    listen: Annotated[Address, AfterValidator(loopback)] | None = None
+
+
 class PeerConfig(Block):
     """All of peer.yaml."""
 
@@ -117,6 +136,7 @@ class PeerConfig(Block):
     base_paths: Mapping[str, str] = Field(default_factory=dict)
     log: Literal["console", "json"] = "console"
     metrics: Address | None = None
+    web: WebBlock = WebBlock()
     record: StrictBool = False
     seed: Count = 0
 

@@ -39,6 +39,7 @@ from plora.node.store.snapshot import Snapshot
 from plora.node.store.store import Store
 from plora.node.transport.identity import Identity, load_identity_key
 from plora.node.transport.transport import Transport
+from plora.node.web.server import WebPage
 from plora.proto.errors import PloraError
 from plora.proto.home import Home
 from plora.proto.records import Boot, ErrorMet, Repair
@@ -185,7 +186,9 @@ class Node:
         self.transport = Transport(checked.identity, self.driver, CoreLibrary(self.core, store))
         self.transport.deny(peer.deny)
         self.driver.attach(self.transport)
-        await self._open_sockets(AdminService(self, store, shelf))
+        service = AdminService(self, store, shelf)
+        self.web = WebPage(peer.web.listen or "", home.web_token, service, self.log, self.driver.note)
+        await self._open_sockets(service)
         self._begin(snapshot)
 
     def _recorder(self, config: CoreConfig, snapshot: Snapshot, bases: Mapping[str, BaseFacts]) -> Recorder | None:
@@ -200,6 +203,8 @@ class Node:
         self.port = await self.transport.listen(peer.listen)
         try:
             self._admin = await serve_admin(home.admin_socket, service)
+            if peer.web.listen:
+                await self.web.open()
             if peer.metrics:
                 from plora.node.metrics import serve_metrics
 
@@ -279,6 +284,7 @@ class Node:
         self.health.stop()
         self.driver.handle(Stop())
         await self.transport.stop()
+        await self.web.close()
         await self._admin.stop(GOODBYE_WAIT_S)
         self._checked.home.admin_socket.unlink(missing_ok=True)
         for server in self._closers:

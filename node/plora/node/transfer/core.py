@@ -69,6 +69,14 @@ class Transfer:
         """Every fetch under way, for people."""
         return self._downloads.progress(now)
 
+    def chunks(self, digest: str) -> list[tuple[str, int]]:
+        """Where the chunks of a fetch are, as runs of (place, count) in the order of the file."""
+        return self._downloads.chunks(digest)
+
+    def sources(self, digest: str) -> list[str]:
+        """The linked peers that a fetch may ask."""
+        return self._downloads.sources(digest)
+
     @property
     def sent_bytes(self) -> int:
         """Chunk data and chunk lists given to others since the start."""

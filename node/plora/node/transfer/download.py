@@ -76,6 +76,16 @@ class Downloads:
         """Every fetch, in the order in which it was wanted."""
         return [fetch.progress(len(self._linked(fetch)), now.mono_ns) for fetch in self._fetches.values()]
 
+    def chunks(self, digest: str) -> list[tuple[str, int]]:
+        """Where the chunks of a fetch are, as runs of (place, count); empty if it isn't fetched."""
+        fetch = self._fetches.get(digest)
+        return fetch.chunks() if fetch else []
+
+    def sources(self, digest: str) -> list[str]:
+        """The linked peers that a fetch may ask."""
+        fetch = self._fetches.get(digest)
+        return self._linked(fetch) if fetch else []
+
     def stop(self) -> None:
         """Ask for nothing more."""
         self._stopped = True

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from plora.node.core.effects import LIST_INDEX
 from plora.node.store.rows import ChunkPlan
@@ -86,6 +87,21 @@ class Fetch:
     def lacks(self, index: int) -> bool:
         """Whether a chunk is neither stored nor on its way to the disk."""
         return index not in self.stored and index not in self.storing
+
+    def chunks(self) -> list[tuple[str, int]]:
+        """Where the chunks are, as runs in the order of the file: "stored", "storing", "asked" or "todo"."""
+        asked = {index for source in self.sources.values() for index in source.asked}
+        if not (self.stored or self.storing or asked):
+            return [("todo", self.artifact.chunk_count)]
+        places = (self._place(index, asked) for index in range(self.artifact.chunk_count))
+        return [(place, sum(1 for _ in run)) for place, run in groupby(places)]
+
+    def _place(self, index: int, asked: set[int]) -> str:
+        if index in self.stored:
+            return "stored"
+        if index in self.storing:
+            return "storing"
+        return "asked" if index in asked else "todo"
 
     def progress(self, ready: int, now_ns: int) -> Progress:
         """The view for people; `ready` sources are linked."""

@@ -1,0 +1,57 @@
+"""What a peer works at, as the admin service's messages: fetches under way, and the merges that stand."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from plora.node.core import view
+from plora.node.core.merge_report import InputFacts, read_report
+from plora.node.core.now import Now
+from plora.node.core.peer import PeerCore
+from plora.node.driver.shelf import Shelf
+from plora.v1 import admin_pb2 as pb
+
+TRANSFERS_MAX = 200
+
+
+def merges_reply(core: PeerCore, shelf: Shelf) -> pb.MergesReply:
+    """The merge that stands for each base."""
+    standing = [merge for merge in view.merges(core) if merge["inputs"] or merge["trouble"]]
+    return pb.MergesReply(merges=[_merge(core, shelf, merge) for merge in standing])
+
+
+def _merge(core: PeerCore, shelf: Shelf, merge: view.Json) -> pb.MergeInfo:
+    facts = read_report(merge["report"])
+    inputs = zip(merge["content_ids"], merge["inputs"], facts.inputs, strict=False)
+    return pb.MergeInfo(
+        base_model=merge["base"],
+        generation=merge["generation"],
+        inputs=merge["inputs"],
+        weights=[one.weight for one in facts.inputs],
+        discarded_energy=facts.discarded_energy,
+        folder=shelf.merged_folder(merge["base"]),
+        rank=facts.rank,
+        trouble=merge["trouble"],
+        newest=merge["newest"],
+        before=merge["before"],
+        contributions=[_contribution(core, *one) for one in inputs],
+    )
+
+
+def _contribution(core: PeerCore, content_id: str, name: str, facts: InputFacts) -> pb.Contribution:
+    plasmid = core.desk.book.live.get(bytes.fromhex(content_id))
+    domain = plasmid.manifest.domain if plasmid else ""
+    return pb.Contribution(name=name, content_id=content_id, domain=domain, **asdict(facts))
+
+
+def transfers_reply(core: PeerCore, now: Now) -> pb.TransfersReply:
+    """What is being fetched, the first `TRANSFERS_MAX` of it, and how much was given."""
+    found = view.transfers(core, now)
+    shown = [_transfer(entry) for entry in found[:TRANSFERS_MAX]]
+    left_out = max(0, len(found) - TRANSFERS_MAX)
+    return pb.TransfersReply(transfers=shown, left_out=left_out, sent_bytes=core.transfer.sent_bytes)
+
+
+def _transfer(entry: view.Json) -> pb.Transfer:
+    chunks = [pb.ChunkRun(state=state, count=count) for state, count in entry["chunks"]]
+    return pb.Transfer(**entry | {"chunks": chunks})

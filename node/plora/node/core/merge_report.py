@@ -1,0 +1,54 @@
+"""What a merge's report says about each of its inputs, for people. Pure.
+
+The report is the worker's (`plora.merge.worker`); where it lacks something, so does the answer.
+
+>>> report = '{"operands": [{"digest": "a", "weight": 0.5}], "inputs": [{"digest": "d", "operand": "a"}],'
+>>> report += ' "modules": [{"input_norms": [3.0]}, {"input_norms": [4.0]}], "rank": 8, "discarded_energy": 0.25}'
+>>> read_report(report)
+MergeFacts(rank=8, discarded_energy=0.25, inputs=(InputFacts(weight=0.5, norm_alone=10.0, norm_merged=5.0),))
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class InputFacts:
+    """One input: its weight, ‖ΔW‖_F over all modules by itself, and at its weight in the merge."""
+
+    weight: float
+    norm_alone: float
+    norm_merged: float
+
+
+@dataclass(frozen=True, slots=True)
+class MergeFacts:
+    """Rank of the merged adapter, fraction of energy lost by truncation, and the inputs in the order of the merge."""
+
+    rank: int = 0
+    discarded_energy: float = 0.0
+    inputs: tuple[InputFacts, ...] = ()
+
+
+def read_report(text: str) -> MergeFacts:
+    """The facts in a report; empty ones for an empty report."""
+    report: Mapping[str, Any] = json.loads(text or "{}")
+    operands = {entry["digest"]: place for place, entry in enumerate(report.get("operands", ()))}
+    weights = [float(entry["weight"]) for entry in report.get("operands", ())]
+    modules = report.get("modules", ())
+    places = [operands.get(entry["operand"]) for entry in report.get("inputs", ())]
+    inputs = tuple(_input(place, weights, modules) for place in places)
+    return MergeFacts(int(report.get("rank", 0)), float(report.get("discarded_energy", 0.0)), inputs)
+
+
+def _input(place: int | None, weights: Sequence[float], modules: Sequence[Mapping[str, Any]]) -> InputFacts:
+    if place is None:
+        return InputFacts(0.0, 0.0, 0.0)  # an operand of weight 0 drops out
+    weight = weights[place]
+    merged = math.sqrt(sum(module["input_norms"][place] ** 2 for module in modules))
+    return InputFacts(weight, merged / weight if weight else 0.0, merged)

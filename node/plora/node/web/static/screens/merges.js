@@ -1,0 +1,49 @@
+// Merges: what is in the merged adapter of each base, what each input weighs before and after, and what was lost.
+
+import { html } from "../vendor/htm-preact.js";
+import { known } from "../data.js";
+import { Action, Ago, Empty, Loading, Text, plural, shown } from "../parts.js";
+
+export const title = "Merges";
+export const needs = () => ["merges"];
+
+const percent = (share) => (share === 0 ? "0 %" : share < .0005 ? "< 0.1 %" : `${(100 * share).toFixed(1)} %`);
+const norm = (value) => (value ? value.toPrecision(3) : "–");
+
+function Inputs({ merge }) {
+  const row = (one) => html`<tr><td><${Text}>${one.domain || "?"}<//></td><td><a href=${`#/plasmids/${one.content_id}`}><${Text}>${one.name}<//></a></td>
+    <td class="n">${one.weight.toFixed(2)}</td><td class="n wide">${norm(one.norm_alone)}</td><td class="n wide">${norm(one.norm_merged)}</td></tr>`;
+  return html`<div class="rows"><table><thead><tr><th scope="col">domain</th><th scope="col">adapter</th><th scope="col" class="n">weight</th>
+    <th scope="col" class="n wide" title="Frobenius norm of its change, by itself">‖ΔW‖ before</th><th scope="col" class="n wide" title="at its weight in the merge">‖ΔW‖ after</th></tr></thead>
+    <tbody>${merge.contributions.map(row)}</tbody></table></div>`;
+}
+
+function History({ base }) {
+  const found = known.events.filter((one) => (one.kind === "merge" || one.kind === "rollback") && one.base === base).slice(0, 12);
+  if (!found.length) return null;
+  const row = (one) => html`<tr><td>${one.kind === "merge" ? "merged" : "rolled back"}</td><td class="n">${one.before || "–"} → ${one.after || "–"}</td>
+    <td class="n">${one.inputs ? one.inputs.length : ""}</td><td class="n">${one.discarded_energy === undefined ? "" : percent(one.discarded_energy)}</td>
+    <td class="n"><${Ago} ms=${one.wall_ms} /></td></tr>`;
+  return html`<div class="rows"><table><thead><tr><th scope="col">what</th><th scope="col" class="n">generation</th><th scope="col" class="n">inputs</th><th scope="col" class="n">lost</th><th scope="col" class="n">when</th></tr></thead><tbody>${found.map(row)}</tbody></table></div>`;
+}
+
+function Merge({ merge }) {
+  const facts = [
+    ["generation", merge.generation], ["rank", merge.rank || "–"],
+    ["lost by truncation", percent(merge.discarded_energy)], ["folder", html`<code>${shown(merge.folder) || "none"}</code>`],
+  ];
+  return html`<section><h2><${Text}>${merge.base_model}<//></h2>
+    ${merge.trouble && html`<p class="notice wrong">The newest attempt failed: ${shown(merge.trouble)}</p>`}
+    <p class="light">${plural(merge.inputs.length, "adapter")} in one, by weight; norms say how large each change is by itself and in the merge.</p>
+    <${Inputs} merge=${merge} />
+    <dl class="facts card">${facts.map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>
+    <div class="bar"><${Action} action="rollback" name=${merge.base_model} sure="Really serve the merge before?">Roll back<//></div>
+    <${History} base=${merge.base_model} /></section>`;
+}
+
+export function Screen() {
+  const merges = known.answers.merges?.merges;
+  if (!merges) return html`<h1>Merges</h1><${Loading} path="merges" />`;
+  if (!merges.length) return html`<h1>Merges</h1><${Empty} title="Nothing is merged yet."><p>The accepted adapters of a base become one merged adapter, under <code>merged/</code> in the peer's home.</p><//>`;
+  return html`<h1>Merges</h1>${merges.map((merge) => html`<${Merge} merge=${merge} />`)}`;
+}

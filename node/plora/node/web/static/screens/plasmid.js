@@ -1,0 +1,66 @@
+// One plasmid: where it stands, the gate as a column of stages with evidence, who sent it, and what can be done.
+
+import { html } from "../vendor/htm-preact.js";
+import { known } from "../data.js";
+import { Action, Ago, Hash, Loading, State, Text, bytes, mood, plural, shown } from "../parts.js";
+import { Steps } from "./decisions.js";
+
+export const title = "Plasmids";
+export const needs = (name) => [`show?name=${encodeURIComponent(name)}`, `why?name=${encodeURIComponent(name)}`, "peers"];
+
+function Evidence({ seen }) {
+  const entries = Object.entries(seen || {});
+  if (!entries.length) return null;
+  const value = (one) => (typeof one === "number" && !Number.isInteger(one) ? one.toPrecision(4) : typeof one === "string" ? one : JSON.stringify(one));
+  return html`<div class="evidence">${entries.map(([name, one]) => html`<span>${shown(name)}: <${Text}>${value(one)}<//></span> `)}</div>`;
+}
+
+function Gate({ layers }) {
+  return html`<ol class="gate card">${layers.map((one) => html`<li class=${mood(one.state)}>
+    <span>${shown(one.stage)}</span><${State} value=${one.state} /><span class="said">${shown(one.sentence || one.reason)}</span>
+    <${Evidence} seen=${one.evidence} /></li>`)}</ol>`;
+}
+
+function origin(why) {
+  if (!why.via) return why.own ? "published here" : "known since before the last start";
+  const peer = (known.answers.peers?.peers || []).find((one) => one.peer === why.via);
+  return html`${peer?.nickname ? html`<${Text}>${peer.nickname}<//> ` : ""}<${Hash} value=${why.via} />, ${plural(why.hops, "hop")} from its publisher`;
+}
+
+function Facts({ one, why }) {
+  const facts = [
+    ["domain", html`<${Text}>${one.domain}<//>`],
+    ["base", html`<${Text}>${one.base_model}<//>`],
+    ["size", bytes(one.size_bytes)],
+    ["sent by", origin(why)],
+    ["sources now", why.sources?.length ? why.sources.map((peer) => html`<${Hash} value=${peer} /> `) : "none"],
+    ["seen", html`<${Ago} ms=${one.seen_wall_ms} />`],
+    ["accepted", html`<${Ago} ms=${one.accepted_wall_ms} />`],
+    ["owner", html`<${Hash} value=${one.owner} digits=${16} />`],
+    ["content id", html`<code>${shown(one.content_id)}</code>`],
+    ["bytes", html`<code>${shown(one.sha256)}</code>`],
+    ...(one.folder ? [["folder", html`<code>${shown(one.folder)}</code>`]] : []),
+  ];
+  return html`<dl class="facts card">${facts.map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>`;
+}
+
+export function Screen({ argument }) {
+  const [showing, asking] = needs(argument);
+  const show = known.answers[showing], reply = known.answers[asking];
+  if (!show || !reply) return html`<h1>Plasmid</h1><${Loading} path=${showing} />`;
+  const one = show.plasmid, why = JSON.parse(reply.document), name = one.content_id;
+  return html`
+    <p><a href="#/plasmids">← all plasmids</a></p>
+    <h1><${Text}>${one.name}<//></h1>
+    <p><${State} value=${one.state} /> ${shown(why.sentence)}</p>
+    <${Steps} one=${one} />
+    <div class="bar">
+      ${!["accepted", "own", "fetching"].includes(one.state) && html`<${Action} action="fetch" name=${name}>Fetch it now<//>`}
+      ${one.pinned ? html`<${Action} action="unpin" name=${name}>Unpin<//>` : html`<${Action} action="pin" name=${name}>Pin<//>`}
+      <${Action} action="rm" name=${name} danger sure="Really remove it here?">Remove<//>
+    </div>
+    <${Facts} one=${one} why=${why} />
+    <h2>The gate</h2>
+    ${why.layers.length ? html`<${Gate} layers=${why.layers} />` : html`<p class="light">It has not been judged yet.</p>`}
+    <details><summary>The signed manifest</summary><pre tabindex="0"><code>${show.yaml.split("\n").map(shown).join("\n")}</code></pre></details>`;
+}

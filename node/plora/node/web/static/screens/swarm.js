@@ -1,0 +1,82 @@
+// The swarm as this peer sees it: a picture of up to 200 neighbours, and the same facts as a table.
+
+import { html } from "../vendor/htm-preact.js";
+import { known } from "../data.js";
+import { Ago, Command, Empty, Hash, Loading, State, Text, shown } from "../parts.js";
+
+export const title = "Swarm";
+export const needs = () => ["peers"];
+const DRAWN_MAX = 200;
+const WIDTH = 720;
+const ME = "me";
+
+// The layout is settled before it is drawn, and the same peers always lie in the same place: nothing wobbles.
+let layout = { key: "", nodes: [], height: 0 };
+
+function laidOut(ids) {
+  const key = ids.join();
+  if (layout.key === key) return layout;
+  const height = ids.length > 40 ? 560 : ids.length > 12 ? 420 : 300;
+  const nodes = [{ id: ME, fx: WIDTH / 2, fy: height / 2 }, ...ids.map((id) => ({ id }))];
+  const distance = Math.min(height / 2 - 45, 70 + 6 * ids.length);
+  const simulation = d3.forceSimulation(nodes).stop()
+    .force("links", d3.forceLink(ids.map((id) => ({ source: ME, target: id }))).id((one) => one.id).distance(distance).strength(.6))
+    .force("apart", d3.forceManyBody().strength(ids.length > 40 ? -60 : -260))
+    .force("clear", d3.forceCollide(ids.length > 40 ? 11 : 34))
+    .force("wide", d3.forceY(height / 2).strength(.06));
+  simulation.tick(250);
+  for (const one of nodes) {
+    one.x = Math.max(45, Math.min(WIDTH - 45, one.x));
+    one.y = Math.max(20, Math.min(height - 34, one.y));
+  }
+  layout = { key, nodes, height };
+  return layout;
+}
+
+export const called = (peer) => peer.nickname || peer.peer.slice(0, 8);
+
+function Node({ place, peer }) {
+  const at = `translate(${place.x} ${place.y})`;
+  if (!peer) return html`<g class="me" transform=${at}><circle r="11" /><text y="27">this peer</text></g>`;
+  const down = peer.state === "down" || peer.state === "denied";
+  return html`<g class=${peer.state} transform=${at}>
+    ${down ? html`<path d="M-6-6 6 6M6-6-6 6" />` : html`<circle r="8" />`}
+    ${known.answers.peers.peers.length <= 40 && html`<text y="24">${shown(called(peer))}</text>`}
+    <title>${shown(`${called(peer)}: ${peer.state}`)}</title></g>`;
+}
+
+function Graph({ peers }) {
+  const drawn = peers.slice(0, DRAWN_MAX);
+  const { nodes, height } = laidOut(drawn.map((one) => one.peer));
+  const by = new Map(drawn.map((one) => [one.peer, one]));
+  const me = nodes[0];
+  const others = nodes.slice(1);
+  const line = (one) => html`<line class=${by.get(one.id).state === "up" ? "up" : "away"} x1=${me.x} y1=${me.y} x2=${one.x} y2=${one.y} />`;
+  return html`<div class="card"><svg class="graph" viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="This peer and its neighbours; the table below says the same">
+    ${others.map(line)}${nodes.map((one) => html`<${Node} place=${one} peer=${by.get(one.id)} />`)}</svg>
+    ${peers.length > DRAWN_MAX && html`<p class="light">${DRAWN_MAX} of ${peers.length} neighbours are drawn; the table has all.</p>`}</div>`;
+}
+
+function Row({ one }) {
+  const link = one.state === "up" ? (one.outbound ? "dialed by us" : "dialed by them") : "";
+  return html`<tr><td><${State} value=${one.state} /></td>
+    <td>${one.nickname ? html`<${Text}>${one.nickname}<//> ` : ""}<${Hash} value=${one.peer} />
+      ${one.last_error && one.state !== "up" && html`<span class="sub">${shown(one.last_error)}</span>`}</td>
+    <td><code>${shown(one.address) || "–"}</code></td><td class="wide">${link}</td>
+    <td class="n wide">${one.statements}</td><td class="n wide"><${Ago} ms=${one.last_seen_wall_ms} /></td></tr>`;
+}
+
+export function Screen() {
+  const peers = known.answers.peers?.peers;
+  if (!peers) return html`<h1>Swarm</h1><${Loading} path="peers" />`;
+  if (!peers.length) {
+    return html`<h1>Swarm</h1><${Empty} title="This peer knows no neighbours.">
+      <p>Add one under <code>neighbours</code> in peer.yaml, then:</p><${Command}>plora reload<//><//>`;
+  }
+  const up = peers.filter((one) => one.state === "up").length;
+  return html`<h1>Swarm</h1>
+    <p class="light">${up} of ${peers.length} neighbours are linked.</p>
+    <${Graph} peers=${peers} />
+    <div class="rows"><table><thead><tr><th scope="col">link</th><th scope="col">peer</th><th scope="col">address</th><th scope="col" class="wide">direction</th><th scope="col" class="n wide">statements</th><th scope="col" class="n wide">heard</th></tr></thead>
+    <tbody>${peers.map((one) => html`<${Row} one=${one} key=${one.peer} />`)}</tbody></table></div>`;
+}
