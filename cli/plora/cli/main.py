@@ -12,7 +12,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from plora.cli import doctor, files, peer, peering, seeing, serving, trusting, walk
+from plora.cli import doctor, files, peer, peering, seeing, serving, trusting, walk, watching
 from plora.cli.errors import explain
 from plora.cli.output import Output
 
@@ -51,7 +51,7 @@ for panel, commands in (
         "With a running peer",
         (
             *(peer.publish, peer.ls, peer.show, peer.why, peer.fetch, peer.revoke),
-            *(peer.status, doctor.doctor, peer.events, peer.reload, seeing.web),
+            *(watching.status, doctor.doctor, watching.events, peer.reload, seeing.web),
         ),
     ),
     ("Use what was accepted", (serving.path, serving.rollback)),
