@@ -12,7 +12,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from plora.cli import doctor, files, peer, peering, seeing, serving, trusting, walk, watching
+from plora.cli import files, joining, peer, peering, seeing, serving, trusting, walk
 from plora.cli.errors import explain
 from plora.cli.output import Output
 
@@ -42,7 +42,7 @@ app = typer.Typer(
 )
 
 for panel, commands in (
-    ("First steps", (walk.demo, peer.init, peer.up)),
+    ("First steps", (walk.demo, peer.init, peer.up, joining.invite, joining.join)),
     (
         "On files, without any peer",
         (files.keygen, files.train, files.sign, files.verify, files.gate, files.merge),
@@ -51,7 +51,7 @@ for panel, commands in (
         "With a running peer",
         (
             *(peer.publish, peer.ls, peer.show, peer.why, peer.fetch, peer.revoke),
-            *(watching.status, doctor.doctor, watching.events, peer.reload, seeing.web),
+            *(peer.status, peer.events, peer.reload, seeing.web),
         ),
     ),
     ("Use what was accepted", (serving.path, serving.rollback)),

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from plora.gate import Trust, TrustedOwner, save_trust
-from plora.node.home import TEMPLATE, init_home
+from plora.node.home import init_home, settings_text
 from plora.node.store.home_lock import HomeLock
 from plora.proto.errors import ConfigError
 from plora.proto.fields import format_timestamp
@@ -39,7 +39,7 @@ def prepare_offer_home(root: Path, swarm: str, listen: str, record: Path) -> Hom
     lock = HomeLock(root)
     try:
         _empty(root)
-        home.config.write_text(TEMPLATE.format(name=NAME, listen=listen), encoding="utf-8")
+        home.config.write_text(settings_text(NAME, listen), encoding="utf-8")
         save_trust(home.trust, trust)
     finally:
         lock.release()

@@ -19,6 +19,13 @@ Key = Annotated[Path | None, typer.Option("--key", help="An owner's private key 
 Base = Annotated[
     str, typer.Option("--base", help="Base model: mini, smollm2, a folder or a hub id.", envvar="PLORA_BASE_MODEL")
 ]
+Listen = Annotated[
+    str, typer.Option("--listen", help="Address and port for links; 127.0.0.1 is this machine only, 0.0.0.0 is all.")
+]
+Advertise = Annotated[
+    list[str] | None,
+    typer.Option("--advertise", help="HOST:PORT that others dial, if that differs; may be repeated."),
+]
 OFFER_ADDRESS = "127.0.0.1:4711"
 OFFER_HOME = Path(".plora/offer")
 OWNER_RECORD = Path("keys/owner.owner")
@@ -29,18 +36,18 @@ OwnerRecords = Annotated[
 ]
 
 
-def checked_name(name: str) -> str:
-    """A name that an owner can have; UsageError otherwise."""
+def checked_name(name: str, option: str = "--name") -> str:
+    """A name that an owner, or a swarm, can have; UsageError otherwise."""
     from plora.proto.fields import check_id
 
     try:
         return check_id(name)
     except ValueError as error:
-        raise UsageError(f"'{name}' {error}", where="--name", mend="choose another name") from error
+        raise UsageError(f"'{name}' {error}", where=option, mend="choose another name") from error
 
 
-def checked_address(listen: str) -> None:
-    """UsageError unless a peer.yaml can have this as its `listen`."""
+def checked_address(listen: str, option: str = "--listen") -> None:
+    """UsageError unless a peer.yaml can have this as an address."""
     from pydantic import TypeAdapter, ValidationError
 
     from plora.node.daemon.config import Address
@@ -48,7 +55,7 @@ def checked_address(listen: str) -> None:
     try:
         TypeAdapter(Address).validate_python(listen)
     except ValidationError as error:
-        raise UsageError(f"'{listen}' is no address", where="--listen", mend="write HOST:PORT") from error
+        raise UsageError(f"'{listen}' is no address", where=option, mend="write HOST:PORT") from error
 
 
 def confirm(question: str) -> None:

@@ -63,6 +63,11 @@ class Output:
         if not (self.quiet or self.as_json):
             sys.stderr.write(f"{safe(text)}\n")
 
+    def picture(self, text: str) -> None:
+        """Blocks of our own making that only people read; left out with `--json`, `-q`, or where no terminal is."""
+        if not (self.quiet or self.as_json) and sys.stderr.isatty():
+            sys.stderr.write(text)
+
     def failure(self, text: str) -> None:
         """What went wrong, in one line."""
         sys.stderr.write(f"plora: {safe(text)}\n")

@@ -15,9 +15,11 @@ from plora.cli.options import (
     OFFER_HOME,
     OWNER_RECORD,
     WALK_SWARM,
+    Advertise,
     Home,
     Json,
     Key,
+    Listen,
     OwnerRecords,
     Quiet,
     checked_address,
@@ -37,8 +39,12 @@ HELD_OUTCOMES = ("REJECT", "QUARANTINE", "PENDING", "DEFER")
 def init(
     name: Annotated[str, typer.Option("--name", help="This peer's name, and its owner's: a-z, 0-9, . _ -")],
     home: Home = None,
-    swarm: Annotated[str, typer.Option("--swarm", help="A swarm file, or `open:NAME`; a new swarm otherwise.")] = "",
-    listen: Annotated[str, typer.Option("--listen", help="Address and port for links.")] = "127.0.0.1:4700",
+    swarm: Annotated[
+        str,
+        typer.Option("--swarm", help="Name of a new swarm, a swarm file, or `open:NAME`.", show_default="NAME-swarm"),
+    ] = "",
+    listen: Listen = "127.0.0.1:4700",
+    advertise: Advertise = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -46,8 +52,15 @@ def init(
     from plora.node.home import init_home
 
     checked_address(listen)
+    for address in advertise or ():
+        checked_address(address, "--advertise")
     made = init_home(
-        _root(home), name=checked_name(name), swarm=_swarm(swarm, name), listen=listen, now_s=int(time.time())
+        _root(home),
+        name=checked_name(name),
+        swarm=_swarm(swarm, name),
+        listen=listen,
+        now_s=int(time.time()),
+        advertise=advertise or (),
     )
     root = made.home.root
     document = {"home": str(root), "peer": made.peer_id, "owner": made.owner.id, "swarm": made.owner.record.swarm}
@@ -197,6 +210,33 @@ def revoke(
     Output(json_, quiet).document({"statement_id": reply.statement_id}, [f"revoked {plasmid.name}"])
 
 
+def status(home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
+    """Say how the running peer is."""
+    from plora.v1 import admin_pb2 as pb
+
+    with _peer(home) as client:
+        fields = _fields(client.call("Status", pb.StatusRequest()))
+    lines = [f"{field:<18} {value}" for field, value in fields.items() if field != "warnings"]
+    Output(json_, quiet).document(fields, [*lines, *(f"warning: {one}" for one in fields["warnings"])])
+
+
+def events(
+    home: Home = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as things happen.")] = False,
+    kind: Annotated[list[str] | None, typer.Option("--kind", help="Only these kinds; may be repeated.")] = None,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Print the event log: one record a line."""
+    from plora.cli.event_lines import event_line
+    from plora.v1 import admin_pb2 as pb
+
+    output = Output(json_, quiet)
+    with _peer(home) as client:
+        for reply in client.stream("Events", pb.EventsRequest(follow=follow, kinds=kind or [])):
+            output.line(reply.line.rstrip("\n") if json_ else event_line(reply.line))
+
+
 def reload(home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
     """Read neighbours, trust, policy and subscriptions again."""
     from plora.v1 import admin_pb2 as pb
@@ -211,4 +251,6 @@ def _swarm(text: str, name: str) -> Any:
 
     if text.startswith("open:"):
         return open_swarm(text.removeprefix("open:"))
-    return load_swarm(Path(text)) if text else new_swarm(f"{name}-swarm", os.urandom(64))
+    if Path(text).is_file() or "/" in text or text.endswith(".json"):
+        return load_swarm(Path(text))
+    return new_swarm(checked_name(text, "--swarm") if text else f"{name}-swarm", os.urandom(64))

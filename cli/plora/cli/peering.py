@@ -30,11 +30,14 @@ def peers(ctx: typer.Context, home: Home = None, json_: Json = False, quiet: Qui
         found = client.call("Peers", pb.ListPeersRequest()).peers
     rows = [_row(one) for one in found]
     clock = ("clock",) if any(row["clock"] for row in rows) else ()
-    columns = ("name", "peer", "address", "state", "statements", *clock, "last_error")
+    words = ("words",) if any(row["words"] for row in rows) else ()
+    columns = ("name", "peer", "address", "state", "statements", *clock, *words, "last_error")
     output = Output(json_, quiet)
     output.table(columns, rows, [fields_of(one) for one in found])
     if not found:
-        output.hint("No neighbours: add them to peer.yaml, then `plora reload`.")
+        output.hint(
+            "No neighbours: `plora invite NAME` brings somebody in; or add them to peer.yaml, then `plora reload`."
+        )
 
 
 @app.command()
@@ -70,6 +73,7 @@ def _row(one: Any) -> dict[str, Any]:
         "peer": one.peer[:12],
         "address": one.address or (f"from {one.host}" if one.host else ""),
         "statements": one.statements or "",
+        "words": one.words.replace("-", " "),
         "clock": "" if ahead is None else f"{ahead / 1000:+.0f} s",
     }
 

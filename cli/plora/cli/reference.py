@@ -70,6 +70,7 @@ MEANINGS: Mapping[str, str] = {
     "limits.store_max": "Artifacts together take no more.",
     "limits.disk_free_min": "So much of the disk stays free.",
     "limits.artifact_max": "A larger artifact is not fetched.",
+    "limits.invitations_max": "So many tickets of `plora invite` are open at once.",
     "merge.enabled": "Merge what was accepted, one adapter a base.",
     "merge.delay_ms": "A merge waits so long for further adapters.",
     "merge.generations_max": "So many merges a base stay on disk, for `plora rollback`.",

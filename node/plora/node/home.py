@@ -8,11 +8,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from plora.gate import Trust, TrustedOwner, save_trust
-from plora.node.transport.identity import create_identity_key
+from plora.node.transport.identity import save_identity_key
 from plora.proto.errors import ConfigError
 from plora.proto.fields import format_timestamp
 from plora.proto.home import Home
@@ -25,7 +29,7 @@ TEMPLATE = """\
 # `plora-node --config peer.yaml --check` says what is wrong with it. SIGHUP reloads what may change at run time.
 name: {name}
 listen: {listen}            # where it accepts links; 127.0.0.1 is this machine only
-# advertise: [203.0.113.7:4700]      # what others are told, if that differs
+{advertise}      # what others are told, if that differs
 # dialable: true                     # false: only dials out, and takes part fully
 
 neighbours: []                       # - {{peer: <64 hex digits>, address: 192.0.2.1:4700}}
@@ -56,6 +60,9 @@ log: console                         # or json
 """
 
 
+ADVERTISE_EXAMPLE = "# advertise: [203.0.113.7:4700]"
+
+
 @dataclass(frozen=True, slots=True)
 class MadeHome:
     """What `init_home` made."""
@@ -65,20 +72,45 @@ class MadeHome:
     owner: Owner
 
 
-def init_home(root: Path, *, name: str, swarm: Swarm, listen: str, now_s: int) -> MadeHome:
-    """Make a home in a new or empty folder. Raises ConfigError, and writes nothing, if something is there already."""
-    if root.exists() and any(root.iterdir()):
-        mend = "choose another --home, or start the peer that is there by `plora up`"
-        raise ConfigError("is not empty", where=str(root), mend=mend)
+def init_home(
+    root: Path,
+    *,
+    name: str,
+    swarm: Swarm,
+    listen: str,
+    now_s: int,
+    advertise: Sequence[str] = (),
+    identity_key: Ed25519PrivateKey | None = None,
+) -> MadeHome:
+    """Make a home in a new or empty folder, with a new identity unless one is given.
+
+    Raises ConfigError, and writes nothing, if something is there already.
+    """
+    check_empty(root)
     home = Home(root)
     for folder in (root, home.identity_key.parent, home.owner_folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     root.chmod(0o700)
+    key = identity_key or Ed25519PrivateKey.generate()
+    peer_id = key.public_key().public_bytes_raw().hex()
     swarm.save(home.swarm)
-    peer_id = create_identity_key(home.identity_key).public_key().public_bytes_raw().hex()
+    save_identity_key(home.identity_key, key)
     write_new_file(home.peer_id, f"{peer_id}\n".encode("ascii"), mode=0o644)
     owner = create_owner(home.owner_folder / f"{name}.pem", name=name, swarm=swarm.id, issued_s=now_s)
     trusted = TrustedOwner.of_record(owner.statement, who="plora init", when=format_timestamp(now_s))
     save_trust(home.trust, Trust((trusted,), version=1))
-    write_new_file(home.config, TEMPLATE.format(name=name, listen=listen).encode(), mode=0o644)
+    write_new_file(home.config, settings_text(name, listen, advertise).encode(), mode=0o644)
     return MadeHome(home, peer_id, owner)
+
+
+def settings_text(name: str, listen: str, advertise: Sequence[str] = ()) -> str:
+    """The commented peer.yaml of a new peer."""
+    told = f"advertise: [{', '.join(map(json.dumps, advertise))}]" if advertise else ADVERTISE_EXAMPLE
+    return TEMPLATE.format(name=name, listen=listen, advertise=told)
+
+
+def check_empty(root: Path) -> None:
+    """ConfigError if something is in a folder that is to become a home."""
+    if root.exists() and any(root.iterdir()):
+        mend = "choose another --home, or start the peer that is there by `plora up`"
+        raise ConfigError("is not empty", where=str(root), mend=mend)

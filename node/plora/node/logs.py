@@ -18,6 +18,8 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
     "stop": ("reason",),
     "link_up": ("neighbour", "outbound"),
     "link_down": ("neighbour", "reason"),
+    "invited": ("name",),
+    "joined": ("name", "member", "words"),
     "published": ("plasmid_id", "version", "domain"),
     "fetch_started": ("digest", "size_bytes"),
     "fetch_done": ("digest", "wire_bytes", "wasted_bytes", "resumed_bytes"),

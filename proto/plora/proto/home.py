@@ -1,6 +1,7 @@
 """A peer's home: where everything lies, for all who look into it.
 
-    peer.yaml trust.yaml swarm.json identity/{key.pem,peer_id} owner/NAME.{pem,pub,owner} run/admin.sock
+    peer.yaml trust.yaml swarm.json joined.json identity/{key.pem,peer_id} owner/NAME.{pem,pub,owner}
+    owners/NAME.owner run/admin.sock
     LOCK VERSION state.db blobs/ partial/ adapters/ merged/ events/ tmp/
 
 Not handled here: making a home (`plora.node.home`), what the store keeps in its own files (`plora.node.store`).
@@ -60,6 +61,16 @@ class Home:
     def owner_folder(self) -> Path:
         """Keys of the owner who works at this peer; they may live elsewhere."""
         return self.root / "owner"
+
+    @property
+    def joined(self) -> Path:
+        """What `plora join` was told; there only if this peer came by an invitation."""
+        return self.root / "joined.json"
+
+    @property
+    def owners(self) -> Path:
+        """Records of owners whom this peer lets the swarm know."""
+        return self.root / "owners"
 
     @property
     def admin_socket(self) -> Path:

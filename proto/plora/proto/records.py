@@ -438,6 +438,25 @@ class ErrorMet(Body):
 
 
 @dataclass(frozen=True, slots=True)
+class Invited(Body):
+    """A ticket was made for somebody."""
+
+    kind: ClassVar[str] = "invited"
+    name: str
+    expires_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Joined(Body):
+    """A new member came by a ticket; both sides see the same three words."""
+
+    kind: ClassVar[str] = "joined"
+    member: Peer
+    name: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class Opaque(Body):
     """A record of a kind that this version doesn't know."""
 
@@ -474,7 +493,7 @@ BODIES: dict[str, type[Body]] = {
             BoundHit,
             Health,
         ),
-        *(Repair, ErrorMet),
+        *(Repair, ErrorMet, Invited, Joined),
     )
 }
 """The body of each kind."""

@@ -205,7 +205,7 @@ class ListPeersRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class PeerInfo(_message.Message):
-    __slots__ = ("peer", "nickname", "address", "state", "outbound", "rtt_ms", "statements", "last_seen_wall_ms", "configured", "last_error", "host", "addresses", "dialable", "ahead_ms")
+    __slots__ = ("peer", "nickname", "address", "state", "outbound", "rtt_ms", "statements", "last_seen_wall_ms", "configured", "last_error", "host", "addresses", "dialable", "ahead_ms", "words")
     PEER_FIELD_NUMBER: _ClassVar[int]
     NICKNAME_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
@@ -220,6 +220,7 @@ class PeerInfo(_message.Message):
     ADDRESSES_FIELD_NUMBER: _ClassVar[int]
     DIALABLE_FIELD_NUMBER: _ClassVar[int]
     AHEAD_MS_FIELD_NUMBER: _ClassVar[int]
+    WORDS_FIELD_NUMBER: _ClassVar[int]
     peer: str
     nickname: str
     address: str
@@ -234,7 +235,8 @@ class PeerInfo(_message.Message):
     addresses: _containers.RepeatedScalarFieldContainer[str]
     dialable: bool
     ahead_ms: int
-    def __init__(self, peer: _Optional[str] = ..., nickname: _Optional[str] = ..., address: _Optional[str] = ..., state: _Optional[str] = ..., outbound: _Optional[bool] = ..., rtt_ms: _Optional[int] = ..., statements: _Optional[int] = ..., last_seen_wall_ms: _Optional[int] = ..., configured: _Optional[bool] = ..., last_error: _Optional[str] = ..., host: _Optional[str] = ..., addresses: _Optional[_Iterable[str]] = ..., dialable: _Optional[bool] = ..., ahead_ms: _Optional[int] = ...) -> None: ...
+    words: str
+    def __init__(self, peer: _Optional[str] = ..., nickname: _Optional[str] = ..., address: _Optional[str] = ..., state: _Optional[str] = ..., outbound: _Optional[bool] = ..., rtt_ms: _Optional[int] = ..., statements: _Optional[int] = ..., last_seen_wall_ms: _Optional[int] = ..., configured: _Optional[bool] = ..., last_error: _Optional[str] = ..., host: _Optional[str] = ..., addresses: _Optional[_Iterable[str]] = ..., dialable: _Optional[bool] = ..., ahead_ms: _Optional[int] = ..., words: _Optional[str] = ...) -> None: ...
 
 class ListPeersReply(_message.Message):
     __slots__ = ("peers",)
@@ -464,22 +466,62 @@ class WebReply(_message.Message):
     token_file: str
     def __init__(self, url: _Optional[str] = ..., token_file: _Optional[str] = ...) -> None: ...
 
-class DoctorRequest(_message.Message):
+class InviteRequest(_message.Message):
+    __slots__ = ("name", "addresses", "hours")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ADDRESSES_FIELD_NUMBER: _ClassVar[int]
+    HOURS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    addresses: _containers.RepeatedScalarFieldContainer[str]
+    hours: int
+    def __init__(self, name: _Optional[str] = ..., addresses: _Optional[_Iterable[str]] = ..., hours: _Optional[int] = ...) -> None: ...
+
+class InviteReply(_message.Message):
+    __slots__ = ("ticket", "addresses", "expires_wall_ms")
+    TICKET_FIELD_NUMBER: _ClassVar[int]
+    ADDRESSES_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_WALL_MS_FIELD_NUMBER: _ClassVar[int]
+    ticket: str
+    addresses: _containers.RepeatedScalarFieldContainer[str]
+    expires_wall_ms: int
+    def __init__(self, ticket: _Optional[str] = ..., addresses: _Optional[_Iterable[str]] = ..., expires_wall_ms: _Optional[int] = ...) -> None: ...
+
+class InvitationsRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
-class Finding(_message.Message):
-    __slots__ = ("check", "what", "mend")
-    CHECK_FIELD_NUMBER: _ClassVar[int]
-    WHAT_FIELD_NUMBER: _ClassVar[int]
-    MEND_FIELD_NUMBER: _ClassVar[int]
-    check: str
-    what: str
-    mend: str
-    def __init__(self, check: _Optional[str] = ..., what: _Optional[str] = ..., mend: _Optional[str] = ...) -> None: ...
+class InvitationInfo(_message.Message):
+    __slots__ = ("name", "state", "made_wall_ms", "expires_wall_ms", "peer", "joined_wall_ms", "words")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    MADE_WALL_MS_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_WALL_MS_FIELD_NUMBER: _ClassVar[int]
+    PEER_FIELD_NUMBER: _ClassVar[int]
+    JOINED_WALL_MS_FIELD_NUMBER: _ClassVar[int]
+    WORDS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    state: str
+    made_wall_ms: int
+    expires_wall_ms: int
+    peer: str
+    joined_wall_ms: int
+    words: str
+    def __init__(self, name: _Optional[str] = ..., state: _Optional[str] = ..., made_wall_ms: _Optional[int] = ..., expires_wall_ms: _Optional[int] = ..., peer: _Optional[str] = ..., joined_wall_ms: _Optional[int] = ..., words: _Optional[str] = ...) -> None: ...
 
-class DoctorReply(_message.Message):
-    __slots__ = ("findings",)
-    FINDINGS_FIELD_NUMBER: _ClassVar[int]
-    findings: _containers.RepeatedCompositeFieldContainer[Finding]
-    def __init__(self, findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ...) -> None: ...
+class InvitationsReply(_message.Message):
+    __slots__ = ("invitations",)
+    INVITATIONS_FIELD_NUMBER: _ClassVar[int]
+    invitations: _containers.RepeatedCompositeFieldContainer[InvitationInfo]
+    def __init__(self, invitations: _Optional[_Iterable[_Union[InvitationInfo, _Mapping]]] = ...) -> None: ...
+
+class RevokeInvitationRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class RevokeInvitationReply(_message.Message):
+    __slots__ = ("revoked",)
+    REVOKED_FIELD_NUMBER: _ClassVar[int]
+    revoked: int
+    def __init__(self, revoked: _Optional[int] = ...) -> None: ...

@@ -114,10 +114,20 @@ class AdminStub:
                 request_serializer=plora_dot_v1_dot_admin__pb2.WebRequest.SerializeToString,
                 response_deserializer=plora_dot_v1_dot_admin__pb2.WebReply.FromString,
                 _registered_method=True)
-        self.Doctor = channel.unary_unary(
-                '/plora.v1.Admin/Doctor',
-                request_serializer=plora_dot_v1_dot_admin__pb2.DoctorRequest.SerializeToString,
-                response_deserializer=plora_dot_v1_dot_admin__pb2.DoctorReply.FromString,
+        self.Invite = channel.unary_unary(
+                '/plora.v1.Admin/Invite',
+                request_serializer=plora_dot_v1_dot_admin__pb2.InviteRequest.SerializeToString,
+                response_deserializer=plora_dot_v1_dot_admin__pb2.InviteReply.FromString,
+                _registered_method=True)
+        self.Invitations = channel.unary_unary(
+                '/plora.v1.Admin/Invitations',
+                request_serializer=plora_dot_v1_dot_admin__pb2.InvitationsRequest.SerializeToString,
+                response_deserializer=plora_dot_v1_dot_admin__pb2.InvitationsReply.FromString,
+                _registered_method=True)
+        self.RevokeInvitation = channel.unary_unary(
+                '/plora.v1.Admin/RevokeInvitation',
+                request_serializer=plora_dot_v1_dot_admin__pb2.RevokeInvitationRequest.SerializeToString,
+                response_deserializer=plora_dot_v1_dot_admin__pb2.RevokeInvitationReply.FromString,
                 _registered_method=True)
 
 
@@ -220,7 +230,19 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Doctor(self, request, context):
+    def Invite(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Invitations(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeInvitation(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -309,10 +331,20 @@ def add_AdminServicer_to_server(servicer, server):
                     request_deserializer=plora_dot_v1_dot_admin__pb2.WebRequest.FromString,
                     response_serializer=plora_dot_v1_dot_admin__pb2.WebReply.SerializeToString,
             ),
-            'Doctor': grpc.unary_unary_rpc_method_handler(
-                    servicer.Doctor,
-                    request_deserializer=plora_dot_v1_dot_admin__pb2.DoctorRequest.FromString,
-                    response_serializer=plora_dot_v1_dot_admin__pb2.DoctorReply.SerializeToString,
+            'Invite': grpc.unary_unary_rpc_method_handler(
+                    servicer.Invite,
+                    request_deserializer=plora_dot_v1_dot_admin__pb2.InviteRequest.FromString,
+                    response_serializer=plora_dot_v1_dot_admin__pb2.InviteReply.SerializeToString,
+            ),
+            'Invitations': grpc.unary_unary_rpc_method_handler(
+                    servicer.Invitations,
+                    request_deserializer=plora_dot_v1_dot_admin__pb2.InvitationsRequest.FromString,
+                    response_serializer=plora_dot_v1_dot_admin__pb2.InvitationsReply.SerializeToString,
+            ),
+            'RevokeInvitation': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeInvitation,
+                    request_deserializer=plora_dot_v1_dot_admin__pb2.RevokeInvitationRequest.FromString,
+                    response_serializer=plora_dot_v1_dot_admin__pb2.RevokeInvitationReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -758,7 +790,7 @@ class Admin:
             _registered_method=True)
 
     @staticmethod
-    def Doctor(request,
+    def Invite(request,
             target,
             options=(),
             channel_credentials=None,
@@ -771,9 +803,63 @@ class Admin:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/plora.v1.Admin/Doctor',
-            plora_dot_v1_dot_admin__pb2.DoctorRequest.SerializeToString,
-            plora_dot_v1_dot_admin__pb2.DoctorReply.FromString,
+            '/plora.v1.Admin/Invite',
+            plora_dot_v1_dot_admin__pb2.InviteRequest.SerializeToString,
+            plora_dot_v1_dot_admin__pb2.InviteReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Invitations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/plora.v1.Admin/Invitations',
+            plora_dot_v1_dot_admin__pb2.InvitationsRequest.SerializeToString,
+            plora_dot_v1_dot_admin__pb2.InvitationsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeInvitation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/plora.v1.Admin/RevokeInvitation',
+            plora_dot_v1_dot_admin__pb2.RevokeInvitationRequest.SerializeToString,
+            plora_dot_v1_dot_admin__pb2.RevokeInvitationReply.FromString,
             options,
             channel_credentials,
             insecure,

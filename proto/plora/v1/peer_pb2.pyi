@@ -289,18 +289,22 @@ class JoinRequest(_message.Message):
     def __init__(self, token: _Optional[bytes] = ..., peer: _Optional[bytes] = ..., nickname: _Optional[str] = ...) -> None: ...
 
 class JoinReply(_message.Message):
-    __slots__ = ("swarm", "swarm_name", "secret", "denied", "neighbours")
+    __slots__ = ("swarm", "swarm_name", "secret", "denied", "neighbours", "inviter", "owners")
     SWARM_FIELD_NUMBER: _ClassVar[int]
     SWARM_NAME_FIELD_NUMBER: _ClassVar[int]
     SECRET_FIELD_NUMBER: _ClassVar[int]
     DENIED_FIELD_NUMBER: _ClassVar[int]
     NEIGHBOURS_FIELD_NUMBER: _ClassVar[int]
+    INVITER_FIELD_NUMBER: _ClassVar[int]
+    OWNERS_FIELD_NUMBER: _ClassVar[int]
     swarm: bytes
     swarm_name: str
     secret: bytes
     denied: _containers.RepeatedScalarFieldContainer[bytes]
     neighbours: _containers.RepeatedCompositeFieldContainer[PeerEntry]
-    def __init__(self, swarm: _Optional[bytes] = ..., swarm_name: _Optional[str] = ..., secret: _Optional[bytes] = ..., denied: _Optional[_Iterable[bytes]] = ..., neighbours: _Optional[_Iterable[_Union[PeerEntry, _Mapping]]] = ...) -> None: ...
+    inviter: str
+    owners: _containers.RepeatedCompositeFieldContainer[Statement]
+    def __init__(self, swarm: _Optional[bytes] = ..., swarm_name: _Optional[str] = ..., secret: _Optional[bytes] = ..., denied: _Optional[_Iterable[bytes]] = ..., neighbours: _Optional[_Iterable[_Union[PeerEntry, _Mapping]]] = ..., inviter: _Optional[str] = ..., owners: _Optional[_Iterable[_Union[Statement, _Mapping]]] = ...) -> None: ...
 
 class OfferRequest(_message.Message):
     __slots__ = ("domain", "base_model")

@@ -15,11 +15,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from plora.node.transport.identity import (
     TLS_NAME,
     Identity,
-    create_identity_key,
     load_identity_key,
     mark_key,
     mark_name,
     public_key_of,
+    save_identity_key,
 )
 from plora.node.transport.tls import peer_id_of, peer_id_of_leaf
 from plora.proto.errors import FormatError, KeyFileError, ProtocolError
@@ -56,6 +56,12 @@ def test_identity_needs_tls_1_3_and_a_certificate(make_identity: MakeIdentity) -
     for certificates in ([], [b"nonsense"]):
         with pytest.raises(ProtocolError, match="no client certificate"):
             peer_id_of(_Context(ssl_tls_version=[b"TLSv1.3"], x509_pem_cert=certificates))
+
+
+def create_identity_key(path: Path) -> Ed25519PrivateKey:
+    key = Ed25519PrivateKey.generate()
+    save_identity_key(path, key)
+    return key
 
 
 def test_a_saved_key_is_the_same_peer(tmp_path: Path, swarm: Swarm) -> None:

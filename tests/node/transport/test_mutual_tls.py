@@ -218,12 +218,12 @@ async def test_health_and_reflection_answer_members(wire: Any, make_identity: Ma
         await opened.close()
 
 
-async def test_join_is_refused_in_words(wire: Any, make_identity: MakeIdentity) -> None:
+async def test_a_peer_that_invites_nobody_says_so(wire: Any, make_identity: MakeIdentity) -> None:
     async with wire.peers_in(make_identity()) as (a,):
         opened = channel(a.id, a.port, make_identity().leaf())
-        with pytest.raises(grpc.aio.AioRpcError) as refused:
+        with pytest.raises(grpc.aio.AioRpcError, match="this peer invites nobody") as refused:
             await opened.unary_unary("/plora.v1.Peer/Join")(b"", timeout=5)
-        assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
         await opened.close()
 
 

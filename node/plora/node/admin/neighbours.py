@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from plora.node.admin.inviting import met
 from plora.node.core import view
 from plora.node.driver.clock import read_clocks
 from plora.node.reach import sentence_of
@@ -42,9 +43,10 @@ def named(node: Node, name: str) -> str:
 
 
 def nickname(node: Node, peer: str) -> str:
-    """What a linked peer calls itself; empty otherwise."""
+    """What a linked peer calls itself, else the name by which it came or invited; empty for others."""
     link = node.core.gossip.links.get(peer)
-    return link.hello.nickname if link and link.hello else ""
+    hello = link.hello.nickname if link and link.hello else ""
+    return hello or met(node).get(peer, ("", ""))[0]
 
 
 def name_of(node: Node, peer: str) -> str:
@@ -58,34 +60,36 @@ def peers_reply(node: Node) -> pb.ListPeersReply:
 
 
 def _peer(node: Node, peer: str) -> pb.PeerInfo:
-    configured = {one.peer: one.address or "" for one in node.config.neighbours}
+    configured = {one.peer: " ".join(one.addresses) for one in node.config.peer_addresses()}
     wire, link = node.transport.link(peer), node.core.gossip.links.get(peer)
     hello = link.hello if link else None
     now = read_clocks()
     said = view.neighbour(node.core, peer, now)
     return pb.PeerInfo(
         peer=peer,
-        nickname=hello.nickname if hello else "",
+        nickname=nickname(node, peer),
         address=configured.get(peer, ""),
         state=_state(node, peer),
         outbound=wire is not None and wire.dialed,
         statements=said["statements"],
         last_seen_wall_ms=now.wall_ms - said["heard_ms"] if link else 0,
         configured=peer in configured,
-        last_error=sentence_of(trouble_with(node, peer)),
+        last_error=trouble_with(node, peer),
         host=link.host if link else "",
         addresses=hello.addresses if hello else (),
         dialable=hello.dialable if hello else False,
         ahead_ms=link.ahead_ms if link else None,
+        words=met(node).get(peer, ("", ""))[1],
     )
 
 
 def trouble_with(node: Node, peer: str) -> str:
-    """The code of why there is no link with a peer: of the newest dial, else what was said at the parting."""
+    """Why there is no link with a peer: the newest dial's outcome, else what was said at the parting."""
     link = node.core.gossip.links.get(peer)
     if link is not None and link.ready:
         return ""
-    return node.transport.last_error(peer) or node.core.gossip.links.farewell(peer)
+    code = node.transport.last_error(peer)
+    return sentence_of(code) if code else node.core.gossip.links.farewell(peer)
 
 
 def _state(node: Node, peer: str) -> str:

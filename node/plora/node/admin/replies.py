@@ -45,7 +45,7 @@ def status_reply(node: Node, uptime_ms: int) -> pb.StatusReply:
         warnings=troubles(node, status, uptime_ms, free_bytes),
         plasmids=plasmids,
         swarm_name=node.swarm_name,
-        neighbours=len(node.config.neighbours),
+        neighbours=len(node.config.peer_addresses()),
         store_bytes_max=limits.store_max,
         disk_free_bytes=free_bytes,
         disk_free_bytes_min=limits.disk_free_min,

@@ -21,6 +21,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
+from plora.node.admin.inviting import invitations_reply, invite
 from plora.node.admin.neighbours import peers_reply
 from plora.node.admin.pinging import ping
 from plora.node.admin.replies import plasmid_message, status_reply
@@ -29,7 +30,6 @@ from plora.node.admin.work import merges_reply, transfers_reply
 from plora.node.core import view
 from plora.node.core.events import FetchAsked, Publish
 from plora.node.core.plasmid import Plasmid
-from plora.node.doctor.running import examine_node
 from plora.node.driver.clock import read_clocks
 from plora.node.driver.shelf import Shelf, copy_folder
 from plora.node.store.store import Store
@@ -128,12 +128,6 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         """Neighbours and links."""
         return peers_reply(self._node)
 
-    async def Doctor(self, request: pb.DoctorRequest, context: Any) -> pb.DoctorReply:  # noqa: N802
-        """What is wrong with this peer, and what mends it."""
-        now = read_clocks()
-        found = examine_node(self._node, now, (now.mono_ns - self._started_ns) // 1_000_000)
-        return pb.DoctorReply(findings=[pb.Finding(check=one.check, what=one.what, mend=one.mend) for one in found])
-
     async def Ping(self, request: pb.PingRequest, context: Any) -> pb.PingReply:  # noqa: N802
         """Both directions between this peer and a neighbour."""
         return await _answered(context, lambda: ping(self._node, request.name))
@@ -170,6 +164,26 @@ class AdminService(admin_pb2_grpc.AdminServicer):
             return pb.ReloadReply(changed=self._node.reload())
 
         return await _answered(context, reload)
+
+    async def Invite(self, request: pb.InviteRequest, context: Any) -> pb.InviteReply:  # noqa: N802
+        """A new ticket for somebody."""
+        return await _answered(context, lambda: invite(self._node, request))
+
+    async def Invitations(  # noqa: N802
+        self, request: pb.InvitationsRequest, context: Any
+    ) -> pb.InvitationsReply:
+        """Open, expired and used tickets, and who came."""
+        return invitations_reply(self._node)
+
+    async def RevokeInvitation(  # noqa: N802
+        self, request: pb.RevokeInvitationRequest, context: Any
+    ) -> pb.RevokeInvitationReply:
+        """Take back the open tickets of a name."""
+
+        async def revoke() -> pb.RevokeInvitationReply:
+            return pb.RevokeInvitationReply(revoked=await self._node.joins.revoke(request.name))
+
+        return await _answered(context, revoke)
 
     async def Events(self, request: pb.EventsRequest, context: Any) -> AsyncIterator[pb.EventsReply]:  # noqa: N802
         """The records of this boot after `after_seq` (0: all), and with `follow` those to come."""

@@ -47,7 +47,7 @@ def _of_the_disk(node: Node, status: dict[str, Any], free_bytes: int) -> Iterato
 
 
 def _of_the_swarm(node: Node, status: dict[str, Any], uptime_ms: int) -> Iterator[str]:
-    configured = len(node.config.neighbours)
+    configured = len(node.config.peer_addresses())
     if configured and not status["links"] and uptime_ms >= LONELY_AFTER_MS:
         which = "its one neighbour is not" if configured == 1 else f"none of its {configured} neighbours is"
         yield f"{which} connected; `plora peers` says why"

@@ -22,6 +22,7 @@ from pydantic.fields import FieldInfo
 
 from plora.gate import Policy
 from plora.node.core.messages import PeerAddress
+from plora.node.joined import Told, load_told
 from plora.proto.errors import ConfigError, PloraError
 from plora.proto.fields import Id, ListAsTuple
 from plora.proto.home import Home
@@ -92,6 +93,7 @@ class LimitsBlock(Block):
     store_max: Size = 20 << 30
     disk_free_min: Size = 1 << 30
     artifact_max: Size = 256 << 20
+    invitations_max: Annotated[int, Field(strict=True, ge=0, le=1024)] = 16
 
 
 class MergeBlock(Block):
@@ -141,16 +143,32 @@ class PeerConfig(Block):
     seed: Count = 0
 
     def peer_addresses(self) -> tuple[PeerAddress, ...]:
-        """The neighbours as the core takes them."""
-        return tuple(PeerAddress(one.peer, (one.address,) if one.address else ()) for one in self.neighbours)
+        """The neighbours as the core takes them; entries of one peer are addresses of it."""
+        addresses: dict[str, tuple[str, ...]] = {}
+        for one in self.neighbours:
+            addresses[one.peer] = (*addresses.get(one.peer, ()), *((one.address,) if one.address else ()))
+        return tuple(PeerAddress(peer, known) for peer, known in addresses.items())
+
+    def with_told(self, told: Told) -> PeerConfig:
+        """With the neighbours and denials of joined.json, where this file doesn't name those peers itself."""
+        own = {one.peer for one in self.neighbours}
+        more = [
+            NeighbourBlock(peer=one.peer, address=address)
+            for one in told.neighbours
+            if one.peer not in own
+            for address in one.addresses
+        ]
+        deny = tuple(dict.fromkeys((*self.deny, *told.deny)))
+        return self.model_copy(update={"neighbours": (*self.neighbours, *more), "deny": deny})
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedConfig:
-    """A configuration, and the home that it belongs to."""
+    """A configuration (with what `plora join` was told), and the home that it belongs to."""
 
     home: Home
     peer: PeerConfig
+    told: Told
 
 
 def load_config(path: Path) -> LoadedConfig:
@@ -159,13 +177,17 @@ def load_config(path: Path) -> LoadedConfig:
     faults = list(_faults(raw, path))
     if faults:
         raise faults[0]
-    return LoadedConfig(Home(path.resolve().parent), PeerConfig.model_validate(raw))
+    home = Home(path.resolve().parent)
+    told = load_told(home.joined)
+    return LoadedConfig(home, PeerConfig.model_validate(raw).with_told(told), told)
 
 
 def faults_of(path: Path) -> list[PloraError]:
     """Every fault of a peer.yaml, in the order of its fields; empty when it can be used."""
     try:
-        return list(_faults(_read(path), path))
+        faults: list[PloraError] = list(_faults(_read(path), path))
+        load_told(Home(path.resolve().parent).joined)
+        return faults
     except PloraError as error:
         return [error]
 

@@ -27,11 +27,13 @@ from plora.node.core.rows import VERDICTS, decode_verdict
 from plora.node.core.view import status
 from plora.node.daemon.config import LoadedConfig, PeerConfig, load_config
 from plora.node.daemon.health import Health
+from plora.node.daemon.joins import Joins
 from plora.node.driver.clock import read_clocks
 from plora.node.driver.driver import Driver
 from plora.node.driver.library import CoreLibrary
 from plora.node.driver.shelf import Shelf
 from plora.node.eventlog import EventLog
+from plora.node.joined import Told, introductions
 from plora.node.logs import log_view
 from plora.node.recorder import Recorder
 from plora.node.store.real_disk import RealDisk
@@ -44,7 +46,7 @@ from plora.proto.errors import PloraError
 from plora.proto.home import Home
 from plora.proto.records import Boot, ErrorMet, Repair
 from plora.proto.records import Stop as StopRecord
-from plora.proto.swarm import load_swarm
+from plora.proto.swarm import Swarm, load_swarm
 
 UNLIMITED = 1 << 62
 GOODBYE_WAIT_S = 1.0
@@ -183,7 +185,9 @@ class Node:
             clock=read_clocks,
             recorder=self._recorder(config, snapshot, bases),
         )
-        self.transport = Transport(checked.identity, self.driver, CoreLibrary(self.core, store))
+        self.joins = await asyncio.to_thread(Joins, self, store)
+        self._introductions = await asyncio.to_thread(introductions, home)
+        self.transport = Transport(checked.identity, self.driver, CoreLibrary(self.core, store), self.joins)
         self.transport.deny(peer.deny)
         self.driver.attach(self.transport)
         service = AdminService(self, store, shelf)
@@ -223,6 +227,7 @@ class Node:
             self.driver.note(Repair("a blob was gone or cut short; it is fetched again when wanted", lost))
         self.health = Health(self.driver, self.transport.traffic)
         self.driver.handle(Start())
+        self.joins.introduce(self._introductions)
 
     def reload(self) -> list[str]:
         """Read the configuration again: neighbours, trust, policy, subscriptions and upload rate take effect.
@@ -273,6 +278,16 @@ class Node:
     def home(self) -> Home:
         """Where everything lies."""
         return self._checked.home
+
+    @property
+    def told(self) -> Told:
+        """What `plora join` was told."""
+        return self._checked.loaded.told
+
+    @property
+    def swarm(self) -> Swarm:
+        """The swarm, with its secret."""
+        return self._checked.identity.swarm
 
     @property
     def config(self) -> PeerConfig:

@@ -120,14 +120,14 @@ class Identity:
         self._leaf: Leaf | None = None
         self.swarm = swarm
         self.peer_id = key.public_key().public_bytes_raw().hex()
-        bridge = certificate(self.peer_id, key.public_key(), mark_name(swarm), mark_key(swarm), authority=True)
-        self._bridge_pem = bridge.public_bytes(Encoding.PEM)
+        self._bridge_pem = bridge_pem(key, mark_name(swarm), mark_key(swarm))
         self.marks_pem = b"".join(mark_certificate(one).public_bytes(Encoding.PEM) for one in (swarm, *older))
+        self.mark_keys = tuple(mark_key(one).public_key() for one in (swarm, *older))
 
     def leaf(self) -> Leaf:
-        """The current leaf, made anew when it is a day old, or a day ahead of a clock that was set back."""
+        """The current leaf, made anew when it is a day old."""
         now = self._clock()
-        if self._leaf is None or abs(now - self._leaf.made) >= LEAF_RENEWED_AFTER:
+        if self._leaf is None or now - self._leaf.made >= LEAF_RENEWED_AFTER:
             self._leaf = self.new_leaf(now)
         return self._leaf
 
@@ -137,26 +137,35 @@ class Identity:
 
     def new_leaf(self, now: datetime) -> Leaf:
         """A leaf valid from 24 hours before to 29 days after `now`."""
-        tls_key = ec.generate_private_key(ec.SECP256R1())
-        validity = (now - LEAF_BACKDATED, now + LEAF_LIFETIME)
-        leaf = certificate(
-            "leaf",
-            tls_key.public_key(),
-            self.peer_id,
-            self._key,
-            authority=False,
-            validity=validity,
-            serial=x509.random_serial_number(),
-        )
-        key_pem = tls_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        return Leaf(key_pem, leaf.public_bytes(Encoding.PEM) + self._bridge_pem, now)
+        return make_leaf(self._key, self._bridge_pem, now)
 
 
-def create_identity_key(path: Path) -> Ed25519PrivateKey:
-    """A new identity key in a new file of mode 0600."""
-    key = Ed25519PrivateKey.generate()
+def bridge_pem(key: Ed25519PrivateKey, issuer: str, issuer_key: Ed25519PrivateKey) -> bytes:
+    """The identity key certified by the mark, or by an invitation: what lets its leaves through the handshake."""
+    public = key.public_key()
+    made = certificate(public.public_bytes_raw().hex(), public, issuer, issuer_key, authority=True)
+    return made.public_bytes(Encoding.PEM)
+
+
+def make_leaf(key: Ed25519PrivateKey, bridge: bytes, now: datetime) -> Leaf:
+    """A new TLS key with a leaf under the identity key, followed by the bridge (PEM)."""
+    tls_key = ec.generate_private_key(ec.SECP256R1())
+    leaf = certificate(
+        "leaf",
+        tls_key.public_key(),
+        key.public_key().public_bytes_raw().hex(),
+        key,
+        authority=False,
+        validity=(now - LEAF_BACKDATED, now + LEAF_LIFETIME),
+        serial=x509.random_serial_number(),
+    )
+    key_pem = tls_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return Leaf(key_pem, leaf.public_bytes(Encoding.PEM) + bridge, now)
+
+
+def save_identity_key(path: Path, key: Ed25519PrivateKey) -> None:
+    """Write an identity key to a new file of mode 0600."""
     write_new_file(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600)
-    return key
 
 
 def load_identity_key(path: Path, expected_peer: str = "") -> Ed25519PrivateKey:

@@ -4,29 +4,31 @@ Rules:
 
 - `Guard` is an interceptor, so no handler, health and reflection included, runs before the caller's identity was
   checked on this very RPC. A denied peer is refused there too.
+- A guest, whom an invitation let through the handshake and no mark, is refused everything but Join.
 - Session and Bulk are raw bytes here; the link's codec reads them.
-- Join is refused until invitations exist.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from grpc_health.v1 import _async as health
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from plora.node.transport.grpc_setup import grpc
-from plora.node.transport.tls import peer_id_of
-from plora.proto.errors import ProtocolError
+from plora.node.transport.tls import is_member, peer_id_of
+from plora.proto.errors import PloraError, ProtocolError, RefusedError
 from plora.v1 import peer_pb2 as pb
 
 SERVICE = "plora.v1.Peer"
 SESSION_METHOD = f"/{SERVICE}/Session"
 BULK_METHOD = f"/{SERVICE}/Bulk"
 HEALTH_METHOD = "/grpc.health.v1.Health/Check"
+JOIN_METHOD = f"/{SERVICE}/Join"
 
 Handler = Any  # a grpc.RpcMethodHandler, which is generic in the stubs only
 StreamHandler = Callable[[Any, Any], Awaitable[None]]
@@ -45,16 +47,45 @@ class Library(Protocol):
         """The chunk list, then the chunks; `KeyError` when these bytes are not served."""
 
 
-class Guard(grpc.aio.ServerInterceptor):
-    """Aborts every RPC whose caller's identity can't be verified or is denied."""
+class Invitations(Protocol):
+    """The open invitations of this peer."""
 
-    def __init__(self, is_denied: Callable[[str], bool]) -> None:
+    def roots_pem(self) -> bytes:
+        """The trust anchors of those that are good right now."""
+
+    async def join(self, peer: str, request: pb.JoinRequest) -> pb.JoinReply:
+        """Use a ticket up, durably, and hand over the swarm; `RefusedError` where none is good."""
+
+
+class NoInvitations:
+    """A peer that invites nobody."""
+
+    def roots_pem(self) -> bytes:
+        """None."""
+        return b""
+
+    async def join(self, peer: str, request: pb.JoinRequest) -> pb.JoinReply:
+        """Refused."""
+        raise RefusedError("this peer invites nobody")
+
+
+class Guard(grpc.aio.ServerInterceptor):
+    """Aborts every RPC whose caller's identity can't be verified, is denied, or is a guest's where it isn't Join."""
+
+    def __init__(self, is_denied: Callable[[str], bool], marks: Sequence[Ed25519PublicKey]) -> None:
         self._is_denied = is_denied
+        self._marks = marks
 
     async def intercept_service(self, continuation: Any, details: Any) -> Any:
         """The handler, with the check in front of it."""
         handler = await continuation(details)
-        return handler if handler is None else _guarded(handler, self._check)
+        check = self._check if details.method == JOIN_METHOD else self._check_member
+        return handler if handler is None else _guarded(handler, check)
+
+    async def _check_member(self, context: Any) -> None:
+        await self._check(context)
+        if not is_member(context, peer_id_of(context), self._marks):
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, "an invitation opens Join and nothing else")
 
     async def _check(self, context: Any) -> None:
         try:
@@ -65,9 +96,11 @@ class Guard(grpc.aio.ServerInterceptor):
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, "this peer is denied here")
 
 
-def peer_handlers(session: StreamHandler, bulk: StreamHandler, library: Library) -> grpc.GenericRpcHandler:
+def peer_handlers(
+    session: StreamHandler, bulk: StreamHandler, library: Library, invitations: Invitations
+) -> grpc.GenericRpcHandler:
     """The handlers of service plora.v1.Peer."""
-    calls = _OneWay(library)
+    calls = _OneWay(library, invitations)
     return grpc.method_handlers_generic_handler(
         SERVICE,
         {
@@ -94,12 +127,18 @@ def add_health_and_reflection(server: grpc.aio.Server) -> None:
 
 
 class _OneWay:
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: Library, invitations: Invitations) -> None:
         self._library = library
+        self._invitations = invitations
 
     async def join(self, request: pb.JoinRequest, context: Any) -> pb.JoinReply:
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this peer takes no invitations yet; copy the swarm file")
-        return pb.JoinReply()
+        try:
+            return await self._invitations.join(peer_id_of(context), request)
+        except RefusedError as error:
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(error))
+        except PloraError as error:
+            await context.abort(grpc.StatusCode.ABORTED, str(error))
+        raise AssertionError("abort raises")
 
     async def offer(self, request: pb.OfferRequest, context: Any) -> pb.OfferReply:
         return self._library.offer(request)

@@ -3,9 +3,12 @@
 Rules (docs/protocol.md, "Identity"):
 
 - Dialing: the only root is an anchor made on the spot from the expected peer id, so nobody else can answer.
-- Accepting: the roots are the swarm's marks. That proves membership and possession of the leaf's key, no more.
+- Accepting: the roots are the swarm's marks, and those of open invitations. That proves possession of the leaf's key,
+  and that a mark or an invitation stands behind it, no more.
 - Every RPC then verifies the leaf's own signature under the key that its issuer names, and that TLS is 1.3. Names, the
   rest of the chain and `peer_identities()` are never believed: any member can write those.
+- Who came through a mark, and who only through an invitation, is told by the bridge in the chain: it counts when a mark
+  signed it for this very identity key, which nobody without the secret can have made.
 - A fresh configuration is made for each handshake, so leaves and marks change without a restart.
 
 Source: grpc-python has no verify callback and refuses Ed25519 leaves, hence P-256 leaves under Ed25519 issuers.
@@ -13,17 +16,18 @@ Source: grpc-python has no verify callback and refuses Ed25519 leaves, hence P-2
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from plora.node.core.messages import CHUNK_BYTES_MAX
 from plora.node.transport.grpc_setup import grpc
-from plora.node.transport.identity import TLS_NAME, Identity, certificate, public_key_of
+from plora.node.transport.identity import TLS_NAME, Identity, Leaf, certificate, public_key_of
 from plora.proto.errors import FormatError, ProtocolError
 
 MESSAGE_BYTES_MAX = CHUNK_BYTES_MAX + 64 * 1024
@@ -34,6 +38,10 @@ MESSAGE_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_metadata_size", 8 * 1024),
 )
+
+
+CHAIN_CERTIFICATES_MAX = 4
+"""How much of what a caller sent beside its leaf is looked at; ours send one bridge."""
 
 
 class AuthContext(Protocol):
@@ -51,7 +59,11 @@ def anchor(peer_id: str) -> bytes:
 
 def channel_credentials(identity: Identity, peer_id: str) -> grpc.ChannelCredentials:
     """Credentials to dial exactly that peer; `FormatError` for what is no peer id."""
-    leaf = identity.leaf()
+    return leaf_credentials(identity.leaf(), peer_id)
+
+
+def leaf_credentials(leaf: Leaf, peer_id: str) -> grpc.ChannelCredentials:
+    """The same with a leaf that is no member's, such as a guest's."""
     return grpc.ssl_channel_credentials(anchor(peer_id), leaf.key_pem, leaf.chain_pem)
 
 
@@ -66,12 +78,13 @@ def channel_options() -> list[tuple[str, Any]]:
     ]
 
 
-def server_credentials(identity: Identity) -> grpc.ServerCredentials:
-    """Credentials that ask the identity for leaf and marks at each handshake."""
+def server_credentials(identity: Identity, guests: Callable[[], bytes] = bytes) -> grpc.ServerCredentials:
+    """Credentials that ask for leaf, marks and the roots of open invitations (PEM) at each handshake."""
 
     def configuration() -> grpc.ServerCertificateConfiguration:
         leaf = identity.leaf()
-        return grpc.ssl_server_certificate_configuration([(leaf.key_pem, leaf.chain_pem)], identity.marks_pem)
+        roots = identity.marks_pem + guests()
+        return grpc.ssl_server_certificate_configuration([(leaf.key_pem, leaf.chain_pem)], roots)
 
     credentials: grpc.ServerCredentials = grpc.dynamic_ssl_server_credentials(configuration(), configuration, True)
     return credentials
@@ -86,6 +99,25 @@ def peer_id_of_leaf(leaf: x509.Certificate) -> str:
     except (ValueError, FormatError, InvalidSignature) as error:
         raise ProtocolError("the leaf isn't signed by the identity that it names") from error
     return peer_id
+
+
+def is_member(context: AuthContext, peer_id: str, marks: Sequence[Ed25519PublicKey]) -> bool:
+    """Whether one of the marks vouches for the authenticated peer, so that it isn't a mere guest."""
+    pem = b"".join(context.auth_context().get("x509_pem_cert_chain", ()))
+    try:
+        chain = x509.load_pem_x509_certificates(pem) if pem else []
+    except ValueError:
+        return False
+    return any(_vouches(mark, one, peer_id) for one in chain[:CHAIN_CERTIFICATES_MAX] for mark in marks)
+
+
+def _vouches(mark: Ed25519PublicKey, bridge: x509.Certificate, peer_id: str) -> bool:
+    try:
+        key = bridge.public_key()
+        mark.verify(bridge.signature, bridge.tbs_certificate_bytes)
+    except (ValueError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return isinstance(key, Ed25519PublicKey) and key.public_bytes_raw().hex() == peer_id
 
 
 def peer_id_of(context: AuthContext) -> str:

@@ -19,27 +19,33 @@ from collections.abc import Coroutine, Iterable
 from typing import Any, Protocol
 
 from plora.node.core.messages import DialTry, Message
-from plora.node.reach import DENIED_HERE, NO_ADDRESS, NO_ANSWER, outcome_of
+from plora.node.reach import BAD_ADDRESS, BAD_PEER, DENIED_HERE, NO_ADDRESS, NO_ANSWER, REACHED, outcome_of
 from plora.node.transport.grpc_setup import grpc
 from plora.node.transport.identity import Identity
 from plora.node.transport.link import Link
-from plora.node.transport.probing import DIAL_WAIT_S, channel_to, try_address
 from plora.node.transport.services import (
     BULK_METHOD,
+    HEALTH_METHOD,
     SESSION_METHOD,
     Guard,
+    Invitations,
     Library,
+    NoInvitations,
     add_health_and_reflection,
     peer_handlers,
 )
 from plora.node.transport.tls import (
     MESSAGE_OPTIONS,
+    channel_credentials,
+    channel_options,
     peer_id_of,
     server_credentials,
 )
 from plora.node.transport.traffic import Traffic
-from plora.proto.errors import TransportError
+from plora.proto.errors import FormatError, TransportError
+from plora.proto.ticket import HOST_PORT
 
+DIAL_WAIT_S = 5.0
 PAIR_WAIT_S = 5.0
 STOP_WAIT_S = 3.0
 LINKS_IN_MAX = 64
@@ -81,10 +87,13 @@ class _BulkHalf:
 class Transport:
     """All links of one peer. `listen` once, `dial` at will, `stop` at the end."""
 
-    def __init__(self, identity: Identity, listener: Listener, library: Library) -> None:
+    def __init__(
+        self, identity: Identity, listener: Listener, library: Library, invitations: Invitations | None = None
+    ) -> None:
         self._identity = identity
         self._listener = listener
         self._library = library
+        self._invitations = invitations or NoInvitations()
         self._server: grpc.aio.Server | None = None
         self._links: dict[str, Link] = {}
         self._meetings: dict[tuple[str, str], asyncio.Future[_BulkHalf]] = {}
@@ -96,11 +105,12 @@ class Transport:
     async def listen(self, address: str) -> int:
         """Answer on `host:port` (port 0 takes a free one) and return the port; `TransportError` when it is in use."""
         options = [("grpc.so_reuseport", 0), *MESSAGE_OPTIONS]
-        server = grpc.aio.server(options=options, interceptors=(Guard(self._denied_here),))
-        server.add_generic_rpc_handlers((peer_handlers(self._session, self._bulk, self._library),))
+        server = grpc.aio.server(options=options, interceptors=(Guard(self._denied_here, self._identity.mark_keys),))
+        handlers = peer_handlers(self._session, self._bulk, self._library, self._invitations)
+        server.add_generic_rpc_handlers((handlers,))
         add_health_and_reflection(server)
         try:
-            port = int(server.add_secure_port(address, server_credentials(self._identity)))
+            port = int(server.add_secure_port(address, server_credentials(self._identity, self._invitations.roots_pem)))
         except RuntimeError as error:
             mend = "stop the program that uses it, or change `listen` in peer.yaml"
             raise TransportError(f"can't listen on {address}: the port is in use or not ours", mend=mend) from error
@@ -125,7 +135,7 @@ class Transport:
 
     async def tries(self, peer: str, addresses: Iterable[str]) -> tuple[DialTry, ...]:
         """What comes of dialing each address, one after the other, without making a link."""
-        return tuple([await try_address(self._identity, peer, address) for address in addresses])
+        return tuple([await self._try(peer, address) for address in addresses])
 
     def link(self, peer: str) -> Link | None:
         """The link with a peer, if one is open."""
@@ -243,7 +253,7 @@ class Transport:
     async def _dial(self, peer: str, addresses: tuple[str, ...]) -> None:
         reason = NO_ADDRESS
         for address in addresses:
-            channel = channel_to(self._identity, peer, address)
+            channel = self._channel(peer, address)
             if isinstance(channel, str):
                 reason = channel
                 continue
@@ -262,6 +272,16 @@ class Transport:
         self._errors[peer] = reason
         self._listener.dial_failed(peer, reason)
 
+    def _channel(self, peer: str, address: str) -> Any:
+        """A channel that only that peer can answer, or the outcome that says why there is none."""
+        if HOST_PORT.fullmatch(address) is None:
+            return BAD_ADDRESS
+        try:
+            credentials = channel_credentials(self._identity, peer)
+        except FormatError:
+            return BAD_PEER
+        return grpc.aio.secure_channel(f"dns:///{address}", credentials, options=channel_options())
+
     async def _open(self, channel: Any) -> Any:
         """Session and bulk calls once the server has answered both, or the outcome that says why it hasn't."""
         calls = [channel.stream_stream(method)() for method in (SESSION_METHOD, BULK_METHOD)]
@@ -275,6 +295,21 @@ class Transport:
             if call.done():
                 return outcome_of((await call.code()).name.lower(), await call.details() or "")
         return calls
+
+    async def _try(self, peer: str, address: str) -> DialTry:
+        channel = self._channel(peer, address)
+        if isinstance(channel, str):
+            return DialTry(address, channel)
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        try:
+            await channel.unary_unary(HEALTH_METHOD)(b"", timeout=DIAL_WAIT_S)
+            outcome = REACHED
+        except grpc.aio.AioRpcError as error:
+            outcome = outcome_of(error.code().name.lower(), error.details() or "")
+        finally:
+            await channel.close()
+        return DialTry(address, outcome, int((loop.time() - began_s) * 1000))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)

@@ -1,0 +1,195 @@
+"""How others come into the swarm through this peer: it makes tickets, and takes each of them once.
+
+Rules:
+
+- A ticket makes a member, never a believed owner. What is handed over: id, name and secret of the swarm, the deny-list,
+  who this peer's neighbours are, and the records of the owner who works here, so that the newcomer knows them by name.
+- A ticket is used up durably before anything is handed over, so that no crash makes it good again.
+- Who came is recorded: when, by which invitation, and the three words that both sides can compare.
+- An address that others can't reach is refused, with what to set.
+
+Not handled here: which tickets are open (`plora.node.core.invitations`), keys and roots
+(`plora.node.transport.invitation`).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from plora.node.core.events import Publish
+from plora.node.core.invitations import INVITATIONS, Invitation, Invitations
+from plora.node.driver.clock import read_clocks
+from plora.node.store.disk import RowOp
+from plora.node.store.store import Store
+from plora.node.transport.invitation import invitation_key, invitation_root
+from plora.proto.errors import FormatError, RefusedError, StoreError, UsageError
+from plora.proto.fields import check_id
+from plora.proto.owner_files import read_owner_record
+from plora.proto.records import BoundHit, Invited, Joined
+from plora.proto.statement import Statement
+from plora.proto.ticket import ADDRESSES_MAX, HOST_PORT, TOKEN_BYTES, Ticket
+from plora.proto.wire import statement_to_pb
+from plora.proto.words import meeting_words
+from plora.v1 import peer_pb2 as pb
+
+if TYPE_CHECKING:
+    from plora.node.daemon.node import Node
+
+HOUR_MS = 3_600_000
+HOURS_DEFAULT = 24
+HOURS_MAX = 24 * 7
+NEIGHBOURS_MAX = 16
+OWNERS_MAX = 4
+DENIED_MAX = 1024
+
+
+class Joins:
+    """The invitations of one running peer."""
+
+    def __init__(self, node: Node, store: Store) -> None:
+        self._node = node
+        self._store = store
+        self.book = Invitations(store.disk.rows(INVITATIONS), node.config.limits.invitations_max)
+        self._roots: dict[bytes, bytes] = {}
+
+    async def invite(self, name: str, addresses: Sequence[str] = (), hours: int = 0) -> Ticket:
+        """A new ticket for somebody; the only copy. Raises `RefusedError` or `UsageError` with what to do instead."""
+        _check(name, addresses, hours)
+        now_ms = read_clocks().wall_ms
+        reachable = tuple(addresses) or reachable_addresses(self._node)
+        token = secrets.token_bytes(TOKEN_BYTES)
+        expires_ms = now_ms + (hours or HOURS_DEFAULT) * HOUR_MS
+        key = invitation_key(token).public_key().public_bytes_raw()
+        try:
+            rows = self.book.invite(Invitation(key, name, now_ms, expires_ms), now_ms)
+        except RefusedError:
+            self._node.driver.note(BoundHit("limits.invitations_max", self.book.open_max, self.book.open_max + 1))
+            raise
+        await self._commit(rows)
+        self._node.driver.note(Invited(name, expires_ms))
+        self.introduce(self.own_records())
+        own, swarm = self._node.core.config.peer, self._node.core.config.swarm
+        return Ticket(own, reachable[:ADDRESSES_MAX], token, swarm[:8], now_ms // 1000, expires_ms // 1000, name)
+
+    async def revoke(self, name: str) -> int:
+        """How many open tickets of that name were taken back."""
+        rows = self.book.revoke(name, read_clocks().wall_ms)
+        await self._commit(rows)
+        return len(rows)
+
+    def words_with(self, invitation: Invitation) -> str:
+        """The three words that this peer shares with who came; empty while nobody did."""
+        own = self._node.core.config.peer
+        return meeting_words(own, invitation.peer, invitation.key) if invitation.peer else ""
+
+    # What the transport asks
+
+    def roots_pem(self) -> bytes:
+        """The trust anchors of the tickets that are good right now."""
+        open_ = {one.key for one in self.book.open(read_clocks().wall_ms)}
+        self._roots = {key: self._roots.get(key) or invitation_root(key) for key in sorted(open_)}
+        return b"".join(self._roots.values())
+
+    async def join(self, peer: str, request: pb.JoinRequest) -> pb.JoinReply:
+        """Use a ticket up, durably, and hand over the swarm; `RefusedError` where none is good."""
+        if request.peer.hex() != peer or len(request.token) != TOKEN_BYTES:
+            raise RefusedError("the request isn't the caller's own")
+        key = invitation_key(request.token).public_key().public_bytes_raw()
+        used, rows = self.book.use(key, peer, read_clocks().wall_ms)
+        try:
+            await self._commit(rows)
+        except StoreError:
+            self.book.restore(used)
+            raise
+        self._node.driver.note(Joined(peer, used.name, self.words_with(used)))
+        return self._welcome()
+
+    # Inside
+
+    def own_records(self) -> list[Statement]:
+        """The records of the owners whose files lie in this home."""
+        files = sorted(self._node.home.owner_folder.glob("*.owner"))
+        records = [read_owner_record(path) for path in files[:OWNERS_MAX]]
+        return [statement for statement, record in records if record.swarm == self._node.core.config.swarm]
+
+    def introduce(self, records: Sequence[Statement]) -> None:
+        """Let the swarm know owners by name."""
+        if records:
+            self._node.driver.handle(Publish(tuple(records), ()))
+
+    def _welcome(self) -> pb.JoinReply:
+        swarm, config = self._node.swarm, self._node.config
+        neighbours = [
+            pb.PeerEntry(peer=bytes.fromhex(one.peer), addresses=addresses[:ADDRESSES_MAX])
+            for one in config.peer_addresses()
+            if (addresses := [address for address in one.addresses if not is_local(address)])
+        ]
+        return pb.JoinReply(
+            swarm=bytes.fromhex(swarm.id),
+            swarm_name=swarm.name,
+            secret=bytes.fromhex(swarm.secret),
+            denied=[bytes.fromhex(peer) for peer in config.deny[:DENIED_MAX]],
+            neighbours=neighbours[:NEIGHBOURS_MAX],
+            inviter=self._node.name,
+            owners=[statement_to_pb(one) for one in self.own_records()],
+        )
+
+    async def _commit(self, rows: Sequence[RowOp]) -> None:
+        if rows:
+            await self._node.driver.blocking(INVITATIONS, lambda: self._store.commit(rows))
+
+
+def reachable_addresses(node: Node) -> tuple[str, ...]:
+    """Where others can dial this peer, as configured. `RefusedError` says what to set where they can't."""
+    config, where = node.config, str(node.home.config)
+    if not config.dialable:
+        what = "this peer only dials out (dialable: false), so nobody can come through it"
+        raise RefusedError(what, where=where, mend="invite from a peer that others can reach")
+    host = config.listen.rpartition(":")[0]
+    addresses = config.advertise or (f"{host}:{node.port}",)
+    if is_local(config.listen):
+        what = f"this peer listens on {config.listen}, which only this machine reaches"
+        mend = (
+            "set `listen: 0.0.0.0:4700` and `advertise: [HOST:4700]` with this machine's own HOST, and start it again"
+        )
+        raise RefusedError(what, where=where, mend=mend)
+    if any(_is_wildcard(address) for address in addresses):
+        what = f"it isn't known how others reach this peer: it listens on {config.listen}"
+        mend = f"say so by `plora invite NAME --address HOST:{node.port}`, or once by `advertise: [HOST:{node.port}]`"
+        raise RefusedError(what, where=where, mend=mend)
+    return tuple(addresses)
+
+
+def is_local(address: str) -> bool:
+    """Whether only this machine reaches `host:port`."""
+    host = _host(address)
+    return host.is_loopback if host else address.startswith("localhost:")
+
+
+def _is_wildcard(address: str) -> bool:
+    host = _host(address)
+    return host is not None and host.is_unspecified
+
+
+def _host(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(address.rpartition(":")[0].strip("[]"))
+    except ValueError:
+        return None
+
+
+def _check(name: str, addresses: Sequence[str], hours: int) -> None:
+    try:
+        check_id(name)
+    except (ValueError, FormatError) as error:
+        raise UsageError(f"'{name}' {error}", mend="write a name such as bob") from error
+    for address in addresses:
+        if HOST_PORT.fullmatch(address) is None:
+            raise UsageError(f"'{address}' is no address", where="--address", mend="write HOST:PORT")
+    if len(addresses) > ADDRESSES_MAX:
+        raise UsageError(f"{len(addresses)} addresses are too many", where="--address", mend=f"{ADDRESSES_MAX} at most")
+    if hours > HOURS_MAX:
+        raise UsageError(f"{hours} hours are too long", where="--hours", mend=f"{HOURS_MAX} at most")
