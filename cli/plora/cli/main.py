@@ -54,7 +54,7 @@ for panel, commands in (
             *(peer.status, peer.events, peer.reload, seeing.web),
         ),
     ),
-    ("Use what was accepted", (serving.path, serving.rollback)),
+    ("Use what was accepted", (serving.path, serving.export, serving.rollback)),
     ("The specification's walk", (walk.offer,)),
 ):
     for command in commands:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from plora.cli.options import Home, Json, Quiet
-from plora.cli.output import Output
+from plora.cli.output import Output, safe
 from plora.cli.running import running_peer
+from plora.proto.errors import UsageError
 
 Served = Annotated[
     str, typer.Argument(help="A plasmid, `merged`, or `merged--BASE` where there are several.", metavar="NAME")
@@ -20,12 +22,42 @@ def path(name: Served, home: Home = None, json_: Json = False, quiet: Quiet = Fa
 
     The folder moves on with newer versions; --json also says which version it is now, and its own folder.
     """
-    from plora.v1 import admin_pb2 as pb
+    found = _located(name, home)
+    Output(json_, quiet).document(found, [found["folder"]])
 
-    with running_peer(home) as client:
-        reply = client.call("Locate", pb.LocateRequest(name=name))
-    document = {"name": reply.name, "folder": reply.folder, "target": reply.target, "base_model": reply.base_model}
-    Output(json_, quiet).document(document, [reply.folder])
+
+def export(
+    name: Annotated[
+        str, typer.Argument(help="A plasmid, `merged`, `merged--BASE`, or an adapter folder.", metavar="NAME")
+    ],
+    gguf: Annotated[Path | None, typer.Option("--gguf", help="Write this file, for llama.cpp's --lora.")] = None,
+    ollama: Annotated[Path | None, typer.Option("--ollama", help="Write Modelfile and adapter.gguf to here.")] = None,
+    base: Annotated[str, typer.Option("--base", help="The base, if the adapter's name for it isn't known.")] = "",
+    from_: Annotated[str, typer.Option("--from", help="With --ollama: its FROM; else the base's folder.")] = "",
+    home: Home = None,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write an accepted adapter in the format of llama.cpp or Ollama."""
+    from plora.merge.gguf_adapter import write_gguf
+    from plora.merge.peft_folder import read_adapter
+
+    file = ollama / "adapter.gguf" if ollama else gguf
+    if file is None or (gguf and ollama):
+        raise UsageError("give either --gguf FILE or --ollama DIR", where="plora export")
+    found = _found(name, home)
+    adapter = read_adapter(Path(found["target"]))
+    folder = _base_folder(base or found["base_model"])
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_gguf(adapter, folder, file, found["name"])
+    hint = f"llama-server --model BASE.gguf --lora {file}"
+    if ollama:
+        lines = (f"# {safe(found['name'])}", f"FROM {from_ or folder.resolve()}", "ADAPTER ./adapter.gguf", "")
+        (ollama / "Modelfile").write_text("\n".join(lines), encoding="utf-8")
+        hint = f"ollama create {_model_name(found['name'])} -f {ollama / 'Modelfile'}"
+    output = Output(json_, quiet)
+    output.document({"name": found["name"], "file": str(file)}, [f"{found['name']}: wrote {file}"])
+    output.hint(f"Next: {hint}")
 
 
 def rollback(
@@ -46,3 +78,34 @@ def rollback(
     output.document({**document, "folder": reply.folder}, [line])
     if not forward:
         output.hint("It stays until accepted adapters change; `plora rollback --forward` serves the newest again.")
+
+
+def _located(name: str, home: Path | None) -> dict[str, str]:
+    from plora.v1 import admin_pb2 as pb
+
+    with running_peer(home) as client:
+        reply = client.call("Locate", pb.LocateRequest(name=name))
+    return {"name": reply.name, "folder": reply.folder, "target": reply.target, "base_model": reply.base_model}
+
+
+def _found(name: str, home: Path | None) -> dict[str, str]:
+    """Where the adapter is: a folder of the person's own, else as the running peer says."""
+    if not (Path(name) / "adapter_config.json").is_file():
+        return _located(name, home)
+    from plora.merge.peft_folder import read_spec
+
+    base = read_spec(Path(name)).base_model_name or ""
+    return {"name": Path(name).resolve().name, "folder": name, "target": name, "base_model": base}
+
+
+def _base_folder(base: str) -> Path:
+    from plora.base.registry import find_base, resolve_base
+
+    if not base:
+        raise UsageError("the adapter doesn't say which base it is for", where="plora export", mend="say --base BASE")
+    return find_base(resolve_base(base))
+
+
+def _model_name(name: str) -> str:
+    """As Ollama wants it: ada/legal@3 is ada-legal."""
+    return name.partition("@")[0].replace("/", "-")
