@@ -389,8 +389,27 @@ class Superseded(Body):
 
 
 @dataclass(frozen=True, slots=True)
+class Wished(Body):
+    """A person wished something for one content: `wish` is pinned, unpinned, removed or asked."""
+
+    kind: ClassVar[str] = "wished"
+    id: str
+    wish: str
+
+
+@dataclass(frozen=True, slots=True)
+class Suppressed(Body):
+    """So many records of a kind were left out, since one peer caused too many of them in too short a time."""
+
+    kind: ClassVar[str] = "suppressed"
+    suppressed_kind: str
+    subject: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Evicted(Body):
-    """Bytes were deleted to make room."""
+    """Bytes were deleted to make room; `reason` is the setting that leaves none."""
 
     kind: ClassVar[str] = "evicted"
     digest: str
@@ -493,7 +512,7 @@ BODIES: dict[str, type[Body]] = {
             BoundHit,
             Health,
         ),
-        *(Repair, ErrorMet, Invited, Joined),
+        *(Repair, ErrorMet, Invited, Joined, Wished, Suppressed),
     )
 }
 """The body of each kind."""

@@ -180,6 +180,10 @@ class SimDisk:
             return _UNLIMITED
         return self.capacity_bytes - sum(len(file.cache) for file in self._names.values() if file)
 
+    def tightest(self) -> str:
+        """No setting bounds this disk."""
+        return ""
+
     def _operation(self, name: str) -> None:
         self.operations += 1
         self.log.append(name)

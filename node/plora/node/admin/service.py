@@ -28,7 +28,7 @@ from plora.node.admin.replies import plasmid_message, status_reply
 from plora.node.admin.serving import locate, roll_back
 from plora.node.admin.work import merges_reply, transfers_reply
 from plora.node.core import view
-from plora.node.core.events import FetchAsked, Publish
+from plora.node.core.events import FetchAsked, PinAsked, Publish, RemoveAsked
 from plora.node.core.plasmid import Plasmid
 from plora.node.driver.clock import read_clocks
 from plora.node.driver.shelf import Shelf, copy_folder
@@ -112,6 +112,27 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         """Ask for a plasmid's bytes, wait for a verdict with them, and copy the folder if a target is named."""
         return await _answered(context, lambda: self._fetch(request))
 
+    async def Pin(self, request: pb.PinRequest, context: Any) -> pb.PinReply:  # noqa: N802
+        """Keep a plasmid's bytes whatever happens, or no longer."""
+
+        async def pin() -> pb.PinReply:
+            content_id, name = view.wished(self._node.core, request.name)
+            self._node.driver.handle(PinAsked(content_id, request.pinned))
+            return pb.PinReply(content_id=content_id.hex(), name=name)
+
+        return await _answered(context, pin)
+
+    async def Remove(self, request: pb.RemoveRequest, context: Any) -> pb.RemoveReply:  # noqa: N802
+        """Delete a plasmid's bytes here, and don't fetch them again before somebody asks for it."""
+
+        async def remove() -> pb.RemoveReply:
+            content_id, name = view.wished(self._node.core, request.name)
+            self._node.driver.handle(RemoveAsked(content_id))
+            await self._node.driver.shelved()
+            return pb.RemoveReply(content_id=content_id.hex(), name=name)
+
+        return await _answered(context, remove)
+
     async def Revoke(self, request: pb.RevokeRequest, context: Any) -> pb.RevokeReply:  # noqa: N802
         """Spread a revocation that the caller signed."""
 
@@ -191,19 +212,17 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         leave = self._node.log.follow(lines.put_nowait)
         try:
             last = -1
-            for line in await asyncio.to_thread(self._written_lines):
-                last = json.loads(line)["seq"]
-                if _wanted(line, request):
-                    yield pb.EventsReply(line=line)
+            for segment in self._node.log.segments():
+                for line in await asyncio.to_thread(_lines_of, segment):
+                    last = json.loads(line)["seq"]
+                    if _wanted(line, request):
+                        yield pb.EventsReply(line=line)
             while request.follow:
                 line = await lines.get()
                 if json.loads(line)["seq"] > last and _wanted(line, request):
                     yield pb.EventsReply(line=line)
         finally:
             leave()
-
-    def _written_lines(self) -> list[str]:
-        return self._node.log.path.read_text(encoding="utf-8").splitlines(keepends=True)
 
     # Publishing
 
@@ -324,6 +343,13 @@ def _opened(path: Path) -> BinaryIO:
         stream.close()
         raise AdapterError("is not a regular file", where=str(path))
     return stream
+
+
+def _lines_of(segment: Path) -> list[str]:
+    """The lines of a segment; none if it was dropped meanwhile."""
+    with contextlib.suppress(FileNotFoundError):
+        return segment.read_text(encoding="utf-8").splitlines(keepends=True)
+    return []
 
 
 def _wanted(line: str, request: pb.EventsRequest) -> bool:

@@ -23,19 +23,25 @@ from plora.proto.manifest import Manifest
 
 
 class Backing:
-    """What the desk knows, as the schedule of merges asks for it. `judged_by` gives today's policy and trust."""
+    """What the desk knows, as the schedule of merges asks for it. `judged_by` gives today's policy and trust.
 
-    def __init__(self, book: Book, docket: Docket, judged_by: Callable[[], tuple[Policy, Trust]]) -> None:
+    While `carrying`, nothing is in use here.
+    """
+
+    def __init__(
+        self, book: Book, docket: Docket, judged_by: Callable[[], tuple[Policy, Trust]], carrying: Callable[[], bool]
+    ) -> None:
         self._book = book
         self._docket = docket
         self._judged_by = judged_by
+        self._carrying = carrying
 
     def inputs(self, base: str) -> list[MergeInput]:
         """What is in use of a base, in any order."""
         return [
             MergeInput(plasmid.content_id, plasmid.digest, plasmid.statement.payload)
             for plasmid in self._book.live.values()
-            if plasmid.usable and plasmid.manifest.base_model == base
+            if plasmid.usable and plasmid.manifest.base_model == base and not self._carrying()
         ]
 
     def made(self, number: int, inputs: tuple[MergeInput, ...], report: str) -> Generation:

@@ -20,7 +20,7 @@ from typing import Any, get_args
 
 from plora.gate import BaseFacts, Distrusted, Features, Policy, Trust, TrustedOwner
 from plora.gate.features import ModuleFacts, TensorFacts, ValueFacts
-from plora.node.core.config import Bounds, CoreConfig
+from plora.node.core.config import Bounds, CoreConfig, Limits, Subscription
 from plora.node.core.events import Event
 from plora.node.core.messages import Carried, Cause, Chunk, DialTry, Message, PeerAddress, Range
 from plora.node.core.now import Now
@@ -36,7 +36,8 @@ CLASSES: Mapping[str, type] = {
     for kind in (
         *get_args(Event),
         *(kind for group in get_args(Message) for kind in (get_args(group) or (group,))),
-        *(Bounds, CoreConfig, Carried, Cause, DialTry, PeerAddress, Range, Now, ChunkPlan, Snapshot, Statement),
+        *(Bounds, CoreConfig, Limits, Subscription),
+        *(Carried, Cause, DialTry, PeerAddress, Range, Now, ChunkPlan, Snapshot, Statement),
         *(BaseFacts, Features, ModuleFacts, TensorFacts, ValueFacts, Trust, TrustedOwner, Distrusted),
     )
 }

@@ -20,11 +20,45 @@ class Bounds:
     reconcile_legs: int = 32
     outstanding_bytes_per_peer: int = 16 << 20
     outstanding_bytes: int = 64 << 20
+    callers: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """What is fetched without being asked for. An empty list leaves nothing out, `size_max` 0 neither.
+
+    `owners` are local nicknames, or beginnings of owner ids (8 digits at least). `ask`: nothing is fetched unless a
+    person asks for it. `carry`: everything is, for others' sake; nothing is used here.
+    """
+
+    bases: tuple[str, ...] = ()
+    domains: tuple[str, ...] = ()
+    owners: tuple[str, ...] = ()
+    size_max: int = 0
+    ask: bool = False
+    carry: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What may be spent: bytes, and bytes a second. 0 switches a limit off.
+
+    `lan_exempt`: the rates don't count for links within private address ranges. `collect_garbage`: what is older and
+    not pinned gives way when `store_max` or `disk_free_min` is reached.
+    """
+
+    upload_rate: int = 0
+    download_rate: int = 0
+    lan_exempt: bool = True
+    store_max: int = 20 << 30
+    disk_free_min: int = 0
+    artifact_max: int = 1 << 30
+    collect_garbage: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class CoreConfig:
-    """Everything the core needs to know of its configuration. Rates are bytes a second, 0 means unlimited."""
+    """Everything the core needs to know of its configuration."""
 
     peer: str
     swarm: str
@@ -41,12 +75,8 @@ class CoreConfig:
     link_timeout_ms: int = 5000
     redial_ms_max: int = 30_000
     stall_ms: int = 10_000
-    upload_rate: int = 0
-    subscribe_bases: tuple[str, ...] = ()
-    subscribe_domains: tuple[str, ...] = ()
-    carry: bool = False
-    artifact_bytes_max: int = 1 << 30
-    store_bytes_max: int = 20 << 30
+    subscription: Subscription = Subscription()
+    limits: Limits = Limits()
     merge: bool = True
     merge_delay_ms: int = 500
     merge_generations_max: int = 3

@@ -9,6 +9,8 @@
 - ACCEPT is only ever said of bytes that are held. A worker that fails on bytes twice means QUARANTINE
   "internal_error": nobody is blamed.
 - After a restart the rows say what was granted; everything is judged again, and what no longer holds is withdrawn.
+- What a person wished for single contents (pinned, removed) is durable and obeyed (`wishes`). A peer that only carries
+  (`subscribe.carry`) judges and serves what it holds, but exposes and merges nothing.
 - The newest version of a series that a trusted owner validly signed is written down with the verdict and never
   forgotten: no peer goes back below what it durably saw.
 - Not handled here: which statements are valid and live (gossip), bytes (`larder`), when to merge (`merges`).
@@ -27,14 +29,17 @@ from plora.node.core.config import CoreConfig
 from plora.node.core.docket import Docket, opened, owner_speaking, series_of
 from plora.node.core.effects import Emit, Expose, Hide, Persist, SetTimer
 from plora.node.core.events import (
+    DiskSpace,
     Event,
     Examined,
     FetchAsked,
     Merged,
     Persisted,
     PersistFailed,
+    PinAsked,
     PolicyChanged,
     Publish,
+    RemoveAsked,
     RollbackAsked,
     SettingsChanged,
     Start,
@@ -71,11 +76,12 @@ from plora.node.core.rows import (
     verdict_row,
     version_row,
 )
+from plora.node.core.wishes import WISHES, Wishes
 from plora.node.store.disk import RowOp
 from plora.node.store.snapshot import Snapshot
 from plora.proto.manifest import Manifest
 from plora.proto.payloads import Revocation
-from plora.proto.records import ErrorMet, Knowledge
+from plora.proto.records import ErrorMet, Knowledge, Wished
 from plora.proto.records import Examined as ExaminedRecord
 from plora.proto.statement import Statement
 
@@ -104,9 +110,10 @@ class Desk:
         versions = (decode_version(key, value) for key, value in snapshot.rows(VERSIONS))
         self.docket = Docket(config.swarm, bases or {}, {row.series: row for row in versions})
         self.book = Book()
-        self.larder = Larder(config, self.book, snapshot)
+        self.wishes = Wishes(snapshot.rows(WISHES))
+        self.larder = Larder(config, self.book, self.wishes, snapshot, lambda owner: self.trust.nickname(owner))
         merges = (decode_merge(key, value) for key, value in snapshot.rows(MERGES))
-        backing = Backing(self.book, self.docket, lambda: (self.policy, self.trust))
+        backing = Backing(self.book, self.docket, lambda: (self.policy, self.trust), lambda: self.carrying)
         self.merges = Merges(config, merges, backing)
         self._kept = {key: decode_verdict(value) for key, value in snapshot.rows(VERDICTS)}
         self._untold = {key for key, _ in snapshot.rows(UNTOLD)}
@@ -120,9 +127,14 @@ class Desk:
         self._pending: dict[int, dict[bytes, Verdict]] = {}
         self._pending_merges: dict[int, list[MergeRow]] = {}
 
+    @property
+    def carrying(self) -> bool:
+        """Whether this peer only stores and passes on."""
+        return self.larder.subscription.carry
+
     def handle(self, event: Event | Notice, now: Now) -> Outputs:
         """What follows from an event or a notice; those that concern others give nothing."""
-        return [*self._route(event, now), *self._flush()]
+        return [*self._route(event, now), *self._share_room(now), *self._flush()]
 
     def _route(self, event: Event | Notice, now: Now) -> Outputs:
         match event:
@@ -153,10 +165,12 @@ class Desk:
             case PolicyChanged():
                 return self._policy_changed(event, now)
             case SettingsChanged():
-                self.larder.subscribe(event)
-                return self._judge_all(list(self.book.live), now)
-            case FetchAsked(content_id):
-                return self._fetch_asked(content_id, now)
+                room = self.larder.changed(event, now)
+                return [*room, *self._judge_all(list(self.book.live), now), *self.merges.touch_all(now, self._bases())]
+            case DiskSpace():
+                return self.larder.measured(event, now)
+            case FetchAsked() | PinAsked() | RemoveAsked():
+                return self._wished(event, now)
             case RollbackAsked(base, generation):
                 self._keep_merge(self.merges.serve(base, generation, now))
                 return []
@@ -184,8 +198,10 @@ class Desk:
         self._kept, self._untold = {}, set()
         out += self._judge_all(list(self.book.live), now)
         out += [effect for plasmid in self.book.live.values() if plasmid.usable for effect in self._show(plasmid)]
-        bases = [plasmid.manifest.base_model for plasmid in self.book.live.values() if plasmid.usable]
-        return [*out, *self.merges.touch_all(now, bases), *self.larder.start(now)]
+        return [*out, *self.merges.touch_all(now, self._bases()), *self.larder.start(now)]
+
+    def _bases(self) -> list[str]:
+        return [plasmid.manifest.base_model for plasmid in self.book.live.values() if plasmid.usable]
 
     def _recall(self, plasmid: Plasmid) -> None:
         row = self._kept.get(plasmid.content_id)
@@ -207,8 +223,10 @@ class Desk:
         payload = self.docket.add(statement)
         out: Outputs = []
         if isinstance(payload, Manifest):
-            plasmid = Plasmid(statement, payload, notice.via, notice.hops, now.wall_ms)
-            self.book.add(plasmid)
+            wish = self.wishes.get(statement.id)
+            via = None if wish is not None and wish.own else notice.via
+            self.book.add(Plasmid(statement, payload, via, notice.hops, now.wall_ms))
+            self._rows += self.wishes.arrive(statement.id)
         if isinstance(payload, Revocation):
             out.append(Emit(revoked_body(payload)))
             out += self.merges.touch_all(now) if self.trust.owner(payload.owner) else []
@@ -225,11 +243,11 @@ class Desk:
             return []
         out = self._withdraw(plasmid, now)
         self._rows += [forget_verdict(content_id), told(content_id)]
+        self._rows += self.wishes.depart(plasmid, self.title(plasmid), reason)
         twins = self.book.of_digest(plasmid.digest)
         if twins:
-            return [*out, *self.larder.attend(twins[0])]
-        out += self.larder.drop(plasmid.digest)
-        self.larder.forget(plasmid.digest)
+            return [*out, *self.larder.attend(twins[0], now)]
+        out += self.larder.leave(plasmid.digest)
         self._rows.append(forget_features(plasmid.digest))
         return out
 
@@ -244,7 +262,7 @@ class Desk:
         plasmid.verdict = verdict
         self._remember_version(plasmid)
         out = [] if verdict.accepted else self._withdraw(plasmid, now)
-        out += self.larder.attend(plasmid)
+        out += self.larder.attend(plasmid, now)
         if verdict.accepted and plasmid.accepted_ms is None:
             plasmid.accepted_ms = now.wall_ms
         if plasmid.noted != look_of(verdict):
@@ -258,7 +276,7 @@ class Desk:
         features = self.larder.features(plasmid.artifact)
         case = self.docket.case(plasmid.content_id, now.wall_ms, features)
         verdict = decide(case, self.policy, self.trust)
-        if features is not None and digest not in self.larder.held and verdict.outcome is not Outcome.REJECT:
+        if features is not None and not self.larder.has(plasmid) and verdict.outcome is not Outcome.REJECT:
             return decide(replace(case, features=None), self.policy, self.trust)  # known good, but not here
         if digest in self.larder.unreadable and verdict.wants_bytes:
             return _quarantined(verdict, self.larder.unreadable[digest])
@@ -351,6 +369,8 @@ class Desk:
 
     def _show(self, plasmid: Plasmid) -> Outputs:
         plasmid.name = self._name(plasmid)
+        if not plasmid.name:
+            return []
         return [Expose(plasmid.name, plasmid.content_id, plasmid.digest, plasmid.statement.payload)]
 
     def _hide(self, plasmid: Plasmid) -> Outputs:
@@ -362,14 +382,22 @@ class Desk:
         return [Hide(name)] if name else []
 
     def _rename(self, plasmid: Plasmid) -> Outputs:
-        """The owner's nickname changed."""
+        """The owner's nickname changed, or this peer carries now, or no longer."""
         if plasmid.name == self._name(plasmid):
             return []
         out = [*self._hide(plasmid), *self._show(plasmid)]
         self._rows.append(verdict_row(plasmid.content_id, plasmid.row))
         return out
 
+    def title(self, plasmid: Plasmid) -> str:
+        """`owner/id@version`, with the local nickname of the owner."""
+        manifest = plasmid.manifest
+        return f"{self.trust.nickname(manifest.owner)}/{manifest.plasmid_id}@{manifest.version}"
+
     def _name(self, plasmid: Plasmid) -> str:
+        """The name of its folder; empty where this peer uses nothing."""
+        if self.carrying:
+            return ""
         return f"{self.trust.nickname(plasmid.manifest.owner)}--{plasmid.manifest.plasmid_id}"
 
     # Bytes, merges, links, people
@@ -428,16 +456,51 @@ class Desk:
         self.larder.link_lost(peer)
         return []
 
-    def _fetch_asked(self, content_id: bytes, now: Now) -> Outputs:
-        plasmid = self.book.live.get(content_id)
+    def _wished(self, event: FetchAsked | PinAsked | RemoveAsked, now: Now) -> Outputs:
+        """What a person wants for one content; for one whose manifest is gone, that its bytes go."""
+        plasmid = self.book.live.get(event.content_id)
         if plasmid is None:
-            return []
-        plasmid.asked = True
+            return self._let_go(event)
+        match event:
+            case FetchAsked(content_id):
+                word, rows = "asked", self.wishes.ask(content_id)
+                self.larder.damaged.pop(plasmid.digest, None)
+                plasmid.asked = True
+            case PinAsked(_, pinned):
+                word, rows = "pinned" if pinned else "unpinned", self.wishes.pin(plasmid, self.title(plasmid), pinned)
+                self.larder.look_for_room()
+            case RemoveAsked():
+                word, rows = "removed", self.wishes.remove(plasmid, self.title(plasmid))
+                plasmid.asked = False
         plasmid.noted = None
-        self.larder.damaged.pop(plasmid.digest, None)
-        return self._judge(plasmid, now)
+        self._rows += rows
+        return [Emit(Wished(event.content_id.hex(), word)), *self._judge(plasmid, now)]
+
+    def _let_go(self, event: FetchAsked | PinAsked | RemoveAsked) -> Outputs:
+        wish = self.wishes.get(event.content_id)
+        if wish is None or isinstance(event, FetchAsked) or (isinstance(event, PinAsked) and event.pinned):
+            return []
+        word = "unpinned" if isinstance(event, PinAsked) else "removed"
+        self._rows += self.wishes.forget(event.content_id)
+        out = self.larder.leave(wish.digest) if not self.book.of_digest(wish.digest) else []
+        return [Emit(Wished(wish.content_id, word)), *out]
+
+    def _share_room(self, now: Now) -> Outputs:
+        """Judge again what gave way, and have those try again who lack room, for as long as some comes free.
+
+        It ends, since bytes give way to newer ones only.
+        """
+        out: Outputs = []
+        while (emptied := self.larder.emptied()) or (hopeful := self.larder.hopeful()):
+            if emptied:
+                touched = [plasmid.content_id for digest in emptied for plasmid in self.book.of_digest(digest)]
+                out += self._judge_all(touched, now)
+            else:
+                out += [effect for plasmid in hopeful for effect in self.larder.attend(plasmid, now)]
+        return out
 
     def _publish(self, event: Publish, now: Now) -> Outputs:
+        self._rows += [row for statement in event.statements for row in self.wishes.ask(statement.id)]
         payloads = (opened(statement) for statement in event.statements)
         blocks = (payload.artifacts for payload in payloads if isinstance(payload, Manifest))
         self.larder.publish(event.held, {block.sha256: block.size_bytes for block in blocks})

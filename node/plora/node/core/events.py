@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from plora.gate import Features, Policy, Trust
+from plora.node.core.config import Limits, Subscription
 from plora.node.core.messages import DialTry, Message, PeerAddress
 from plora.proto.records import Body
 from plora.proto.statement import Statement
@@ -114,12 +115,17 @@ class ChunkStored:
 
 @dataclass(frozen=True, slots=True)
 class ChunkRefused:
-    """Answers `StoreChunk`: `reason` is "bad_hash" (the sender's fault) or the disk's ("disk_full", "io_error")."""
+    """Answers `StoreChunk`: `reason` is "bad_hash" (the sender's fault) or the disk's.
+
+    The disk's are "disk_full", "io_error", or the setting that it obeys, "limits.store_max" or "limits.disk_free_min";
+    then `left_bytes` is what there is of it.
+    """
 
     peer: str
     digest: str
     index: int
     reason: str
+    left_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +201,43 @@ class RollbackAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class PinAsked:
+    """A local person wants the bytes of a content kept whatever happens, or no longer."""
+
+    content_id: bytes
+    pinned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveAsked:
+    """A local person wants the bytes of a content gone from here, and not fetched again before they ask for it."""
+
+    content_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DiskSpace:
+    """What the file system of the home has left, in bytes."""
+
+    free_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallOpened:
+    """Somebody began a one-way Fetch; `caller` stands for the call in `Received`, `Send` and the served effects."""
+
+    caller: str
+    host: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CallClosed:
+    """That call is over."""
+
+    caller: str
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyChanged:
     """New trust or policy: whatever they touch is judged again."""
 
@@ -204,12 +247,10 @@ class PolicyChanged:
 
 @dataclass(frozen=True, slots=True)
 class SettingsChanged:
-    """Subscriptions and the upload rate, as the configuration now has them; fields as in `CoreConfig`."""
+    """Subscription and limits, as the configuration now has them."""
 
-    subscribe_bases: tuple[str, ...] = ()
-    subscribe_domains: tuple[str, ...] = ()
-    carry: bool = False
-    upload_rate: int = 0
+    subscription: Subscription = Subscription()
+    limits: Limits = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +278,6 @@ class LoopLag:
 Event = (
     Start | Stop | LinkOpened | LinkClosed | DialFailed | Probed | DialBackAsked | Received | Misbehaved | TimerDue
     | Persisted | PersistFailed | ChunkStored | ChunkRefused | ChunkServed | BlobFinished | BlobFailed
-    | Examined | Merged | Publish | FetchAsked | RollbackAsked | PolicyChanged | NeighboursChanged | SettingsChanged
-    | Noted | LoopLag
+    | Examined | Merged | Publish | FetchAsked | RollbackAsked | PinAsked | RemoveAsked | DiskSpace
+    | CallOpened | CallClosed | PolicyChanged | NeighboursChanged | SettingsChanged | Noted | LoopLag
 )  # fmt: skip

@@ -1,12 +1,15 @@
 """The larder: which bytes are wanted, held, examined, served and deleted. Pure.
 
 - Bytes are wanted if the gate says that they are missing and somebody asked for them: a subscription, `carry`, a
-  person. An empty list of bases or domains subscribes to all of them.
+  person. An empty list of bases, domains or owners subscribes to all of them; `ask` leaves it to the person.
+- What a person removed is not wanted before they ask for it again, whatever the subscriptions say.
+- What has no room (see `room`) is a record that names the setting, once; it is tried again when room comes free.
 - Held bytes are examined once; a worker that fails is tried again once.
 - Bytes are served once the gate has passed them; whoever is on a ready link is told, and told again every
   `ANNOUNCE_MS`, for a peer may have learned of the manifest later.
 - Bytes that can never be used again are deleted: rejected for what they are, revoked, superseded, expired. Bytes
-  refused for another reason (policy, trust) stay: reasons change. One's own stay while the manifest is live.
+  refused for another reason (policy, trust) stay: reasons change. One's own and pinned ones stay (see `wishes`).
+- Bytes that have to give way to others are deleted with a record; whoever calls judges again what was `emptied`.
 - Bytes that were spoilt on the disk are dropped and fetched again; one's own are refused ("hash_mismatch") until they
   are published again or asked for.
 - Not handled here: moving bytes (`plora.node.transfer`), judging them (`desk`).
@@ -14,12 +17,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
 
 from plora.gate import Features, Outcome
-from plora.node.core.config import CoreConfig
+from plora.node.core.config import CoreConfig, Subscription
 from plora.node.core.effects import DropBlob, Emit, Examine, Send, SetTimer
-from plora.node.core.events import Examined, SettingsChanged
+from plora.node.core.events import DiskSpace, Examined, SettingsChanged
 from plora.node.core.messages import IHAVE_MAX, IHave
 from plora.node.core.notices import (
     BytesFailed,
@@ -33,22 +36,31 @@ from plora.node.core.notices import (
 )
 from plora.node.core.now import Now
 from plora.node.core.plasmid import Book, Plasmid
+from plora.node.core.room import ARTIFACT_MAX, Room
 from plora.node.core.rows import FEATURES, decode_features
+from plora.node.core.wishes import Wishes
 from plora.node.store.snapshot import Snapshot
 from plora.node.transfer.artifact import Artifact
-from plora.proto.records import BoundHit
+from plora.proto.records import BoundHit, Evicted
 
 ANNOUNCE_TIMER = "desk:announce"
 ANNOUNCE_MS = 30_000
 EXAMINE_TRIES = 2
+OWNER_DIGITS_MIN = 8
 
 FINAL_REASONS = frozenset({"superseded", "expired", "revoked_key", "revoked_content", "revoked_owner"})
 
 
 class Larder:
-    """The bytes of one peer. Everything is keyed by artifact digest, since two manifests may name the same bytes."""
+    """The bytes of one peer. Everything is keyed by artifact digest, since two manifests may name the same bytes.
 
-    def __init__(self, config: CoreConfig, book: Book, snapshot: Snapshot) -> None:
+    `nickname` gives an owner's local name.
+    """
+
+    def __init__(
+        self, config: CoreConfig, book: Book, wishes: Wishes, snapshot: Snapshot, nickname: Callable[[str], str]
+    ) -> None:
+        self.subscription = config.subscription
         self.held: dict[str, int] = dict(snapshot.held)
         self.fetching: dict[str, int] = {}
         self.damaged: dict[str, dict[bytes, None]] = {}
@@ -61,18 +73,26 @@ class Larder:
         self._tries: dict[str, int] = {}
         self._sources: dict[str, dict[bytes, None]] = {}
         self._stored = (*snapshot.held, *snapshot.plans)
-        self._config = config
+        self._bounds = config.bounds
         self._book = book
+        self._wishes = wishes
+        self._nickname = nickname
+        self.room = Room(config.limits, self.held, self.fetching, book, wishes, snapshot.free_bytes)
+        self._short: dict[bytes, None] = {}
+        self._emptied: list[str] = []
+        self._freed = False
 
     def start(self, now: Now) -> Outputs:
         """Delete bytes that no manifest names, and begin to tell neighbours what is served."""
-        orphans = [digest for digest in self._stored if not self._book.of_digest(digest)]
+        named = (digest for digest in self._stored if not self._wishes.kept(digest))
+        orphans = [digest for digest in named if not self._book.of_digest(digest)]
         for digest in orphans:
             self.held.pop(digest, None)
-            self.forget(digest)
+            self._forget(digest)
         self._stored = ()
         unwanted = (BytesUnwanted(digest) for digest in orphans)
-        return [*unwanted, *(DropBlob(digest) for digest in orphans), *self._announce_later(now)]
+        dropped = (DropBlob(digest) for digest in orphans)
+        return [*unwanted, *dropped, *self._collect(now), *self._announce_later(now)]
 
     def _announce_later(self, now: Now) -> Outputs:
         return [SetTimer(ANNOUNCE_TIMER, now.after_ms(ANNOUNCE_MS))]
@@ -96,24 +116,36 @@ class Larder:
         """The linked peers that said they serve a content."""
         return [peer for peer, contents in self._sources.items() if content_id in contents]
 
-    def attend(self, plasmid: Plasmid) -> Outputs:
+    def attend(self, plasmid: Plasmid, now: Now) -> Outputs:
         """Do what the newest verdict asks for: examine, fetch, stop fetching, serve, stop serving, delete."""
         digest = plasmid.digest
-        if digest not in self.held:
-            return self._fetch(plasmid)
-        if self._droppable(digest):
+        if digest in self.held and self._droppable(digest):
             return self.drop(digest)
+        if not self.has(plasmid):
+            return self._fetch(plasmid, now)
         return [*self._examine(digest), *self._serve(plasmid)]
+
+    def has(self, plasmid: Plasmid) -> bool:
+        """Whether its bytes are here for it: they may be here for a twin alone, after a person removed it."""
+        return plasmid.digest in self.held and not self._wishes.removed(plasmid.content_id)
 
     def drop(self, digest: str) -> Outputs:
         """Let go of bytes and of everything that was under way for them."""
         out: Outputs = []
         if self.fetching.pop(digest, None) is not None:
             out.append(BytesUnwanted(digest))
+            self._freed = True
         out += self._withhold(digest)
         self._examining.pop(digest, None)
         if self.held.pop(digest, None) is not None:
             out.append(DropBlob(digest))
+            self._freed = True
+        return out
+
+    def leave(self, digest: str) -> Outputs:
+        """No live manifest names these bytes any more: delete them, unless a wish keeps them."""
+        out = self._withhold(digest) if self._wishes.kept(digest) else self.drop(digest)
+        self._forget(digest)
         return out
 
     def spoilt(self, digest: str) -> Outputs:
@@ -126,8 +158,8 @@ class Larder:
             self.damaged[digest] = {plasmid.artifact.chunk_root: None for plasmid in plasmids}
         return self.drop(digest)
 
-    def forget(self, digest: str) -> None:
-        """No manifest names these bytes any more."""
+    def _forget(self, digest: str) -> None:
+        self.room.came_back(digest)
         self._features.pop(digest, None)
         self._examining.pop(digest, None)
         self._tries.pop(digest, None)
@@ -138,7 +170,7 @@ class Larder:
     def source_found(self, peer: str, content_id: bytes) -> Outputs:
         """A peer said that it serves a content, which may not be known here yet."""
         contents = self._sources.setdefault(peer, {})
-        limit = self._config.bounds.announced_per_link
+        limit = self._bounds.announced_per_link
         if content_id not in contents and len(contents) >= limit:
             return [Emit(BoundHit("announced_per_link", limit, len(contents) + 1))]
         contents[content_id] = None
@@ -169,7 +201,7 @@ class Larder:
 
     def bytes_failed(self, notice: BytesFailed) -> None:
         """An artifact can't be had. A wrong hash of the whole after right chunks is the signer's fault."""
-        self.fetching.pop(notice.digest, None)
+        self._freed = self.fetching.pop(notice.digest, None) is not None or self._freed
         root = self._fetched_as.get(notice.digest)
         if notice.reason == "bad_hash" and root is not None:
             self.damaged.setdefault(notice.digest, {})[root] = None
@@ -190,50 +222,96 @@ class Larder:
         """Whether a worker looks at the bytes now."""
         return digest in self._examining
 
-    def subscribe(self, settings: SettingsChanged) -> None:
-        """Want other things than before; whoever calls attends to the plasmids."""
-        self._config = replace(
-            self._config,
-            subscribe_bases=settings.subscribe_bases,
-            subscribe_domains=settings.subscribe_domains,
-            carry=settings.carry,
-        )
+    def changed(self, settings: SettingsChanged, now: Now) -> Outputs:
+        """Other subscriptions and limits; whoever calls attends to the plasmids."""
+        self.subscription, self.room.limits = settings.subscription, settings.limits
+        self._freed = True
+        return self._collect(now)
 
-    def wanted(self, plasmid: Plasmid) -> bool:
-        """Whether somebody here asked for a plasmid, whatever the gate says."""
-        config, manifest = self._config, plasmid.manifest
-        base = not config.subscribe_bases or manifest.base_model in config.subscribe_bases
-        domain = not config.subscribe_domains or manifest.domain in config.subscribe_domains
-        return plasmid.asked or config.carry or (base and domain)
+    def measured(self, space: DiskSpace, now: Now) -> Outputs:
+        """The file system has so much left."""
+        self.room.measured(space.free_bytes, now)
+        self._freed = True
+        return self._collect(now)
+
+    def look_for_room(self) -> None:
+        """Something may give way that didn't before."""
+        self._freed = True
+
+    def emptied(self) -> list[str]:
+        """The digests whose bytes gave way since the last call: what names them is to be judged again."""
+        emptied, self._emptied = self._emptied, []
+        return emptied
+
+    def hopeful(self) -> list[Plasmid]:
+        """After room came free: the plasmids that lack some, the newest first."""
+        if not self._freed:
+            return []
+        self._freed = False
+        found = (self._book.live.get(content_id) for content_id in self._short)
+        waiting = [plasmid for plasmid in found if plasmid is not None]
+        self._short = {plasmid.content_id: None for plasmid in waiting}
+        return sorted(waiting, key=lambda plasmid: (-plasmid.seen_ms, plasmid.content_id))
+
+    def unwanted(self, plasmid: Plasmid) -> str:
+        """Why nobody here asks for a plasmid, whatever the gate says: "removed", a setting; empty if somebody does."""
+        if self._wishes.removed(plasmid.content_id):
+            return "removed"
+        if plasmid.asked or self.subscription.carry:
+            return ""
+        return _left_out(self.subscription, plasmid, self._nickname(plasmid.manifest.owner))
 
     def _wants(self, plasmid: Plasmid) -> bool:
-        return plasmid.verdict is not None and plasmid.verdict.wants_bytes and self.wanted(plasmid)
+        return plasmid.verdict is not None and plasmid.verdict.wants_bytes and not self.unwanted(plasmid)
 
-    def _fetch(self, plasmid: Plasmid) -> Outputs:
+    def _fetch(self, plasmid: Plasmid, now: Now) -> Outputs:
         digest = plasmid.digest
         if digest in self.fetching:
             still = any(self._wants(twin) for twin in self._book.of_digest(digest))
             return [] if still else self.drop(digest)
-        if not self._wants(plasmid):
+        if digest in self.held or not self._wants(plasmid):
+            self._enough(plasmid)
             return []
-        bound = self._no_room(plasmid)
+        room = self._make_room(plasmid, now)
+        bound = self.room.hindrance(plasmid)
         if bound is not None:
-            plasmid.trouble = bound.setting
-            return [Emit(bound)]
-        plasmid.trouble = ""
+            return [*room, *self._lacks_room(plasmid, bound)]
+        self._enough(plasmid)
+        self.room.came_back(digest)
         self.fetching[digest] = plasmid.artifact.size_bytes
         self._fetched_as[digest] = plasmid.artifact.chunk_root
         offers = (BytesOffered(peer, digest) for peer in self.sources(plasmid.content_id))
-        return [BytesWanted(plasmid.artifact), *offers]
+        return [*room, BytesWanted(plasmid.artifact), *offers]
 
-    def _no_room(self, plasmid: Plasmid) -> BoundHit | None:
-        size, config = plasmid.artifact.size_bytes, self._config
-        if size > config.artifact_bytes_max:
-            return BoundHit("artifact_bytes_max", config.artifact_bytes_max, size)
-        total = sum(self.held.values()) + sum(self.fetching.values()) + size
-        if total > config.store_bytes_max:
-            return BoundHit("store_bytes_max", config.store_bytes_max, total)
-        return None
+    def _make_room(self, plasmid: Plasmid, now: Now) -> Outputs:
+        bound = self.room.hindrance(plasmid)
+        if bound is None or bound.setting == ARTIFACT_MAX:
+            return []
+        return self._give_way(self.room.victims(plasmid), bound.setting, now)
+
+    def _lacks_room(self, plasmid: Plasmid, bound: BoundHit) -> Outputs:
+        """Say so once, and remember to try again."""
+        news = plasmid.bound is None or plasmid.bound.setting != bound.setting
+        plasmid.bound = bound
+        self._short[plasmid.content_id] = None
+        return [Emit(bound)] if news else []
+
+    def _enough(self, plasmid: Plasmid) -> None:
+        plasmid.bound, plasmid.trouble = None, ""
+        self._short.pop(plasmid.content_id, None)
+
+    def _collect(self, now: Now) -> Outputs:
+        """Delete what exceeds a bound that was lowered, or that others than this peer have come to."""
+        return self._give_way(*self.room.excess(), now)
+
+    def _give_way(self, digests: list[str], setting: str, now: Now) -> Outputs:
+        out: Outputs = []
+        for digest in digests:
+            self.room.gave_way(digest, setting, now)
+            out.append(Emit(Evicted(digest, self.held[digest], setting)))
+            out += self.drop(digest)
+            self._emptied.append(digest)
+        return out
 
     def _examine(self, digest: str) -> Outputs:
         if digest in self._features or digest in self._examining or digest in self.unreadable:
@@ -260,7 +338,9 @@ class Larder:
         return [BytesWithheld(digest)]
 
     def _droppable(self, digest: str) -> bool:
-        return all(_hopeless(plasmid) for plasmid in self._book.of_digest(digest))
+        twins = self._book.of_digest(digest)
+        lost = all(self._wishes.removed(twin.content_id) or _hopeless(twin) for twin in twins)
+        return lost and not self._wishes.kept(digest)
 
     def _servable_ids(self) -> list[bytes]:
         return [plasmid.content_id for digest in self.served for plasmid in self._book.of_digest(digest)]
@@ -274,8 +354,28 @@ def _hopeless(plasmid: Plasmid) -> bool:
     verdict = plasmid.verdict
     if verdict is None or verdict.outcome is not Outcome.REJECT:
         return False
-    final = verdict.reason in FINAL_REASONS
+    aged = verdict.reason == "expired" and plasmid.own  # by a clock that may be wrong
+    final = verdict.reason in FINAL_REASONS and not aged
     return final or (verdict.bytes_only and not plasmid.own)
+
+
+def _left_out(subscription: Subscription, plasmid: Plasmid, nickname: str) -> str:
+    """The setting by which a subscription leaves a plasmid out; empty if it doesn't."""
+    manifest = plasmid.manifest
+    owners = subscription.owners
+    named = any(name == nickname or _begins(manifest.owner, name) for name in owners)
+    tests = (
+        ("subscribe.mode", not subscription.ask),
+        ("subscribe.bases", not subscription.bases or manifest.base_model in subscription.bases),
+        ("subscribe.domains", not subscription.domains or manifest.domain in subscription.domains),
+        ("subscribe.owners", not owners or named),
+        ("subscribe.size_max", not 0 < subscription.size_max < plasmid.artifact.size_bytes),
+    )
+    return next((setting for setting, passed in tests if not passed), "")
+
+
+def _begins(owner: str, name: str) -> bool:
+    return len(name) >= OWNER_DIGITS_MIN and owner.startswith(name)
 
 
 def _read_features(snapshot: Snapshot) -> dict[str, Features]:

@@ -13,6 +13,7 @@ from plora.node.core.rows import VerdictRow
 from plora.node.transfer.artifact import Artifact
 from plora.proto.fields import parse_timestamp
 from plora.proto.manifest import Manifest
+from plora.proto.records import BoundHit
 from plora.proto.statement import Statement
 
 Look = tuple[str, str, str, bool, bool]
@@ -28,7 +29,8 @@ class Plasmid:
     """One live manifest. Times are milliseconds since 1970 by the local clock.
 
     `usable`: accepted durably, and the bytes are held. `name`: the folder under adapters/ while it is exposed.
-    `trouble`: why the bytes are not here although they are wanted. `gone`: why it left the live set.
+    `trouble`: why the bytes are not here although they are wanted; `bound`: the limit that leaves them no room.
+    `gone`: why it left the live set.
     """
 
     statement: Statement
@@ -43,6 +45,7 @@ class Plasmid:
     usable: bool = False
     name: str = ""
     trouble: str = ""
+    bound: BoundHit | None = None
     gone: str = ""
     alarm_ms: int = 0
 

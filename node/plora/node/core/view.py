@@ -3,8 +3,10 @@
 - Names resolve as `owner/id@version`, `owner/id`, `id@version`, `id`, or the beginning of a content id or of an
   artifact digest (at least four digits); `owner` is the local nickname or the beginning of an owner id.
 - `why` also answers for what is not here: unknown, not wanted, no source on line, waiting for a signature, fetching.
-- States: own, accepted · fetching, examining, pending, deferred (not yet) · waiting (nobody here trusts the owner) ·
-  unwanted (no subscription) · quarantined, refused · superseded, expired, evicted (no longer live).
+- States: own, accepted, carried (kept for others, not used here) · fetching, examining, pending, deferred (not yet) ·
+  waiting (nobody here trusts the owner) · offered (waits for the person here), unwanted (no subscription), removed (by
+  the person here) · quarantined, refused · superseded, expired, evicted (no longer live).
+- Where a limit holds something back, `reason` is its setting, and `limit` what it is set to.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from plora.gate import Outcome, Verdict, explain, layers, sentence
+from plora.node.core.limit_sentences import limit_sentence, limit_value, size_text
 from plora.node.core.now import Now
 from plora.node.core.peer import PeerCore
 from plora.node.core.plasmid import Plasmid
@@ -31,15 +34,13 @@ _SENTENCES = {
     "own": "published here",
     "accepted": "passed the gate and is in use",
     "examining": "the bytes are here, and a worker examines them",
-    "unwanted": "no subscription names its base and domain; `plora fetch` asks for it all the same",
+    "carried": "passed the gate; it is kept for others and not used here (subscribe.carry)",
     "superseded": "a newer version took its place",
     "expired": "it has expired",
     "evicted": "it gave way to others",
     "no_source": "nobody who is linked to this peer serves it now",
     "fetching": "the bytes are on their way",
     "not_judged": "it has not been judged yet",
-    "artifact_bytes_max": "it is larger than artifact_bytes_max allows",
-    "store_bytes_max": "the store has no room left for it (store_max)",
     "disk_full": "the disk is full",
     "io_error": "the disk failed",
 }
@@ -47,11 +48,16 @@ _SENTENCES = {
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a plasmid stands here. `reason` is a code of the gate's table or of this module."""
+    """Where a plasmid stands here. `reason` is a code of the gate's table or of this module, or a setting.
+
+    `limit` is what that setting says, as people write it, and `sentence` what follows from it.
+    """
 
     state: str
     reason: str
     percent: int
+    limit: str = ""
+    sentence: str = ""
 
 
 def standing_of(core: PeerCore, plasmid: Plasmid, now: Now) -> Standing:
@@ -65,7 +71,11 @@ def standing_of(core: PeerCore, plasmid: Plasmid, now: Now) -> Standing:
     percent = 100 if held else 0
     match verdict.outcome:
         case Outcome.ACCEPT:
-            return Standing("own" if plasmid.own else "accepted", "", percent)
+            state = "own" if plasmid.own else "carried" if core.desk.carrying else "accepted"
+            return Standing(state, "", percent)
+        case Outcome.REJECT if verdict.reason == "too_large":
+            limit = core.desk.policy.artifact_bytes_max
+            return _limited("refused", "policy.artifact_bytes_max", limit, plasmid, percent)
         case Outcome.REJECT:
             return Standing("refused", verdict.reason, percent)
         case Outcome.QUARANTINE:
@@ -121,7 +131,9 @@ def row(core: PeerCore, plasmid: Plasmid, now: Now) -> Json:
         "own": plasmid.own,
         "state": standing.state,
         "reason": standing.reason,
+        "limit": standing.limit,
         "sentence": _sentence(standing, plasmid.verdict),
+        "pinned": core.desk.wishes.pinned(plasmid.content_id),
         "percent": standing.percent,
         "rate_bytes_s": progress.rate_bytes_s if progress else 0,
         "seen_ms": plasmid.seen_ms,
@@ -193,8 +205,7 @@ def transfers(core: PeerCore, now: Now) -> list[Json]:
 
 def name_of(core: PeerCore, plasmid: Plasmid) -> str:
     """`owner/id@version`, with the local nickname of the owner."""
-    manifest = plasmid.manifest
-    return f"{core.desk.trust.nickname(manifest.owner)}/{manifest.plasmid_id}@{manifest.version}"
+    return core.desk.title(plasmid)
 
 
 def resolve(core: PeerCore, name: str) -> list[Plasmid]:
@@ -218,6 +229,16 @@ def one(core: PeerCore, name: str) -> Plasmid:
     return found[0]
 
 
+def wished(core: PeerCore, name: str) -> tuple[bytes, str]:
+    """The content id and name of what a person may pin or remove: also what is only kept since it was pinned."""
+    for wish in core.desk.wishes.departed():
+        prefix = _PREFIX.fullmatch(name) and (wish.content_id.startswith(name) or wish.digest.startswith(name))
+        if prefix or name == wish.name:
+            return bytes.fromhex(wish.content_id), wish.name
+    plasmid = one(core, name)
+    return plasmid.content_id, name_of(core, plasmid)
+
+
 def _fits(core: PeerCore, plasmid: Plasmid, name: str) -> bool:
     if _PREFIX.fullmatch(name) and (plasmid.content_id.hex().startswith(name) or plasmid.digest.startswith(name)):
         return True
@@ -235,16 +256,41 @@ def _fits(core: PeerCore, plasmid: Plasmid, name: str) -> bool:
 def _missing(core: PeerCore, plasmid: Plasmid, now: Now) -> Standing:
     """Why the bytes that the gate asks for are not judged yet."""
     larder, progress = core.desk.larder, _progress(core, plasmid, now)
-    if plasmid.digest in larder.held:
+    if larder.has(plasmid):
         return Standing("examining", "examining", 100)
-    if not larder.wanted(plasmid):
-        return Standing("unwanted", "unwanted", 0)
+    left_out = larder.unwanted(plasmid)
+    if left_out:
+        state = {"removed": "removed", "subscribe.mode": "offered"}.get(left_out, "unwanted")
+        return _limited(state, left_out, limit_value(left_out, larder.subscription, larder.room.limits), plasmid)
+    if plasmid.bound is not None:
+        return _limited("pending", plasmid.bound.setting, plasmid.bound.limit, plasmid)
     if progress is None:
         return Standing("pending", plasmid.trouble or "bytes_missing", 0)
+    return _coming(core, plasmid, progress)
+
+
+def _coming(core: PeerCore, plasmid: Plasmid, progress: Progress) -> Standing:
+    """How far the bytes under way are, and what holds them up."""
+    limits, percent = core.desk.larder.room.limits, progress.percent
     if progress.state == "bad_bytes":
-        return Standing("refused", "hash_mismatch", progress.percent)
-    reason = "fetching" if progress.state in ("list", "fetching", "finishing", "waiting") else progress.state
-    return Standing("fetching" if progress.source else "pending", reason, progress.percent)
+        return Standing("refused", "hash_mismatch", percent)
+    if progress.state.startswith("limits."):
+        limit = limit_value(progress.state, core.desk.larder.subscription, limits)
+        return _limited("pending", progress.state, limit, plasmid, percent)
+    if progress.state not in ("list", "fetching", "finishing", "waiting"):
+        return Standing("fetching" if progress.source else "pending", progress.state, percent)
+    words = f"{_SENTENCES['fetching']}: {percent} %"
+    if not progress.limit:
+        return Standing("fetching" if progress.source else "pending", "fetching", percent, sentence=words)
+    rate = size_text(limits.download_rate)
+    return Standing("fetching", progress.limit, percent, rate, f"{words}, at most {rate} a second ({progress.limit})")
+
+
+def _limited(state: str, setting: str, limit: int | str, plasmid: Plasmid, percent: int = 0) -> Standing:
+    """A plasmid that a limit keeps out."""
+    words = limit_sentence(setting, limit, plasmid.artifact.size_bytes)
+    text = limit if isinstance(limit, str) else size_text(limit)
+    return Standing(state, setting, percent, text, words)
 
 
 def _progress(core: PeerCore, plasmid: Plasmid, now: Now) -> Progress | None:
@@ -265,8 +311,8 @@ def _transfer(core: PeerCore, entry: Progress) -> Json:
 
 
 def _sentence(standing: Standing, verdict: Verdict | None) -> str:
-    if standing.reason == "fetching":
-        return f"{_SENTENCES['fetching']}: {standing.percent} %"
+    if standing.sentence:
+        return standing.sentence
     if verdict is not None and standing.reason == verdict.reason and standing.state not in _SENTENCES:
         return explain(verdict)
     known = _SENTENCES.get(standing.reason) or sentence(standing.reason)

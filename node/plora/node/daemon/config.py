@@ -17,10 +17,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    ValidationError,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
 from plora.gate import Policy
+from plora.node.core.config import Limits, Subscription
 from plora.node.core.messages import PeerAddress
 from plora.node.joined import Told, load_told
 from plora.proto.errors import ConfigError, PloraError
@@ -81,19 +91,32 @@ class GossipBlock(Block):
 class SubscribeBlock(Block):
     """What is fetched; empty wants everything that trust may come to accept."""
 
+    mode: Literal["all", "ask"] = "all"
     bases: Names = ()
     domains: Names = ()
+    owners: Names = ()
+    size_max: Size = 0
     carry: StrictBool = False
+
+    @model_validator(mode="after")
+    def _carry_needs_no_asking(self) -> SubscribeBlock:
+        if self.carry and self.mode == "ask":
+            raise ValueError("`carry: true` fetches everything, `mode: ask` nothing unasked: choose one")
+        return self
 
 
 class LimitsBlock(Block):
     """What others may make this peer spend."""
 
-    upload_rate: Size = 0
+    upload_rate: Size = 4 << 20
+    download_rate: Size = 16 << 20
+    lan_exempt: StrictBool = True
     store_max: Size = 20 << 30
     disk_free_min: Size = 1 << 30
     artifact_max: Size = 256 << 20
     invitations_max: Annotated[int, Field(strict=True, ge=0, le=1024)] = 16
+    collect_garbage: StrictBool = True
+    events_max: Annotated[Size, Field(ge=EVENTS_MAX_MIN)] = 256 << 20
 
 
 class MergeBlock(Block):
@@ -160,6 +183,16 @@ class PeerConfig(Block):
         ]
         deny = tuple(dict.fromkeys((*self.deny, *told.deny)))
         return self.model_copy(update={"neighbours": (*self.neighbours, *more), "deny": deny})
+
+    def subscription(self) -> Subscription:
+        """What is fetched, as the core takes it."""
+        block = self.subscribe
+        asks = block.mode == "ask"
+        return Subscription(block.bases, block.domains, block.owners, block.size_max, ask=asks, carry=block.carry)
+
+    def core_limits(self) -> Limits:
+        """The limits that the core obeys itself."""
+        return Limits(**self.limits.model_dump(exclude={"events_max", "invitations_max"}))
 
 
 @dataclass(frozen=True, slots=True)

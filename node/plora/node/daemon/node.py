@@ -19,7 +19,7 @@ from typing import TextIO
 from plora.gate import BaseFacts, Trust, load_trust
 from plora.node.admin.service import AdminService, serve_admin
 from plora.node.core.config import CoreConfig
-from plora.node.core.events import NeighboursChanged, PolicyChanged, SettingsChanged, Start, Stop
+from plora.node.core.events import NeighboursChanged, Noted, PolicyChanged, SettingsChanged, Start, Stop
 from plora.node.core.ledger import Ledger
 from plora.node.core.merge_rows import MERGES, decode_merge
 from plora.node.core.peer import PeerCore
@@ -28,6 +28,7 @@ from plora.node.core.view import status
 from plora.node.daemon.config import LoadedConfig, PeerConfig, load_config
 from plora.node.daemon.health import Health
 from plora.node.daemon.joins import Joins
+from plora.node.daemon.space import Space
 from plora.node.driver.clock import read_clocks
 from plora.node.driver.driver import Driver
 from plora.node.driver.library import CoreLibrary
@@ -44,11 +45,10 @@ from plora.node.transport.transport import Transport
 from plora.node.web.server import WebPage
 from plora.proto.errors import PloraError
 from plora.proto.home import Home
-from plora.proto.records import Boot, ErrorMet, Repair
+from plora.proto.records import BoundHit, Boot, ErrorMet, Repair
 from plora.proto.records import Stop as StopRecord
 from plora.proto.swarm import Swarm, load_swarm
 
-UNLIMITED = 1 << 62
 GOODBYE_WAIT_S = 1.0
 SOFTWARE = importlib.metadata.version("plora")
 
@@ -96,22 +96,12 @@ def core_config(checked: Checked, boot: str, addresses: tuple[str, ...]) -> Core
         addresses=addresses,
         dialable=peer.dialable,
         **peer.gossip.model_dump(),
-        upload_rate=peer.limits.upload_rate,
-        subscribe_bases=peer.subscribe.bases,
-        subscribe_domains=peer.subscribe.domains,
-        carry=peer.subscribe.carry,
-        artifact_bytes_max=peer.limits.artifact_max or UNLIMITED,
-        store_bytes_max=peer.limits.store_max or UNLIMITED,
+        subscription=peer.subscription(),
+        limits=peer.core_limits(),
         merge=peer.merge.enabled,
         merge_delay_ms=peer.merge.delay_ms,
         merge_generations_max=peer.merge.generations_max,
     )
-
-
-def settings_of(peer: PeerConfig) -> SettingsChanged:
-    """What a reload may change without a restart, beside neighbours, policy and trust."""
-    subscribe = peer.subscribe
-    return SettingsChanged(subscribe.bases, subscribe.domains, subscribe.carry, peer.limits.upload_rate)
 
 
 def base_facts(peer: PeerConfig) -> dict[str, BaseFacts]:
@@ -168,13 +158,14 @@ class Node:
         checked, peer = self._checked, self._checked.peer
         store = Store(self._disk)
         snapshot = await asyncio.to_thread(store.load_snapshot)
+        snapshot = replace(snapshot, free_bytes=self._disk.system_free_bytes())
         shelf = Shelf(home.root, peer.base_paths)
         await asyncio.to_thread(shelf.keep_only, *granted(snapshot))
         await asyncio.to_thread(shelf.sweep)
         bases = await asyncio.to_thread(base_facts, peer)
         config = core_config(checked, self._boot, peer.advertise or (peer.listen,))
         self.core = PeerCore(config, peer.policy, checked.trust, snapshot, bases)
-        self.log = EventLog(home.events, Ledger(config.peer, self._boot), read_clocks(), self._boot)
+        self.log = EventLog(home.events, Ledger(config.peer, self._boot), read_clocks(), self._boot, peer.limits.events_max)
         self.log.follow(log_view(peer.log, peer.name))
         self.driver = Driver(
             self.core,
@@ -187,13 +178,18 @@ class Node:
         )
         self.joins = await asyncio.to_thread(Joins, self, store)
         self._introductions = await asyncio.to_thread(introductions, home)
-        self.transport = Transport(checked.identity, self.driver, CoreLibrary(self.core, store), self.joins)
+        self.transport = Transport(checked.identity, self.driver, CoreLibrary(self.core, self.driver), self.joins)
+        self.log.dropped = self._events_dropped
         self.transport.deny(peer.deny)
         self.driver.attach(self.transport)
         service = AdminService(self, store, shelf)
         self.web = WebPage(peer.web.listen or "", home.web_token, service, self.log, self.driver.note)
         await self._open_sockets(service)
         self._begin(snapshot)
+
+    def _events_dropped(self, limit: int, size_bytes: int) -> None:
+        """After the record that is being written: the core numbers them all."""
+        self.driver.later(Noted(BoundHit("limits.events_max", limit, size_bytes)))
 
     def _recorder(self, config: CoreConfig, snapshot: Snapshot, bases: Mapping[str, BaseFacts]) -> Recorder | None:
         if not self._checked.peer.record:
@@ -226,11 +222,12 @@ class Node:
         for lost in snapshot.lost:
             self.driver.note(Repair("a blob was gone or cut short; it is fetched again when wanted", lost))
         self.health = Health(self.driver, self.transport.traffic)
+        self._space = Space(self._disk.system_free_bytes, self.driver.handle)
         self.driver.handle(Start())
         self.joins.introduce(self._introductions)
 
     def reload(self) -> list[str]:
-        """Read the configuration again: neighbours, trust, policy, subscriptions and upload rate take effect.
+        """Read the configuration again: neighbours, trust, policy, subscriptions and limits take effect.
 
         What else changed needs a restart. The names of what changed.
         """
@@ -246,9 +243,12 @@ class Node:
         if (old.peer.policy, old.trust) != (fresh.peer.policy, fresh.trust):
             changed.append("policy and trust")
             self.driver.handle(PolicyChanged(fresh.peer.policy, fresh.trust))
-        if settings_of(old.peer) != settings_of(fresh.peer):
-            changed.append("subscriptions and upload rate")
-            self.driver.handle(settings_of(fresh.peer))
+        if (old.peer.subscribe, old.peer.limits) != (fresh.peer.subscribe, fresh.peer.limits):
+            changed.append("subscriptions and limits")
+            limits = fresh.peer.limits
+            self._disk.limit(store_max=limits.store_max, disk_free_min=limits.disk_free_min)
+            self.log.limit(limits.events_max)
+            self.driver.handle(SettingsChanged(fresh.peer.subscription(), fresh.peer.core_limits()))
         if (old.peer.neighbours, old.peer.deny) != (fresh.peer.neighbours, fresh.peer.deny):
             changed.append("neighbours")
             self.transport.deny(fresh.peer.deny)
@@ -297,6 +297,7 @@ class Node:
     async def stop(self, reason: str) -> None:
         """Say goodbye, then take everything apart; nothing that was acknowledged is lost."""
         self.health.stop()
+        self._space.stop()
         self.driver.handle(Stop())
         await self.transport.stop()
         await self.web.close()

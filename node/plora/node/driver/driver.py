@@ -110,6 +110,7 @@ class Driver:
         self._pool = KeyedPool(THREADS, "disk")
         self._workers = Workers()
         self._transport: Transport | None = None
+        self._calls: dict[str, Callable[[Message], None]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._events: deque[Event] = deque()
@@ -155,6 +156,14 @@ class Driver:
     def note(self, body: Body) -> None:
         """Have the core emit a record of the driver's own: it numbers them all."""
         self.handle(Noted(body))
+
+    def answer_call(self, caller: str, take: Callable[[Message], None]) -> None:
+        """Give what the core sends to a caller of a one-way call to `take`, instead of a link."""
+        self._calls[caller] = take
+
+    def forget_call(self, caller: str) -> None:
+        """The call is over."""
+        self._calls.pop(caller, None)
 
     def later(self, event: Event) -> None:
         """Handle an event soon; from any thread."""
@@ -244,6 +253,9 @@ class Driver:
         return self._transport
 
     def _send(self, effect: Send) -> None:
+        if effect.peer in self._calls:
+            self._calls[effect.peer](effect.message)
+            return
         link = self._links.link(effect.peer)
         if link is not None:
             link.send(effect.message)
@@ -321,7 +333,10 @@ class Driver:
 
         def done(message: Message | None) -> None:
             link = self._links.link(peer)
-            if link is None or message is None:
+            if message is not None and peer in self._calls:
+                self._calls[peer](message)
+                sent(len(message.data) if isinstance(message, Chunk) else 0 if message is None else 1)
+            elif link is None or message is None:
                 sent(0)
             else:
                 link.send(message, sent)

@@ -2,31 +2,54 @@
 
 - Offered and fetched is only what this peer serves to its links too.
 - Everything is bounded as the protocol says; reading blobs happens in threads.
+- A Fetch is a caller of the core, which gives it its turn, its share of the upload rate, and an end when its peer is
+  denied. It asks for a window of chunks at a time, and for more when they were taken.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import itertools
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
 
+from plora.node.core.events import CallClosed, CallOpened, Event, Received
+from plora.node.core.messages import CHUNK_BYTES_MAX, WANT_MAX, Chunk, ChunkList, Message, Want
 from plora.node.core.peer import PeerCore
 from plora.node.core.plasmid import Plasmid
-from plora.node.store.rows import chunk_span
-from plora.node.store.store import Store
-from plora.proto.errors import StoreError
+from plora.node.transfer.artifact import Artifact
+from plora.node.transfer.upload import caller_of
+from plora.node.transport.services import FetchEndedError
 from plora.proto.wire import statement_to_pb
 from plora.v1 import peer_pb2 as pb
 
 OFFERED_MAX = 1024
 STATEMENTS_MAX = 64
+WINDOW_BYTES = 4 << 20
+
+_ENDS = {"denied": "this peer is denied here", "busy": "too many fetches at once; try again", "unreadable": "try again"}
+
+
+class Caller(Protocol):
+    """What a Fetch needs of the driver."""
+
+    def answer_call(self, caller: str, take: Callable[[Message], None]) -> None:
+        """Give what the core sends to a caller to `take`, instead of a link."""
+
+    def forget_call(self, caller: str) -> None:
+        """No longer."""
+
+    def handle(self, event: Event) -> None:
+        """Have the core handle an event."""
 
 
 class CoreLibrary:
-    """Reads one core and its store."""
+    """Reads one core; `driver` runs it."""
 
-    def __init__(self, core: PeerCore, store: Store) -> None:
+    def __init__(self, core: PeerCore, driver: Caller) -> None:
         self._core = core
-        self._store = store
+        self._driver = driver
+        self._numbers = itertools.count()
 
     def offer(self, request: pb.OfferRequest) -> pb.OfferReply:
         """The plasmids that are served, narrowed to a domain or base."""
@@ -43,23 +66,29 @@ class CoreLibrary:
             found += docket.about(one.hex())
         return pb.GetStatementsReply(statements=[statement_to_pb(one) for one in found[:STATEMENTS_MAX]])
 
-    async def fetch(self, request: pb.FetchRequest) -> AsyncIterator[pb.FetchReply]:
-        """The chunk list, then the chunks from `first_chunk` on; `KeyError` when these bytes are not served."""
-        digest = request.digest.hex()
-        artifact = (
-            next(one.artifact for one in self._served() if one.digest == digest) if self._serves(digest) else None
-        )
-        if artifact is None:
+    async def fetch(self, request: pb.FetchRequest, peer: str, host: str) -> AsyncIterator[pb.FetchReply]:
+        """The chunk list, then the chunks from `first_chunk` on."""
+        artifact = self._artifact(request.digest.hex())
+        caller = caller_of(peer, next(self._numbers))
+        frames: asyncio.Queue[Message] = asyncio.Queue()
+        self._driver.answer_call(caller, frames.put_nowait)
+        try:
+            self._driver.handle(CallOpened(caller, host))
+            self._driver.handle(Received(caller, Want(artifact.digest, want_list=True)))
+            yield _reply(await frames.get())
+            for window in _windows(artifact, request.first_chunk):
+                self._driver.handle(Received(caller, Want(artifact.digest, window)))
+                for _ in window:
+                    yield _reply(await frames.get())
+        finally:
+            self._driver.forget_call(caller)
+            self._driver.handle(CallClosed(caller))
+
+    def _artifact(self, digest: str) -> Artifact:
+        found = next((one.artifact for one in self._served() if one.digest == digest), None)
+        if found is None:
             raise KeyError(digest)
-        hashes = await asyncio.to_thread(self._store.chunk_hashes, digest)
-        yield pb.FetchReply(chunk_list=pb.ChunkList(digest=request.digest, hashes=b"".join(hashes)))
-        for index in range(request.first_chunk, len(hashes)):
-            span = chunk_span(artifact.size_bytes, artifact.chunk_bytes, index)
-            try:
-                data = await asyncio.to_thread(self._store.read_chunk, digest, *span)
-            except StoreError as error:
-                raise KeyError(digest) from error
-            yield pb.FetchReply(chunk=pb.Chunk(digest=request.digest, index=index, data=data))
+        return found
 
     def _serves(self, digest: str) -> bool:
         return digest in self._core.desk.larder.served
@@ -85,3 +114,22 @@ def _offered(plasmid: Plasmid) -> pb.Offered:
         digest=bytes.fromhex(plasmid.digest),
         size_bytes=plasmid.artifact.size_bytes,
     )
+
+
+def _windows(artifact: Artifact, first: int) -> list[tuple[int, ...]]:
+    """The chunks from the first that is asked for, in groups that are asked for at once."""
+    size = max(1, min(WANT_MAX, WINDOW_BYTES // min(artifact.chunk_bytes, CHUNK_BYTES_MAX)))
+    indexes = range(first, artifact.chunk_count)
+    return [tuple(indexes[at : at + size]) for at in range(0, len(indexes), size)]
+
+
+def _reply(frame: Message) -> pb.FetchReply:
+    match frame:
+        case ChunkList(digest, hashes):
+            return pb.FetchReply(chunk_list=pb.ChunkList(digest=bytes.fromhex(digest), hashes=b"".join(hashes)))
+        case Chunk(digest, index, data):
+            return pb.FetchReply(chunk=pb.Chunk(digest=bytes.fromhex(digest), index=index, data=data))
+    reason = getattr(frame, "reason", "")
+    if reason in _ENDS:
+        raise FetchEndedError(_ENDS[reason], denied=reason == "denied")
+    raise KeyError(reason)

@@ -74,3 +74,6 @@ class Disk(Protocol):
 
     def free_bytes(self) -> int:
         """Bytes that may still be written."""
+
+    def tightest(self) -> str:
+        """The setting that leaves the least, such as "limits.store_max"; empty where it is the file system."""

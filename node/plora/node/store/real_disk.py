@@ -3,8 +3,8 @@
 - Files are opened with O_NOFOLLOW and made 0600; paths never leave the home (`..` and absolute paths are refused).
 - SQLite runs in WAL mode, synchronous=FULL, with an exclusive lock, and is checked for damage when it is opened.
 - ENOSPC and EDQUOT become `DiskFullError`, every other error of the system `StoreError` with the file's name.
-- `free_bytes` is what both limits leave: `store_max` less the bytes in `blobs/` and `partial/`, and the file system's
-  free space less `disk_free_min`. Bytes are counted once at opening and then kept up to date.
+- `free_bytes` is what both limits leave: `store_max` less the bytes in `blobs/` and `partial/` and of imports under
+  way, and the file system's free space less `disk_free_min`. Bytes are counted once at opening and then kept up to date.
 - Safe for several threads; two calls for one path must not overlap.
 """
 
@@ -22,7 +22,7 @@ from plora.node.store.disk import Delete, RowOp
 from plora.node.store.home_lock import HomeLock
 from plora.proto.errors import DiskFullError, StoreError, StoreLockedError
 
-COUNTED = ("blobs", "partial")
+COUNTED = ("blobs/", "partial/", "tmp/import-")
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
@@ -32,13 +32,12 @@ _UNLIMITED = 1 << 62
 class RealDisk:
     """A home folder, locked from construction to `close`.
 
-    `store_max` and `disk_free_min` are bytes; 0 switches that limit off.
+    `store_max` and `disk_free_min` are bytes; 0 switches that limit off. `limit` sets them anew.
     """
 
     def __init__(self, home: Path, *, store_max: int = 0, disk_free_min: int = 0) -> None:
         self._home = home
-        self._store_max = store_max
-        self._disk_free_min = disk_free_min
+        self.limit(store_max=store_max, disk_free_min=disk_free_min)
         self._mutex = threading.Lock()
         with _named(str(home)):
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -48,7 +47,12 @@ class RealDisk:
         except StoreError:
             self._lock.release()
             raise
-        self._used = sum(_bytes_below(home / folder) for folder in COUNTED)
+        self._used = sum(_bytes_of(home, start) for start in COUNTED)
+
+    def limit(self, *, store_max: int, disk_free_min: int) -> None:
+        """Obey these limits from now on."""
+        self._store_max = store_max
+        self._disk_free_min = disk_free_min
 
     def close(self) -> None:
         """Close the database and let another daemon in."""
@@ -158,14 +162,27 @@ class RealDisk:
 
     def free_bytes(self) -> int:
         """What `store_max` and `disk_free_min` leave; may be negative."""
-        free = _UNLIMITED
+        return min(self._left().values(), default=_UNLIMITED)
+
+    def tightest(self) -> str:
+        """The limit that leaves the least; empty if there is none."""
+        left = self._left()
+        return min(left, key=left.__getitem__, default="")
+
+    def system_free_bytes(self) -> int:
+        """What the file system has left for this user."""
+        with _named(str(self._home)):
+            system = os.statvfs(self._home)
+        return system.f_bavail * system.f_frsize
+
+    def _left(self) -> dict[str, int]:
+        """What each limit leaves, by its setting."""
+        left: dict[str, int] = {}
         if self._store_max:
-            free = self._store_max - self._used
+            left["limits.store_max"] = self._store_max - self._used
         if self._disk_free_min:
-            with _named(str(self._home)):
-                system = os.statvfs(self._home)
-            free = min(free, system.f_bavail * system.f_frsize - self._disk_free_min)
-        return free
+            left["limits.disk_free_min"] = self.system_free_bytes() - self._disk_free_min
+        return left
 
     def _at(self, path: str) -> Path:
         parts = PurePosixPath(path).parts
@@ -174,7 +191,7 @@ class RealDisk:
         return self._home.joinpath(*parts)
 
     def _count(self, path: str, grown: int) -> None:
-        if grown and path.partition("/")[0] in COUNTED:
+        if grown and path.startswith(COUNTED):
             with self._mutex:
                 self._used += grown
 
@@ -228,8 +245,14 @@ def _read_full(fd: int, offset: int, size: int) -> bytes:
     return b"".join(pieces)
 
 
-def _bytes_below(folder: Path) -> int:
-    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
+def _bytes_of(home: Path, start: str) -> int:
+    """Bytes of the files whose paths below the home begin so."""
+    found = (home / start.partition("/")[0]).rglob("*")
+    return sum(
+        path.lstat().st_size
+        for path in found
+        if path.is_file() and path.relative_to(home).as_posix().startswith(start)
+    )
 
 
 def _open_database(path: Path) -> sqlite3.Connection:

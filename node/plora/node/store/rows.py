@@ -19,7 +19,7 @@ from plora.proto.errors import StoreError
 
 HELD = "held"
 CHUNKS = "chunks"
-CORE_TABLES = ("statements", "features", "verdicts", "merges", "versions", "generations", "audit")
+CORE_TABLES = ("statements", "features", "verdicts", "untold", "wishes", "merges", "versions", "generations", "audit")
 
 _SIZE = struct.Struct(">Q")
 _HEAD = struct.Struct(">QI")

@@ -2,7 +2,8 @@
 
 `plans` and `partial` cover what is not held yet: `partial` names the chunks whose bytes were hashed again at this
 start, so every index in it is good, and whatever isn't in it must be fetched. `lost` names blobs that a row called held
-but whose file is gone or has another length; their rows were taken back.
+but whose file is gone or has another length; their rows were taken back. `free_bytes` is what the file system has left,
+where that is known.
 
 >>> Snapshot().rows("statements")
 ()
@@ -27,6 +28,7 @@ class Snapshot:
     plans: Mapping[str, ChunkPlan] = field(default_factory=dict, repr=False)
     partial: Mapping[str, frozenset[int]] = field(default_factory=dict, repr=False)
     lost: tuple[str, ...] = ()
+    free_bytes: int | None = None
 
     def rows(self, table: str) -> Rows:
         """The rows of a table that the core owns; empty for a table without rows."""

@@ -90,7 +90,10 @@ class Store:
         if len(chunk.data) != chunk.size_bytes or hashlib.sha256(chunk.data).digest() != chunk.sha256:
             return ChunkRefused(chunk.peer, chunk.digest, chunk.index, "bad_hash")
         try:
-            self._need_room(chunk.size_bytes)
+            left_bytes = self.disk.free_bytes()
+            if left_bytes < chunk.size_bytes:
+                reason = self.disk.tightest() or "disk_full"
+                return ChunkRefused(chunk.peer, chunk.digest, chunk.index, reason, max(left_bytes, 0))
             self.disk.write(partial_path(chunk.digest), chunk.offset, chunk.data)
         except StoreError as error:
             return ChunkRefused(chunk.peer, chunk.digest, chunk.index, _disk_reason(error))
@@ -150,10 +153,10 @@ class Store:
     def _need_room(self, size_bytes: int) -> None:
         free = self.disk.free_bytes()
         if size_bytes > free:
-            raise DiskFullError(
-                f"{size_bytes} bytes don't fit into the {max(free, 0)} that are left",
-                mend="free some disk space, or raise store_max or lower disk_free_min in peer.yaml",
-            )
+            setting = self.disk.tightest()
+            left = f"the {max(free, 0)} that {setting or 'the disk'} {'leaves' if setting else 'has left'}"
+            mend = f"make room by `plora rm`, or change {setting} in peer.yaml and `plora reload`"
+            raise DiskFullError(f"{size_bytes} bytes don't fit into {left}", mend=mend if setting else "free some space")
 
     def _is_whole(self, blob: FinishBlob) -> bool:
         path = partial_path(blob.digest)

@@ -40,8 +40,8 @@ class Progress:
     """How far a fetch is, for people.
 
     `state`: "no_source", "bad_bytes" (whoever served it sent other bytes than were signed), "waiting" (for a source
-    that asked for patience), "list", "fetching", "finishing", or the disk's "disk_full" and "io_error".
-    `source`: the peer that is asked now, "" for none.
+    that asked for patience), "list", "fetching", "finishing", or the disk's reasons (see `ChunkRefused`).
+    `source`: the peer that is asked now, "" for none. `limit`: the setting that bounds its rate, "" for none.
     """
 
     digest: str
@@ -54,6 +54,7 @@ class Progress:
     wire_bytes: int
     wasted_bytes: int
     resumed_bytes: int
+    limit: str = ""
 
     @property
     def percent(self) -> int:

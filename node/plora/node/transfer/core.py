@@ -13,10 +13,16 @@ from plora.node.core.config import CoreConfig
 from plora.node.core.events import (
     BlobFailed,
     BlobFinished,
+    CallClosed,
+    CallOpened,
     ChunkRefused,
     ChunkServed,
     ChunkStored,
+    DiskSpace,
     Event,
+    LinkClosed,
+    LinkOpened,
+    NeighboursChanged,
     Persisted,
     PersistFailed,
     Received,
@@ -30,6 +36,7 @@ from plora.node.core.now import Now
 from plora.node.store.snapshot import Snapshot
 from plora.node.transfer.artifact import Artifact, Progress
 from plora.node.transfer.download import STALL_TIMER, Downloads
+from plora.node.transfer.rate import Neighbourhood
 from plora.node.transfer.upload import UPLOAD_TIMER, Uploads
 
 __all__ = ["Artifact", "Progress", "Transfer"]
@@ -39,8 +46,9 @@ class Transfer:
     """One peer's bytes under way. All calls return effects and notices in the order in which they count."""
 
     def __init__(self, config: CoreConfig, snapshot: Snapshot) -> None:
-        self._downloads = Downloads(config, snapshot)
-        self._uploads = Uploads(config)
+        self._near = Neighbourhood(config.limits)
+        self._downloads = Downloads(config, snapshot, self._near)
+        self._uploads = Uploads(config, self._near)
 
     def want(self, artifact: Artifact, now: Now) -> Outputs:
         """Fetch an artifact that is not held; answered by `BytesHeld` or `BytesFailed`. Twice is as good as once."""
@@ -91,8 +99,12 @@ class Transfer:
                 return self._uploads.served(event, now)
             case TimerDue(timer) if timer == UPLOAD_TIMER:
                 return self._uploads.timer_due(now)
-            case SettingsChanged():
-                return self._uploads.at_rate(event.upload_rate, now)
+            case SettingsChanged(_, limits):
+                self._near.changed(limits)
+                self._downloads.changed(limits, now)
+                return [*self._uploads.changed(limits, now), *self._downloads.drain()]
+            case LinkOpened() | LinkClosed() | CallOpened() | CallClosed() | NeighboursChanged():
+                return self._comers(event)
             case LinkReady(peer):
                 self._uploads.link_ready(peer)
                 self._downloads.link_ready(peer, now)
@@ -104,6 +116,23 @@ class Transfer:
             case _:
                 self._answered(event, now)
         return self._downloads.drain()
+
+    def _comers(self, event: Event | Notice) -> Outputs:
+        """Who may ask, and from where."""
+        match event:
+            case LinkOpened(peer, _, host):
+                self._near.opened(peer, host)
+            case LinkClosed(peer):
+                self._near.closed(peer)
+            case CallOpened(caller, host):
+                self._near.opened(caller, host)
+                return self._uploads.call_opened(event)
+            case CallClosed(caller):
+                self._near.closed(caller)
+                self._uploads.call_closed(caller)
+            case NeighboursChanged(_, denied):
+                return self._uploads.denied(denied)
+        return []
 
     def _received(self, peer: str, message: Message, now: Now) -> Outputs:
         match message:
@@ -135,5 +164,7 @@ class Transfer:
                 downloads.persisted(token, now)
             case PersistFailed(token, reason):
                 downloads.persist_failed(token, reason, now)
+            case DiskSpace(free_bytes):
+                downloads.room_found(free_bytes, now)
             case TimerDue(timer) if timer == STALL_TIMER:
                 downloads.timer_due(now)

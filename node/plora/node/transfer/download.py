@@ -9,7 +9,9 @@ Rules:
   a peer that owes none is also a penalty.
 - A wrong list, a chunk with a wrong hash or length: penalty, and that peer is not asked for this artifact again.
 - No chunk for `stall_ms` while some were asked for: the source is left for another, and its patience doubles.
-- A full or failing disk pauses the fetch for `PAUSE_MS`; nothing that is stored is lost.
+- `limits.download_rate` bytes a second are asked for, of all sources that are not exempt (see `rate`): chunks that
+  the line has no time for yet stay to do.
+- A full or failing disk pauses the fetch for `PAUSE_MS`, or until there is room; nothing that is stored is lost.
 - When the whole doesn't hash to the digest, although every chunk was right, the signer is at fault: `BytesFailed`.
 
 Timer "transfer:stall". Not handled here: which artifacts are worth fetching.
@@ -19,7 +21,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from plora.node.core.config import CoreConfig
+from plora.node.core.config import CoreConfig, Limits
 from plora.node.core.effects import LIST_INDEX, DropBlob, Emit, FinishBlob, Persist, Send, SetTimer, StoreChunk
 from plora.node.core.events import BlobFailed, BlobFinished, ChunkRefused, ChunkStored
 from plora.node.core.messages import CHUNK_LIST_MAX, WANT_MAX, Cancel, Chunk, ChunkList, Refuse, Want
@@ -30,6 +32,7 @@ from plora.node.store.rows import ChunkPlan, plan_row
 from plora.node.store.snapshot import Snapshot
 from plora.node.transfer.artifact import Artifact, Progress
 from plora.node.transfer.fetch import Fetch, Source
+from plora.node.transfer.rate import Line, Neighbourhood
 from plora.proto.records import BoundHit, FetchDone, FetchFailed, FetchStarted, Penalty
 
 STALL_TIMER = "transfer:stall"
@@ -37,6 +40,7 @@ PAUSE_MS = 30_000
 RETRY_MS_MIN = 1000
 RETRY_MS_MAX = 300_000
 PATIENCE_DOUBLINGS = 5
+DISK_TROUBLES = ("disk_full", "io_error", "limits.store_max", "limits.disk_free_min")
 
 _HASH_BYTES = 32
 
@@ -52,8 +56,11 @@ class _Link:
 class Downloads:
     """What this peer gets from others."""
 
-    def __init__(self, config: CoreConfig, snapshot: Snapshot) -> None:
+    def __init__(self, config: CoreConfig, snapshot: Snapshot, neighbourhood: Neighbourhood) -> None:
         self._config = config
+        self._limits = config.limits
+        self._near = neighbourhood
+        self._line = Line("limits.download_rate", config.limits.download_rate)
         self._bounds = config.bounds
         self._random = Streams(config.seed, config.peer).stream("transfer:source")
         self._plans: dict[str, ChunkPlan] = dict(snapshot.plans)
@@ -74,7 +81,29 @@ class Downloads:
 
     def progress(self, now: Now) -> list[Progress]:
         """Every fetch, in the order in which it was wanted."""
-        return [fetch.progress(len(self._linked(fetch)), now.mono_ns) for fetch in self._fetches.values()]
+        return [self._progress(fetch, now) for fetch in self._fetches.values()]
+
+    def _progress(self, fetch: Fetch, now: Now) -> Progress:
+        limited = self._line.rate and fetch.active and not self._near.exempt(fetch.active)
+        limit = self._line.setting if limited else ""
+        return fetch.progress(len(self._linked(fetch)), limit, now.mono_ns)
+
+    def changed(self, limits: Limits, now: Now) -> None:
+        """Other limits from now on: whoever waits for the rate or for room tries again."""
+        self._limits = limits
+        self._line.at_rate(limits.download_rate, now)
+        for fetch in self._fetches.values():
+            fetch.end_pause()
+            self._pump(fetch, now)
+
+    def room_found(self, free_bytes: int, now: Now) -> None:
+        """The disk has so much left: who waits for room goes on if a chunk fits."""
+        room = free_bytes - self._limits.disk_free_min
+        for fetch in self._fetches.values():
+            paused = fetch.paused_ns > now.mono_ns and fetch.trouble in DISK_TROUBLES
+            if paused and room >= fetch.artifact.chunk_bytes:
+                fetch.end_pause()
+                self._pump(fetch, now)
 
     def chunks(self, digest: str) -> list[tuple[str, int]]:
         """Where the chunks of a fetch are, as runs of (place, count); empty if it isn't fetched."""
@@ -251,7 +280,14 @@ class Downloads:
         if event.reason == "bad_hash":
             self._ban(fetch, event.peer, "bad_chunk", now)
         else:
+            self._bound_hit(event)
             self._pause(fetch, event.reason, now)
+
+    def _bound_hit(self, event: ChunkRefused) -> None:
+        """The disk obeys a setting: that is a limit reached."""
+        part, _, name = event.reason.partition(".")
+        if part == "limits":
+            self._out.append(Emit(BoundHit(event.reason, getattr(self._limits, name), event.left_bytes)))
 
     def blob_finished(self, event: BlobFinished, now: Now) -> None:
         """The artifact is held."""
@@ -372,9 +408,13 @@ class Downloads:
 
     def _ask_chunks(self, fetch: Fetch, source: Source, now: Now) -> None:
         room = self._room(fetch.active)
+        limited = not self._near.exempt(fetch.active)
         if source.asked and room < self._bounds.outstanding_bytes_per_peer // 2:
             return
-        chosen = self._fill(fetch, room)
+        if limited and fetch.todo and self._line.busy(now):
+            self._await_line(fetch, now)
+            return
+        chosen = self._fill(fetch, room, now if limited else None)
         if not chosen:
             if fetch.todo:
                 self._hungry[fetch.digest] = None
@@ -384,21 +424,33 @@ class Downloads:
         indexes = tuple(chosen)
         for at in range(0, len(indexes), WANT_MAX):
             self._out.append(Send(fetch.active, Want(fetch.digest, indexes[at : at + WANT_MAX])))
+        if limited and fetch.todo and self._line.busy(now):
+            self._await_line(fetch, now)
+
+    def _await_line(self, fetch: Fetch, now: Now) -> None:
+        self._hungry[fetch.digest] = None
+        self._out += self._line.told(len(fetch.todo) * fetch.artifact.chunk_bytes, now)
+        self._arm(self._line.free_ns)
 
     def _room(self, peer: str) -> int:
         total = self._bounds.outstanding_bytes - sum(link.outstanding_bytes for link in self._links.values())
         return min(total, self._bounds.outstanding_bytes_per_peer - self._links[peer].outstanding_bytes)
 
-    def _fill(self, fetch: Fetch, room: int) -> dict[int, int]:
-        """Take chunks out of `todo` for as long as they fit; one at least if nothing at all is outstanding."""
+    def _fill(self, fetch: Fetch, room: int, metered: Now | None) -> dict[int, int]:
+        """Take chunks out of `todo` for as long as they fit; one at least if nothing at all is outstanding.
+
+        With `metered`, the time, each of them takes its turn on the line.
+        """
         idle = not any(link.outstanding_bytes for link in self._links.values())
         chosen: dict[int, int] = {}
-        while fetch.todo:
+        while fetch.todo and not (metered and self._line.busy(metered)):
             size = fetch.artifact.span(fetch.todo[0])[1]
             if size > room and not (idle and not chosen):
                 break
             chosen[fetch.todo.popleft()] = size
             room -= size
+            if metered:
+                self._line.occupy(size, metered)
         return chosen
 
     def _ask(self, fetch: Fetch, source: Source, chunks: dict[int, int], now: Now) -> None:

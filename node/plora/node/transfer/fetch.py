@@ -84,6 +84,10 @@ class Fetch:
         source.asked.clear()
         return released
 
+    def end_pause(self) -> None:
+        """Go on before the pause is over."""
+        self.paused_ns, self.trouble = 0, ""
+
     def lacks(self, index: int) -> bool:
         """Whether a chunk is neither stored nor on its way to the disk."""
         return index not in self.stored and index not in self.storing
@@ -103,8 +107,8 @@ class Fetch:
             return "storing"
         return "asked" if index in asked else "todo"
 
-    def progress(self, ready: int, now_ns: int) -> Progress:
-        """The view for people; `ready` sources are linked."""
+    def progress(self, ready: int, limit: str, now_ns: int) -> Progress:
+        """The view for people; `ready` sources are linked, `limit` holds the present one back."""
         elapsed_ns = now_ns - self.since_ns
         rate = (self.wire_bytes - self.since_bytes) * 1_000_000_000 // elapsed_ns if self.active and elapsed_ns else 0
         return Progress(
@@ -118,6 +122,7 @@ class Fetch:
             self.wire_bytes,
             self.wasted_bytes,
             self.resumed_bytes,
+            limit,
         )
 
     def _state(self, ready: int, now_ns: int) -> str:

@@ -7,8 +7,9 @@ Rules:
   Asking twice for what is waiting counts once.
 - Peers take turns, one chunk each. At most `AHEAD_BYTES` (or one chunk) of a peer are with the driver at a time, so a
   slow reader holds back itself alone.
-- `upload_rate` bytes a second over all peers, by a virtual clock: a chunk of n bytes keeps the line busy for n / rate
-  seconds; an idle line saves up `BURST_MS` of it. Timer "transfer:upload".
+- `limits.upload_rate` bytes a second over all peers that are not exempt (see `rate`). Timer "transfer:upload".
+- A one-way Fetch is a caller with a queue like a peer's: one call a peer at a time, at most `callers` in all, ended
+  when its peer is denied.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from plora.node.core.config import CoreConfig
+from plora.node.core.config import CoreConfig, Limits
 from plora.node.core.effects import LIST_INDEX, Emit, Send, ServeChunk, ServeList, SetTimer
-from plora.node.core.events import ChunkServed
+from plora.node.core.events import CallOpened, ChunkServed
 from plora.node.core.messages import CHUNK_LIST_MAX, Cancel, Refuse, Want
 from plora.node.core.notices import Outputs
 from plora.node.core.now import Now
 from plora.node.store.rows import chunk_span
+from plora.node.transfer.rate import Line, Neighbourhood
 from plora.proto.records import BoundHit, Penalty
 
 AHEAD_BYTES = 4 << 20
-BURST_MS = 50
 BUSY_RETRY_MS = 1000
 UNREADABLE_RETRY_MS = 10_000
 UPLOAD_TIMER = "transfer:upload"
@@ -78,15 +79,25 @@ class _Queue:
         return bool(self.waiting) and (not self.ahead or sum(self.ahead.values()) < AHEAD_BYTES)
 
 
+def caller_of(peer: str, number: int) -> str:
+    """What stands for a peer's one-way call."""
+    return f"fetch:{peer}:{number}"
+
+
+def _who_calls(caller: str) -> str:
+    return caller.split(":")[1]
+
+
 class Uploads:
     """What this peer gives to others."""
 
-    def __init__(self, config: CoreConfig) -> None:
-        self._rate = config.upload_rate
-        self._waiting_max = config.bounds.outstanding_bytes_per_peer
+    def __init__(self, config: CoreConfig, neighbourhood: Neighbourhood) -> None:
+        self._bounds = config.bounds
+        self._near = neighbourhood
+        self._line = Line("limits.upload_rate", config.limits.upload_rate)
         self._served: dict[str, _Served] = {}
         self._queues: dict[str, _Queue] = {}
-        self._free_ns = 0
+        self._calls: dict[str, None] = {}
         self._timer_ns = 0
         self.sent_bytes = 0
 
@@ -108,6 +119,30 @@ class Uploads:
         """Forget what a peer asked for."""
         self._queues.pop(peer, None)
 
+    def call_opened(self, call: CallOpened) -> Outputs:
+        """Somebody began a one-way Fetch: give it a queue, or send it away."""
+        limit = self._bounds.callers
+        if len(self._calls) >= limit:
+            hit = BoundHit("callers", limit, limit + 1)
+            return [Emit(hit), Send(call.caller, Refuse("", "busy", BUSY_RETRY_MS))]
+        if any(_who_calls(call.caller) == _who_calls(other) for other in self._calls):
+            return [Send(call.caller, Refuse("", "busy", BUSY_RETRY_MS))]
+        self._calls[call.caller] = None
+        self.link_ready(call.caller)
+        return []
+
+    def call_closed(self, caller: str) -> None:
+        """It is over."""
+        self._calls.pop(caller, None)
+        self.link_lost(caller)
+
+    def denied(self, peers: Sequence[str]) -> Outputs:
+        """These are cut off: their calls end."""
+        ended = [caller for caller in self._calls if _who_calls(caller) in peers]
+        for caller in ended:
+            self.call_closed(caller)
+        return [Send(caller, Refuse("", "denied")) for caller in ended]
+
     def cancel(self, peer: str, cancel: Cancel) -> None:
         """The peer no longer wants it."""
         if peer in self._queues:
@@ -127,7 +162,7 @@ class Uploads:
         return [*self._enqueue(peer, queue, want.digest, indexes), *self.pump(now)]
 
     def _enqueue(self, peer: str, queue: _Queue, digest: str, indexes: Sequence[int]) -> Outputs:
-        limit = self._waiting_max
+        limit = self._bounds.outstanding_bytes_per_peer
         for index in indexes:
             job, cost = (digest, index), self._served[digest].cost(index)
             if job in queue.waiting:
@@ -149,9 +184,9 @@ class Uploads:
         refusal = [Send(event.peer, Refuse(event.digest, "unreadable", UNREADABLE_RETRY_MS))] if failed else []
         return [*refusal, *self.pump(now)]
 
-    def at_rate(self, upload_rate: int, now: Now) -> Outputs:
-        """Another rate from now on; what the old one had the line wait for is forgotten."""
-        self._rate, self._free_ns = upload_rate, min(self._free_ns, now.mono_ns)
+    def changed(self, limits: Limits, now: Now) -> Outputs:
+        """Another rate, or other exemptions, from now on."""
+        self._line.at_rate(limits.upload_rate, now)
         return self.pump(now)
 
     def timer_due(self, now: Now) -> Outputs:
@@ -162,18 +197,19 @@ class Uploads:
     def pump(self, now: Now) -> Outputs:
         """Hand chunks to the driver for as long as the rate and the readers allow."""
         out: Outputs = []
-        while (peer := self._whose_turn()) is not None:
-            if self._rate and self._free_ns > now.mono_ns:
-                return [*out, *self._wait()]
+        while (peer := self._whose_turn(now)) is not None:
             queue = self._queues.pop(peer)
             self._queues[peer] = queue
             (digest, index), cost = queue.take()
-            self._occupy(cost, now)
+            if not self._near.exempt(peer):
+                self._line.occupy(cost, now)
             out.append(self._effect(peer, digest, index))
-        return out
+        return [*out, *self._wait(now)]
 
-    def _whose_turn(self) -> str | None:
-        return next((peer for peer, queue in self._queues.items() if queue.may_go), None)
+    def _whose_turn(self, now: Now) -> str | None:
+        busy = self._line.busy(now)
+        able = (peer for peer, queue in self._queues.items() if queue.may_go)
+        return next((peer for peer in able if not busy or self._near.exempt(peer)), None)
 
     def _effect(self, peer: str, digest: str, index: int) -> ServeChunk | ServeList:
         if index == LIST_INDEX:
@@ -181,13 +217,10 @@ class Uploads:
         served = self._served[digest]
         return ServeChunk(peer, digest, index, *chunk_span(served.size_bytes, served.chunk_bytes, index))
 
-    def _occupy(self, cost: int, now: Now) -> None:
-        if self._rate:
-            begin_ns = max(self._free_ns, now.mono_ns - BURST_MS * 1_000_000)
-            self._free_ns = begin_ns + cost * 1_000_000_000 // self._rate
-
-    def _wait(self) -> Outputs:
-        if self._timer_ns == self._free_ns:
+    def _wait(self, now: Now) -> Outputs:
+        """Whoever is left with something to send waits for the line."""
+        waiting = [queue.waiting_bytes for queue in self._queues.values() if queue.may_go]
+        if not waiting or self._timer_ns == self._line.free_ns:
             return []
-        self._timer_ns = self._free_ns
-        return [SetTimer(UPLOAD_TIMER, self._free_ns)]
+        self._timer_ns = self._line.free_ns
+        return [*self._line.told(sum(waiting), now), SetTimer(UPLOAD_TIMER, self._line.free_ns)]

@@ -63,7 +63,10 @@ class LinkListener(Protocol):
 
 
 class Link:
-    """The two streams with `peer`. Made when both are open; `run` lives as long as they do."""
+    """The two streams with `peer`. Made when both are open; `run` lives as long as they do.
+
+    `host` is where the far end is, by this machine's network; empty when unknown.
+    """
 
     def __init__(
         self,

@@ -20,7 +20,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from plora.node.transport.grpc_setup import grpc
-from plora.node.transport.tls import is_member, peer_id_of
+from plora.node.transport.tls import host_of, is_member, peer_id_of
 from plora.proto.errors import PloraError, ProtocolError, RefusedError
 from plora.v1 import peer_pb2 as pb
 
@@ -34,6 +34,14 @@ Handler = Any  # a grpc.RpcMethodHandler, which is generic in the stubs only
 StreamHandler = Callable[[Any, Any], Awaitable[None]]
 
 
+class FetchEndedError(Exception):
+    """A one-way Fetch that does not go on; `denied` where it never will."""
+
+    def __init__(self, what: str, *, denied: bool) -> None:
+        super().__init__(what)
+        self.denied = denied
+
+
 class Library(Protocol):
     """What the one-way calls read; implemented beside the core, and serves only what the gate lets serve."""
 
@@ -43,8 +51,11 @@ class Library(Protocol):
     def get_statements(self, request: pb.GetStatementsRequest) -> pb.GetStatementsReply:
         """Statements by id, and those about others."""
 
-    def fetch(self, request: pb.FetchRequest) -> AsyncIterator[pb.FetchReply]:
-        """The chunk list, then the chunks; `KeyError` when these bytes are not served."""
+    def fetch(self, request: pb.FetchRequest, peer: str, host: str) -> AsyncIterator[pb.FetchReply]:
+        """The chunk list, then the chunks, as the limits let them go to that peer.
+
+        `KeyError` when these bytes are not served; `FetchEndedError` when the peer may not, or not now.
+        """
 
 
 class Invitations(Protocol):
@@ -150,10 +161,13 @@ class _OneWay:
 
     async def fetch(self, request: pb.FetchRequest, context: Any) -> AsyncIterator[pb.FetchReply]:
         try:
-            async for reply in self._library.fetch(request):
+            async for reply in self._library.fetch(request, peer_id_of(context), host_of(context)):
                 yield reply
         except KeyError:
             await context.abort(grpc.StatusCode.NOT_FOUND, "these bytes are not served here")
+        except FetchEndedError as error:
+            code = grpc.StatusCode.PERMISSION_DENIED if error.denied else grpc.StatusCode.RESOURCE_EXHAUSTED
+            await context.abort(code, str(error))
 
 
 def _unary(call: Callable[[Any, Any], Awaitable[Any]], request: Any) -> Handler:

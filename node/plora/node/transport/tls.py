@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
+from urllib.parse import unquote
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -130,3 +131,9 @@ def peer_id_of(context: AuthContext) -> str:
     except (KeyError, IndexError, ValueError) as error:
         raise ProtocolError("the connection has no client certificate") from error
     return peer_id_of_leaf(leaf)
+
+
+def host_of(context: Any) -> str:
+    """Where an RPC comes from, of grpc's names such as `ipv4:192.0.2.1:40000` or `ipv6:%5B::1%5D:40000`."""
+    kind, _, address = unquote(context.peer()).partition(":")
+    return address.rpartition(":")[0].strip("[]") if kind in ("ipv4", "ipv6") else ""

@@ -14,7 +14,6 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-import urllib.parse
 from collections.abc import Coroutine, Iterable
 from typing import Any, Protocol
 
@@ -38,6 +37,7 @@ from plora.node.transport.tls import (
     MESSAGE_OPTIONS,
     channel_credentials,
     channel_options,
+    host_of,
     peer_id_of,
     server_credentials,
 )
@@ -216,7 +216,7 @@ class Transport:
         if half is None:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "no bulk stream was opened beside the session")
             return
-        link = Link(peer, False, context, half.context, self, self.traffic, host=_host_of(context.peer()))
+        link = Link(peer, False, context, half.context, self, self.traffic, host=host_of(context))
         half.link.set_result(link)
         if sum(not other.dialed for other in self._links.values()) >= LINKS_IN_MAX or not self._admit(link):
             link.abandon()
@@ -325,9 +325,3 @@ class Transport:
             for call in calls:
                 call.cancel()
             link.drop_tasks()
-
-
-def _host_of(peer: str) -> str:
-    """The host in grpc's name of a connection, such as `ipv4:192.0.2.1:40000` or `ipv6:%5B::1%5D:40000`."""
-    kind, _, address = urllib.parse.unquote(peer).partition(":")
-    return address.rpartition(":")[0].strip("[]") if kind in ("ipv4", "ipv6") else ""
