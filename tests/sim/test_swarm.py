@@ -17,7 +17,7 @@ import pytest
 
 from plora.gate import Policy, Trust
 from plora.node.core import view
-from plora.node.core.config import CoreConfig
+from plora.node.core.config import CoreConfig, Limits
 from plora.node.core.events import PolicyChanged
 from plora.node.core.messages import IHave
 from plora.node.store.rows import ChunkPlan, plan_row
@@ -102,7 +102,7 @@ def test_a_plasmid_reaches_everybody_and_is_merged() -> None:
 
 
 def test_no_chunk_is_stored_twice_when_a_peer_is_killed_in_the_middle() -> None:
-    swarm, giver, taker = pair(upload_rate=200_000)
+    swarm, giver, taker = pair(limits=Limits(upload_rate=200_000))
     publish(giver, BIG)
     count = BIG.manifest.artifacts.chunk_count
     assert swarm.run_until(lambda: len(taker.stored_chunks) > count // 2, 60)
@@ -141,7 +141,7 @@ def test_a_power_cut_outside_of_effects_reaches_the_caller() -> None:
 
 
 def test_a_peer_that_lost_its_unsynced_data_catches_up() -> None:
-    swarm, giver, taker = pair(upload_rate=200_000)
+    swarm, giver, taker = pair(limits=Limits(upload_rate=200_000))
     publish(giver, BIG)
     assert swarm.run_until(lambda: len(taker.stored_chunks) > 10, 60)
     taker.crash(Random(3))

@@ -23,19 +23,19 @@ def test_store_max_keeps_a_plasmid_out_and_says_so(make_peer: MakePeer, tmp_path
         peer.start()
     large, small = (_publish(ada, tmp_path / name, width) for name, width in (("large", 2000), ("small", 32)))
     bob.until(lambda: small in bob.plasmids("accepted"))
-    bob.until(lambda: bob.plasmids()[large].reason == "store_bytes_max")
+    bob.until(lambda: bob.plasmids()[large].reason == "limits.store_max")
     why = bob.why("ada/large")
     assert (why["state"], why["percent"]) == ("pending", 0)
-    assert "(store_max)" in why["sentence"]
+    assert "limits.store_max is 16KiB" in why["sentence"]
+    assert bob.plasmids()[large].limit == "16KiB"
     (hit,) = bob.records("bound_hit")
-    assert (hit["setting"], hit["limit"]) == ("store_bytes_max", 16 << 10)
+    assert (hit["setting"], hit["limit"]) == ("limits.store_max", 16 << 10)
     assert [record["digest"] for record in bob.records("fetch_started")] == [bob.plasmids()[small].sha256]
     assert not bob.records("error", "fetch_failed")
     assert not list((bob.home.root / "partial").glob("*"))
 
-    bob.stop()
     bob.settings["limits"]["store_max"] = "1MiB"
-    bob.start()
+    bob.reload()
     bob.until(lambda: large in bob.plasmids("accepted"))
 
 

@@ -152,7 +152,7 @@ def _killed(make_peer: MakePeer, tmp_path: Path, *, kills: int, seed: int) -> No
     ada, bob = Watch(make_peer("ada")), Watch(make_peer("bob"))
     bob.peer.dials(ada.peer)
     bob.peer.trusts(ada.peer)
-    ada.peer.settings["limits"]["upload_rate"] = UPLOAD_RATE
+    ada.peer.settings["limits"] |= {"upload_rate": UPLOAD_RATE, "lan_exempt": False}
     ada.peer.settings["record"] = True
     ada.spawn()
     ada.peer.ready()

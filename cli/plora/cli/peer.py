@@ -27,6 +27,7 @@ from plora.cli.options import (
     confirm,
 )
 from plora.cli.output import Output, safe
+from plora.cli.plasmid_rows import plasmid_row
 from plora.cli.running import fields_of as _fields
 from plora.cli.running import root_of as _root
 from plora.cli.running import running_peer as _peer
@@ -111,10 +112,9 @@ def ls(
 
     with _peer(home) as client:
         plasmids = client.call("List", pb.ListRequest(domain=domain, state=state)).plasmids
-    rows = [{**_fields(one), "percent": f"{one.percent:.0f} %", "own": "own" if one.own else ""} for one in plasmids]
-    columns = ("name", "domain", "base_model", "state", "percent", "reason", "own")
+    columns = ("name", "domain", "base_model", "size", "state", "percent", "reason", "own")
     output = Output(json_, quiet)
-    output.table(columns, rows, [_fields(one) for one in plasmids])
+    output.table(columns, map(plasmid_row, plasmids), [_fields(one) for one in plasmids])
     if not plasmids:
         output.hint("Nothing yet: `plora publish FOLDER` shares an adapter, `plora peers` shows who is connected.")
 

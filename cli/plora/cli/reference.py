@@ -65,10 +65,17 @@ MEANINGS: Mapping[str, str] = {
     "policy.tensor_outliers": SWITCH,
     "subscribe.bases": "Fetch only adapters of these bases; empty: of any.",
     "subscribe.domains": "Fetch only these domains; empty: all.",
-    "subscribe.carry": "Also fetch what isn't subscribed to, for others' sake.",
+    "subscribe.mode": "`ask`: nothing is fetched before `plora fetch NAME`; `plora ls` shows what waits for you.",
+    "subscribe.owners": "Fetch only from these owners, by nickname or the start of their id; empty: all.",
+    "subscribe.size_max": "Fetch only what is no larger; 0: any size.",
+    "subscribe.carry": "Only store and pass on: fetch whatever trust may come to accept, and use none of it.",
     "limits.upload_rate": "Bytes a second to all peers together; 0 is unlimited.",
-    "limits.store_max": "Artifacts together take no more.",
-    "limits.disk_free_min": "So much of the disk stays free.",
+    "limits.download_rate": "Bytes a second from all peers together; 0 is unlimited.",
+    "limits.lan_exempt": "Both rates leave out links within private address ranges (LAN, this machine).",
+    "limits.store_max": "Artifacts together take no more; 0 is unlimited.",
+    "limits.disk_free_min": "So much of the disk stays free; 0 is no floor.",
+    "limits.collect_garbage": "Older artifacts that aren't pinned give way to newer ones, and to the floor.",
+    "limits.events_max": "The event log takes no more: its oldest segments are deleted.",
     "limits.artifact_max": "A larger artifact is not fetched.",
     "limits.invitations_max": "So many tickets of `plora invite` are open at once.",
     "merge.enabled": "Merge what was accepted, one adapter a base.",
@@ -87,7 +94,7 @@ HEAD = """\
 Every setting of `peer.yaml`. `plora init` writes a commented file; `plora-node --config peer.yaml --check` names each
 fault and the nearest known setting. Unknown settings are refused. Sizes are bytes, or text such as `64MiB`; rates are
 bytes a second; times end in `_ms`. SIGHUP and `plora reload` read `neighbours`, `deny`, `policy`, `subscribe`,
-`limits.upload_rate` and trust.yaml again; everything else takes a restart.
+`limits` and trust.yaml again; everything else takes a restart.
 
 Made by `python -m plora.cli.reference docs`.
 

@@ -44,12 +44,16 @@ policy:                              # what may be accepted; see docs/configurat
   quorum_required: 1                 # owners who must have signed
   rank_max: 64
 
-subscribe: {{}}                        # bases: [mini], domains: [legal]; empty wants everything that is trusted
+subscribe: {{}}                        # mode: ask, bases: [mini], domains: [legal], owners: [ada], size_max: 64MiB
+                                     # empty fetches everything that is trusted; carry: true stores and passes on only
 limits:
-  upload_rate: 0                     # bytes a second; 0 is unlimited
-  store_max: 20GiB
+  upload_rate: 4MiB                  # bytes a second; 0 is unlimited
+  download_rate: 16MiB
+  lan_exempt: true                   # the rates leave out private address ranges
+  store_max: 20GiB                   # older artifacts that aren't pinned give way (collect_garbage)
   disk_free_min: 1GiB
   artifact_max: 256MiB
+  events_max: 256MiB                 # of event log
 
 merge:
   enabled: true                      # one merged adapter a base, under merged/

@@ -85,7 +85,7 @@ class ListRequest(_message.Message):
     def __init__(self, domain: _Optional[str] = ..., state: _Optional[str] = ...) -> None: ...
 
 class Plasmid(_message.Message):
-    __slots__ = ("name", "content_id", "owner", "domain", "base_model", "state", "percent", "outcome", "stage", "reason", "size_bytes", "own", "accepted_wall_ms", "seen_wall_ms", "sha256", "folder", "sentence")
+    __slots__ = ("name", "content_id", "owner", "domain", "base_model", "state", "percent", "outcome", "stage", "reason", "size_bytes", "own", "accepted_wall_ms", "seen_wall_ms", "sha256", "folder", "sentence", "limit", "pinned")
     NAME_FIELD_NUMBER: _ClassVar[int]
     CONTENT_ID_FIELD_NUMBER: _ClassVar[int]
     OWNER_FIELD_NUMBER: _ClassVar[int]
@@ -103,6 +103,8 @@ class Plasmid(_message.Message):
     SHA256_FIELD_NUMBER: _ClassVar[int]
     FOLDER_FIELD_NUMBER: _ClassVar[int]
     SENTENCE_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    PINNED_FIELD_NUMBER: _ClassVar[int]
     name: str
     content_id: str
     owner: str
@@ -120,7 +122,9 @@ class Plasmid(_message.Message):
     sha256: str
     folder: str
     sentence: str
-    def __init__(self, name: _Optional[str] = ..., content_id: _Optional[str] = ..., owner: _Optional[str] = ..., domain: _Optional[str] = ..., base_model: _Optional[str] = ..., state: _Optional[str] = ..., percent: _Optional[float] = ..., outcome: _Optional[str] = ..., stage: _Optional[str] = ..., reason: _Optional[str] = ..., size_bytes: _Optional[int] = ..., own: _Optional[bool] = ..., accepted_wall_ms: _Optional[int] = ..., seen_wall_ms: _Optional[int] = ..., sha256: _Optional[str] = ..., folder: _Optional[str] = ..., sentence: _Optional[str] = ...) -> None: ...
+    limit: str
+    pinned: bool
+    def __init__(self, name: _Optional[str] = ..., content_id: _Optional[str] = ..., owner: _Optional[str] = ..., domain: _Optional[str] = ..., base_model: _Optional[str] = ..., state: _Optional[str] = ..., percent: _Optional[float] = ..., outcome: _Optional[str] = ..., stage: _Optional[str] = ..., reason: _Optional[str] = ..., size_bytes: _Optional[int] = ..., own: _Optional[bool] = ..., accepted_wall_ms: _Optional[int] = ..., seen_wall_ms: _Optional[int] = ..., sha256: _Optional[str] = ..., folder: _Optional[str] = ..., sentence: _Optional[str] = ..., limit: _Optional[str] = ..., pinned: _Optional[bool] = ...) -> None: ...
 
 class ListReply(_message.Message):
     __slots__ = ("plasmids",)
@@ -187,6 +191,36 @@ class FetchPlasmidReply(_message.Message):
     state: str
     folder: str
     def __init__(self, content_id: _Optional[str] = ..., state: _Optional[str] = ..., folder: _Optional[str] = ...) -> None: ...
+
+class PinRequest(_message.Message):
+    __slots__ = ("name", "pinned")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PINNED_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    pinned: bool
+    def __init__(self, name: _Optional[str] = ..., pinned: _Optional[bool] = ...) -> None: ...
+
+class PinReply(_message.Message):
+    __slots__ = ("content_id", "name")
+    CONTENT_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    content_id: str
+    name: str
+    def __init__(self, content_id: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
+
+class RemoveRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class RemoveReply(_message.Message):
+    __slots__ = ("content_id", "name")
+    CONTENT_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    content_id: str
+    name: str
+    def __init__(self, content_id: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
 
 class RevokeRequest(_message.Message):
     __slots__ = ("revocation",)

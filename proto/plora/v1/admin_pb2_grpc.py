@@ -89,6 +89,16 @@ class AdminStub:
                 request_serializer=plora_dot_v1_dot_admin__pb2.MergesRequest.SerializeToString,
                 response_deserializer=plora_dot_v1_dot_admin__pb2.MergesReply.FromString,
                 _registered_method=True)
+        self.Pin = channel.unary_unary(
+                '/plora.v1.Admin/Pin',
+                request_serializer=plora_dot_v1_dot_admin__pb2.PinRequest.SerializeToString,
+                response_deserializer=plora_dot_v1_dot_admin__pb2.PinReply.FromString,
+                _registered_method=True)
+        self.Remove = channel.unary_unary(
+                '/plora.v1.Admin/Remove',
+                request_serializer=plora_dot_v1_dot_admin__pb2.RemoveRequest.SerializeToString,
+                response_deserializer=plora_dot_v1_dot_admin__pb2.RemoveReply.FromString,
+                _registered_method=True)
         self.Ping = channel.unary_unary(
                 '/plora.v1.Admin/Ping',
                 request_serializer=plora_dot_v1_dot_admin__pb2.PingRequest.SerializeToString,
@@ -200,6 +210,18 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Pin(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Remove(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Ping(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -305,6 +327,16 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.Merges,
                     request_deserializer=plora_dot_v1_dot_admin__pb2.MergesRequest.FromString,
                     response_serializer=plora_dot_v1_dot_admin__pb2.MergesReply.SerializeToString,
+            ),
+            'Pin': grpc.unary_unary_rpc_method_handler(
+                    servicer.Pin,
+                    request_deserializer=plora_dot_v1_dot_admin__pb2.PinRequest.FromString,
+                    response_serializer=plora_dot_v1_dot_admin__pb2.PinReply.SerializeToString,
+            ),
+            'Remove': grpc.unary_unary_rpc_method_handler(
+                    servicer.Remove,
+                    request_deserializer=plora_dot_v1_dot_admin__pb2.RemoveRequest.FromString,
+                    response_serializer=plora_dot_v1_dot_admin__pb2.RemoveReply.SerializeToString,
             ),
             'Ping': grpc.unary_unary_rpc_method_handler(
                     servicer.Ping,
@@ -644,6 +676,60 @@ class Admin:
             '/plora.v1.Admin/Merges',
             plora_dot_v1_dot_admin__pb2.MergesRequest.SerializeToString,
             plora_dot_v1_dot_admin__pb2.MergesReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Pin(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/plora.v1.Admin/Pin',
+            plora_dot_v1_dot_admin__pb2.PinRequest.SerializeToString,
+            plora_dot_v1_dot_admin__pb2.PinReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Remove(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/plora.v1.Admin/Remove',
+            plora_dot_v1_dot_admin__pb2.RemoveRequest.SerializeToString,
+            plora_dot_v1_dot_admin__pb2.RemoveReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -9,7 +9,7 @@ import pytest
 from tests.node.core.conftest import ADA, BOB, CONFIG, DATA, LEGAL, SHARED, SOURCE, Bench, records, those
 
 from plora.gate import Trust
-from plora.node.core.config import Bounds
+from plora.node.core.config import Bounds, Limits, Subscription
 from plora.node.core.desk import CLOCK_TIMER, RETRY_MS
 from plora.node.core.effects import DropBlob, Examine, Expose, Hide, Merge, Send, SetTimer
 from plora.node.core.events import Examined, FetchAsked, Merged, PolicyChanged, Publish, SettingsChanged, TimerDue
@@ -27,6 +27,7 @@ from plora.node.core.notices import (
     SourceFound,
     StatementDropped,
 )
+from plora.proto.records import BoundHit
 from plora.proto.records import Examined as ExaminedRecord
 from plora.sim.material import Plasmid, make_plasmid, tiny_adapter
 
@@ -142,35 +143,46 @@ def test_features_known_without_bytes_accept_nothing() -> None:
     ("changes", "wanted"),
     [
         ({}, True),
-        ({"subscribe_domains": ("medical",)}, False),
-        ({"subscribe_domains": ("medical", "legal")}, True),
-        ({"subscribe_bases": ("other",)}, False),
-        ({"subscribe_bases": ("mini",), "subscribe_domains": ("legal",)}, True),
-        ({"subscribe_bases": ("other",), "carry": True}, True),
+        ({"domains": ("medical",)}, False),
+        ({"domains": ("medical", "legal")}, True),
+        ({"bases": ("other",)}, False),
+        ({"bases": ("mini",), "domains": ("legal",)}, True),
+        ({"owners": ("bob",)}, False),
+        ({"owners": ("bob", "ada")}, True),
+        ({"owners": (ADA.id[:8],)}, True),
+        ({"owners": (ADA.id[:7],)}, False),
+        ({"size_max": len(DATA) - 1}, False),
+        ({"size_max": len(DATA)}, True),
+        ({"ask": True}, False),
+        ({"bases": ("other",), "carry": True}, True),
     ],
 )
 def test_bytes_are_wanted_by_subscription_or_carried(changes: dict[str, Any], wanted: bool) -> None:
-    bench = Bench(config=replace(CONFIG, **changes))
+    bench = Bench(config=replace(CONFIG, subscription=Subscription(**changes)))
     assert bool(those(BytesWanted, bench.add(ADA.record, LEGAL.statement))) is wanted
     if not wanted:
         assert those(BytesWanted, bench.tell(FetchAsked(LEGAL.content_id)))
 
 
-@pytest.mark.parametrize("setting", ["artifact_bytes_max", "store_bytes_max"])
-def test_a_size_bound_is_a_record_that_names_the_setting(setting: str) -> None:
-    bench = Bench(config=replace(CONFIG, **{setting: len(DATA) - 1}))  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("setting", "limits"),
+    [("artifact_max", Limits(artifact_max=len(DATA) - 1)), ("store_max", Limits(store_max=len(DATA) - 1))],
+)
+def test_a_size_bound_is_one_record_that_names_the_setting_until_it_is_raised(setting: str, limits: Limits) -> None:
+    bench = Bench(config=replace(CONFIG, limits=limits))
     out = bench.add(ADA.record, LEGAL.statement)
     assert not those(BytesWanted, out)
-    assert [body.setting for body in records(out, "bound_hit")] == [setting]  # type: ignore[attr-defined]
-    assert bench.desk.book.live[LEGAL.content_id].trouble == setting
-    bench.desk.larder._config = CONFIG
-    assert those(BytesWanted, bench.tell(PolicyChanged(bench.policy, bench.trust)))
-    assert bench.desk.book.live[LEGAL.content_id].trouble == ""
+    hit = BoundHit(f"limits.{setting}", len(DATA) - 1, len(DATA))
+    assert records(out, "bound_hit") == [hit]
+    assert bench.desk.book.live[LEGAL.content_id].bound == hit
+    assert not records(bench.tell(PolicyChanged(bench.policy, bench.trust)), "bound_hit")
+    assert those(BytesWanted, bench.tell(SettingsChanged()))
+    assert bench.desk.book.live[LEGAL.content_id].bound is None
 
 
 def test_the_store_bound_counts_what_is_held_and_what_is_coming() -> None:
     other = make_plasmid(BOB, "other", tiny_adapter(5))
-    bench = Bench(config=replace(CONFIG, store_bytes_max=2 * len(DATA)))
+    bench = Bench(config=replace(CONFIG, limits=Limits(store_max=2 * len(DATA), collect_garbage=False)))
     assert len(those(BytesWanted, bench.add(ADA.record, LEGAL.statement, BOB.record, other.statement))) == 2
     third = make_plasmid(BOB, "third", tiny_adapter(6))
     assert not those(BytesWanted, bench.add(third.statement))
@@ -203,13 +215,17 @@ def test_an_examination_is_recorded_with_the_cpu_time_that_the_worker_took() -> 
 
 @pytest.mark.parametrize(
     "wanted",
-    [SettingsChanged(), SettingsChanged(("mini",), ("legal",)), SettingsChanged(("x",), carry=True)],
+    [
+        SettingsChanged(),
+        SettingsChanged(Subscription(bases=("mini",), domains=("legal",))),
+        SettingsChanged(Subscription(bases=("x",), carry=True)),
+    ],
 )
 def test_new_subscriptions_start_and_stop_fetches(wanted: SettingsChanged) -> None:
-    bench = Bench(config=replace(CONFIG, subscribe_domains=("medical",)))
+    bench = Bench(config=replace(CONFIG, subscription=Subscription(domains=("medical",))))
     assert not those(BytesWanted, bench.add(ADA.record, LEGAL.statement))
     assert those(BytesWanted, bench.tell(wanted))
-    unwanted = bench.tell(SettingsChanged(("other",), ()))
+    unwanted = bench.tell(SettingsChanged(Subscription(bases=("other",))))
     assert those(BytesUnwanted, unwanted) == [BytesUnwanted(LEGAL.manifest.artifacts.sha256)]
 
 

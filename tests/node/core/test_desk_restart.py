@@ -9,6 +9,7 @@ from dataclasses import replace
 from tests.node.core.conftest import ADA, CONFIG, DATA, LEGAL, SHARED, SOURCE, Bench, records, those
 
 from plora.gate import Features, Trust
+from plora.node.core.config import Subscription
 from plora.node.core.effects import DropBlob, Examine, Expose, Hide, Merge, Persist, SetTimer
 from plora.node.core.events import FetchAsked, Merged, Persisted, Start, TimerDue
 from plora.node.core.notices import BytesWanted
@@ -116,7 +117,7 @@ def test_another_stage_version_is_examined_again() -> None:
 
 
 def test_who_asked_is_remembered_over_a_restart() -> None:
-    bench = Bench(config=replace(CONFIG, subscribe_domains=("medical",)))
+    bench = Bench(config=replace(CONFIG, subscription=Subscription(domains=("medical",))))
     bench.add(ADA.record, LEGAL.statement)
     bench.tell(FetchAsked(LEGAL.content_id))
     again = bench.restarted(live=(ADA.record, LEGAL.statement))

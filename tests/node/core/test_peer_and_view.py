@@ -10,7 +10,7 @@ import pytest
 
 from plora.gate import Policy, Trust
 from plora.node.core import view
-from plora.node.core.config import CoreConfig
+from plora.node.core.config import CoreConfig, Limits, Subscription
 from plora.node.core.effects import Emit, Persist, SetTimer
 from plora.node.core.events import (
     FetchAsked,
@@ -208,17 +208,17 @@ def test_why_it_is_not_here_nobody_trusts_the_owner() -> None:
 
 
 def test_why_it_is_not_here_not_wanted_and_a_person_can_ask_for_it() -> None:
-    world = pair(subscribe_domains=("medical",))
+    world = pair(subscription=Subscription(domains=("medical",)))
     world.publish(LEGAL)
     world.swarm.run(5)
-    assert world.state("legal") == ("unwanted", "unwanted") and "plora fetch" in world.why("legal")["sentence"]
+    assert world.state("legal") == ("unwanted", "subscribe.domains") and "plora fetch" in world.why("legal")["sentence"]
     world.taker.handle(FetchAsked(LEGAL.content_id))
     world.swarm.run(5)
     assert world.state("legal") == ("accepted", "")
 
 
 def test_why_it_is_not_here_no_source_then_fetching() -> None:
-    world = pair(giver=Trust(), upload_rate=100_000)
+    world = pair(giver=Trust(), limits=Limits(upload_rate=100_000))
     world.publish(BIG)  # the giver's own gate waits, so it serves nothing yet
     world.swarm.run(5)
     assert world.state("big") == ("pending", "no_source")
@@ -237,10 +237,10 @@ def test_why_it_is_not_here_waiting_for_a_signature() -> None:
 
 
 def test_why_it_is_not_here_too_large_and_disk_troubles() -> None:
-    world = pair(artifact_bytes_max=100)
+    world = pair(limits=Limits(artifact_max=100))
     world.publish(LEGAL)
     world.swarm.run(5)
-    assert world.state("legal") == ("pending", "artifact_bytes_max")
+    assert world.state("legal") == ("pending", "limits.artifact_max")
 
 
 def test_while_it_is_examined() -> None:

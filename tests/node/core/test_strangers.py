@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -12,12 +12,11 @@ from plora.node.core.config import CoreConfig
 from plora.node.core.docket import owner_speaking
 from plora.node.core.effects import Persist
 from plora.node.core.events import Event, Persisted, PolicyChanged, Publish, Start
+from plora.node.core.messages import Message
 from plora.node.core.now import Now
 from plora.node.core.peer import PeerCore
 from plora.node.driver.library import STATEMENTS_MAX, CoreLibrary
-from plora.node.store.real_disk import RealDisk
 from plora.node.store.snapshot import Snapshot
-from plora.node.store.store import Store
 from plora.proto.statement import Statement
 from plora.proto.wire import statement_from_pb
 from plora.sim.clock import WALL_START_MS
@@ -73,24 +72,33 @@ def test_a_strangers_word_counts_once_they_are_trusted(core: PeerCore) -> None:
     assert verdict is not None and verdict.reason == "bytes_missing"
 
 
-def asked(core: PeerCore, tmp_path: Any, ids: Iterable[bytes], about: Iterable[bytes] = ()) -> list[Statement]:
-    disk = RealDisk(tmp_path / "home")
-    try:
-        reply = CoreLibrary(core, Store(disk)).get_statements(pb.GetStatementsRequest(ids=ids, about=about))
-    finally:
-        disk.close()
+class NoDriver:
+    """Statements are read without one."""
+
+    def answer_call(self, caller: str, take: Callable[[Message], None]) -> None:
+        raise AssertionError(caller)
+
+    def forget_call(self, caller: str) -> None:
+        raise AssertionError(caller)
+
+    def handle(self, event: Event) -> None:
+        raise AssertionError(event)
+
+
+def asked(core: PeerCore, ids: Iterable[bytes], about: Iterable[bytes] = ()) -> list[Statement]:
+    reply = CoreLibrary(core, NoDriver()).get_statements(pb.GetStatementsRequest(ids=ids, about=about))
     return [statement_from_pb(one) for one in reply.statements]
 
 
-def test_statements_are_found_by_id_and_by_what_they_are_about(core: PeerCore, tmp_path: Any) -> None:
+def test_statements_are_found_by_id_and_by_what_they_are_about(core: PeerCore) -> None:
     said = [attest(BOB, LEGAL.content_id), revoke(EVE, "content", LEGAL.content_id.hex())]
     run(core, Publish(tuple(said)))
-    assert asked(core, tmp_path, [LEGAL.content_id, bytes(32), LEGAL.content_id]) == [LEGAL.statement]
-    assert asked(core, tmp_path, [], [LEGAL.content_id]) == said
-    assert asked(core, tmp_path, [ADA.record.id], [LEGAL.content_id, bytes(32)]) == [ADA.record, *said]
+    assert asked(core, [LEGAL.content_id, bytes(32), LEGAL.content_id]) == [LEGAL.statement]
+    assert asked(core, [], [LEGAL.content_id]) == said
+    assert asked(core, [ADA.record.id], [LEGAL.content_id, bytes(32)]) == [ADA.record, *said]
 
 
-def test_an_answer_is_bounded(core: PeerCore, tmp_path: Any) -> None:
+def test_an_answer_is_bounded(core: PeerCore) -> None:
     owners = [make_owner(f"o{number}", SWARM_ID) for number in range(STATEMENTS_MAX + 1)]
     run(core, Publish((*(one.record for one in owners), *(attest(one, LEGAL.content_id) for one in owners))))
-    assert len(asked(core, tmp_path, [], [LEGAL.content_id])) == STATEMENTS_MAX
+    assert len(asked(core, [], [LEGAL.content_id])) == STATEMENTS_MAX

@@ -121,7 +121,8 @@ def test_a_killed_peer_resumes_and_fetches_no_stored_chunk_again(
     ada, bob = make_daemon("ada"), make_daemon("bob")
     bob.neighbour(ada)
     bob.trust(ada)
-    ada.edit("upload_rate: 0", "upload_rate: 256KiB")
+    ada.edit("upload_rate: 4MiB", "upload_rate: 256KiB")
+    ada.edit("lan_exempt: true", "lan_exempt: false")
     sign(tmp_path / "legal", ada.owner, dim=20_000)  # 640 KB in 40 chunks, 2.5 s
     size = (tmp_path / "legal" / "adapter_model.safetensors").stat().st_size
     for daemon in (ada, bob):
@@ -169,5 +170,6 @@ def _a_broken_reload_changes_nothing(ada: Any) -> None:
     assert list(ada.call("Reload", pb.ReloadRequest()).changed) == ["policy and trust"]
     assert not ada.call("Status", pb.StatusRequest()).warnings
     assert list(ada.call("Reload", pb.ReloadRequest()).changed) == []
-    ada.edit("upload_rate: 0", "upload_rate: 256KiB")
-    assert list(ada.call("Reload", pb.ReloadRequest()).changed) == ["subscriptions and upload rate"]
+    ada.edit("upload_rate: 4MiB", "upload_rate: 256KiB")
+    ada.edit("lan_exempt: true", "lan_exempt: false")
+    assert list(ada.call("Reload", pb.ReloadRequest()).changed) == ["subscriptions and limits"]

@@ -102,7 +102,7 @@ def test_a_failing_disk_refuses_a_chunk_with_the_reason(error: StoreError, reaso
 
 def test_a_quota_refuses_before_anything_is_written() -> None:
     store = Store(SimDisk(capacity_bytes=CHUNK - 1))
-    assert store.store_chunk(chunk(0)) == ChunkRefused("ada", DIGEST, 0, "disk_full")
+    assert store.store_chunk(chunk(0)) == ChunkRefused("ada", DIGEST, 0, "disk_full", CHUNK - 1)
     assert store.disk.log == []  # type: ignore[attr-defined]
 
 

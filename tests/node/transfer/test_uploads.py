@@ -2,7 +2,7 @@
 
 import pytest
 
-from plora.node.core.config import Bounds, CoreConfig
+from plora.node.core.config import Bounds, CoreConfig, Limits
 from plora.node.core.effects import LIST_INDEX, Emit, Send, ServeChunk, ServeList, SetTimer
 from plora.node.core.events import ChunkServed, Received, SettingsChanged, TimerDue
 from plora.node.core.messages import Cancel, Refuse, Want
@@ -10,7 +10,8 @@ from plora.node.core.notices import LinkLost, LinkReady, Outputs
 from plora.node.core.now import Now
 from plora.node.store.snapshot import Snapshot
 from plora.node.transfer.core import Transfer
-from plora.node.transfer.upload import AHEAD_BYTES, BURST_MS
+from plora.node.transfer.rate import BURST_MS
+from plora.node.transfer.upload import AHEAD_BYTES
 from plora.proto.records import BoundHit, Penalty
 
 MIB = 1 << 20
@@ -20,7 +21,7 @@ NOW = Now(10**12, 1)
 
 
 def serving(peers: tuple[str, ...] = ("bob",), bounds: Bounds | None = None, upload_rate: int = 0) -> Transfer:
-    config = CoreConfig("ada", "s", "b", upload_rate=upload_rate, bounds=bounds or Bounds())
+    config = CoreConfig("ada", "s", "b", limits=Limits(upload_rate=upload_rate), bounds=bounds or Bounds())
     transfer = Transfer(config, Snapshot())
     transfer.serve(DIGEST, 10 * MIB - 1, MIB)
     for peer in peers:
@@ -99,8 +100,8 @@ def test_another_rate_counts_from_now_on() -> None:
     transfer = serving(upload_rate=1000)
     slow = [*ask(transfer, "bob", 0, 1, 2), *served(transfer, "bob", 0)]
     assert turns(slow) == [("bob", 0)], "the line is busy for a thousand seconds"
-    assert turns(transfer.handle(SettingsChanged(upload_rate=0), NOW)) == [("bob", 1), ("bob", 2)]
-    assert turns(transfer.handle(SettingsChanged(upload_rate=1000), NOW)) == []
+    assert turns(transfer.handle(SettingsChanged(limits=Limits(upload_rate=0)), NOW)) == [("bob", 1), ("bob", 2)]
+    assert turns(transfer.handle(SettingsChanged(limits=Limits(upload_rate=1000)), NOW)) == []
     assert turns([*ask(transfer, "bob", 3, 4, 5), *served(transfer, "bob", 1)]) == [("bob", 3)]
 
 

@@ -75,7 +75,7 @@ class EmptyLibrary:
     def get_statements(self, request: pb.GetStatementsRequest) -> pb.GetStatementsReply:
         return pb.GetStatementsReply()
 
-    async def fetch(self, request: pb.FetchRequest) -> AsyncIterator[pb.FetchReply]:
+    async def fetch(self, request: pb.FetchRequest, peer: str, host: str) -> AsyncIterator[pb.FetchReply]:
         if request.digest:
             raise KeyError("not here")
         yield pb.FetchReply()

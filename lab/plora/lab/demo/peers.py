@@ -150,7 +150,7 @@ neighbours:
 {dialed}gossip: {{round_ms: 500, fanout: 1, eager_fanout: 2, redial_ms_max: 2000}}
 policy: {{unknown_owner: reject, base_model: {base}}}
 merge: {{enabled: {str(merge).lower()}}}
-limits: {{upload_rate: {upload_rate}, disk_free_min: 64MiB}}
+limits: {{upload_rate: {upload_rate}, lan_exempt: false, disk_free_min: 64MiB}}
 log: json
 """
 

@@ -9,6 +9,7 @@ from plora.node.admin.troubles import troubles
 from plora.node.core import view
 from plora.node.core.now import Now
 from plora.node.core.plasmid import Plasmid
+from plora.node.core.wishes import Wish
 from plora.node.driver.clock import read_clocks
 from plora.v1 import admin_pb2 as pb
 
@@ -37,7 +38,7 @@ def status_reply(node: Node, uptime_ms: int) -> pb.StatusReply:
         links=status["links"],
         statements=status["statements"],
         plasmids_held=status["held"],
-        plasmids_accepted=plasmids.get("accepted", 0) + plasmids.get("own", 0),
+        plasmids_accepted=sum(plasmids.get(state, 0) for state in ("accepted", "own", "carried")),
         plasmids_waiting=sum(plasmids.get(state, 0) for state in WAITING),
         store_bytes=status["held_bytes"],
         round=node.log.round_number,
@@ -79,4 +80,22 @@ def plasmid_message(node: Node, plasmid: Plasmid, now: Now) -> pb.Plasmid:
         seen_wall_ms=plasmid.seen_ms,
         sha256=row["digest"],
         folder=str(node.home.adapters / plasmid.name) if plasmid.name and plasmid.usable else "",
+        limit=row["limit"],
+        pinned=row["pinned"],
+    )
+
+
+def kept_message(wish: Wish) -> pb.Plasmid:
+    """One row of the list, for bytes that are kept although their manifest is gone."""
+    return pb.Plasmid(
+        name=wish.name,
+        content_id=wish.content_id,
+        state=wish.gone,
+        percent=100,
+        reason="pinned" if wish.pinned else "own",
+        size_bytes=wish.size_bytes,
+        own=wish.own,
+        sha256=wish.digest,
+        sentence=f"it is {wish.gone}, and its bytes are kept; `plora rm` deletes them",
+        pinned=wish.pinned,
     )

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from plora.node.admin.inviting import invitations_reply, invite
 from plora.node.admin.neighbours import peers_reply
 from plora.node.admin.pinging import ping
-from plora.node.admin.replies import plasmid_message, status_reply
+from plora.node.admin.replies import kept_message, plasmid_message, status_reply
 from plora.node.admin.serving import locate, roll_back
 from plora.node.admin.work import merges_reply, transfers_reply
 from plora.node.core import view
@@ -54,6 +54,7 @@ SPREAD_WAIT_S = 5.0
 FETCH_WAIT_S = 600.0
 SOCKET_PATH_MAX = 100
 IMPORT_KEY = "import"
+SETTLED = ("refused", "quarantined", "deferred", "waiting")
 
 _CODES: tuple[tuple[type[PloraError], grpc.StatusCode], ...] = (
     (UsageError, grpc.StatusCode.INVALID_ARGUMENT),
@@ -81,6 +82,7 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         """Every live plasmid, narrowed to a domain or state."""
         core, now = self._node.core, read_clocks()
         found = [plasmid_message(self._node, one, now) for one in core.desk.book.live.values()]
+        found += map(kept_message, core.desk.wishes.departed())
         wanted = [one for one in found if request.domain in ("", one.domain) and request.state in ("", one.state)]
         wanted.sort(key=lambda one: (one.name, one.content_id))
         return pb.ListReply(plasmids=wanted)
@@ -284,7 +286,10 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         await self._node.driver.shelved()
         standing = view.standing_of(core, plasmid, read_clocks())
         if not plasmid.usable:
-            raise RefusedError(f"{standing.state}: {standing.reason}", where=request.name, mend="see `plora why`")
+            said = view.row(core, plasmid, read_clocks())["sentence"]
+            raise RefusedError(f"{standing.state}: {said}", where=request.name, mend="see `plora why`")
+        if core.desk.carrying:
+            return pb.FetchPlasmidReply(content_id=plasmid.content_id.hex(), state=standing.state)
         folder = str(self._node.home.adapters / plasmid.name)
         if request.target:
             target = Path(request.target)
@@ -296,7 +301,7 @@ class AdminService(admin_pb2_grpc.AdminServicer):
     def _settled(self, plasmid: Plasmid) -> bool:
         """Whether waiting longer can't change the answer: in use, or judged with the bytes at hand."""
         standing = view.standing_of(self._node.core, plasmid, read_clocks())
-        return plasmid.usable or standing.state in ("refused", "quarantined", "deferred", "waiting")
+        return plasmid.usable or bool(plasmid.bound) or standing.state in SETTLED
 
     def _signed(self, plasmid: Plasmid) -> SignedManifest:
         about = self._node.core.desk.docket.about(plasmid.content_id.hex())

@@ -111,7 +111,7 @@ class Desk:
         self.docket = Docket(config.swarm, bases or {}, {row.series: row for row in versions})
         self.book = Book()
         self.wishes = Wishes(snapshot.rows(WISHES))
-        self.larder = Larder(config, self.book, self.wishes, snapshot, lambda owner: self.trust.nickname(owner))
+        self.larder = Larder(config, self.book, self.wishes, snapshot, self._nickname)
         merges = (decode_merge(key, value) for key, value in snapshot.rows(MERGES))
         backing = Backing(self.book, self.docket, lambda: (self.policy, self.trust), lambda: self.carrying)
         self.merges = Merges(config, merges, backing)
@@ -388,6 +388,9 @@ class Desk:
         out = [*self._hide(plasmid), *self._show(plasmid)]
         self._rows.append(verdict_row(plasmid.content_id, plasmid.row))
         return out
+
+    def _nickname(self, owner: str) -> str:
+        return self.trust.nickname(owner)
 
     def title(self, plasmid: Plasmid) -> str:
         """`owner/id@version`, with the local nickname of the owner."""

@@ -249,8 +249,8 @@ class PolicyChanged:
 class SettingsChanged:
     """Subscription and limits, as the configuration now has them."""
 
-    subscription: Subscription = Subscription()
-    limits: Limits = Limits()
+    subscription: Subscription = field(default_factory=Subscription)
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ from pydantic.fields import FieldInfo
 from plora.gate import Policy
 from plora.node.core.config import Limits, Subscription
 from plora.node.core.messages import PeerAddress
+from plora.node.eventlog import EVENTS_MAX_MIN
 from plora.node.joined import Told, load_told
 from plora.proto.errors import ConfigError, PloraError
 from plora.proto.fields import Id, ListAsTuple

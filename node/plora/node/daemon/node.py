@@ -45,7 +45,7 @@ from plora.node.transport.transport import Transport
 from plora.node.web.server import WebPage
 from plora.proto.errors import PloraError
 from plora.proto.home import Home
-from plora.proto.records import BoundHit, Boot, ErrorMet, Repair
+from plora.proto.records import Boot, BoundHit, ErrorMet, Repair
 from plora.proto.records import Stop as StopRecord
 from plora.proto.swarm import Swarm, load_swarm
 
@@ -165,7 +165,9 @@ class Node:
         bases = await asyncio.to_thread(base_facts, peer)
         config = core_config(checked, self._boot, peer.advertise or (peer.listen,))
         self.core = PeerCore(config, peer.policy, checked.trust, snapshot, bases)
-        self.log = EventLog(home.events, Ledger(config.peer, self._boot), read_clocks(), self._boot, peer.limits.events_max)
+        self.log = EventLog(
+            home.events, Ledger(config.peer, self._boot), read_clocks(), self._boot, peer.limits.events_max
+        )
         self.log.follow(log_view(peer.log, peer.name))
         self.driver = Driver(
             self.core,

@@ -4,7 +4,7 @@
 - SQLite runs in WAL mode, synchronous=FULL, with an exclusive lock, and is checked for damage when it is opened.
 - ENOSPC and EDQUOT become `DiskFullError`, every other error of the system `StoreError` with the file's name.
 - `free_bytes` is what both limits leave: `store_max` less the bytes in `blobs/` and `partial/` and of imports under
-  way, and the file system's free space less `disk_free_min`. Bytes are counted once at opening and then kept up to date.
+  way, and the file system's free space less `disk_free_min`. Bytes are counted once at opening, then kept up to date.
 - Safe for several threads; two calls for one path must not overlap.
 """
 
@@ -249,9 +249,7 @@ def _bytes_of(home: Path, start: str) -> int:
     """Bytes of the files whose paths below the home begin so."""
     found = (home / start.partition("/")[0]).rglob("*")
     return sum(
-        path.lstat().st_size
-        for path in found
-        if path.is_file() and path.relative_to(home).as_posix().startswith(start)
+        path.lstat().st_size for path in found if path.is_file() and path.relative_to(home).as_posix().startswith(start)
     )
 
 

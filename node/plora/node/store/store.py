@@ -156,7 +156,9 @@ class Store:
             setting = self.disk.tightest()
             left = f"the {max(free, 0)} that {setting or 'the disk'} {'leaves' if setting else 'has left'}"
             mend = f"make room by `plora rm`, or change {setting} in peer.yaml and `plora reload`"
-            raise DiskFullError(f"{size_bytes} bytes don't fit into {left}", mend=mend if setting else "free some space")
+            raise DiskFullError(
+                f"{size_bytes} bytes don't fit into {left}", mend=mend if setting else "free some space"
+            )
 
     def _is_whole(self, blob: FinishBlob) -> bool:
         path = partial_path(blob.digest)
