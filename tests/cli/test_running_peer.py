@@ -70,7 +70,7 @@ def test_two_peers_answer_every_command(plora: Run, world: Path) -> None:
 
         wait_for(lambda: [one for one in plora("ls", "--home", "b", "--json").document if one["state"] == "accepted"])
         _, row = plora("ls", "--home", "b", "--domain", "medical").out.splitlines()
-        assert row.split()[:5] == ["a/medical@1", "medical", "mini", "504B", "accepted"]
+        assert row.split()[:6] == ["a/medical@1", "medical", "mini", "504", "B", "accepted"]
         assert plora("ls", "--home", "b", "--state", "refused", "--json").document == []
 
         assert "plasmid_id: medical\n" in plora("show", "medical", "--home", "b").out

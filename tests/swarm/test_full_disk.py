@@ -26,8 +26,8 @@ def test_store_max_keeps_a_plasmid_out_and_says_so(make_peer: MakePeer, tmp_path
     bob.until(lambda: bob.plasmids()[large].reason == "limits.store_max")
     why = bob.why("ada/large")
     assert (why["state"], why["percent"]) == ("pending", 0)
-    assert "limits.store_max is 16KiB" in why["sentence"]
-    assert bob.plasmids()[large].limit == "16KiB"
+    assert "limits.store_max is 16 KiB" in why["sentence"]
+    assert bob.plasmids()[large].limit == "16 KiB"
     (hit,) = bob.records("bound_hit")
     assert (hit["setting"], hit["limit"]) == ("limits.store_max", 16 << 10)
     assert [record["digest"] for record in bob.records("fetch_started")] == [bob.plasmids()[small].sha256]

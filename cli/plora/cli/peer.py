@@ -147,7 +147,8 @@ def why(name: Name, home: Home = None, json_: Json = False, quiet: Quiet = False
 
     with _peer(home) as client:
         document = json.loads(client.call("Why", pb.WhyRequest(name=name)).document)
-    lines = [f"{document['name']}: {document['sentence']}", *layer_lines(document)]
+    others = [document["asked_by_others"]] if document.get("asked_by_others") else []
+    lines = [f"{document['name']}: {document['sentence']}", *others, *layer_lines(document)]
     Output(json_, quiet).document(document, lines)
     if document.get("outcome", "").upper() in HELD_OUTCOMES:
         raise typer.Exit(RefusedError.exit_code)

@@ -11,11 +11,11 @@ def plasmid_row(plasmid: Any) -> dict[str, object]:
     """The columns of a `Plasmid` message.
 
     >>> from plora.v1.admin_pb2 import Plasmid
-    >>> row = plasmid_row(Plasmid(state="pending", reason="limits.store_max", limit="16KiB", size_bytes=2 << 20))
+    >>> row = plasmid_row(Plasmid(state="pending", reason="limits.store_max", limit="16 KiB", size_bytes=2 << 20))
     >>> row["size"], row["reason"]
-    ('2MiB', 'limits.store_max 16KiB')
+    ('2 MiB', 'limits.store_max 16 KiB')
     """
-    from plora.node.core.limit_sentences import size_text
+    from plora.proto.amounts import size_text
 
     reason = f"{plasmid.reason} {plasmid.limit}".strip()
     words = [word for word, true in (("own", plasmid.own), ("pinned", plasmid.pinned)) if true]

@@ -7,6 +7,7 @@ import json
 import os
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -187,16 +188,31 @@ async def test_a_worker_that_hangs_or_talks_nonsense_is_killed() -> None:
 async def test_jobs_of_one_key_keep_their_order_and_keys_run_side_by_side() -> None:
     pool = KeyedPool(2, "test")
     done: list[tuple[str, int]] = []
+    failures: list[Exception] = []
     gate = threading.Event()
-    pool.submit("slow", lambda: gate.wait(10), lambda _: done.append(("slow", 0)))
+    pool.submit("slow", lambda: gate.wait(10), lambda _: done.append(("slow", 0)), failures.append)
     for index in range(50):
-        pool.submit("quick", lambda index=index: index, lambda result: done.append(("quick", result)))  # type: ignore[misc]
-    pool.submit("slow", lambda: None, lambda _: done.append(("slow", 1)))
-    pool.submit("quick", gate.set, lambda _: None)
+        pool.submit("quick", partial(int, index), lambda result: done.append(("quick", result)), failures.append)
+    pool.submit("slow", lambda: None, lambda _: done.append(("slow", 1)), failures.append)
+    pool.submit("quick", gate.set, lambda _: None, failures.append)
     async with asyncio.timeout(10):
         await pool.drain()
     assert [item for item in done if item[0] == "quick"] == [("quick", index) for index in range(50)]
     assert done[-2:] == [("slow", 0), ("slow", 1)]
+    assert not failures
+    pool.close()
+
+
+async def test_a_job_that_raises_is_told_and_holds_up_nobody() -> None:
+    pool = KeyedPool(1, "test")
+    done: list[object] = []
+    failures: list[Exception] = []
+    pool.submit("one", lambda: 1 // 0, done.append, failures.append)
+    pool.submit("one", lambda: 2, done.append, failures.append)
+    async with asyncio.timeout(10):
+        await pool.drain()
+    assert done == [2]
+    assert [type(error) for error in failures] == [ZeroDivisionError]
     pool.close()
 
 
@@ -220,6 +236,26 @@ def test_the_event_log_numbers_its_lines_and_tells_followers(tmp_path: Path) -> 
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="can't be written"):
         log_in(tmp_path / "file")
+
+
+def test_a_log_goes_on_in_segments_and_drops_the_oldest(tmp_path: Path) -> None:
+    (tmp_path / "0000000000001-abababab.jsonl").write_text("{}\n" * 400)
+    (tmp_path / "0000000000001-abababab.inputs").write_text("a recording")
+    log = EventLog(tmp_path, Ledger("ab" * 32, "cd" * 16), Now(1, 2), "cd" * 16, events_max=8000)
+    told: list[tuple[int, int]] = []
+    log.dropped = lambda limit, size_bytes: told.append((limit, size_bytes))
+    for number in range(100):
+        log.write(Stop(f"{number}"), Now(number, 2))  # the clock stands still, or goes back
+    segments = sorted(tmp_path.glob("*.jsonl"))
+    assert segments == log.segments() and segments[-1] == log.path
+    assert sum(segment.stat().st_size for segment in segments) <= 8000
+    seqs = [json.loads(line)["seq"] for segment in segments for line in segment.read_text().splitlines()]
+    assert seqs == list(range(seqs[0], 100)) and 0 < seqs[0] < 90
+    assert told and all(limit == 8000 < size_bytes + 1000 for limit, size_bytes in told)
+    assert not list(tmp_path.glob("*.inputs"))
+    log.limit(4000)
+    assert sum(segment.stat().st_size for segment in log.segments()) <= 4000
+    log.close()
 
 
 def test_a_log_that_cannot_be_written_is_given_up_with_a_reason(tmp_path: Path) -> None:

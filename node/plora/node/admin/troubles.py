@@ -9,12 +9,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from plora.gate import quorum_trouble
-from plora.proto.amounts import size_text
+from plora.node.core.plasmid import Plasmid
+from plora.node.driver.clock import read_clocks
+from plora.proto.amounts import rate_text, size_text, span_text
 
 if TYPE_CHECKING:
     from plora.node.daemon.node import Node
 
 LONELY_AFTER_MS = 10_000
+RECENT_MS = 600_000
 
 
 def troubles(node: Node, status: dict[str, Any], uptime_ms: int, free_bytes: int) -> list[str]:
@@ -39,11 +42,34 @@ def _of_the_disk(node: Node, status: dict[str, Any], free_bytes: int) -> Iterato
     if free_bytes < limits.disk_free_min:
         left, floor = size_text(free_bytes), size_text(limits.disk_free_min)
         yield f"nothing more is fetched: the disk has {left} left, and limits.disk_free_min keeps {floor} free"
-    if limits.store_max and status["held_bytes"] >= limits.store_max:
-        yield f"nothing more is fetched: the store has the {size_text(limits.store_max)} of limits.store_max"
+    yield from _of_the_limits(node)
     for merge in status["merges"]:
         if merge["trouble"]:
             yield f"the merge of {merge['base']} failed: {merge['trouble']}"
+
+
+def _of_the_limits(node: Node) -> Iterator[str]:
+    """What finds no room, and the other bounds that were reached not long ago; each with its setting and value."""
+    short: dict[str, list[Plasmid]] = {}
+    for plasmid in node.core.desk.larder.short():
+        if plasmid.bound is not None:
+            short.setdefault(plasmid.bound.setting, []).append(plasmid)
+    for setting, plasmids in short.items():
+        limit = next(size_text(plasmid.bound.limit) for plasmid in plasmids if plasmid.bound)
+        which = "1 adapter is" if len(plasmids) == 1 else f"{len(plasmids)} adapters are"
+        yield f"{which} not fetched for lack of room: {setting} is {limit}; `plora ls` says which"
+    now_ms = read_clocks().wall_ms
+    for bound in node.core.bounds.values():
+        if bound.setting not in short and now_ms - bound.wall_ms < RECENT_MS:
+            ago, limit = span_text(now_ms - bound.wall_ms), _limit_text(bound.setting, bound.limit)
+            yield f"{bound.setting} ({limit}) was reached {ago} ago"
+
+
+def _limit_text(setting: str, limit: int) -> str:
+    if setting.endswith("_rate"):
+        return rate_text(limit)
+    sizes = setting.startswith("limits.") or "bytes" in setting
+    return size_text(limit) if sizes else str(limit)
 
 
 def _of_the_swarm(node: Node, status: dict[str, Any], uptime_ms: int) -> Iterator[str]:

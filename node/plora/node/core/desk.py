@@ -7,7 +7,7 @@
 - A verdict is written and recorded when its outcome, stage or reason changes, not when its evidence does. One that was
   written before a crash, and perhaps not recorded, is written and recorded again: no verdict lacks its record.
 - ACCEPT is only ever said of bytes that are held. A worker that fails on bytes twice means QUARANTINE
-  "internal_error": nobody is blamed.
+  "internal_error", an exception of this program REJECT "internal_error": nobody is blamed, a restart tries again.
 - After a restart the rows say what was granted; everything is judged again, and what no longer holds is withdrawn.
 - What a person wished for single contents (pinned, removed) is durable and obeyed (`wishes`). A peer that only carries
   (`subscribe.carry`) judges and serves what it holds, but exposes and merges nothing.
@@ -279,7 +279,8 @@ class Desk:
         if features is not None and not self.larder.has(plasmid) and verdict.outcome is not Outcome.REJECT:
             return decide(replace(case, features=None), self.policy, self.trust)  # known good, but not here
         if digest in self.larder.unreadable and verdict.wants_bytes:
-            return _quarantined(verdict, self.larder.unreadable[digest])
+            outcome = Outcome.REJECT if digest in self.larder.defects else Outcome.QUARANTINE
+            return _unexamined(verdict, outcome, self.larder.unreadable[digest])
         return verdict
 
     def _remember_version(self, plasmid: Plasmid) -> None:
@@ -548,7 +549,7 @@ class Desk:
         return [SetTimer(CLOCK_TIMER, now.after_ms(wait_ms))]
 
 
-def _quarantined(verdict: Verdict, reason: str) -> Verdict:
-    result = StageResult("header", Outcome.QUARANTINE, "internal_error", {"worker": reason})
+def _unexamined(verdict: Verdict, outcome: Outcome, reason: str) -> Verdict:
+    result = StageResult("header", outcome, "internal_error", {"worker": reason})
     stages = (*(stage for stage in verdict.stages if stage.outcome is Outcome.PASS), result)
-    return Verdict(Outcome.QUARANTINE, result.stage, result.reason, stages)
+    return Verdict(outcome, result.stage, result.reason, stages)

@@ -155,12 +155,16 @@ class BlobFailed:
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """Answers `Examine`; `features` is None when the worker failed, then `reason` says why. `cpu_ms`: what it took."""
+    """Answers `Examine`; `features` is None when the worker failed, then `reason` says why. `cpu_ms`: what it took.
+
+    `defect`: it was this program that failed, not the worker over the bytes.
+    """
 
     digest: str
     features: Features | None
     reason: str = ""
     cpu_ms: float = 0.0
+    defect: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,7 @@ class Larder:
         self.fetching: dict[str, int] = {}
         self.damaged: dict[str, dict[bytes, None]] = {}
         self.unreadable: dict[str, str] = {}
+        self.defects: dict[str, None] = {}
         self.served: dict[str, None] = {}
         self.ready: dict[str, None] = {}
         self._features = _read_features(snapshot)
@@ -165,6 +166,7 @@ class Larder:
         self._tries.pop(digest, None)
         self.damaged.pop(digest, None)
         self.unreadable.pop(digest, None)
+        self.defects.pop(digest, None)
         self._fetched_as.pop(digest, None)
 
     def source_found(self, peer: str, content_id: bytes) -> Outputs:
@@ -212,7 +214,10 @@ class Larder:
         if event.features is not None:
             self._features[event.digest] = event.features
             self.unreadable.pop(event.digest, None)
+            self.defects.pop(event.digest, None)
             return True
+        if event.defect:
+            self.defects[event.digest] = None
         self._tries[event.digest] = self._tries.get(event.digest, 0) + 1
         if self._tries[event.digest] >= EXAMINE_TRIES:
             self.unreadable[event.digest] = event.reason or "failed"
@@ -243,13 +248,17 @@ class Larder:
         emptied, self._emptied = self._emptied, []
         return emptied
 
+    def short(self) -> list[Plasmid]:
+        """The plasmids that find no room."""
+        found = (self._book.live.get(content_id) for content_id in self._short)
+        return [plasmid for plasmid in found if plasmid is not None]
+
     def hopeful(self) -> list[Plasmid]:
         """After room came free: the plasmids that lack some, the newest first."""
         if not self._freed:
             return []
         self._freed = False
-        found = (self._book.live.get(content_id) for content_id in self._short)
-        waiting = [plasmid for plasmid in found if plasmid is not None]
+        waiting = self.short()
         self._short = {plasmid.content_id: None for plasmid in waiting}
         return sorted(waiting, key=lambda plasmid: (-plasmid.seen_ms, plasmid.content_id))
 

@@ -1,9 +1,7 @@
 """What people read when a limit holds something back: the setting, its value, and what to do. Pure.
 
->>> size_text(48 << 10), size_text(26_500_000), size_text(20 << 30), size_text(900)
-('48KiB', '25.3MiB', '20GiB', '900B')
 >>> limit_sentence("limits.artifact_max", 1 << 20, 2 << 20)
-'it is 2MiB, and limits.artifact_max is 1MiB; raise it in peer.yaml, then `plora reload`'
+'it is 2 MiB, and limits.artifact_max is 1 MiB; raise it in peer.yaml, then `plora reload`'
 """
 
 from __future__ import annotations
@@ -11,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from plora.node.core.config import Limits, Subscription
-
-UNITS = (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
+from plora.proto.amounts import size_text
 
 _RAISE = "raise it in peer.yaml, then `plora reload`"
 _ALL_THE_SAME = "`plora fetch` gets it all the same"
@@ -51,12 +48,3 @@ def limit_value(setting: str, subscription: Subscription, limits: Limits) -> int
         return ""
     value = getattr(subscription if block == "subscribe" else limits, name)
     return ", ".join(value) if isinstance(value, tuple) else int(value)
-
-
-def size_text(size_bytes: int) -> str:
-    """A size as peer.yaml would have it, or to a tenth."""
-    for unit, factor in UNITS:
-        if size_bytes >= factor:
-            whole, rest = divmod(size_bytes, factor)
-            return f"{whole}{unit}" if not rest else f"{size_bytes / factor:.1f}{unit}"
-    return f"{size_bytes}B"

@@ -5,6 +5,7 @@
 - Notices go from part to part at once and in order; only effects leave.
 - Every record of the log is an `Emit` of the core, also what the driver notes; statements that leave name theirs.
 - Each part numbers its own transactions; `PeerCore` renumbers them, so that an answer finds the part that asked.
+- A bound that is reached is remembered by its setting (`bounds`): people see it whatever became of the log.
 - Timers find their part by the first word of their name: "desk:", "transfer:", anything else is gossip's.
 
 Not handled here: carrying effects out (`plora.node.driver`, `plora.sim.swarm`).
@@ -13,7 +14,7 @@ Not handled here: carrying effects out (`plora.node.driver`, `plora.sim.swarm`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import cast, get_args
 
 from plora.gate import BaseFacts, Policy, Trust
@@ -71,10 +72,12 @@ from plora.node.core.notices import (
 from plora.node.core.now import Now
 from plora.node.core.patience import Patience
 from plora.node.core.streams import Streams
+from plora.node.core.throttle import Throttle
 from plora.node.gossip.core import Gossip
 from plora.node.gossip.seen import Verify
 from plora.node.store.snapshot import Snapshot
 from plora.node.transfer.core import Transfer
+from plora.proto.records import BoundHit
 from plora.proto.statement import verify_statement
 
 GOSSIP, TRANSFER, DESK = "gossip", "transfer", "desk"
@@ -117,6 +120,17 @@ _LISTENERS: Mapping[type, tuple[str, ...]] = {
 """Who hears what. Events that are not here are gossip's."""
 
 
+@dataclass(frozen=True, slots=True)
+class BoundReached:
+    """A bound that was reached since the start: its setting, the newest record's numbers, when, and how often."""
+
+    setting: str
+    limit: int
+    value: int
+    wall_ms: int
+    count: int
+
+
 class PeerCore:
     """One peer. `bases` are the base models at hand, by name; without them the gate checks less of the base.
 
@@ -146,6 +160,8 @@ class PeerCore:
         self._asked: dict[int, tuple[str, int]] = {}
         self._causes = Causes(config.peer, config.boot)
         self._patience = Patience()
+        self._throttle = Throttle()
+        self.bounds: dict[str, BoundReached] = {}
         self._dropped: list[bytes] = []
 
     @property
@@ -160,10 +176,20 @@ class PeerCore:
 
     def handle(self, event: Event, now: Now) -> list[Effect]:
         """The effects of one event. What raises an exception has emitted nothing."""
-        effects = self._causes.number(self._patience.watch(event, self._effects(event, now)))
+        bounded = self._throttle.watch(event, self._patience.watch(event, self._effects(event, now)), now)
+        effects = self._causes.number(bounded)
+        self._note_bounds(bounded, now)
         self._causes.forget(self._dropped)
         self._dropped.clear()
         return effects
+
+    def _note_bounds(self, effects: list[Effect], now: Now) -> None:
+        for effect in effects:
+            if isinstance(effect, Emit) and isinstance(effect.body, BoundHit):
+                hit = effect.body
+                before = self.bounds.get(hit.setting)
+                count = before.count + 1 if before else 1
+                self.bounds[hit.setting] = BoundReached(hit.setting, hit.limit, hit.value, now.wall_ms, count)
 
     def _effects(self, event: Event, now: Now) -> list[Effect]:
         if isinstance(event, Noted):

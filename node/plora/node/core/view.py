@@ -16,11 +16,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from plora.gate import Outcome, Verdict, explain, layers, sentence
-from plora.node.core.limit_sentences import limit_sentence, limit_value, size_text
+from plora.node.core.limit_sentences import limit_sentence, limit_value
 from plora.node.core.now import Now
 from plora.node.core.peer import PeerCore
 from plora.node.core.plasmid import Plasmid
 from plora.node.transfer.artifact import Progress
+from plora.proto.amounts import rate_text, size_text
 from plora.proto.errors import UsageError
 
 PREFIX_DIGITS_MIN = 4
@@ -166,6 +167,7 @@ def why(core: PeerCore, name: str, now: Now) -> Json:
         "via": plasmid.via or "",
         "hops": plasmid.hops,
         "fetch": asdict(progress) if progress else None,
+        "asked_by_others": _asked_by_others(core, plasmid),
         "policy_digest": core.desk.policy.policy_digest(),
     }
 
@@ -282,8 +284,19 @@ def _coming(core: PeerCore, plasmid: Plasmid, progress: Progress) -> Standing:
     words = f"{_SENTENCES['fetching']}: {percent} %"
     if not progress.limit:
         return Standing("fetching" if progress.source else "pending", "fetching", percent, sentence=words)
-    rate = size_text(limits.download_rate)
-    return Standing("fetching", progress.limit, percent, rate, f"{words}, at most {rate} a second ({progress.limit})")
+    rate = rate_text(limits.download_rate)
+    return Standing("fetching", progress.limit, percent, rate, f"{words}, at most {rate} ({progress.limit})")
+
+
+def _asked_by_others(core: PeerCore, plasmid: Plasmid) -> str:
+    """That others wait for bytes of it, and which limit holds them back; empty where nobody does."""
+    waiting = core.transfer.waiting_bytes(plasmid.digest)
+    rate = core.desk.larder.room.limits.upload_rate
+    if not waiting:
+        return ""
+    return f"others wait for {size_text(waiting)} of it" + (
+        f": limits.upload_rate is {rate_text(rate)}" if rate else ""
+    )
 
 
 def _limited(state: str, setting: str, limit: int | str, plasmid: Plasmid, percent: int = 0) -> Standing:

@@ -6,7 +6,8 @@ Rules:
 - The core runs on the event loop; hashing, disk and workers don't. Nothing here waits for a disk.
 - An event's records carry the time at which the core handled it, so that a recording replays to the same lines.
 - A defect (an exception of the core or of an effect) becomes an `error` record; a frame that caused it costs its sender
-  the link, since what a peer sends must not be able to stop another.
+  the link, since what a peer sends must not be able to stop another. What runs in the background answers whatever
+  happens: the core is told that it failed.
 - Received chunks that are not stored yet are bounded: beyond `STORING_BYTES_MAX` the links are read no further.
 
 Not handled here: sockets (`plora.node.transport`), folders (`shelf`), configuration and signals (`plora.node.daemon`).
@@ -18,6 +19,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -44,6 +46,8 @@ from plora.node.core.effects import (
     StoreChunk,
 )
 from plora.node.core.events import (
+    BlobFailed,
+    ChunkRefused,
     ChunkServed,
     DialFailed,
     Event,
@@ -306,7 +310,20 @@ class Driver:
                 self._room.set()
             self.handle(event)
 
-        self._pool.submit(effect.digest, lambda: self._store.store_chunk(effect), done)
+        refused = ChunkRefused(effect.peer, effect.digest, effect.index, "io_error")
+        what = f"storing a chunk of {effect.digest[:12]}"
+        self._answer(effect.digest, what, lambda: self._store.store_chunk(effect), done, refused)
+
+    def _answer(
+        self, key: str, what: str, work: Callable[[], Any], done: Callable[[Any], None], otherwise: Any
+    ) -> None:
+        """Blocking work whose answer the core waits for: a defect of this program is a record, and `otherwise`."""
+
+        def failed(error: Exception) -> None:
+            self._defect(what, error)
+            done(otherwise)
+
+        self._pool.submit(key, work, done, failed)
 
     def _serve_chunk(self, effect: ServeChunk) -> None:
         def read() -> Message | None:
@@ -335,16 +352,17 @@ class Driver:
             link = self._links.link(peer)
             if message is not None and peer in self._calls:
                 self._calls[peer](message)
-                sent(len(message.data) if isinstance(message, Chunk) else 0 if message is None else 1)
+                sent(_bytes_of(message))
             elif link is None or message is None:
                 sent(0)
             else:
                 link.send(message, sent)
 
-        self._pool.submit(f"serve:{peer}", read, done)
+        self._answer(f"serve:{peer}", f"reading {digest[:12]}", read, done, None)
 
     def _finish_blob(self, effect: FinishBlob) -> None:
-        self._pool.submit(effect.digest, lambda: self._store.finish_blob(effect), self.handle)
+        what, failed = f"finishing {effect.digest[:12]}", BlobFailed(effect.digest, "io_error")
+        self._answer(effect.digest, what, lambda: self._store.finish_blob(effect), self.handle, failed)
 
     def _drop_blob(self, effect: DropBlob) -> None:
         self._do(effect.digest, f"dropping {effect.digest[:12]}", lambda: self._store.drop_blob(effect.digest))
@@ -357,12 +375,7 @@ class Driver:
 
     def _do(self, key: str, what: str, work: Callable[[], None]) -> None:
         """Blocking work that has no answer; a failure becomes a record."""
-
-        def done(error: Exception | None) -> None:
-            if error is not None:
-                self._defect(what, error)
-
-        self._pool.submit(key, lambda: _failure_of(work), done)
+        self._pool.submit(key, work, lambda _: None, lambda error: self._defect(what, error))
 
     def _examine(self, effect: Examine) -> None:
         self._start(self._examined(effect.digest))
@@ -372,6 +385,9 @@ class Driver:
             features, cpu_ms = await self._workers.examine(str(self._home / blob_path(digest)))
         except PloraError as error:
             self.handle(Examined(digest, None, str(error)))
+        except Exception as error:  # ours, not the bytes': nobody is to blame, and the plasmid must not wait for ever
+            self._defect(f"examining {digest[:12]}", error)
+            self.handle(Examined(digest, None, type(error).__name__, defect=True))
         else:
             self.handle(Examined(digest, features, cpu_ms=cpu_ms))
 
@@ -388,6 +404,9 @@ class Driver:
             self.handle(Merged(effect.base, effect.generation, "", "hash_mismatch", error.where))
         except (OSError, PloraError) as error:
             self.handle(Merged(effect.base, effect.generation, "", str(error) or type(error).__name__))
+        except Exception as error:  # likewise: the base must not stay without a merge
+            self._defect(f"merging {effect.base}", error)
+            self.handle(Merged(effect.base, effect.generation, "", type(error).__name__))
         else:
             self.handle(Merged(effect.base, effect.generation, report_text(report)))
 
@@ -404,28 +423,23 @@ class Driver:
         """The result of blocking work, done in a thread after all earlier work of `key`."""
         future: asyncio.Future[Any] = self._loop.create_future()
 
-        def outcome() -> tuple[Any, Exception | None]:
-            try:
-                return work(), None
-            except Exception as error:  # carried over to whoever waits
-                return None, error
+        def settle(give: Callable[[Any], None], outcome: Any) -> None:
+            if not future.cancelled():
+                give(outcome)
 
-        def done(pair: tuple[Any, Exception | None]) -> None:
-            result, error = pair
-            if future.cancelled():
-                return
-            if error is not None:
-                future.set_exception(error)
-            else:
-                future.set_result(result)
-
-        self._pool.submit(key, outcome, done)
+        self._pool.submit(key, work, partial(settle, future.set_result), partial(settle, future.set_exception))
         return await future
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._defect(task.get_name(), error)
 
     # The end
 
@@ -442,9 +456,8 @@ class Driver:
         self._pool.close()
 
 
-def _failure_of(work: Callable[[], None]) -> Exception | None:
-    try:
-        work()
-    except Exception as error:  # becomes an `error` record
-        return error
-    return None
+def _bytes_of(message: Message) -> int:
+    """What a chunk or chunk list counts for as sent."""
+    if isinstance(message, Chunk):
+        return len(message.data)
+    return sum(map(len, message.hashes)) if isinstance(message, ChunkList) else 0

@@ -1,7 +1,7 @@
 """A small thread pool that keeps the order of jobs with the same key.
 
 Jobs of one key run one after another in the order of `submit`; jobs of different keys run side by side. The result goes
-to `done` on the event loop's thread.
+to `done` on the event loop's thread, an exception to `failed`: a job that goes wrong holds up nobody.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-Job = tuple[Callable[[], Any], Callable[[Any], None]]
+Job = tuple[Callable[[], Any], Callable[[Any], None], Callable[[Exception], None]]
 
 
 class KeyedPool:
-    """Threads for blocking work. A job must not raise; it returns what went wrong as its result."""
+    """Threads for blocking work."""
 
     def __init__(self, threads: int, name: str) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
@@ -25,13 +25,15 @@ class KeyedPool:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def submit(self, key: str, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
-        """Run `work` in a thread after all earlier jobs of `key`, then `done(result)` on the loop."""
+    def submit(
+        self, key: str, work: Callable[[], Any], done: Callable[[Any], None], failed: Callable[[Exception], None]
+    ) -> None:
+        """Run `work` in a thread after all earlier jobs of `key`, then one of `done(result)`, `failed(error)`."""
         queue = self._queues.get(key)
         if queue is not None:
-            queue.append((work, done))
+            queue.append((work, done, failed))
             return
-        self._queues[key] = deque(((work, done),))
+        self._queues[key] = deque(((work, done, failed),))
         self._idle.clear()
         self._start(key)
 
@@ -44,20 +46,27 @@ class KeyedPool:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _start(self, key: str) -> None:
-        work, done = self._queues[key][0]
-        self._pool.submit(self._run, key, work, done)
+        self._pool.submit(self._run, key, *self._queues[key][0])
 
-    def _run(self, key: str, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
-        result = work()
-        self._loop.call_soon_threadsafe(self._finished, key, done, result)
+    def _run(
+        self, key: str, work: Callable[[], Any], done: Callable[[Any], None], failed: Callable[[Exception], None]
+    ) -> None:
+        try:
+            result = work()
+        except Exception as error:  # whatever it is, whoever waits must hear of it
+            self._loop.call_soon_threadsafe(self._finished, key, failed, error)
+        else:
+            self._loop.call_soon_threadsafe(self._finished, key, done, result)
 
-    def _finished(self, key: str, done: Callable[[Any], None], result: Any) -> None:
+    def _finished(self, key: str, tell: Callable[[Any], None], outcome: Any) -> None:
         queue = self._queues[key]
         queue.popleft()
         if queue:
             self._start(key)
         else:
             del self._queues[key]
-        done(result)
-        if not self._queues:
-            self._idle.set()
+        try:
+            tell(outcome)
+        finally:
+            if not self._queues:
+                self._idle.set()

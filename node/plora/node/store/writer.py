@@ -65,7 +65,7 @@ class Writer:
     def _commit(self, group: list[_Job]) -> None:
         try:
             self._disk.transact([row for rows, _ in group for row in rows])
-        except StoreError as error:
+        except Exception as error:  # also a defect: the thread must live, and whoever waits must hear of it
             if len(group) == 1:
                 group[0][1].set_exception(error)
                 return

@@ -85,6 +85,10 @@ class Transfer:
         """The linked peers that a fetch may ask."""
         return self._downloads.sources(digest)
 
+    def waiting_bytes(self, digest: str) -> int:
+        """Bytes of an artifact that others have asked for and that wait for their turn."""
+        return self._uploads.waiting_bytes(digest)
+
     @property
     def sent_bytes(self) -> int:
         """Chunk data and chunk lists given to others since the start."""

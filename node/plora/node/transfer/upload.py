@@ -174,6 +174,11 @@ class Uploads:
             queue.waiting_bytes += cost
         return []
 
+    def waiting_bytes(self, digest: str) -> int:
+        """What peers outside the own network have asked for of an artifact, and wait for."""
+        held_back = (queue for peer, queue in self._queues.items() if not self._near.exempt(peer))
+        return sum(cost for queue in held_back for job, cost in queue.waiting.items() if job[0] == digest)
+
     def served(self, event: ChunkServed, now: Now) -> Outputs:
         """The driver has handed a chunk to the link, or could not read it."""
         queue = self._queues.get(event.peer)
