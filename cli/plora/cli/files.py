@@ -8,7 +8,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from plora.cli.options import WALK_SWARM, Base, Home, Json, Key, Quiet, checked_name
+from plora.cli.options import (
+    DAY_S,
+    DAYS_VALID,
+    WALK_SWARM,
+    Base,
+    BaseDigest,
+    Days,
+    Domain,
+    Home,
+    Json,
+    Key,
+    Licence,
+    OnBase,
+    PlasmidId,
+    Quiet,
+    Version,
+    checked_name,
+)
 from plora.cli.output import Output
 from plora.proto.errors import RefusedError, UsageError
 
@@ -18,8 +35,6 @@ if TYPE_CHECKING:
 Folder = Annotated[Path, typer.Argument(help="A PEFT adapter folder.", metavar="FOLDER")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Where to write.")]
 ALGORITHMS = {"ed25519": "Ed25519", "rsa": "RSA-PSS-SHA256"}
-DAYS_VALID = 365
-DAY_S = 86_400
 
 
 def keygen(
@@ -77,15 +92,13 @@ def sign(
     folder: Folder,
     key: Key = None,
     home: Home = None,
-    domain: Annotated[str | None, typer.Option("--domain", help="Subject; as trained, if known.")] = None,
-    plasmid_id: Annotated[str | None, typer.Option("--id", help="Name of the plasmid; the folder's name.")] = None,
-    version: Annotated[
-        int | None, typer.Option("--version", min=1, help="Supersedes lower ones; one more than the last by default.")
-    ] = None,
-    base: Annotated[str | None, typer.Option("--base", help="Base model; as trained, if known.")] = None,
-    base_digest: Annotated[str | None, typer.Option("--base-digest", help="Digest of a base that is not here.")] = None,
-    licence: Annotated[str, typer.Option("--licence", help="SPDX expression.")] = "Apache-2.0",
-    days: Annotated[int, typer.Option("--days", min=1, help="Valid for so many days.")] = DAYS_VALID,
+    domain: Domain = None,
+    plasmid_id: PlasmidId = None,
+    version: Version = None,
+    base: OnBase = None,
+    base_digest: BaseDigest = None,
+    licence: Licence = "Apache-2.0",
+    days: Days = DAYS_VALID,
     chunk_kib: Annotated[int, typer.Option("--chunk-kib", min=16, max=1024, help="Size of a chunk under way.")] = 256,
     json_: Json = False,
     quiet: Quiet = False,

@@ -91,7 +91,7 @@ def _show(output: Output, name: str, reply: Any, qr: bool) -> None:
     if qr:
         output.picture(_qr(reply.ticket))
     output.hint(
-        f"Good once, until {expires}, at {', '.join(reply.addresses)}. Whoever has it can join: give it to {name} alone."
+        f"Good once, until {expires}, at {', '.join(reply.addresses)}. Who has it can join: give it to {name} alone."
     )
     output.hint(
         f"On {name}'s host: plora join {reply.ticket[:12]}…   Then `plora peers` shows both of you three words."

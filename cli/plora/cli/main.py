@@ -12,7 +12,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from plora.cli import files, joining, keeping, peer, peering, seeing, serving, trusting, walk
+from plora.cli import files, joining, keeping, peer, peering, publishing, seeing, serving, trusting, walk
 from plora.cli.errors import explain
 from plora.cli.output import Output
 
@@ -50,7 +50,7 @@ for panel, commands in (
     (
         "With a running peer",
         (
-            *(peer.publish, peer.ls, peer.show, peer.why, peer.fetch, peer.revoke),
+            *(publishing.publish, peer.ls, peer.show, peer.why, peer.fetch, peer.revoke),
             *(keeping.pin, keeping.unpin, keeping.rm),
             *(peer.status, peer.events, peer.reload, seeing.web),
         ),

@@ -26,6 +26,17 @@ Advertise = Annotated[
     list[str] | None,
     typer.Option("--advertise", help="HOST:PORT that others dial, if that differs; may be repeated."),
 ]
+Domain = Annotated[str | None, typer.Option("--domain", help="Subject; as trained, if known.")]
+PlasmidId = Annotated[str | None, typer.Option("--id", help="Name of the plasmid; the folder's name.")]
+Version = Annotated[
+    int | None, typer.Option("--version", min=1, help="Supersedes lower ones; one more than the last by default.")
+]
+OnBase = Annotated[str | None, typer.Option("--base", help="Base model; as trained, if known.")]
+BaseDigest = Annotated[str | None, typer.Option("--base-digest", help="Digest of a base that is not here.")]
+Licence = Annotated[str, typer.Option("--licence", help="SPDX expression.")]
+Days = Annotated[int, typer.Option("--days", min=1, help="Valid for so many days.")]
+DAYS_VALID = 365
+DAY_S = 86_400
 OFFER_ADDRESS = "127.0.0.1:4711"
 OFFER_HOME = Path(".plora/offer")
 OWNER_RECORD = Path("keys/owner.owner")

@@ -20,7 +20,6 @@ from plora.cli.options import (
     Json,
     Key,
     Listen,
-    OwnerRecords,
     Quiet,
     checked_address,
     checked_name,
@@ -78,26 +77,6 @@ def up(home: Home = None) -> None:
     """
     program = Path(sys.executable).with_name("plora-node")
     os.execv(program, [str(program), "--config", str(_root(home) / "peer.yaml")])  # noqa: S606 - no shell is wanted
-
-
-def publish(
-    folder: Annotated[Path, typer.Argument(help="A signed adapter folder.", metavar="FOLDER")],
-    home: Home = None,
-    owner: OwnerRecords = None,
-    json_: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Share a signed folder: the peer stores, judges and spreads it."""
-    from plora.proto.owner_files import read_owner_record
-    from plora.proto.wire import statement_to_pb
-    from plora.v1 import admin_pb2 as pb
-
-    records = [statement_to_pb(read_owner_record(path)[0]) for path in owner or ()]
-    with _peer(home) as client:
-        reply = client.call("Publish", pb.PublishRequest(folder=str(folder.resolve()), statements=records))
-    output = Output(json_, quiet)
-    output.document({"name": reply.name, "content_id": reply.content_id}, [f"published {reply.name}"])
-    output.hint(f"Next: plora ls   ·   plora why {reply.name}")
 
 
 def ls(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from plora.base import base_info
@@ -37,18 +38,19 @@ def complete_facts(
     licence: str,
     valid_s: tuple[int, int],
     chunk_bytes: int,
+    ask: Callable[[str], str] | None = None,
 ) -> Facts:
-    """The owner's facts, filled up from what training wrote down, the folder's name and its configuration."""
+    """The owner's facts, filled up from what training wrote down, the folder's name and its configuration.
+
+    What is missing then is asked for, or a UsageError names the option.
+    """
     trained = trained_facts(folder)
     base_model = base or str(trained.get("base") or read_spec(folder).base_model_name or "")
-    if not base_model:
-        raise UsageError("the base model is not known", where=str(folder), mend="name it by --base")
-    subject = domain or str(trained.get("domain") or "")
-    if not subject:
-        raise UsageError("the domain is not known", where=str(folder), mend="name it by --domain")
+    base_model = base_model or _asked(folder, "base model", "--base", ask)
+    subject = domain or str(trained.get("domain") or "") or _asked(folder, "domain", "--domain", ask)
     measured = {name: trained[name] for name in Metrics.model_fields if isinstance(trained.get(name), int | float)}
     return Facts(
-        plasmid_id=plasmid_id or folder.resolve().name.lower(),
+        plasmid_id=plasmid_id or id_of(folder),
         domain=subject,
         version=next_version(folder) if version is None else version,
         base_model=base_model,
@@ -59,6 +61,21 @@ def complete_facts(
         chunk_bytes=chunk_bytes,
         metrics={name: float(str(value)) for name, value in measured.items()},
     )
+
+
+def id_of(folder: Path) -> str:
+    """The plasmid id that a folder's name suggests.
+
+    >>> id_of(Path("out/Legal LoRA (2)"))
+    'legal-lora-2'
+    """
+    return re.sub(r"[^a-z0-9._]+", "-", folder.resolve().name.lower()).strip("-._")
+
+
+def _asked(folder: Path, what: str, option: str, ask: Callable[[str], str] | None) -> str:
+    if answer := ask(f"{what.capitalize()} of {folder}") if ask else "":
+        return answer
+    raise UsageError(f"the {what} is not known", where=str(folder), mend=f"name it by {option}")
 
 
 def next_version(folder: Path) -> int:

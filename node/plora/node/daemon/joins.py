@@ -36,6 +36,7 @@ from plora.proto.words import meeting_words
 from plora.v1 import peer_pb2 as pb
 
 if TYPE_CHECKING:
+    from plora.node.daemon.config import PeerConfig
     from plora.node.daemon.node import Node
 
 HOUR_MS = 3_600_000
@@ -59,7 +60,7 @@ class Joins:
         """A new ticket for somebody; the only copy. Raises `RefusedError` or `UsageError` with what to do instead."""
         _check(name, addresses, hours)
         now_ms = read_clocks().wall_ms
-        reachable = tuple(addresses) or reachable_addresses(self._node)
+        reachable = tuple(addresses) or reachable_addresses(self._node.config, self._node.port)
         token = secrets.token_bytes(TOKEN_BYTES)
         expires_ms = now_ms + (hours or HOURS_DEFAULT) * HOUR_MS
         key = invitation_key(token).public_key().public_bytes_raw()
@@ -142,24 +143,21 @@ class Joins:
             await self._node.driver.blocking(INVITATIONS, lambda: self._store.commit(rows))
 
 
-def reachable_addresses(node: Node) -> tuple[str, ...]:
+def reachable_addresses(config: PeerConfig, port: int) -> tuple[str, ...]:
     """Where others can dial this peer, as configured. `RefusedError` says what to set where they can't."""
-    config, where = node.config, str(node.home.config)
     if not config.dialable:
         what = "this peer only dials out (dialable: false), so nobody can come through it"
-        raise RefusedError(what, where=where, mend="invite from a peer that others can reach")
-    host = config.listen.rpartition(":")[0]
-    addresses = config.advertise or (f"{host}:{node.port}",)
+        raise RefusedError(what, mend="invite from a peer that others can reach")
     if is_local(config.listen):
         what = f"this peer listens on {config.listen}, which only this machine reaches"
-        mend = (
-            "set `listen: 0.0.0.0:4700` and `advertise: [HOST:4700]` with this machine's own HOST, and start it again"
-        )
-        raise RefusedError(what, where=where, mend=mend)
+        mend = "set `listen: 0.0.0.0:4700` and `advertise: [HOST:4700]` in peer.yaml, HOST being this machine's name or"
+        raise RefusedError(what, mend=f"{mend} address for others, and start it again")
+    host = config.listen.rpartition(":")[0]
+    addresses = config.advertise or (f"{host}:{port}",)
     if any(_is_wildcard(address) for address in addresses):
-        what = f"it isn't known how others reach this peer: it listens on {config.listen}"
-        mend = f"say so by `plora invite NAME --address HOST:{node.port}`, or once by `advertise: [HOST:{node.port}]`"
-        raise RefusedError(what, where=where, mend=mend)
+        what = f"it isn't known how others reach this peer, which listens on {config.listen}"
+        mend = f"say so by `plora invite NAME --address HOST:{port}`, or set `advertise: [HOST:{port}]` in peer.yaml"
+        raise RefusedError(what, mend=mend)
     return tuple(addresses)
 
 
