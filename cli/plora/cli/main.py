@@ -12,7 +12,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from plora.cli import files, joining, keeping, peer, peering, publishing, seeing, serving, trusting, walk
+from plora.cli import cosigning, files, joining, keeping, peer, peering, publishing, seeing, serving, trusting, walk
 from plora.cli.errors import explain
 from plora.cli.output import Output
 
@@ -56,6 +56,7 @@ for panel, commands in (
         ),
     ),
     ("Use what was accepted", (serving.path, serving.export, serving.rollback)),
+    ("Whom to believe", (trusting.distrust, cosigning.cosign)),
     ("The specification's walk", (walk.offer,)),
 ):
     for command in commands:

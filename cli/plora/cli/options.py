@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -70,7 +71,12 @@ def checked_address(listen: str, option: str = "--listen") -> None:
 
 
 def confirm(question: str) -> None:
-    """Ask before something that matters; UsageError where nobody answers, `click.Abort` where the answer is no."""
+    """Ask before something that matters; UsageError where nobody can answer, `click.Abort` where the answer is no.
+
+    Only a terminal is asked: in a script, the next line of somebody's list is no answer.
+    """
+    if not sys.stdin.isatty():
+        raise UsageError("no terminal is here to ask on, so nothing was done", mend="say --yes if you mean it")
     try:
         agreed = typer.confirm(question, err=True)
     except typer.Abort as error:

@@ -78,6 +78,8 @@ MEANINGS: Mapping[str, str] = {
     "limits.events_max": "The event log takes no more: its oldest segments are deleted.",
     "limits.artifact_max": "A larger artifact is not fetched.",
     "limits.invitations_max": "So many tickets of `plora invite` are open at once.",
+    "limits.untrusted_owners": "Of so many owners who are not trusted here statements are kept, first come.",
+    "limits.statements_per_owner": "So many statements are kept of one owner.",
     "merge.enabled": "Merge what was accepted, one adapter a base.",
     "merge.delay_ms": "A merge waits so long for further adapters.",
     "merge.generations_max": "So many merges a base stay on disk, for `plora rollback`.",

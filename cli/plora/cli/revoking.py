@@ -1,4 +1,4 @@
-"""`plora revoke`: the owner signs a revocation; the peer, which has no owner's key, only spreads it."""
+"""What an owner signs about a content: a revocation, an attestation. The peer, which has no owner's key, spreads it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from plora.proto.errors import KeyFileError, RefusedError
 from plora.proto.fields import format_timestamp
 from plora.proto.home import Home
 from plora.proto.owner_files import Owner, load_owner
-from plora.proto.payloads import Revocation
-from plora.proto.statement import sign_statement
+from plora.proto.payloads import Attestation, Revocation
+from plora.proto.statement import Statement, sign_statement
 from plora.proto.wire import statement_to_pb
 from plora.v1 import peer_pb2
 
@@ -41,6 +41,18 @@ def sign_revocation(owner: Owner, content_id: str, reason: str, now_s: int) -> p
     )
     signed = sign_statement(StatementKind.REVOCATION, payload, owner.key)
     return statement_to_pb(signed)
+
+
+def attestation(owner: Owner, content_id: str, now_s: int) -> Statement:
+    """The owner's word for a content id."""
+    payload = Attestation(
+        swarm=owner.record.swarm,
+        issued=format_timestamp(now_s),
+        key_id=owner.key.public.key_id,
+        owner=owner.id,
+        target=content_id,
+    )
+    return sign_statement(StatementKind.ATTESTATION, payload, owner.key)
 
 
 def own_key(root: Path) -> Path:

@@ -1,113 +1,236 @@
-"""`plora trust`: whom this peer believes. The file is trust.yaml; a running peer is told at once.
+"""`plora trust` and `plora distrust`: whom this peer believes. The file is trust.yaml; a running peer is told at once.
 
-Adding an owner shows what will be believed and asks, since a fingerprint is the only thing that tells owners apart.
+- Adding an owner shows what will be believed and asks, since a fingerprint is the only thing that tells owners apart.
+- A scope that isn't named stays as it was: believing somebody again never widens what they are believed about.
+- Taking trust away asks nothing and needs no signature: it is local, works at once and can be undone.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from plora.cli.options import Home, Json, Quiet, confirm
-from plora.cli.output import Output
+from plora.cli.output import Output, safe
 from plora.proto.errors import PeerNotRunningError, UsageError
+from plora.proto.home import Home as HomePaths
 
 if TYPE_CHECKING:
+    from plora.cli.acquaintances import Acquaintance
     from plora.gate import Trust, TrustedOwner
 
-app = typer.Typer(help="Whom this peer believes: ls, add, rm.", no_args_is_help=True, rich_markup_mode=None)
+Owner = Annotated[
+    str, typer.Argument(help="An owner: nickname, name, start of the id, or their record (.owner).", metavar="NAME")
+]
+ANY = "any"
+app = typer.Typer(help="Whom this peer believes: ls, pending, add, rm.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command()
 def ls(home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
-    """List the trusted owners."""
-    owners = [_row(owner) for owner in _load(home)[1].owners]
-    shown = [{**row, "owner": str(row["owner"])[:16]} for row in owners]
-    Output(json_, quiet).table(("nickname", "owner", "domains", "bases", "when"), shown, owners)
+    """List whom this peer believes, about what, and who was struck out."""
+    trust = _load(home)[1]
+    rows = [*(_row(trust, owner) for owner in trust.owners), *_struck_strangers(trust)]
+    shown = [{**row, "believed_about": _scope(row), "since": str(row["when"])[:10]} for row in rows]
+    Output(json_, quiet).table(("nickname", "fingerprint", "believed_about", "since"), shown, rows)
+
+
+@app.command()
+def pending(home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
+    """List the strangers whose plasmids wait: only their manifests are here."""
+    from plora.cli.acquaintances import owners_reply
+    from plora.proto.words import fingerprint
+
+    reply = owners_reply(_load(home)[0])
+    rows = [
+        {
+            "name": one.name,
+            "owner": one.owner,
+            "fingerprint": fingerprint(one.owner),
+            "waiting": list(one.waiting),
+            "count": one.waiting_count,
+            "since_wall_ms": one.since_wall_ms,
+        }
+        for one in reply.owners
+    ]
+    shown = [{**row, "owner": str(row["owner"])[:12], "publishes": _published(row)} for row in rows]
+    document = {"owners": rows, "strangers": reply.strangers, "strangers_max": reply.strangers_max}
+    output = Output(json_, quiet)
+    output.table(("name", "owner", "fingerprint", "publishes"), shown, document)
+    if reply.strangers >= reply.strangers_max:
+        output.hint(
+            f"{reply.strangers} strangers are known, all that limits.untrusted_owners allows: no more are kept."
+        )
+    output.hint("Compare the fingerprint with the owner, then: plora trust add NAME" if rows else "Nobody waits.")
 
 
 @app.command()
 def add(
-    record: Annotated[Path, typer.Argument(help="The owner's record (.owner).", metavar="FILE")],
+    name: Owner,
     home: Home = None,
     nickname: Annotated[str, typer.Option("--nickname", help="What to call them here; their own name.")] = "",
-    domains: Annotated[str, typer.Option("--domains", help="Only these, such as legal,medical; all.")] = "",
-    bases: Annotated[str, typer.Option("--bases", help="Only these base models; all.")] = "",
+    domains: Annotated[str, typer.Option("--domains", help="Only these, such as legal,medical; any.")] = "",
+    bases: Annotated[str, typer.Option("--bases", help="Only these base models; any.")] = "",
+    roles: Annotated[str, typer.Option("--roles", help="publish, cosign; both.")] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Believe an owner: what they sign, and what waits for them, is judged again."""
-    from plora.gate import TrustedOwner
-    from plora.proto.fields import format_timestamp
-    from plora.proto.owner_files import read_owner_record
+    from plora.cli.acquaintances import acquainted, entry_of
 
-    path, trust = _load(home)
-    owner = TrustedOwner.of_record(
-        read_owner_record(record)[0],
-        nickname=nickname,
-        domains=_words(domains),
-        bases=_words(bases),
-        who="plora trust add",
-        when=format_timestamp(int(time.time())),
-    )
+    paths, trust = _load(home)
+    who = acquainted(paths, trust, name)
+    named = {"domains": _words(domains), "bases": _words(bases), "roles": _words(roles)}
+    scope = {field: words for field, words in named.items() if words is not None}
+    owner = _entry(who, entry_of(trust, who), nickname, scope)
+    _refuse_twin(trust, owner)
     if not yes:
-        scope = f"about {domains or 'every domain'} on {bases or 'every base'}"
-        confirm(f"Believe {owner.nickname}, owner {owner.owner}, {scope}?")
-    _save(Output(json_, quiet), path, trust.with_owner(owner), f"trusts {owner.nickname}")
+        confirm("\n".join(_question(who, owner)))
+    _change(Output(json_, quiet), paths, lambda now: now.with_owner(owner), f"trusts {owner.nickname}")
 
 
 @app.command()
-def rm(
-    nickname: Annotated[str, typer.Argument(help="As `plora trust ls` has it.")],
-    home: Home = None,
-    json_: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Stop believing an owner: what they signed leaves adapters and merge."""
-    from dataclasses import replace
-
-    path, trust = _load(home)
-    left = tuple(owner for owner in trust.owners if owner.nickname != nickname)
-    if len(left) == len(trust.owners):
-        raise UsageError(f"nobody called '{nickname}' is trusted", where=str(path), mend="see `plora trust ls`")
-    changed = replace(trust, owners=left, version=trust.version + 1)
-    _save(Output(json_, quiet), path, changed, f"no longer trusts {nickname}")
+def rm(name: Owner, home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
+    """Forget an owner: they are a stranger, and what they signed leaves adapters and merge and waits."""
+    paths, trust = _load(home)
+    found = [owner for owner in trust.owners if name in (owner.nickname, owner.owner)]
+    if not found:
+        raise UsageError(f"nobody called '{name}' is trusted", where=str(paths.trust), mend="see `plora trust ls`")
+    _change(Output(json_, quiet), paths, lambda now: now.without(found[0].owner), f"no longer trusts {name}")
 
 
-def _row(owner: TrustedOwner) -> dict[str, object]:
-    names = {"domains": ",".join(owner.domains) or "all", "bases": ",".join(owner.bases) or "all"}
-    return {"nickname": owner.nickname, "owner": owner.owner, **names, "who": owner.who, "when": owner.when}
+def distrust(name: Owner, home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
+    """Refuse an owner from now on, whoever vouches for them."""
+    from plora.cli.acquaintances import acquainted
+
+    paths, trust = _load(home)
+    who = acquainted(paths, trust, name)
+    stamp = {"name": who.name, "who": "plora distrust", "when": _now()}
+    output = Output(json_, quiet)
+    _change(output, paths, lambda now: now.with_distrusted(who.owner, **stamp), f"distrusts {who.name}")
+    output.hint(f"What they signed leaves adapters and merge. To take it back: plora trust add {who.owner[:12]}")
 
 
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in text.split(",") if word.strip())
+def _entry(
+    who: Acquaintance, known: TrustedOwner | None, nickname: str, scope: dict[str, tuple[str, ...]]
+) -> TrustedOwner:
+    """The owner's entry: the one that is there with what was named now, or a new one."""
+    from plora.gate import TrustedOwner
+
+    stamp = {"who": "plora trust add", "when": _now()}
+    if known is not None:
+        return replace(known, nickname=nickname or known.nickname, **scope, **stamp)  # type: ignore[arg-type]
+    if who.record is None:
+        mend = "start the peer, or name their record (.owner)"
+        raise UsageError("is distrusted, and no record of theirs is at hand", where=who.name, mend=mend)
+    return TrustedOwner.of_record(who.record, nickname=nickname, **scope, **stamp)  # type: ignore[arg-type]
 
 
-def _load(home: Path | None) -> tuple[Path, Trust]:
+def _refuse_twin(trust: Trust, owner: TrustedOwner) -> None:
+    from plora.proto.words import fingerprint
+
+    twin = trust.named(owner.nickname)
+    if twin is not None and twin.owner != owner.owner:
+        what = f"'{owner.nickname}' is what {fingerprint(twin.owner)} is called here"
+        raise UsageError(what, mend="call this one otherwise: --nickname")
+
+
+def _question(who: Acquaintance, owner: TrustedOwner) -> Iterator[str]:
+    from plora.proto.fields import format_timestamp
+
+    yield f"owner        {safe(who.name)}   {owner.owner}"
+    yield f"fingerprint  {who.words}"
+    if who.record is not None:
+        yield f"since        {format_timestamp(who.record.day * 86_400)[:10]}"
+    if who.waiting:
+        more = who.waiting_count - len(who.waiting)
+        yield f"publishes    {safe(', '.join(who.waiting))}{f' and {more} more' if more else ''}"
+    about = ", ".join(owner.domains) or "every domain"
+    on = ", ".join(owner.bases) or "every base"
+    yield f"Believe {safe(owner.nickname)} ({' and '.join(owner.roles)}) about {safe(about)} on {safe(on)}?"
+
+
+def _row(trust: Trust, owner: TrustedOwner) -> dict[str, object]:
+    from plora.proto.words import fingerprint
+
+    return {
+        "nickname": owner.nickname,
+        "owner": owner.owner,
+        "fingerprint": fingerprint(owner.owner),
+        "domains": ",".join(owner.domains) or ANY,
+        "bases": ",".join(owner.bases) or ANY,
+        "roles": ",".join(owner.roles),
+        "state": "distrusted" if trust.distrusts(owner.owner) else "trusted",
+        "who": owner.who,
+        "when": owner.when,
+    }
+
+
+def _scope(row: dict[str, object]) -> str:
+    """What somebody is believed about, in a few words."""
+    if row["state"] == "distrusted":
+        return "distrusted"
+    limits = [f"{row[name]}" for name in ("domains", "bases") if row[name] != ANY]
+    only = [] if row["roles"] == "publish,cosign" else [f"{row['roles']} only"]
+    return "; ".join([*limits, *only]) or "everything"
+
+
+def _struck_strangers(trust: Trust) -> Iterator[dict[str, object]]:
+    """Those who were struck out without ever having been trusted."""
+    from plora.proto.words import fingerprint
+
+    known = [owner.owner for owner in trust.owners]
+    for one in trust.distrusted:
+        if one.entry not in known:
+            words = {"owner": one.entry, "fingerprint": fingerprint(one.entry), "who": one.who, "when": one.when}
+            yield {"nickname": one.name, "domains": "", "bases": "", "roles": "", "state": "distrusted", **words}
+
+
+def _published(row: dict[str, Any]) -> str:
+    more = row["count"] - len(row["waiting"])
+    return ", ".join(row["waiting"]) + (f" and {more} more" if more else "")
+
+
+def _words(text: str) -> tuple[str, ...] | None:
+    """The names in an option, none for "any"; None where the option wasn't given."""
+    words = tuple(word.strip() for word in text.split(",") if word.strip())
+    if not words:
+        return None
+    return () if words == (ANY,) else words
+
+
+def _now() -> str:
+    from plora.proto.fields import format_timestamp
+
+    return format_timestamp(int(time.time()))
+
+
+def _load(home: Path | None) -> tuple[HomePaths, Trust]:
     from plora.gate import load_trust
-    from plora.proto.home import Home as HomePaths
     from plora.proto.home import default_home
 
-    path = HomePaths(home or default_home()).trust
-    if not path.parent.is_dir():
-        raise UsageError("is no peer's home", where=str(path.parent), mend="make one by `plora init`")
-    return path, load_trust(path)
+    paths = HomePaths(home or default_home())
+    if not paths.root.is_dir():
+        raise UsageError("is no peer's home", where=str(paths.root), mend="make one by `plora init`")
+    return paths, load_trust(paths.trust)
 
 
-def _save(output: Output, path: Path, trust: Trust, said: str) -> None:
-    from plora.gate import save_trust
+def _change(output: Output, paths: HomePaths, change: Callable[[Trust], Trust], said: str) -> None:
+    """Write the trust file and tell the running peer, which then judges again."""
+    from plora.gate import edit_trust
     from plora.node.admin.client import AdminClient
-    from plora.proto.home import Home as HomePaths
     from plora.v1 import admin_pb2 as pb
 
-    save_trust(path, trust)
-    output.document({"trust": str(path), "version": trust.version}, [f"{path.parent.name} {said}"])
+    trust = edit_trust(paths.trust, change)
+    output.document({"trust": str(paths.trust), "version": trust.version}, [f"{paths.root.name} {said}"])
     try:
-        with AdminClient(HomePaths(path.parent)) as client:
-            client.call("Reload", pb.ReloadRequest())
+        with AdminClient(paths) as client:
+            client.call("Reload", pb.ReloadRequest(trust_only=True))
     except PeerNotRunningError:
         output.hint("The peer is not running; it will know when it starts.")

@@ -12,7 +12,7 @@ from plora.gate.policy import Policy
 from plora.gate.report import Layer, layers, verdict_from_json, verdict_to_json
 from plora.gate.sentences import explain, sentence
 from plora.gate.trust import Distrusted, Trust, TrustedOwner, quorum_trouble
-from plora.gate.trust_file import load_trust, save_trust
+from plora.gate.trust_file import edit_trust, load_trust, save_trust
 from plora.gate.verdict import Outcome, StageResult, Verdict
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "Verdict",
     "alignment_gate",
     "decide",
+    "edit_trust",
     "examine",
     "explain",
     "layers",

@@ -4,14 +4,16 @@ Rules:
 
 - Written by commands (`plora init`, `plora trust`), readable by people; strict YAML, no unknown field.
 - Written whole to a file beside it, made durable, then moved into place: a crash leaves the old or the new list.
+- `edit_trust` is for changes: two commands at once change one after the other, and neither loses the other's change.
 - `load_trust(save_trust(x)) == x`. A missing file is an empty list, since a new peer trusts nobody.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -116,6 +118,18 @@ def save_trust(path: Path, trust: Trust) -> Path:
     except OSError as error:
         raise ConfigError(f"can't be written ({error.strerror})", where=str(path)) from error
     return path
+
+
+def edit_trust(path: Path, change: Callable[[Trust], Trust]) -> Trust:
+    """Change the trust in a file, and return it as it now is; nobody else's `edit_trust` comes between."""
+    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        changed = change(load_trust(path))
+        save_trust(path, changed)
+    finally:
+        os.close(descriptor)
+    return changed
 
 
 def _struck_fields(struck: Distrusted) -> dict[str, Any]:

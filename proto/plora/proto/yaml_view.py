@@ -16,6 +16,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -77,12 +78,13 @@ class SignedManifest:
 
     @classmethod
     def of(cls, statement: Statement, attestations: Iterable[Statement] = ()) -> SignedManifest:
-        """The view of a manifest statement; attestations of other statements are left out, the rest sorted by key."""
+        """The view of a manifest statement. Attestations of other statements are left out; the first
+        `COSIGNATURES_MAX` of the rest are kept, sorted by key: whoever has more puts those first that shall be kept."""
         manifest = open_statement(statement)
         if not isinstance(manifest, Manifest):
             raise ManifestError("the statement is not a manifest")
-        cosignatures = sorted(_cosignatures(statement.id.hex(), attestations), key=lambda one: one.key_id)
-        return cls(manifest, statement.signature, tuple(cosignatures[:COSIGNATURES_MAX]))
+        kept = islice(_cosignatures(statement.id.hex(), attestations), COSIGNATURES_MAX)
+        return cls(manifest, statement.signature, tuple(sorted(kept, key=lambda one: one.key_id)))
 
     def statement(self) -> Statement:
         """The manifest as the statement that gossips."""

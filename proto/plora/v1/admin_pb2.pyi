@@ -295,8 +295,10 @@ class EventsReply(_message.Message):
     def __init__(self, line: _Optional[str] = ...) -> None: ...
 
 class ReloadRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("trust_only",)
+    TRUST_ONLY_FIELD_NUMBER: _ClassVar[int]
+    trust_only: bool
+    def __init__(self, trust_only: _Optional[bool] = ...) -> None: ...
 
 class ReloadReply(_message.Message):
     __slots__ = ("changed",)
@@ -559,3 +561,71 @@ class RevokeInvitationReply(_message.Message):
     REVOKED_FIELD_NUMBER: _ClassVar[int]
     revoked: int
     def __init__(self, revoked: _Optional[int] = ...) -> None: ...
+
+class OwnersRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class OwnerInfo(_message.Message):
+    __slots__ = ("owner", "name", "nickname", "distrusted", "record", "waiting", "waiting_count", "since_wall_ms")
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    NICKNAME_FIELD_NUMBER: _ClassVar[int]
+    DISTRUSTED_FIELD_NUMBER: _ClassVar[int]
+    RECORD_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
+    WAITING_COUNT_FIELD_NUMBER: _ClassVar[int]
+    SINCE_WALL_MS_FIELD_NUMBER: _ClassVar[int]
+    owner: str
+    name: str
+    nickname: str
+    distrusted: bool
+    record: _peer_pb2.Statement
+    waiting: _containers.RepeatedScalarFieldContainer[str]
+    waiting_count: int
+    since_wall_ms: int
+    def __init__(self, owner: _Optional[str] = ..., name: _Optional[str] = ..., nickname: _Optional[str] = ..., distrusted: _Optional[bool] = ..., record: _Optional[_Union[_peer_pb2.Statement, _Mapping]] = ..., waiting: _Optional[_Iterable[str]] = ..., waiting_count: _Optional[int] = ..., since_wall_ms: _Optional[int] = ...) -> None: ...
+
+class OwnersReply(_message.Message):
+    __slots__ = ("owners", "strangers", "strangers_max")
+    OWNERS_FIELD_NUMBER: _ClassVar[int]
+    STRANGERS_FIELD_NUMBER: _ClassVar[int]
+    STRANGERS_MAX_FIELD_NUMBER: _ClassVar[int]
+    owners: _containers.RepeatedCompositeFieldContainer[OwnerInfo]
+    strangers: int
+    strangers_max: int
+    def __init__(self, owners: _Optional[_Iterable[_Union[OwnerInfo, _Mapping]]] = ..., strangers: _Optional[int] = ..., strangers_max: _Optional[int] = ...) -> None: ...
+
+class JudgeRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class JudgeReply(_message.Message):
+    __slots__ = ("plasmid", "document", "passed")
+    PLASMID_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENT_FIELD_NUMBER: _ClassVar[int]
+    PASSED_FIELD_NUMBER: _ClassVar[int]
+    plasmid: Plasmid
+    document: str
+    passed: bool
+    def __init__(self, plasmid: _Optional[_Union[Plasmid, _Mapping]] = ..., document: _Optional[str] = ..., passed: _Optional[bool] = ...) -> None: ...
+
+class AttestRequest(_message.Message):
+    __slots__ = ("attestation", "statements")
+    ATTESTATION_FIELD_NUMBER: _ClassVar[int]
+    STATEMENTS_FIELD_NUMBER: _ClassVar[int]
+    attestation: _peer_pb2.Statement
+    statements: _containers.RepeatedCompositeFieldContainer[_peer_pb2.Statement]
+    def __init__(self, attestation: _Optional[_Union[_peer_pb2.Statement, _Mapping]] = ..., statements: _Optional[_Iterable[_Union[_peer_pb2.Statement, _Mapping]]] = ...) -> None: ...
+
+class AttestReply(_message.Message):
+    __slots__ = ("statement_id", "document")
+    STATEMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENT_FIELD_NUMBER: _ClassVar[int]
+    statement_id: str
+    document: str
+    def __init__(self, statement_id: _Optional[str] = ..., document: _Optional[str] = ...) -> None: ...

@@ -84,6 +84,21 @@ class AdminStub:
                 request_serializer=plora_dot_v1_dot_admin__pb2.ReloadRequest.SerializeToString,
                 response_deserializer=plora_dot_v1_dot_admin__pb2.ReloadReply.FromString,
                 _registered_method=True)
+        self.Owners = channel.unary_unary(
+                '/plora.v1.Admin/Owners',
+                request_serializer=plora_dot_v1_dot_admin__pb2.OwnersRequest.SerializeToString,
+                response_deserializer=plora_dot_v1_dot_admin__pb2.OwnersReply.FromString,
+                _registered_method=True)
+        self.Judge = channel.unary_unary(
+                '/plora.v1.Admin/Judge',
+                request_serializer=plora_dot_v1_dot_admin__pb2.JudgeRequest.SerializeToString,
+                response_deserializer=plora_dot_v1_dot_admin__pb2.JudgeReply.FromString,
+                _registered_method=True)
+        self.Attest = channel.unary_unary(
+                '/plora.v1.Admin/Attest',
+                request_serializer=plora_dot_v1_dot_admin__pb2.AttestRequest.SerializeToString,
+                response_deserializer=plora_dot_v1_dot_admin__pb2.AttestReply.FromString,
+                _registered_method=True)
         self.Merges = channel.unary_unary(
                 '/plora.v1.Admin/Merges',
                 request_serializer=plora_dot_v1_dot_admin__pb2.MergesRequest.SerializeToString,
@@ -199,6 +214,24 @@ class AdminServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Reload(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Owners(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Judge(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Attest(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -322,6 +355,21 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.Reload,
                     request_deserializer=plora_dot_v1_dot_admin__pb2.ReloadRequest.FromString,
                     response_serializer=plora_dot_v1_dot_admin__pb2.ReloadReply.SerializeToString,
+            ),
+            'Owners': grpc.unary_unary_rpc_method_handler(
+                    servicer.Owners,
+                    request_deserializer=plora_dot_v1_dot_admin__pb2.OwnersRequest.FromString,
+                    response_serializer=plora_dot_v1_dot_admin__pb2.OwnersReply.SerializeToString,
+            ),
+            'Judge': grpc.unary_unary_rpc_method_handler(
+                    servicer.Judge,
+                    request_deserializer=plora_dot_v1_dot_admin__pb2.JudgeRequest.FromString,
+                    response_serializer=plora_dot_v1_dot_admin__pb2.JudgeReply.SerializeToString,
+            ),
+            'Attest': grpc.unary_unary_rpc_method_handler(
+                    servicer.Attest,
+                    request_deserializer=plora_dot_v1_dot_admin__pb2.AttestRequest.FromString,
+                    response_serializer=plora_dot_v1_dot_admin__pb2.AttestReply.SerializeToString,
             ),
             'Merges': grpc.unary_unary_rpc_method_handler(
                     servicer.Merges,
@@ -649,6 +697,87 @@ class Admin:
             '/plora.v1.Admin/Reload',
             plora_dot_v1_dot_admin__pb2.ReloadRequest.SerializeToString,
             plora_dot_v1_dot_admin__pb2.ReloadReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Owners(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/plora.v1.Admin/Owners',
+            plora_dot_v1_dot_admin__pb2.OwnersRequest.SerializeToString,
+            plora_dot_v1_dot_admin__pb2.OwnersReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Judge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/plora.v1.Admin/Judge',
+            plora_dot_v1_dot_admin__pb2.JudgeRequest.SerializeToString,
+            plora_dot_v1_dot_admin__pb2.JudgeReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Attest(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/plora.v1.Admin/Attest',
+            plora_dot_v1_dot_admin__pb2.AttestRequest.SerializeToString,
+            plora_dot_v1_dot_admin__pb2.AttestReply.FromString,
             options,
             channel_credentials,
             insecure,

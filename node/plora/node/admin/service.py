@@ -26,9 +26,12 @@ from plora.node.admin.neighbours import peers_reply
 from plora.node.admin.pinging import ping
 from plora.node.admin.replies import kept_message, plasmid_message, status_reply
 from plora.node.admin.serving import locate, roll_back
+from plora.node.admin.spreading import check_publishable, check_taken_up, spread
+from plora.node.admin.trusting import attest, judge, owners_reply, settled
 from plora.node.admin.work import merges_reply, transfers_reply
 from plora.node.core import view
-from plora.node.core.events import FetchAsked, PinAsked, Publish, RemoveAsked
+from plora.node.core.events import PinAsked, RemoveAsked
+from plora.node.core.owners import attestations
 from plora.node.core.plasmid import Plasmid
 from plora.node.driver.clock import read_clocks
 from plora.node.driver.shelf import Shelf, copy_folder
@@ -50,11 +53,8 @@ if TYPE_CHECKING:
 
 Reply = TypeVar("Reply")
 
-SPREAD_WAIT_S = 5.0
-FETCH_WAIT_S = 600.0
 SOCKET_PATH_MAX = 100
 IMPORT_KEY = "import"
-SETTLED = ("refused", "quarantined", "deferred", "waiting")
 
 _CODES: tuple[tuple[type[PloraError], grpc.StatusCode], ...] = (
     (UsageError, grpc.StatusCode.INVALID_ARGUMENT),
@@ -142,7 +142,7 @@ class AdminService(admin_pb2_grpc.AdminServicer):
             statement = statement_from_pb(request.revocation)
             if statement.kind != StatementKind.REVOCATION:
                 raise UsageError("not a revocation")
-            await self._spread((statement,), ())
+            await spread(self._node, (statement,), (), statement)
             return pb.RevokeReply(statement_id=statement.id.hex())
 
         return await _answered(context, revoke)
@@ -184,7 +184,8 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         """Read neighbours, trust and policy again."""
 
         async def reload() -> pb.ReloadReply:
-            return pb.ReloadReply(changed=self._node.reload())
+            node = self._node
+            return pb.ReloadReply(changed=node.reload_trust() if request.trust_only else node.reload())
 
         return await _answered(context, reload)
 
@@ -207,6 +208,18 @@ class AdminService(admin_pb2_grpc.AdminServicer):
             return pb.RevokeInvitationReply(revoked=await self._node.joins.revoke(request.name))
 
         return await _answered(context, revoke)
+
+    async def Owners(self, request: pb.OwnersRequest, context: Any) -> pb.OwnersReply:  # noqa: N802
+        """The owners that a name may mean, or the strangers of whom something waits."""
+        return owners_reply(self._node, request.name)
+
+    async def Judge(self, request: pb.JudgeRequest, context: Any) -> pb.JudgeReply:  # noqa: N802
+        """Fetch a plasmid and say what the gate sees of it, for somebody who may sign it too."""
+        return await _answered(context, lambda: judge(self._node, request.name))
+
+    async def Attest(self, request: pb.AttestRequest, context: Any) -> pb.AttestReply:  # noqa: N802
+        """Spread a co-signature that the caller made."""
+        return await _answered(context, lambda: attest(self._node, request))
 
     async def Events(self, request: pb.EventsRequest, context: Any) -> AsyncIterator[pb.EventsReply]:  # noqa: N802
         """The records of this boot after `after_seq` (0: all), and with `follow` those to come."""
@@ -235,17 +248,17 @@ class AdminService(admin_pb2_grpc.AdminServicer):
             mend = "sign it with a key of this swarm, such as the one that `plora init` made here"
             raise RefusedError("the folder is signed for another swarm", where=str(folder), mend=mend)
         statement = signed.statement()
+        check_publishable(self._node, statement, signed.manifest, str(folder))
         records = [*map(statement_from_pb, request.statements), *self._own_records(signed.manifest.owner)]
         await self._node.driver.blocking(IMPORT_KEY, lambda: self._import(folder, signed.manifest))
         statements = (*records, statement, *signed.attestations())
-        await self._spread(statements, (signed.manifest.artifacts.sha256,))
-        plasmid = self._node.core.desk.book.live.get(statement.id)
-        if plasmid is None:
-            raise RefusedError(
-                "the manifest's signature or owner is not known here, or a newer version is",
-                where=str(folder),
-                mend="publish it together with its owner's record",
-            )
+        try:
+            await spread(self._node, statements, (signed.manifest.artifacts.sha256,), statement)
+        except RefusedError as error:
+            mend = "name its owner's record by --owner, if the key is not of this home"
+            raise RefusedError(error.what, where=str(folder), mend=mend) from error
+        check_taken_up(self._node, statement, str(folder))
+        plasmid = view.one(self._node.core, statement.id.hex())
         return pb.PublishReply(name=view.name_of(self._node.core, plasmid), content_id=statement.id.hex())
 
     def _own_records(self, owner: str) -> list[Statement]:
@@ -266,46 +279,26 @@ class AdminService(admin_pb2_grpc.AdminServicer):
             )
         return described
 
-    async def _spread(self, statements: tuple[Statement, ...], held: tuple[str, ...]) -> None:
-        """Publish, and wait until the last statement is durable or was refused."""
-        driver = self._node.driver
-        driver.handle(Publish(statements, held))
-        last = statements[-1].id
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(SPREAD_WAIT_S):
-                await driver.until(lambda: self._node.core.gossip.seen.get(last) is not None)
-
     # Fetching
 
     async def _fetch(self, request: pb.FetchPlasmidRequest) -> pb.FetchPlasmidReply:
-        core = self._node.core
-        plasmid = view.one(core, request.name)
-        self._node.driver.handle(FetchAsked(plasmid.content_id))
-        async with asyncio.timeout(FETCH_WAIT_S):
-            await self._node.driver.until(lambda: bool(plasmid.gone) or self._settled(plasmid))
-        await self._node.driver.shelved()
-        standing = view.standing_of(core, plasmid, read_clocks())
+        plasmid = await settled(self._node, request.name)
+        standing = view.row(self._node.core, plasmid, read_clocks())
         if not plasmid.usable:
-            said = view.row(core, plasmid, read_clocks())["sentence"]
-            raise RefusedError(f"{standing.state}: {said}", where=request.name, mend="see `plora why`")
-        if core.desk.carrying:
-            return pb.FetchPlasmidReply(content_id=plasmid.content_id.hex(), state=standing.state)
+            said = f"{standing['state']}: {standing['sentence'] or standing['reason']}"
+            raise RefusedError(said, where=request.name, mend="see `plora why`")
+        if self._node.core.desk.carrying:
+            return pb.FetchPlasmidReply(content_id=plasmid.content_id.hex(), state=standing["state"])
         folder = str(self._node.home.adapters / plasmid.name)
         if request.target:
             target = Path(request.target)
             text = to_yaml(self._signed(plasmid))
             await self._node.driver.blocking(IMPORT_KEY, lambda: copy_folder(Path(folder), target, text))
             folder = str(target)
-        return pb.FetchPlasmidReply(content_id=plasmid.content_id.hex(), state=standing.state, folder=folder)
-
-    def _settled(self, plasmid: Plasmid) -> bool:
-        """Whether waiting longer can't change the answer: in use, or judged with the bytes at hand."""
-        standing = view.standing_of(self._node.core, plasmid, read_clocks())
-        return plasmid.usable or bool(plasmid.bound) or standing.state in SETTLED
+        return pb.FetchPlasmidReply(content_id=plasmid.content_id.hex(), state=standing["state"], folder=folder)
 
     def _signed(self, plasmid: Plasmid) -> SignedManifest:
-        about = self._node.core.desk.docket.about(plasmid.content_id.hex())
-        return SignedManifest.of(plasmid.statement, [one for one in about if one.kind == StatementKind.ATTESTATION])
+        return SignedManifest.of(plasmid.statement, attestations(self._node.core, plasmid))
 
 
 async def serve_admin(socket: Path, service: AdminService) -> grpc.aio.Server:

@@ -132,6 +132,27 @@ class Docket:
         indexes = (self._attestations.get(target, {}), self._revocations.get(target, {}))
         return [statement for entries in indexes for statement, _ in entries.values()]
 
+    def owners(self) -> list[tuple[Statement, OwnerRecord]]:
+        """The first record of every owner who has one here: it makes them."""
+        found = ((entries.get(bytes.fromhex(owner))) for owner, entries in self._records.items())
+        return [entry for entry in found if entry is not None]
+
+    def first_record(self, owner: str) -> OwnerRecord | None:
+        """What an owner first said of themselves."""
+        entry = self._records.get(owner, {}).get(bytes.fromhex(owner))
+        return entry[1] if entry else None
+
+    def newest(self, series: Series) -> int:
+        """The newest version that is known of a series; 0 if none is."""
+        floor = self.floors.get(series, VersionRow(series))
+        return max(floor.version, *self._versions.get(series, {b"": 0}).values())
+
+    def contents(self, series: Series, version: int) -> tuple[str, ...]:
+        """Content ids in hex of what is known under a version of a series."""
+        live = (other.hex() for other, known in self._versions.get(series, {}).items() if known == version)
+        floor = self.floors.get(series, VersionRow(series))
+        return tuple(dict.fromkeys((*live, *(floor.contents if floor.version == version else ()))))
+
     def attesters(self, content_id: bytes) -> tuple[str, ...]:
         """Ids of the owners who vouch for a content, each once, whether or not anybody trusts them."""
         return tuple(dict.fromkeys(payload.owner for _, payload in self._witnesses(content_id)))

@@ -15,16 +15,15 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from plora.gate import Outcome, Verdict, explain, layers, sentence
+from plora.gate import Outcome, explain, layers, sentence
 from plora.node.core.limit_sentences import limit_sentence, limit_value
 from plora.node.core.now import Now
+from plora.node.core.owners import PREFIX_DIGITS_MIN, UNKNOWN_OWNER, stranger_sentence
 from plora.node.core.peer import PeerCore
 from plora.node.core.plasmid import Plasmid
 from plora.node.transfer.artifact import Progress
 from plora.proto.amounts import rate_text, size_text
 from plora.proto.errors import UsageError
-
-PREFIX_DIGITS_MIN = 4
 
 Json = dict[str, Any]
 
@@ -133,7 +132,7 @@ def row(core: PeerCore, plasmid: Plasmid, now: Now) -> Json:
         "state": standing.state,
         "reason": standing.reason,
         "limit": standing.limit,
-        "sentence": _sentence(standing, plasmid.verdict),
+        "sentence": _sentence(core, plasmid, standing),
         "pinned": core.desk.wishes.pinned(plasmid.content_id),
         "percent": standing.percent,
         "rate_bytes_s": progress.rate_bytes_s if progress else 0,
@@ -323,9 +322,12 @@ def _transfer(core: PeerCore, entry: Progress) -> Json:
     }
 
 
-def _sentence(standing: Standing, verdict: Verdict | None) -> str:
+def _sentence(core: PeerCore, plasmid: Plasmid, standing: Standing) -> str:
+    verdict = plasmid.verdict
     if standing.sentence:
         return standing.sentence
+    if standing.reason == UNKNOWN_OWNER:
+        return stranger_sentence(core, plasmid.manifest.owner)
     if verdict is not None and standing.reason == verdict.reason and standing.state not in _SENTENCES:
         return explain(verdict)
     known = _SENTENCES.get(standing.reason) or sentence(standing.reason)

@@ -60,6 +60,7 @@ Address = Annotated[str, Field(pattern=_ADDRESS)]
 PeerId = Annotated[str, Field(pattern=_PEER_ID)]
 Size = Annotated[int, BeforeValidator(parse_size), Field(strict=True, ge=0)]
 Milliseconds = Annotated[int, Field(strict=True, ge=1)]
+AtLeastOne = Annotated[int, Field(strict=True, ge=1)]
 Count = Annotated[int, Field(strict=True, ge=0)]
 Names = Annotated[tuple[str, ...], ListAsTuple]
 
@@ -118,6 +119,8 @@ class LimitsBlock(Block):
     invitations_max: Annotated[int, Field(strict=True, ge=0, le=1024)] = 16
     collect_garbage: StrictBool = True
     events_max: Annotated[Size, Field(ge=EVENTS_MAX_MIN)] = 256 << 20
+    untrusted_owners: AtLeastOne = 1000
+    statements_per_owner: AtLeastOne = 256
 
 
 class MergeBlock(Block):

@@ -18,7 +18,7 @@ from typing import TextIO
 
 from plora.gate import BaseFacts, Trust, load_trust
 from plora.node.admin.service import AdminService, serve_admin
-from plora.node.core.config import CoreConfig
+from plora.node.core.config import Bounds, CoreConfig
 from plora.node.core.events import NeighboursChanged, Noted, PolicyChanged, SettingsChanged, Start, Stop
 from plora.node.core.ledger import Ledger
 from plora.node.core.merge_rows import MERGES, decode_merge
@@ -101,6 +101,7 @@ def core_config(checked: Checked, boot: str, addresses: tuple[str, ...]) -> Core
         merge=peer.merge.enabled,
         merge_delay_ms=peer.merge.delay_ms,
         merge_generations_max=peer.merge.generations_max,
+        bounds=Bounds(peer.limits.statements_per_owner, peer.limits.untrusted_owners),
     )
 
 

@@ -122,6 +122,8 @@ class Gossip:
         self.seen = SeenSet(config.swarm, config.bounds, trusted, verify)
         self.links = Links(config, streams.stream("gossip:links"), self._beat_of)
         self.dial_backs = DialBacks(streams.stream("gossip:dial-backs"))
+        self.refusals: dict[bytes, str] = {}
+        """Why statements of the newest `Publish` were refused, by id."""
         self._config = config
         self._rng: Random = streams.stream("gossip:rounds")
         self._push_rng: Random = streams.stream("gossip:push")
@@ -372,6 +374,7 @@ class Gossip:
 
     def _publish(self, statements: tuple[Statement, ...]) -> Outputs:
         out: Outputs = []
+        self.refusals = {}
         arrivals: list[_Arrival] = []
         for item in sorted(map(Carried, statements), key=parcels.arrival_order):
             admission = self.seen.admit(item.statement)
@@ -379,6 +382,7 @@ class Gossip:
                 arrivals.append(_Arrival(admission.entry, None, "publish"))
             elif admission.entrance is not Entrance.DUPLICATE:
                 reason = admission.reason or admission.entrance.value
+                self.refusals[item.statement.id] = reason
                 out.append(Emit(ErrorMet(f"can't publish: {reason}", where=item.statement.id.hex())))
         return [*out, *self._persist([statement_row(each.entry.statement, 0) for each in arrivals], arrivals)]
 

@@ -131,6 +131,15 @@ class SeenSet:
         self._untrusted = sum(owner not in self._trusted for owner in self._counts)
         self._refused.clear()
 
+    @property
+    def strangers(self) -> int:
+        """Of how many owners who are not trusted here something is kept."""
+        return self._untrusted
+
+    def under_way(self, statement_id: bytes) -> bool:
+        """Whether a statement was admitted and is on its way to the disk."""
+        return statement_id in self._staged
+
     def admit(self, statement: Statement, hops: int = 0) -> Admission:
         """Judge a statement and stage it when it may enter; after ADMITTED, `commit` or `abandon` must follow."""
         if statement.id in self._entries or statement.id in self._staged:
@@ -190,8 +199,9 @@ class SeenSet:
     # Who may enter.
 
     def _admit_entry(self, entry: Entry) -> Admission:
-        if self._is_stale(entry):
-            return Admission(Entrance.REFUSED, "superseded or expired")
+        stale = self._stale(entry)
+        if stale:
+            return Admission(Entrance.REFUSED, stale)
         parent = self._refused_parent(entry)
         if parent is not None:
             return self._refuse(entry.id, Entrance.REFUSED, parent)
@@ -237,9 +247,13 @@ class SeenSet:
         full = counted[entry.lasting] >= self._bounds.statements_per_owner and not displaces
         return "statements_per_owner" if full else None
 
-    def _is_stale(self, entry: Entry) -> bool:
+    def _stale(self, entry: Entry) -> str:
+        """Why it lives on neither day: "expired" or "superseded"; empty where it does."""
         if entry.expires_day is not None and entry.expires_day < self.day - 1:
-            return True
+            return "expired"
+        return "superseded" if self._is_superseded(entry) else ""
+
+    def _is_superseded(self, entry: Entry) -> bool:
         if entry.fresh:
             newest = self._newest_fresh.get(entry.statement.key_id)
             return newest is not None and _issue(newest) >= _issue(entry)

@@ -1,0 +1,54 @@
+"""`plora cosign`: the co-signer's own peer judges, a person looks, then their owner's key signs an attestation."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Annotated
+
+import typer
+
+from plora.cli.options import Home, Json, Key, Quiet, confirm
+from plora.cli.output import Output, safe
+from plora.proto.errors import RefusedError
+
+Name = Annotated[str, typer.Argument(help="owner/id@version, an id, or the start of a digest.", metavar="NAME")]
+
+
+def cosign(
+    name: Name,
+    home: Home = None,
+    key: Key = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    wait_s: Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for the bytes.")] = 60.0,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Sign another owner's plasmid too, once your gate passed it."""
+    from plora.cli.layers import layer_lines
+    from plora.cli.revoking import attestation, own_key
+    from plora.node.admin.client import AdminClient
+    from plora.proto.home import Home as HomePaths
+    from plora.proto.home import default_home
+    from plora.proto.owner_files import load_owner
+    from plora.proto.wire import statement_to_pb
+    from plora.v1 import admin_pb2 as pb
+
+    root = home or default_home()
+    owner = load_owner(key or own_key(root))
+    output = Output(json_, quiet)
+    with AdminClient(HomePaths(root)) as client:
+        judged = client.call("Judge", pb.JudgeRequest(name=name), timeout_s=wait_s)
+        seen = json.loads(judged.document)
+        for line in layer_lines(seen):
+            output.hint(line)
+        if not judged.passed:
+            raise RefusedError(f"not signed, since the gate holds it: {seen['sentence']}", where=seen["name"])
+        if not yes:
+            confirm(f"Sign {safe(seen['name'])} ({judged.plasmid.content_id[:12]}) as {owner.record.name}, for ever?")
+        word = statement_to_pb(attestation(owner, judged.plasmid.content_id, int(time.time())))
+        request = pb.AttestRequest(attestation=word, statements=[statement_to_pb(owner.statement)])
+        reply = client.call("Attest", request)
+    after = json.loads(reply.document)
+    said = f"{owner.record.name} signed {seen['name']}: {after['sentence']}"
+    output.document({"statement_id": reply.statement_id, "plasmid": after}, [said])

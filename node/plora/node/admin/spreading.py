@@ -1,0 +1,83 @@
+"""Statements of a person on their way into the swarm: handed to the core, and its answer waited for.
+
+What the core refuses is an error with the core's reason, never a success: a revocation or a signature that was thrown
+away must not be taken for given.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from plora.gate import STAGES, Outcome, explain
+from plora.node.core.docket import series_of
+from plora.node.core.events import Publish
+from plora.proto.errors import RefusedError, StoreError
+from plora.proto.manifest import Manifest
+from plora.proto.statement import Statement
+
+if TYPE_CHECKING:
+    from plora.node.daemon.node import Node
+
+SPREAD_WAIT_S = 10.0
+RAISE = "sign it again by `plora sign` with a higher --version"
+BYTE_STAGES = tuple(stage.name for stage in STAGES if stage.needs_bytes)
+_MENDS: Mapping[str, str] = {
+    "revoked_content": "a revocation is never undone: train or sign something new",
+    "revoked_key": "sign it with another key of the owner",
+    "revoked_owner": "make another owner by `plora keygen`",
+    "superseded": RAISE,
+    "expired": "sign it again by `plora sign`",
+}
+
+_REFUSALS: Mapping[str, str] = {
+    "superseded": "a newer version of it is known here",
+    "expired": "it has expired",
+    "unknown key": "the owner's record, which has the key, is not known here",
+    "unknown target": "what it is about is not known here",
+    "bad_signature": "the signature is not valid",
+    "malformed": "it breaks the schema of its kind",
+    "wrong_swarm": "it was made for another swarm",
+    "untrusted_owners": "no more owners who are not trusted here are kept (limits.untrusted_owners)",
+    "statements_per_owner": "no more statements of one owner are kept (limits.statements_per_owner)",
+}
+
+
+async def spread(node: Node, statements: tuple[Statement, ...], held: tuple[str, ...], main: Statement) -> None:
+    """Publish, and wait until `main` is durable. Raises RefusedError with the core's reason where it isn't taken up."""
+    seen, driver = node.core.gossip.seen, node.driver
+    driver.handle(Publish(statements, held))
+    reason = node.core.gossip.refusals.get(main.id)
+    if reason is not None:
+        raise RefusedError(_REFUSALS.get(reason, reason))
+    async with asyncio.timeout(SPREAD_WAIT_S):
+        await driver.until(lambda: not seen.under_way(main.id))
+    if seen.get(main.id) is None:
+        raise StoreError("it could not be written", where="state.db", mend="see `plora status`")
+
+
+def check_publishable(node: Node, statement: Statement, manifest: Manifest, where: str) -> None:
+    """Raises RefusedError for a manifest that could only be refused, before anything of it is stored or spread."""
+    docket = node.core.desk.docket
+    series = series_of(manifest)
+    name = f"{manifest.plasmid_id}@{manifest.version}"
+    newest = docket.newest(series)
+    if newest > manifest.version:
+        raise RefusedError(
+            f"version {newest} is known here, this is version {manifest.version}", where=where, mend=RAISE
+        )
+    others = [content for content in docket.contents(series, manifest.version) if content != statement.id.hex()]
+    if others:
+        what = f"{name} was published already with other content ({others[0][:12]}); two contents block each other"
+        raise RefusedError(what, where=where, mend=RAISE)
+    check_taken_up(node, statement, where)
+
+
+def check_taken_up(node: Node, statement: Statement, where: str) -> None:
+    """Raises RefusedError where the gate refuses a manifest for something other than bytes that are not here."""
+    plasmid = node.core.desk.book.live.get(statement.id)
+    verdict = plasmid.verdict if plasmid is not None else None
+    if verdict is None or verdict.outcome is not Outcome.REJECT or verdict.stage in BYTE_STAGES:
+        return
+    raise RefusedError(explain(verdict), where=where, mend=_MENDS.get(verdict.reason, "see `plora why`"))
