@@ -48,6 +48,8 @@ READS: Mapping[str, tuple[str, Callable[[Query], Any]]] = {
 }
 ACTIONS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "fetch": ("Fetch", lambda name: pb.FetchPlasmidRequest(name=name)),
+    "rollback": ("Rollback", lambda name: pb.RollbackRequest(base_model=name)),
+    "forward": ("Rollback", lambda name: pb.RollbackRequest(base_model=name, forward=True)),
 }
 _STATUS = {
     grpc.StatusCode.INVALID_ARGUMENT: 400,

@@ -39,7 +39,7 @@ function App() {
   }, []);
   const { screen, name, argument } = place;
   useEffect(() => {
-    want([...new Set(["status", "plasmids", ...(screen.needs?.(argument) || [])])], screen.every);
+    want([...new Set(["status", "plasmids", "peers", ...(screen.needs?.(argument) || [])])], screen.every);
     document.title = `${screen.title} · Plora`;
   }, [screen, argument]);
   const lost = known.link === "lost";

@@ -29,7 +29,7 @@ function History({ base }) {
 
 function Merge({ merge }) {
   const facts = [
-    ["generation", merge.generation], ["rank", merge.rank || "–"],
+    ["generation served", merge.newest > merge.generation ? `${merge.generation}; the newest is ${merge.newest}` : merge.generation], ["rank", merge.rank || "–"],
     ["lost by truncation", percent(merge.discarded_energy)], ["folder", html`<code>${shown(merge.folder) || "none"}</code>`],
   ];
   return html`<section><h2><${Text}>${merge.base_model}<//></h2>
@@ -37,7 +37,10 @@ function Merge({ merge }) {
     <p class="light">${plural(merge.inputs.length, "adapter")} in one, by weight; norms say how large each change is by itself and in the merge.</p>
     <${Inputs} merge=${merge} />
     <dl class="facts card">${facts.map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>
-    <div class="bar"><${Action} action="rollback" name=${merge.base_model} sure="Really serve the merge before?">Roll back<//></div>
+    <div class="bar">
+      ${merge.before.length > 0 && html`<${Action} action="rollback" name=${merge.base_model} sure=${`Really serve generation ${merge.before[0]}?`}>Roll back to generation ${merge.before[0]}<//>`}
+      ${merge.newest > merge.generation && html`<${Action} action="forward" name=${merge.base_model}>Serve the newest (${merge.newest}) again<//>`}
+    </div>
     <${History} base=${merge.base_model} /></section>`;
 }
 

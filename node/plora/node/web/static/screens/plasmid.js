@@ -3,28 +3,34 @@
 import { html } from "../vendor/htm-preact.js";
 import { known } from "../data.js";
 import { Action, Ago, Hash, Loading, State, Text, bytes, mood, plural, shown } from "../parts.js";
+import { Peer } from "../told.js";
 import { Steps } from "./decisions.js";
 
+const FETCHABLE = ["unwanted", "asked", "pending", "evicted"];
 export const title = "Plasmids";
-export const needs = (name) => [`show?name=${encodeURIComponent(name)}`, `why?name=${encodeURIComponent(name)}`, "peers"];
+export const needs = (name) => [`show?name=${encodeURIComponent(name)}`, `why?name=${encodeURIComponent(name)}`];
 
-function Evidence({ seen }) {
-  const entries = Object.entries(seen || {});
-  if (!entries.length) return null;
-  const value = (one) => (typeof one === "number" && !Number.isInteger(one) ? one.toPrecision(4) : typeof one === "string" ? one : JSON.stringify(one));
-  return html`<div class="evidence">${entries.map(([name, one]) => html`<span>${shown(name)}: <${Text}>${value(one)}<//></span> `)}</div>`;
+function Seen({ value }) {
+  if (typeof value === "string") return /^[0-9a-f]{32,}$/.test(value) ? html`<${Hash} value=${value} />` : html`<${Text}>${value}<//>`;
+  if (typeof value === "number") return Number.isInteger(value) ? value : value.toPrecision(4);
+  if (Array.isArray(value)) return value.length ? value.map((one, at) => html`${at ? ", " : ""}<${Seen} value=${one} />`) : "none";
+  if (value && typeof value === "object") return Object.entries(value).map(([name, one], at) => html`${at ? ", " : ""}<${Text}>${name}<//> <${Seen} value=${one} />`);
+  return String(value);
+}
+
+function Evidence({ layer }) {
+  if (layer.state === "off") return null;
+  return html`<span class="evidence">${Object.entries(layer.evidence).map(([name, one]) => html`<span>${shown(name).replaceAll("_", " ")}: <${Seen} value=${one} /></span> `)}</span>`;
 }
 
 function Gate({ layers }) {
   return html`<ol class="gate card">${layers.map((one) => html`<li class=${mood(one.state)}>
-    <span>${shown(one.stage)}</span><${State} value=${one.state} /><span class="said">${shown(one.sentence || one.reason)}</span>
-    <${Evidence} seen=${one.evidence} /></li>`)}</ol>`;
+    <span>${shown(one.stage)}</span><${State} value=${one.state} /><span class="said">${shown(one.sentence || one.reason)}<${Evidence} layer=${one} /></span></li>`)}</ol>`;
 }
 
 function origin(why) {
   if (!why.via) return why.own ? "published here" : "known since before the last start";
-  const peer = (known.answers.peers?.peers || []).find((one) => one.peer === why.via);
-  return html`${peer?.nickname ? html`<${Text}>${peer.nickname}<//> ` : ""}<${Hash} value=${why.via} />, ${plural(why.hops, "hop")} from its publisher`;
+  return html`<${Peer} id=${why.via} />, ${plural(why.hops, "hop")} from its publisher`;
 }
 
 function Facts({ one, why }) {
@@ -33,7 +39,7 @@ function Facts({ one, why }) {
     ["base", html`<${Text}>${one.base_model}<//>`],
     ["size", bytes(one.size_bytes)],
     ["sent by", origin(why)],
-    ["sources now", why.sources?.length ? why.sources.map((peer) => html`<${Hash} value=${peer} /> `) : "none"],
+    ["sources now", why.sources?.length ? why.sources.map((id) => html`<${Peer} id=${id} /> `) : "none"],
     ["seen", html`<${Ago} ms=${one.seen_wall_ms} />`],
     ["accepted", html`<${Ago} ms=${one.accepted_wall_ms} />`],
     ["owner", html`<${Hash} value=${one.owner} digits=${16} />`],
@@ -52,10 +58,10 @@ export function Screen({ argument }) {
   return html`
     <p><a href="#/plasmids">← all plasmids</a></p>
     <h1><${Text}>${one.name}<//></h1>
-    <p><${State} value=${one.state} /> ${shown(why.sentence)}</p>
+    <p><${State} value=${one.state} /> <span class="light">· ${shown(why.sentence)}</span></p>
     <${Steps} one=${one} />
     <div class="bar">
-      ${!["accepted", "own", "fetching"].includes(one.state) && html`<${Action} action="fetch" name=${name}>Fetch it now<//>`}
+      ${FETCHABLE.includes(one.state) && html`<${Action} action="fetch" name=${name}>Fetch it now<//>`}
       ${one.pinned ? html`<${Action} action="unpin" name=${name}>Unpin<//>` : html`<${Action} action="pin" name=${name}>Pin<//>`}
       <${Action} action="rm" name=${name} danger sure="Really remove it here?">Remove<//>
     </div>

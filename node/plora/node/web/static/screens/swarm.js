@@ -5,31 +5,30 @@ import { known } from "../data.js";
 import { Ago, Command, Empty, Hash, Loading, State, Text, shown } from "../parts.js";
 
 export const title = "Swarm";
-export const needs = () => ["peers"];
 const DRAWN_MAX = 200;
-const WIDTH = 720;
+const CROWD = 40;
 const ME = "me";
 
 // The layout is settled before it is drawn, and the same peers always lie in the same place: nothing wobbles.
-let layout = { key: "", nodes: [], height: 0 };
+let layout = { key: "", nodes: [] };
 
 function laidOut(ids) {
   const key = ids.join();
   if (layout.key === key) return layout;
-  const height = ids.length > 40 ? 560 : ids.length > 12 ? 420 : 300;
-  const nodes = [{ id: ME, fx: WIDTH / 2, fy: height / 2 }, ...ids.map((id) => ({ id }))];
-  const distance = Math.min(height / 2 - 45, 70 + 6 * ids.length);
+  const crowded = ids.length > CROWD;
+  const [width, height] = crowded ? [760, 600] : [440, ids.length > 12 ? 400 : 260];
+  const nodes = [{ id: ME, fx: width / 2, fy: height / 2 }, ...ids.map((id) => ({ id }))];
+  const distance = crowded ? 150 : height / 2 - 40;
   const simulation = d3.forceSimulation(nodes).stop()
-    .force("links", d3.forceLink(ids.map((id) => ({ source: ME, target: id }))).id((one) => one.id).distance(distance).strength(.6))
-    .force("apart", d3.forceManyBody().strength(ids.length > 40 ? -60 : -260))
-    .force("clear", d3.forceCollide(ids.length > 40 ? 11 : 34))
-    .force("wide", d3.forceY(height / 2).strength(.06));
+    .force("links", d3.forceLink(ids.map((id) => ({ source: ME, target: id }))).id((one) => one.id).distance(distance).strength(.5))
+    .force("apart", d3.forceManyBody().strength(crowded ? -60 : -500))
+    .force("clear", d3.forceCollide(crowded ? 11 : 34));
   simulation.tick(250);
   for (const one of nodes) {
-    one.x = Math.max(45, Math.min(WIDTH - 45, one.x));
+    one.x = Math.max(45, Math.min(width - 45, one.x));
     one.y = Math.max(20, Math.min(height - 34, one.y));
   }
-  layout = { key, nodes, height };
+  layout = { key, nodes, width, height, crowded };
   return layout;
 }
 
@@ -41,18 +40,18 @@ function Node({ place, peer }) {
   const down = peer.state === "down" || peer.state === "denied";
   return html`<g class=${peer.state} transform=${at}>
     ${down ? html`<path d="M-6-6 6 6M6-6-6 6" />` : html`<circle r="8" />`}
-    ${known.answers.peers.peers.length <= 40 && html`<text y="24">${shown(called(peer))}</text>`}
+    ${!layout.crowded && html`<text y="24">${shown(called(peer))}</text>`}
     <title>${shown(`${called(peer)}: ${peer.state}`)}</title></g>`;
 }
 
 function Graph({ peers }) {
   const drawn = peers.slice(0, DRAWN_MAX);
-  const { nodes, height } = laidOut(drawn.map((one) => one.peer));
+  const { nodes, width, height, crowded } = laidOut(drawn.map((one) => one.peer));
   const by = new Map(drawn.map((one) => [one.peer, one]));
   const me = nodes[0];
   const others = nodes.slice(1);
   const line = (one) => html`<line class=${by.get(one.id).state === "up" ? "up" : "away"} x1=${me.x} y1=${me.y} x2=${one.x} y2=${one.y} />`;
-  return html`<div class="card"><svg class="graph" viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="This peer and its neighbours; the table below says the same">
+  return html`<div class="card"><svg class=${`graph ${crowded ? "crowded" : ""}`} viewBox="0 0 ${width} ${height}" role="img" aria-label="This peer and its neighbours; the table below says the same">
     ${others.map(line)}${nodes.map((one) => html`<${Node} place=${one} peer=${by.get(one.id)} />`)}</svg>
     ${peers.length > DRAWN_MAX && html`<p class="light">${DRAWN_MAX} of ${peers.length} neighbours are drawn; the table has all.</p>`}</div>`;
 }

@@ -2,7 +2,8 @@
 
 import { html, useEffect, useRef } from "../vendor/htm-preact.js";
 import { known, onChange } from "../data.js";
-import { Ago, Empty, Hash, Loading, State, Text, bytes, plural, shown } from "../parts.js";
+import { Ago, Empty, Hash, Loading, State, Text, bytes, clock, plural, shown } from "../parts.js";
+import { Peer } from "../told.js";
 
 export const title = "Transfers";
 export const needs = () => ["transfers"];
@@ -11,18 +12,18 @@ export const count = () => known.answers.transfers?.transfers.filter((one) => on
 const SAMPLES_MAX = 120;
 const WORDS = { no_source: "nobody serves it now", bad_bytes: "bad bytes", list: "asking for the list", waiting: "waiting for its source", finishing: "finishing", disk_full: "the disk is full", io_error: "the disk failed" };
 
-// One sample an answer: seconds, bytes a second in, bytes a second out.
+// One sample an answer of the peer's status: seconds, bytes a second in, bytes a second out.
 const samples = [[], [], []];
-let before = null;
+let seen = null;
 
 onChange(() => {
-  const answer = known.answers.transfers;
-  if (!answer || answer === before?.answer) return;
-  const at = Date.now() / 1000;
-  const given = before && at > before.at ? Math.max(0, answer.sent_bytes - before.answer.sent_bytes) / (at - before.at) : 0;
-  const taken = answer.transfers.reduce((sum, one) => sum + one.rate_bytes_s, 0);
-  [at, taken, given].forEach((value, row) => { samples[row].push(value); if (samples[row].length > SAMPLES_MAX) samples[row].shift(); });
-  before = { at, answer };
+  const status = known.answers.status;
+  if (!status || status === seen) return;
+  seen = status;
+  [Date.now() / 1000, status.received_bytes_s, status.sent_bytes_s].forEach((value, row) => {
+    samples[row].push(value);
+    if (samples[row].length > SAMPLES_MAX) samples[row].shift();
+  });
 });
 
 function colour(name) {
@@ -34,11 +35,11 @@ function options(width) {
   const value = (_, rate) => (rate == null ? "–" : `${bytes(rate)}/s`);
   return {
     width, height: 150, cursor: { drag: { x: false } },
-    axes: [{ ...axis, values: (_, ticks) => ticks.map((at) => new Date(at * 1000).toLocaleTimeString([], { hour12: false })) },
+    axes: [{ ...axis, values: (_, ticks) => ticks.map((at) => clock(at * 1000)) },
       { ...axis, size: 78, values: (_, ticks) => ticks.map((rate) => `${bytes(rate)}/s`) }],
     scales: { y: { range: (_, low, high) => [0, Math.max(1024, high * 1.1)] } },
-    series: [{ label: "time", value: (_, at) => (at == null ? "–" : new Date(at * 1000).toLocaleTimeString([], { hour12: false })) },
-      { label: "in", stroke: colour("--busy"), width: 2, value }, { label: "out", stroke: colour("--good"), width: 2, dash: [5, 4], value }],
+    series: [{ label: "time", value: (_, at) => (at == null ? "–" : clock(at * 1000)) },
+      { label: "in", stroke: colour("--busy"), width: 2, points: { show: false }, value }, { label: "out", stroke: colour("--good"), width: 2, dash: [5, 4], points: { show: false }, value }],
   };
 }
 
@@ -76,7 +77,7 @@ function Fetch({ one }) {
     <h2><a href=${`#/plasmids/${one.content_id}`}><${Text}>${one.name}<//></a></h2>
     <p><${State} value=${one.state} word=${one.state === "fetching" ? `${percent} %` : WORDS[one.state]} /> <span class="light">${notes.join(" · ")}</span></p>
     <${Strip} chunks=${one.chunks} />
-    <p class="light">${one.sources.length ? html`sources: ${one.sources.map((peer) => html`<${Hash} value=${peer} />${peer === one.source ? " (asked now) " : " "}`)}` : "no linked neighbour serves it"}</p></section>`;
+    <p class="light">${one.sources.length ? html`sources: ${one.sources.map((id) => html`<${Peer} id=${id} />${id === one.source ? " (asked now) " : " "}`)}` : "no linked neighbour serves it"}</p></section>`;
 }
 
 function Done() {
@@ -85,7 +86,7 @@ function Done() {
   const plasmid = (digest) => (known.answers.plasmids?.plasmids || []).find((one) => one.sha256 === digest);
   const name = (digest) => { const found = plasmid(digest); return found ? html`<a href=${`#/plasmids/${found.content_id}`}><${Text}>${found.name}<//></a>` : html`<${Hash} value=${digest} />`; };
   const row = (one) => html`<tr><td><${State} value=${one.kind === "fetch_done" ? "pass" : "reject"} word=${one.kind === "fetch_done" ? "done" : one.reason} /></td><td>${name(one.digest)}</td>
-    <td class="n">${one.wire_bytes === undefined ? "" : bytes(one.wire_bytes)}</td><td class="wide">${(one.sources || []).map((peer) => html`<${Hash} value=${peer} /> `)}</td><td class="n"><${Ago} ms=${one.wall_ms} /></td></tr>`;
+    <td class="n">${one.wire_bytes === undefined ? "" : bytes(one.wire_bytes)}</td><td class="wide">${(one.sources || []).map((id) => html`<${Peer} id=${id} /> `)}</td><td class="n"><${Ago} ms=${one.wall_ms} /></td></tr>`;
   return html`<h2>Lately</h2><div class="rows"><table><thead><tr><th scope="col">end</th><th scope="col">plasmid</th><th scope="col" class="n">bytes</th><th scope="col" class="wide">sources</th><th scope="col" class="n">when</th></tr></thead><tbody>${done.map(row)}</tbody></table></div>`;
 }
 

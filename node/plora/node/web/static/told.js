@@ -1,0 +1,46 @@
+// One record of the event log as a sentence: for the screen that says what happened lately.
+
+import { html } from "./vendor/htm-preact.js";
+import { known } from "./data.js";
+import { Hash, Text, bytes, plural, shown } from "./parts.js";
+
+const plasmids = () => known.answers.plasmids?.plasmids || [];
+
+export function Peer({ id }) {
+  const peer = (known.answers.peers?.peers || []).find((one) => one.peer === id);
+  return peer?.nickname ? html`<${Text}>${peer.nickname}<//>` : html`<${Hash} value=${id} />`;
+}
+
+function Plasmid({ id, digest }) {
+  const found = plasmids().find((one) => one.content_id === id || one.sha256 === digest);
+  return found ? html`<a href=${`#/plasmids/${found.content_id}`}><${Text}>${found.name}<//></a>` : html`<${Hash} value=${id || digest} />`;
+}
+
+const plain = (code) => shown(code).replaceAll("_", " ");
+const because = (reason) => (reason ? `: ${plain(reason)}` : "");
+const OUTCOMES = { accept: "accepted", reject: "refused", quarantine: "kept apart", pending: "waits", defer: "put off" };
+
+const SENTENCES = {
+  boot: (one) => html`the peer started, version ${shown(one.software)}`,
+  link_up: (one) => html`linked with <${Peer} id=${one.neighbour} />`,
+  link_down: (one) => html`lost the link with <${Peer} id=${one.neighbour} />${because(one.reason)}`,
+  published: (one) => html`published <${Plasmid} id=${one.id} />`,
+  fetch_started: (one) => html`began to fetch <${Plasmid} digest=${one.digest} />, ${bytes(one.size_bytes)}`,
+  fetch_done: (one) => html`fetched <${Plasmid} digest=${one.digest} />, ${bytes(one.wire_bytes)} from ${one.sources.map((id, at) => html`${at ? ", " : ""}<${Peer} id=${id} />`)}`,
+  fetch_failed: (one) => html`couldn't fetch <${Plasmid} digest=${one.digest} />${because(one.reason)}`,
+  verdict: (one) => html`<${Plasmid} id=${one.id} /> ${OUTCOMES[one.outcome] || shown(one.outcome)}${because(one.reason)}`,
+  merge: (one) => html`merged ${plural(one.inputs.length, "adapter")} of <${Text}>${one.base}<//>, generation ${one.after}`,
+  rollback: (one) => html`serves generation ${one.after || "none"} of <${Text}>${one.base}<//> instead of ${one.before}${because(one.reason)}`,
+  revoked: (one) => html`${shown(one.target_kind)} ${one.target_kind === "content" ? html`<${Plasmid} id=${one.target} />` : html`<${Hash} value=${one.target} />`} was revoked${one.reason ? html`: <${Text}>${one.reason}<//>` : ""}`,
+  bound_hit: (one) => html`reached the limit <code>${shown(one.setting)}</code> of ${one.limit}`,
+  evicted: (one) => html`deleted <${Plasmid} digest=${one.digest} />, ${bytes(one.size_bytes)}${because(one.reason)}`,
+  penalty: (one) => html`<${Peer} id=${one.subject} /> broke a rule${because(one.reason)}`,
+  knowledge: (one) => html`the domain <${Text}>${one.domain}<//> was ${plain(one.change)}`,
+  repair: (one) => html`<${Text}>${one.what}<//>`,
+  error: (one) => html`<${Text}>${one.what}<//>${one.where ? html` <span class="light">(<${Text}>${one.where}<//>)</span>` : ""}`,
+};
+const MOODS = { error: "bad", penalty: "bad", fetch_failed: "bad", revoked: "bad", bound_hit: "warn", link_down: "warn", evicted: "warn" };
+
+export const tells = (record) => record.kind in SENTENCES && record.kind !== "knowledge" && record.kind !== "fetch_started" && record.reason !== "bytes_missing";
+export const sentence = (record) => SENTENCES[record.kind]?.(record);
+export const tone = (record) => MOODS[record.kind] || (record.outcome === "reject" || record.outcome === "quarantine" ? "bad" : "");
