@@ -54,9 +54,10 @@ class Feed:
         """Server-sent events after the record whose id the reader saw last, until it leaves or is let go of."""
         queue: asyncio.Queue[_Told | None] = asyncio.Queue()
         self._readers.append(queue)
+        missed = [one for one in self._recent if one.seq > self._seen(last_id)]
         try:
             yield f"retry: {RETRY_MS}\n" + _event("hello", json.dumps({"boot": self._boot}))
-            for told in [one for one in self._recent if one.seq > self._seen(last_id)]:
+            for told in missed:
                 yield self._record(told)
             while (news := await _next(queue)) is not None:
                 yield news if isinstance(news, str) else self._record(news)

@@ -13,7 +13,7 @@ const norm = (value) => (value ? value.toPrecision(3) : "–");
 function Inputs({ merge }) {
   const row = (one) => html`<tr><td><${Text}>${one.domain || "?"}<//></td><td><a href=${`#/plasmids/${one.content_id}`}><${Text}>${one.name}<//></a></td>
     <td class="n">${one.weight.toFixed(2)}</td><td class="n wide">${norm(one.norm_alone)}</td><td class="n wide">${norm(one.norm_merged)}</td></tr>`;
-  return html`<div class="rows"><table><thead><tr><th scope="col">domain</th><th scope="col">adapter</th><th scope="col" class="n">weight</th>
+  return html`<div class="rows" tabindex="0" role="region" aria-label="inputs of the merge"><table><thead><tr><th scope="col">domain</th><th scope="col">adapter</th><th scope="col" class="n">weight</th>
     <th scope="col" class="n wide" title="Frobenius norm of its change, by itself">‖ΔW‖ before</th><th scope="col" class="n wide" title="at its weight in the merge">‖ΔW‖ after</th></tr></thead>
     <tbody>${merge.contributions.map(row)}</tbody></table></div>`;
 }
@@ -24,7 +24,7 @@ function History({ base }) {
   const row = (one) => html`<tr><td>${one.kind === "merge" ? "merged" : "rolled back"}</td><td class="n">${one.before || "–"} → ${one.after || "–"}</td>
     <td class="n">${one.inputs ? one.inputs.length : ""}</td><td class="n">${one.discarded_energy === undefined ? "" : percent(one.discarded_energy)}</td>
     <td class="n"><${Ago} ms=${one.wall_ms} /></td></tr>`;
-  return html`<div class="rows"><table><thead><tr><th scope="col">what</th><th scope="col" class="n">generation</th><th scope="col" class="n">inputs</th><th scope="col" class="n">lost</th><th scope="col" class="n">when</th></tr></thead><tbody>${found.map(row)}</tbody></table></div>`;
+  return html`<div class="rows" tabindex="0" role="region" aria-label="merges until now"><table><thead><tr><th scope="col">what</th><th scope="col" class="n">generation</th><th scope="col" class="n">inputs</th><th scope="col" class="n">lost</th><th scope="col" class="n">when</th></tr></thead><tbody>${found.map(row)}</tbody></table></div>`;
 }
 
 function Merge({ merge }) {

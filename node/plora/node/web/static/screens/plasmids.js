@@ -16,7 +16,7 @@ export function Rows({ plasmids }) {
     <td class="wide"><${Text}>${one.base_model}<//></td>
     <td class="n wide">${bytes(one.size_bytes)}</td>
     <td class="n wide"><${Ago} ms=${one.seen_wall_ms} /></td></tr>`;
-  return html`<div class="rows"><table>
+  return html`<div class="rows" tabindex="0" role="region" aria-label="plasmids"><table>
     <thead><tr><th scope="col">state</th><th scope="col">name</th><th scope="col">domain</th><th scope="col" class="wide">base</th><th scope="col" class="n wide">size</th><th scope="col" class="n wide">seen</th></tr></thead>
     <tbody>${plasmids.map(row)}</tbody></table></div>`;
 }

@@ -76,6 +76,6 @@ export function Screen() {
   return html`<h1>Swarm</h1>
     <p class="light">${up} of ${peers.length} neighbours are linked.</p>
     <${Graph} peers=${peers} />
-    <div class="rows"><table><thead><tr><th scope="col">link</th><th scope="col">peer</th><th scope="col">address</th><th scope="col" class="wide">direction</th><th scope="col" class="n wide">statements</th><th scope="col" class="n wide">heard</th></tr></thead>
+    <div class="rows" tabindex="0" role="region" aria-label="neighbours"><table><thead><tr><th scope="col">link</th><th scope="col">peer</th><th scope="col">address</th><th scope="col" class="wide">direction</th><th scope="col" class="n wide">statements</th><th scope="col" class="n wide">heard</th></tr></thead>
     <tbody>${peers.map((one) => html`<${Row} one=${one} key=${one.peer} />`)}</tbody></table></div>`;
 }

@@ -87,7 +87,7 @@ function Done() {
   const name = (digest) => { const found = plasmid(digest); return found ? html`<a href=${`#/plasmids/${found.content_id}`}><${Text}>${found.name}<//></a>` : html`<${Hash} value=${digest} />`; };
   const row = (one) => html`<tr><td><${State} value=${one.kind === "fetch_done" ? "pass" : "reject"} word=${one.kind === "fetch_done" ? "done" : one.reason} /></td><td>${name(one.digest)}</td>
     <td class="n">${one.wire_bytes === undefined ? "" : bytes(one.wire_bytes)}</td><td class="wide">${(one.sources || []).map((id) => html`<${Peer} id=${id} /> `)}</td><td class="n"><${Ago} ms=${one.wall_ms} /></td></tr>`;
-  return html`<h2>Lately</h2><div class="rows"><table><thead><tr><th scope="col">end</th><th scope="col">plasmid</th><th scope="col" class="n">bytes</th><th scope="col" class="wide">sources</th><th scope="col" class="n">when</th></tr></thead><tbody>${done.map(row)}</tbody></table></div>`;
+  return html`<h2>Lately</h2><div class="rows" tabindex="0" role="region" aria-label="finished transfers"><table><thead><tr><th scope="col">end</th><th scope="col">plasmid</th><th scope="col" class="n">bytes</th><th scope="col" class="wide">sources</th><th scope="col" class="n">when</th></tr></thead><tbody>${done.map(row)}</tbody></table></div>`;
 }
 
 export function Screen() {
