@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +14,8 @@ import pytest
 
 if TYPE_CHECKING:
     from tests.swarm.conftest import MakePeer, Peer
+
+PROGRAMS = Path(sys.executable).parent
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -64,6 +70,58 @@ def test_a_full_disk_pauses_a_fetch_and_loses_nothing(
     done = bob.records("fetch_done")[-1]
     assert done["resumed_bytes"] > 0
     assert done["resumed_bytes"] + done["wire_bytes"] == bob.plasmids()[large].size_bytes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "last"), [(("plora-node", "--config"), "peer.yaml"), (("plora", "up", "--home"), "")]
+)
+def test_a_start_on_a_full_disk_says_so_and_loses_nothing(
+    make_peer: MakePeer, small_disk: Callable[[int], Path], tmp_path: Path, arguments: tuple[str, ...], last: str
+) -> None:
+    disk = small_disk(600)
+    bob = make_peer("bob", root=disk / "bob")
+    bob.start()
+    plasmid = _publish(bob, tmp_path / "legal", 32)
+    bob.until(lambda: bob.plasmids()[plasmid].outcome == "ACCEPT")
+    bob.stop()
+    _fill(disk)
+    done = _run(*arguments, bob.home.root / last)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"plora-node: {bob.home.root}: the disk is full; free some space\n"
+
+    small_disk(8192)
+    bob.start()
+    assert bob.plasmids()[plasmid].outcome == "ACCEPT"
+    assert bob.why("legal")["percent"] == 100
+
+
+def test_the_first_start_on_a_nearly_full_disk_leaves_a_good_home(
+    make_peer: MakePeer, small_disk: Callable[[int], Path]
+) -> None:
+    """Page by page: the store's first files are begun and not finished, in turn."""
+    disk = small_disk(600)
+    bob = make_peer("bob", root=disk / "bob")
+    bob.home.config.write_text(json.dumps(bob.settings))
+    for pages in range(4):
+        _fill(disk, pages)
+        done = _run("plora-node", "--config", bob.home.config)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert done.stderr.endswith(": the disk is full; free some space\n")
+    small_disk(8192)
+    bob.start()
+
+
+def _fill(disk: Path, pages: int = 0) -> None:
+    """Fill the disk but for some pages."""
+    filler = disk / "filler"
+    filler.unlink(missing_ok=True)
+    system = os.statvfs(disk)
+    filler.write_bytes(bytes((system.f_bfree - pages) * system.f_frsize))
+
+
+def _run(program: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [PROGRAMS / program, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
 def _publish(peer: Peer, folder: Path, width: int) -> str:

@@ -5,11 +5,13 @@ Our own errors carry sentence and mend already; this table speaks for those that
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 
-from plora.proto.errors import PloraError
+from plora.proto.errors import DiskFullError, PloraError
 
 INTERRUPTED = 130
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ _FOREIGN: tuple[tuple[type[BaseException], str, int], ...] = (
 
 def explain(error: BaseException) -> Failure | None:
     """The failure to print, or None for a defect of Plora itself (its traceback should be seen)."""
+    if isinstance(error, OSError) and error.errno in _FULL:
+        error = DiskFullError("the disk is full", where=str(error.filename or ""), mend="free some space")
     if isinstance(error, PloraError):
         return Failure(str(error), error.exit_code)
     for kind, sentence, code in _FOREIGN:

@@ -27,7 +27,7 @@ class HomeLock:
         try:
             _lock(self._fd, path)
             _check_version(home / "VERSION")
-        except StoreError:
+        except (StoreError, OSError):
             os.close(self._fd)
             raise
         os.ftruncate(self._fd, 0)
@@ -53,7 +53,7 @@ def _lock(fd: int, path: Path) -> None:
 
 def _check_version(path: Path) -> None:
     if not path.exists():
-        path.write_text(LAYOUT_VERSION + "\n", encoding="ascii")
+        _write_version(path)
     found = path.read_bytes().decode("ascii", "replace").strip()
     if found != LAYOUT_VERSION:
         raise StoreError(
@@ -61,3 +61,13 @@ def _check_version(path: Path) -> None:
             where=str(path),
             mend="use the version of plora that made it, or another home",
         )
+
+
+def _write_version(path: Path) -> None:
+    """Renamed once it is whole: neither a full disk nor a crash leaves a version that no program knows."""
+    fresh = path.with_name("VERSION.new")
+    with fresh.open("w", encoding="ascii") as stream:
+        stream.write(LAYOUT_VERSION + "\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+    fresh.replace(path)

@@ -262,10 +262,23 @@ def _open_database(path: Path) -> sqlite3.Connection:
         _prepare(database)
     except sqlite3.DatabaseError as error:
         database.close()
-        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
-            raise StoreLockedError("another program has it open", where=str(path), mend="close it") from error
-        raise _damaged(path, str(error)) from error
+        raise _unopened(path, error) from error
     return database
+
+
+def _unopened(path: Path, error: sqlite3.DatabaseError) -> StoreError:
+    """Only what SQLite calls corrupt is damaged: nobody must move a database away since the disk is full or fails."""
+    extended = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+    code = extended & 0xFF  # IOERR of IOERR_READ
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return _damaged(path, str(error))
+    if code == sqlite3.SQLITE_BUSY:
+        return StoreLockedError("another program has it open", where=str(path), mend="close it")
+    if code == sqlite3.SQLITE_FULL:
+        return _full(str(path))
+    return StoreError(
+        f"can't be opened ({error})", where=str(path), mend="check the disk, and owner and mode of the file"
+    )
 
 
 def _prepare(database: sqlite3.Connection) -> None:
