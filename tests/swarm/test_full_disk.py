@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -109,6 +110,19 @@ def test_the_first_start_on_a_nearly_full_disk_leaves_a_good_home(
         assert done.stderr.endswith(": the disk is full; free some space\n")
     small_disk(8192)
     bob.start()
+
+
+def test_a_home_is_made_whole_or_not_at_all(small_disk: Callable[[int], Path]) -> None:
+    disk = small_disk(64)
+    home = disk / "bob"
+    for pages in range(6):
+        _fill(disk, pages)
+        done = _run("plora", "init", "--name", "bob", "--home", home)
+        assert done.returncode in (1, 2)
+        assert re.fullmatch(r"plora: .*(the disk is full|No space left).*\n", done.stderr)
+        assert list(home.iterdir()) == []
+    small_disk(8192)
+    assert _run("plora", "init", "--name", "bob", "--home", home).returncode == 0
 
 
 def _fill(disk: Path, pages: int = 0) -> None:

@@ -9,7 +9,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,23 +90,35 @@ def init_home(
 ) -> MadeHome:
     """Make a home in a new or empty folder, with a new identity unless one is given.
 
-    Raises ConfigError, and writes nothing, if something is there already.
+    Raises ConfigError, and writes nothing, if something is there already; leaves the folder empty if anything fails.
     """
     check_empty(root)
     home = Home(root)
-    for folder in (root, home.identity_key.parent, home.owner_folder):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    root.chmod(0o700)
-    key = identity_key or Ed25519PrivateKey.generate()
-    peer_id = key.public_key().public_bytes_raw().hex()
-    swarm.save(home.swarm)
-    save_identity_key(home.identity_key, key)
-    write_new_file(home.peer_id, f"{peer_id}\n".encode("ascii"), mode=0o644)
-    owner = create_owner(home.owner_folder / f"{name}.pem", name=name, swarm=swarm.id, issued_s=now_s)
-    trusted = TrustedOwner.of_record(owner.statement, who="plora init", when=format_timestamp(now_s))
-    save_trust(home.trust, Trust((trusted,), version=1))
-    write_new_file(home.config, settings_text(name, listen, advertise).encode(), mode=0o644)
+    with _undone_if_it_fails(root):
+        for folder in (root, home.identity_key.parent, home.owner_folder):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        root.chmod(0o700)
+        key = identity_key or Ed25519PrivateKey.generate()
+        peer_id = key.public_key().public_bytes_raw().hex()
+        swarm.save(home.swarm)
+        save_identity_key(home.identity_key, key)
+        write_new_file(home.peer_id, f"{peer_id}\n".encode("ascii"), mode=0o644)
+        owner = create_owner(home.owner_folder / f"{name}.pem", name=name, swarm=swarm.id, issued_s=now_s)
+        trusted = TrustedOwner.of_record(owner.statement, who="plora init", when=format_timestamp(now_s))
+        save_trust(home.trust, Trust((trusted,), version=1))
+        write_new_file(home.config, settings_text(name, listen, advertise).encode(), mode=0o644)
     return MadeHome(home, peer_id, owner)
+
+
+@contextmanager
+def _undone_if_it_fails(root: Path) -> Iterator[None]:
+    """Empty the folder again: half a home would be in the way of the next try."""
+    try:
+        yield
+    except BaseException:
+        for left in root.iterdir() if root.exists() else ():
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        raise
 
 
 def settings_text(name: str, listen: str, advertise: Sequence[str] = ()) -> str:
