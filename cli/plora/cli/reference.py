@@ -87,6 +87,10 @@ MEANINGS: Mapping[str, str] = {
     "log": "How the log looks on standard error.",
     "metrics": "Where Prometheus metrics are served; empty: nowhere.",
     "web.listen": "Where the web page is from the start, on loopback; empty: only where `plora web` opens it.",
+    "serving.vllm.url": "A running vLLM whose adapters follow what is accepted here, such as `http://127.0.0.1:8000`; "
+    "empty: none. Plain HTTP only on this machine.",
+    "serving.vllm.key_file": "A file with vLLM's `--api-key`; relative to the home.",
+    "serving.vllm.check_ms": "How often vLLM is asked what it has loaded, when nothing changes here.",
     "record": "Keep the core's inputs, so that a run can be replayed.",
     "seed": "Seed of the core's randomness, for experiments; 0 draws one at each start.",
 }

@@ -28,6 +28,7 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
     "knowledge": ("domain", "change"),
     "merge": ("base", "after", "discarded_energy"),
     "rollback": ("base", "reason"),
+    "serving": ("name", "change", "server"),
     "revoked": ("target_kind", "target", "reason"),
     "penalty": ("subject", "reason"),
     "bound_hit": ("setting", "limit", "value"),

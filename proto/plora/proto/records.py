@@ -288,6 +288,17 @@ class MergeDone(Body):
 
 
 @dataclass(frozen=True, slots=True)
+class ServingChanged(Body):
+    """A model server loaded or unloaded an adapter at this peer's word. `change`: loaded or unloaded."""
+
+    kind: ClassVar[str] = "serving"
+    server: str
+    name: str
+    change: str
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Rollback(Body):
     """A merge was taken back."""
 
@@ -497,6 +508,7 @@ BODIES: dict[str, type[Body]] = {
             Knowledge,
             MergeDone,
             Rollback,
+            ServingChanged,
             Reputation,
         ),
         *(

@@ -33,6 +33,8 @@ def _of_the_person(node: Node) -> Iterator[str]:
         yield trouble
     if node.reload_trouble:
         yield f"the last reload failed: {node.reload_trouble}"
+    if node.serving is not None:
+        yield from node.serving.troubles
 
 
 def _of_the_disk(node: Node, status: dict[str, Any], free_bytes: int) -> Iterator[str]:

@@ -40,6 +40,7 @@ from plora.proto.home import Home
 from plora.proto.strict_yaml import parse_yaml
 
 _ADDRESS = r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$"
+_SERVER_URL = re.compile(r"(https?)://((?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?)")
 _PEER_ID = r"^[0-9a-f]{64}$"
 _SHAPES = {_ADDRESS: "HOST:PORT, such as 192.0.2.1:4700", _PEER_ID: "a peer id of 64 hexadecimal digits"}
 _SIZE = re.compile(r"([0-9]+)\s*(B|KiB|MiB|GiB|TiB)?")
@@ -148,6 +149,30 @@ class WebBlock(Block):
     listen: Annotated[Address, AfterValidator(loopback)] | None = None
 
 
+def server_url(url: str) -> str:
+    """The URL, if it is one of a host alone, by TLS or on this machine; ValueError otherwise."""
+    match = _SERVER_URL.fullmatch(url)
+    if match is None:
+        raise ValueError("must look like http://127.0.0.1:8000 or https://HOST:PORT")
+    if match[1] == "http":
+        loopback(match[2] if match[3] else f"{match[2]}:80")
+    return url
+
+
+class VllmBlock(Block):
+    """A running vLLM whose adapters follow what is accepted here."""
+
+    url: Annotated[str, AfterValidator(server_url)] | None = None
+    key_file: str = ""
+    check_ms: Milliseconds = 30_000
+
+
+class ServingBlock(Block):
+    """Model servers."""
+
+    vllm: VllmBlock = VllmBlock()
+
+
 class PeerConfig(Block):
     """All of peer.yaml."""
 
@@ -166,6 +191,7 @@ class PeerConfig(Block):
     log: Literal["console", "json"] = "console"
     metrics: Address | None = None
     web: WebBlock = WebBlock()
+    serving: ServingBlock = ServingBlock()
     record: StrictBool = False
     seed: Count = 0
 

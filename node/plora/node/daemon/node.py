@@ -37,6 +37,7 @@ from plora.node.eventlog import EventLog
 from plora.node.joined import Told, introductions
 from plora.node.logs import log_view
 from plora.node.recorder import Recorder
+from plora.node.serving.accepted import hook_of, key_of
 from plora.node.store.real_disk import RealDisk
 from plora.node.store.snapshot import Snapshot
 from plora.node.store.store import Store
@@ -77,6 +78,7 @@ def check(path: Path) -> Checked:
     loaded = load_config(path)
     home = loaded.home
     trust = load_trust(home.trust)
+    key_of(loaded.peer.serving.vllm, home.root)
     swarm = load_swarm(home.swarm)
     expected = home.peer_id.read_text("ascii").strip() if home.peer_id.is_file() else ""
     identity = Identity(load_identity_key(home.identity_key, expected), swarm)
@@ -186,6 +188,7 @@ class Node:
         self.transport.deny(peer.deny)
         self.driver.attach(self.transport)
         service = AdminService(self, store, shelf)
+        self.serving = hook_of(self, shelf)
         self.web = WebPage(peer.web.listen or "", home.web_token, service, self.log, self.driver.note)
         await self._open_sockets(service)
         self._begin(snapshot)
@@ -227,6 +230,9 @@ class Node:
         self.health = Health(self.driver, self.transport.traffic)
         self._space = Space(self._disk.system_free_bytes, self.driver.handle)
         self.driver.handle(Start())
+        if self.serving is not None:
+            self.driver.on_shelved = self.serving.wake
+            self.serving.start()
         self.joins.introduce(self._introductions)
 
     def reload(self) -> list[str]:
@@ -302,6 +308,8 @@ class Node:
         self.health.stop()
         self._space.stop()
         self.driver.handle(Stop())
+        if self.serving is not None:
+            await self.serving.stop()
         await self.transport.stop()
         await self.web.close()
         await self._admin.stop(GOODBYE_WAIT_S)

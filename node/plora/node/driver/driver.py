@@ -113,6 +113,7 @@ class Driver:
         self._writer = Writer(store.disk)
         self._pool = KeyedPool(THREADS, "disk")
         self._workers = Workers()
+        self.on_shelved: Callable[[], None] = lambda: None  # called when what is exposed or served has changed
         self._transport: Transport | None = None
         self._calls: dict[str, Callable[[Message], None]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -368,14 +369,14 @@ class Driver:
         self._do(effect.digest, f"dropping {effect.digest[:12]}", lambda: self._store.drop_blob(effect.digest))
 
     def _expose(self, effect: Expose) -> None:
-        self._do(SHELF_KEY, f"exposing {effect.name}", lambda: self._shelf.expose(effect))
+        self._shelve(f"exposing {effect.name}", lambda: self._shelf.expose(effect))
 
     def _hide(self, effect: Hide) -> None:
-        self._do(SHELF_KEY, f"hiding {effect.name}", lambda: self._shelf.hide(effect.name))
+        self._shelve(f"hiding {effect.name}", lambda: self._shelf.hide(effect.name))
 
-    def _do(self, key: str, what: str, work: Callable[[], None]) -> None:
+    def _do(self, key: str, what: str, work: Callable[[], None], then: Callable[[], None] = lambda: None) -> None:
         """Blocking work that has no answer; a failure becomes a record."""
-        self._pool.submit(key, work, lambda _: None, lambda error: self._defect(what, error))
+        self._pool.submit(key, work, lambda _: then(), lambda error: self._defect(what, error))
 
     def _examine(self, effect: Examine) -> None:
         self._start(self._examined(effect.digest))
@@ -395,7 +396,10 @@ class Driver:
         self._start(self._merged(effect))
 
     def _serve_merge(self, effect: ServeMerge) -> None:
-        self._do(SHELF_KEY, f"serving the merge of {effect.base}", lambda: self._shelf.serve_merge(effect))
+        self._shelve(f"serving the merge of {effect.base}", lambda: self._shelf.serve_merge(effect))
+
+    def _shelve(self, what: str, work: Callable[[], None]) -> None:
+        self._do(SHELF_KEY, what, work, self.on_shelved)
 
     async def _merged(self, effect: Merge) -> None:
         try:
@@ -413,6 +417,7 @@ class Driver:
     async def _merge_on_shelf(self, effect: Merge) -> dict[str, Any]:
         if not effect.inputs:
             await self.blocking(SHELF_KEY, lambda: self._shelf.hide_merge(effect.base))
+            self.on_shelved()
             return {}
         request = await self.blocking(SHELF_KEY, lambda: self._shelf.merge_request(effect))
         report = await self._workers.merge(request)
