@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from plora.node.core.view import name_of
 from plora.node.driver.shelf import MERGED_NAME, Shelf, folder_name
 from plora.node.serving.hook import ServingHook
 from plora.node.serving.plan import Adapter
@@ -49,13 +50,8 @@ def key_of(vllm: VllmBlock, root: Path) -> str:
 
 def links_of(core: PeerCore, shelf: Shelf, adapters: Path) -> Links:
     """Every accepted plasmid as `owner/id`, every served merge as `merged/BASE`."""
-    trust = core.desk.trust
     plasmids = [
-        (
-            f"{trust.nickname(one.manifest.owner)}/{one.manifest.plasmid_id}",
-            adapters / one.name,
-            one.manifest.base_model,
-        )
+        (name_of(core, one).partition("@")[0], adapters / one.name, one.manifest.base_model)
         for one in core.desk.book.live.values()
         if one.usable and one.name
     ]

@@ -22,6 +22,12 @@ ANSWER_BYTES_MAX = 4 << 20
 TIMEOUT_S = 60.0
 SAID_CHARACTERS_MAX = 300
 
+_MENDS = {
+    (404, "Not Found"): "start vLLM with --enable-lora and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True",
+    (401, "Unauthorized"): "set serving.vllm.key_file",
+}
+"""For what vLLM answers by status and words."""
+
 
 @dataclass(frozen=True, slots=True)
 class Served:
@@ -72,7 +78,9 @@ class VllmApi:
         finally:
             connection.close()
         if response.status != HTTPStatus.OK or len(answer) > ANSWER_BYTES_MAX:
-            raise TransportError(f"answered {response.status}: {_said(answer)}", where=self.url, mend=_mend(response))
+            said = _said(answer)
+            mend = _MENDS.get((response.status, said), "")
+            raise TransportError(f"answered {response.status}: {said}", where=self.url, mend=mend)
         return answer
 
 
@@ -80,14 +88,8 @@ def _said(answer: bytes) -> str:
     """The message in an error's body."""
     try:
         document = json.loads(answer)
-        text = (document.get("error") or document).get("message") or document.get("detail")
+        error = document.get("error") or document.get("detail")
+        text = error.get("message") if isinstance(error, dict) else error
     except (ValueError, AttributeError):
         text = answer.decode("utf-8", "replace")
     return " ".join(str(text).split())[:SAID_CHARACTERS_MAX]
-
-
-def _mend(response: http.client.HTTPResponse) -> str:
-    """What is likely wrong with a server that knows no such endpoint."""
-    if response.status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
-        return "start vLLM with --enable-lora and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True"
-    return "set serving.vllm.key_file" if response.status == HTTPStatus.UNAUTHORIZED else ""
