@@ -27,7 +27,7 @@ from plora.proto.records import (
 
 DOCUMENTED = (
     "boot stop link_up link_down neighbours round wire reconcile published statement_seen duplicate fetch_started "
-    "fetch_done fetch_failed examined stage verdict knowledge merge rollback reputation penalty vote certificate "
+    "fetch_done fetch_failed examined stage verdict knowledge merge rollback serving reputation penalty vote certificate "
     "evidence revoked trust expired superseded evicted bound_hit health repair error invited joined"
 )
 COUNTS = st.integers(0, 2**62)
