@@ -60,7 +60,7 @@ class Watch:
         self.boots += [(log, self._before) for log in self.peer.logs() if log not in known]
         rows = dict(self._rows())
         self._nothing_lost(rows)
-        for link in self.peer.home.adapters.glob("[!.]*"):
+        for link in self.peer.home.adapters.glob("*--plasmid-*"):
             self._whole(link, rows)
         current = self.peer.home.merged / "mini" / "current"
         if current.exists() or current.is_symlink():
@@ -168,7 +168,7 @@ def _killed(make_peer: MakePeer, tmp_path: Path, *, kills: int, seed: int) -> No
     bob.peer.until(lambda: len(bob.peer.plasmids("accepted")) == PLASMIDS)
     accepted = {name for name, one in bob.peer.plasmids().items() if one.state == "accepted"}
     bob.peer.until(lambda: _merged_inputs(bob.peer) == {*bob.plasmids})
-    assert sorted(link.readlink().name for link in bob.peer.home.adapters.iterdir()) == sorted(bob.plasmids)
+    assert sorted(link.readlink().name for link in bob.peer.home.adapters.glob("*--plasmid-*")) == sorted(bob.plasmids)
     for watch in (bob, ada):
         watch.peer.stop()
         watch.ended()
