@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.ports import free_port
 
 from plora.cli.main import main
+from plora.v1 import admin_pb2 as pb
 
 
 def ran(capfd: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, Any]:
@@ -71,3 +73,37 @@ def test_peers_says_why_a_neighbour_is_down(
         "another peer answers there",
         "it lets nobody of this swarm in",
     ]
+
+
+def test_doctor_asks_a_running_peer_and_looks_at_a_stopped_one(
+    make_peer: Callable[..., Any], other_swarm: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ada, ben, eve = make_peer("ada"), make_peer("ben"), make_peer("eve", member_of=other_swarm)
+    ben.dials(ada, eve)
+    ben.trusts(ada)
+    ben.settings["policy"] = {"base_digests": {"mini": "11" * 32}}
+    for peer in (eve, ada):
+        peer.start()
+    code, told = ran(capfd, "doctor", "--home", ada.home.root)
+    assert (code, told["findings"], told["running"]) == (0, [], True)
+
+    ben.home.config.write_text(json.dumps(ben.settings))
+    code, told = ran(capfd, "doctor", "--home", ben.home.root)
+    assert code == 1 and not told["running"]
+    assert [(one["check"], one["what"]) for one in told["findings"]] == [
+        ("neighbours", f"{eve.id[:12]} at 127.0.0.1:{eve.port}: it lets nobody of this swarm in")
+    ]
+
+    ada.signed_folder(tmp_path / "legal", seed=1)
+    ada.publish(tmp_path / "legal")
+    ben.start()
+    found: list[Any] = ben.until(lambda: len(doctor_lines(ben)) == 2 and doctor_lines(ben))
+    assert found[0].startswith(f"neighbours: {eve.id[:12]} at 127.0.0.1:{eve.port}: it lets nobody of this swarm in")
+    assert found[1].startswith("bases: 1 adapter is for another build of mini (")
+    assert "here 111111111111" in found[1]
+
+
+def doctor_lines(peer: Any) -> list[str]:
+    """What the running peer finds wrong with itself."""
+    findings = peer.call("Doctor", pb.DoctorRequest()).findings
+    return [f"{one.check}: {one.what}; {one.mend}" for one in findings]

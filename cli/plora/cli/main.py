@@ -12,7 +12,20 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from plora.cli import cosigning, files, joining, keeping, peer, peering, publishing, seeing, serving, trusting, walk
+from plora.cli import (
+    cosigning,
+    doctor,
+    files,
+    joining,
+    keeping,
+    peer,
+    peering,
+    publishing,
+    seeing,
+    serving,
+    trusting,
+    walk,
+)
 from plora.cli.errors import explain
 from plora.cli.output import Output
 
@@ -52,7 +65,7 @@ for panel, commands in (
         (
             *(publishing.publish, peer.ls, peer.show, peer.why, peer.fetch, peer.revoke),
             *(keeping.pin, keeping.unpin, keeping.rm),
-            *(peer.status, peer.events, peer.reload, seeing.web),
+            *(peer.status, doctor.doctor, peer.events, peer.reload, seeing.web),
         ),
     ),
     ("Use what was accepted", (serving.path, serving.export, serving.rollback)),

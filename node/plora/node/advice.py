@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from plora.node.core.messages import DialedBack, DialTry
 from plora.node.gossip.addresses import Scope, scope_of, seen_scope, split
-from plora.node.reach import NO_ANSWER, NOBODY_LISTENS, NOT_TRIED, OUTCOMES, REACHED
+from plora.node.reach import NO_ANSWER, NOBODY_LISTENS, NOT_TRIED, OUTCOMES, REACHED, meaning_of
 
 OUT_ONLY = "or say `dialable: false`: a peer that only dials out takes part fully (docs/connectivity.md)"
 
@@ -100,5 +100,5 @@ def _hints(ends: Ends, there: Sequence[DialTry], back: DialedBack | None) -> lis
 
 
 def _mend(one: DialTry) -> str:
-    known = OUTCOMES.get(one.outcome)
-    return f"{known.what}; {known.mend}" if known else one.outcome
+    known = meaning_of(one.outcome)
+    return f"{known.what}; {known.mend}" if known.mend else known.what

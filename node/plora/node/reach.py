@@ -60,6 +60,17 @@ OUTCOMES: Mapping[str, Outcome] = {
     TOO_OFTEN: Outcome("not tried: it was asked too often", "ask again in ten seconds"),
 }
 
+PARTINGS: Mapping[str, Outcome] = {
+    "wrong_swarm": Outcome("it belongs to another swarm", "remove it from `neighbours`, or join its swarm"),
+    "no_common_version": Outcome("it speaks another version of the protocol", "bring both to one version of Plora"),
+    "clocks_apart": OUTCOMES[CLOCKS_APART],
+    "denied": Outcome("one of the two denies the other", "see `deny` in both peer.yaml files"),
+    "shunned": Outcome("it was sent away for breaking a rule", "see `penalty` in `plora events` on both sides"),
+    "links_in": Outcome("it has all the links that it takes", "raise `links_in` there, or dial another member"),
+    "silent": Outcome("it fell silent", "see whether it still runs, and the network between"),
+}
+"""Why a link was ended by a Goodbye, where a person can do something about it."""
+
 _DETAILS: tuple[tuple[str, str], ...] = (
     ("Connection refused", NOBODY_LISTENS),
     ("Domain name not found", UNKNOWN_HOST),
@@ -92,7 +103,11 @@ def outcome_of(code: str, details: str) -> str:
     return next((outcome for part, outcome in _DETAILS if part in details), NO_ANSWER)
 
 
-def sentence_of(outcome: str) -> str:
-    """What an outcome means; a code of a newer peer stands for itself."""
-    known = OUTCOMES.get(outcome)
-    return known.what if known else outcome
+def meaning_of(code: str) -> Outcome:
+    """What an outcome or a parting means; a code of a newer peer stands for itself."""
+    return OUTCOMES.get(code) or PARTINGS.get(code) or Outcome(code)
+
+
+def sentence_of(code: str) -> str:
+    """The sentence of an outcome or a parting."""
+    return meaning_of(code).what

@@ -154,6 +154,11 @@ class AdminStub:
                 request_serializer=plora_dot_v1_dot_admin__pb2.RevokeInvitationRequest.SerializeToString,
                 response_deserializer=plora_dot_v1_dot_admin__pb2.RevokeInvitationReply.FromString,
                 _registered_method=True)
+        self.Doctor = channel.unary_unary(
+                '/plora.v1.Admin/Doctor',
+                request_serializer=plora_dot_v1_dot_admin__pb2.DoctorRequest.SerializeToString,
+                response_deserializer=plora_dot_v1_dot_admin__pb2.DoctorReply.FromString,
+                _registered_method=True)
 
 
 class AdminServicer:
@@ -303,6 +308,12 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Doctor(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -425,6 +436,11 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.RevokeInvitation,
                     request_deserializer=plora_dot_v1_dot_admin__pb2.RevokeInvitationRequest.FromString,
                     response_serializer=plora_dot_v1_dot_admin__pb2.RevokeInvitationReply.SerializeToString,
+            ),
+            'Doctor': grpc.unary_unary_rpc_method_handler(
+                    servicer.Doctor,
+                    request_deserializer=plora_dot_v1_dot_admin__pb2.DoctorRequest.FromString,
+                    response_serializer=plora_dot_v1_dot_admin__pb2.DoctorReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1075,6 +1091,33 @@ class Admin:
             '/plora.v1.Admin/RevokeInvitation',
             plora_dot_v1_dot_admin__pb2.RevokeInvitationRequest.SerializeToString,
             plora_dot_v1_dot_admin__pb2.RevokeInvitationReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Doctor(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/plora.v1.Admin/Doctor',
+            plora_dot_v1_dot_admin__pb2.DoctorRequest.SerializeToString,
+            plora_dot_v1_dot_admin__pb2.DoctorReply.FromString,
             options,
             channel_credentials,
             insecure,

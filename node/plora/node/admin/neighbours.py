@@ -74,7 +74,7 @@ def _peer(node: Node, peer: str) -> pb.PeerInfo:
         statements=said["statements"],
         last_seen_wall_ms=now.wall_ms - said["heard_ms"] if link else 0,
         configured=peer in configured,
-        last_error=trouble_with(node, peer),
+        last_error=sentence_of(trouble_with(node, peer)),
         host=link.host if link else "",
         addresses=hello.addresses if hello else (),
         dialable=hello.dialable if hello else False,
@@ -84,12 +84,11 @@ def _peer(node: Node, peer: str) -> pb.PeerInfo:
 
 
 def trouble_with(node: Node, peer: str) -> str:
-    """Why there is no link with a peer: the newest dial's outcome, else what was said at the parting."""
+    """The code of why there is no link with a peer: of the newest dial, else what was said at the parting."""
     link = node.core.gossip.links.get(peer)
     if link is not None and link.ready:
         return ""
-    code = node.transport.last_error(peer)
-    return sentence_of(code) if code else node.core.gossip.links.farewell(peer)
+    return node.transport.last_error(peer) or node.core.gossip.links.farewell(peer)
 
 
 def _state(node: Node, peer: str) -> str:

@@ -33,6 +33,7 @@ from plora.node.core import view
 from plora.node.core.events import PinAsked, RemoveAsked
 from plora.node.core.owners import attestations
 from plora.node.core.plasmid import Plasmid
+from plora.node.doctor.running import examine_node
 from plora.node.driver.clock import read_clocks
 from plora.node.driver.shelf import Shelf, copy_folder
 from plora.node.store.store import Store
@@ -150,6 +151,12 @@ class AdminService(admin_pb2_grpc.AdminServicer):
     async def Peers(self, request: pb.ListPeersRequest, context: Any) -> pb.ListPeersReply:  # noqa: N802
         """Neighbours and links."""
         return peers_reply(self._node)
+
+    async def Doctor(self, request: pb.DoctorRequest, context: Any) -> pb.DoctorReply:  # noqa: N802
+        """What is wrong with this peer, and what mends it."""
+        now = read_clocks()
+        found = examine_node(self._node, now, (now.mono_ns - self._started_ns) // 1_000_000)
+        return pb.DoctorReply(findings=[pb.Finding(check=one.check, what=one.what, mend=one.mend) for one in found])
 
     async def Ping(self, request: pb.PingRequest, context: Any) -> pb.PingReply:  # noqa: N802
         """Both directions between this peer and a neighbour."""

@@ -125,9 +125,9 @@ class Identity:
         self.mark_keys = tuple(mark_key(one).public_key() for one in (swarm, *older))
 
     def leaf(self) -> Leaf:
-        """The current leaf, made anew when it is a day old."""
+        """The current leaf, made anew when it is a day old, or a day ahead of a clock that was set back."""
         now = self._clock()
-        if self._leaf is None or now - self._leaf.made >= LEAF_RENEWED_AFTER:
+        if self._leaf is None or abs(now - self._leaf.made) >= LEAF_RENEWED_AFTER:
             self._leaf = self.new_leaf(now)
         return self._leaf
 

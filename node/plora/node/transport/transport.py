@@ -18,13 +18,13 @@ from collections.abc import Coroutine, Iterable
 from typing import Any, Protocol
 
 from plora.node.core.messages import DialTry, Message
-from plora.node.reach import BAD_ADDRESS, BAD_PEER, DENIED_HERE, NO_ADDRESS, NO_ANSWER, REACHED, outcome_of
+from plora.node.reach import DENIED_HERE, NO_ADDRESS, NO_ANSWER, outcome_of
 from plora.node.transport.grpc_setup import grpc
 from plora.node.transport.identity import Identity
 from plora.node.transport.link import Link
+from plora.node.transport.probing import DIAL_WAIT_S, channel_to, try_address
 from plora.node.transport.services import (
     BULK_METHOD,
-    HEALTH_METHOD,
     SESSION_METHOD,
     Guard,
     Invitations,
@@ -35,17 +35,13 @@ from plora.node.transport.services import (
 )
 from plora.node.transport.tls import (
     MESSAGE_OPTIONS,
-    channel_credentials,
-    channel_options,
     host_of,
     peer_id_of,
     server_credentials,
 )
 from plora.node.transport.traffic import Traffic
-from plora.proto.errors import FormatError, TransportError
-from plora.proto.ticket import HOST_PORT
+from plora.proto.errors import TransportError
 
-DIAL_WAIT_S = 5.0
 PAIR_WAIT_S = 5.0
 STOP_WAIT_S = 3.0
 LINKS_IN_MAX = 64
@@ -135,7 +131,7 @@ class Transport:
 
     async def tries(self, peer: str, addresses: Iterable[str]) -> tuple[DialTry, ...]:
         """What comes of dialing each address, one after the other, without making a link."""
-        return tuple([await self._try(peer, address) for address in addresses])
+        return tuple([await try_address(self._identity, peer, address) for address in addresses])
 
     def link(self, peer: str) -> Link | None:
         """The link with a peer, if one is open."""
@@ -253,7 +249,7 @@ class Transport:
     async def _dial(self, peer: str, addresses: tuple[str, ...]) -> None:
         reason = NO_ADDRESS
         for address in addresses:
-            channel = self._channel(peer, address)
+            channel = channel_to(self._identity, peer, address)
             if isinstance(channel, str):
                 reason = channel
                 continue
@@ -272,16 +268,6 @@ class Transport:
         self._errors[peer] = reason
         self._listener.dial_failed(peer, reason)
 
-    def _channel(self, peer: str, address: str) -> Any:
-        """A channel that only that peer can answer, or the outcome that says why there is none."""
-        if HOST_PORT.fullmatch(address) is None:
-            return BAD_ADDRESS
-        try:
-            credentials = channel_credentials(self._identity, peer)
-        except FormatError:
-            return BAD_PEER
-        return grpc.aio.secure_channel(f"dns:///{address}", credentials, options=channel_options())
-
     async def _open(self, channel: Any) -> Any:
         """Session and bulk calls once the server has answered both, or the outcome that says why it hasn't."""
         calls = [channel.stream_stream(method)() for method in (SESSION_METHOD, BULK_METHOD)]
@@ -295,21 +281,6 @@ class Transport:
             if call.done():
                 return outcome_of((await call.code()).name.lower(), await call.details() or "")
         return calls
-
-    async def _try(self, peer: str, address: str) -> DialTry:
-        channel = self._channel(peer, address)
-        if isinstance(channel, str):
-            return DialTry(address, channel)
-        loop = asyncio.get_running_loop()
-        began_s = loop.time()
-        try:
-            await channel.unary_unary(HEALTH_METHOD)(b"", timeout=DIAL_WAIT_S)
-            outcome = REACHED
-        except grpc.aio.AioRpcError as error:
-            outcome = outcome_of(error.code().name.lower(), error.details() or "")
-        finally:
-            await channel.close()
-        return DialTry(address, outcome, int((loop.time() - began_s) * 1000))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)

@@ -1,0 +1,1 @@
+"""What is wrong with a peer, and how each of it is mended: `plora doctor`."""
