@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.cli.conftest import Run
 
-from plora.cli.event_lines import event_line
 from plora.cli.layers import layer_line
 from plora.cli.output import Output, safe
 
@@ -76,8 +75,3 @@ def test_quiet_command_prints_its_result_alone(plora: Run, world: Path) -> None:
 def test_layer_line_shortens_what_it_saw() -> None:
     line = layer_line("weights", "reject", "too large", {"norm": 3.14159265, "digest": "ab" * 32})
     assert line == f"✗ weights               reject      too large  norm=3.142  digest={'ab' * 10}…{'ab' * 4}"
-
-
-def test_event_line_keeps_the_order_of_the_log() -> None:
-    record = {"v": 1, "kind": "verdict", "seq": 7, "wall_ms": 0, "peer": "ab", "outcome": "reject", "id": "c" * 64}
-    assert event_line(json.dumps(record)).split()[1:] == ["7", "verdict", "outcome=reject", f"id={'c' * 12}…"]

@@ -83,6 +83,11 @@ def test_two_peers_answer_every_command(plora: Run, world: Path) -> None:
 
         status = plora("status", "--home", "b", "--json").document
         assert (status["name"], status["links"], status["plasmids_accepted"]) == ("b", 1, 1)
+        assert (status["plasmids"], status["warnings"], status["neighbours"]) == ({"accepted": 1}, [], 1)
+        screen = plora("status", "--home", "b").out.splitlines()
+        assert screen[0].startswith("b  ·  up ")
+        assert "neighbours  1 of 1 connected" in screen
+        assert "plasmids    1 accepted" in screen
         (peer,) = plora("peers", "--home", "b", "--json").document
         assert (peer["state"], peer["outbound"], peer["configured"]) == ("up", True, True)
         counted = str(status["statements"])
@@ -92,7 +97,11 @@ def test_two_peers_answer_every_command(plora: Run, world: Path) -> None:
         records = [json.loads(line) for line in plora("events", "--home", "b", "--json").out.splitlines()]
         assert [one["seq"] for one in records] == list(range(len(records)))
         verdicts = plora("events", "--home", "b", "--kind", "verdict").out.splitlines()
-        assert "outcome=accept" in verdicts[-1]
+        assert "accept: a/medical@1 at weights" in verdicts[-1]
+        told = plora("events", "--home", "b", "--since", "10m")
+        assert "connected with" in told.out and " round " not in told.out and "--all" in told.err
+        misspelt = plora("events", "--home", "b", "--kind", "verdct")
+        assert (misspelt.code, "did you mean 'verdict'?" in misspelt.err) == (2, True)
 
         fetched = plora("fetch", "medical", "--home", "b", "--out", "copy")
         assert fetched.code == 0

@@ -1,25 +1,126 @@
-"""One record of the event log as one line for people: when, what, and its fields."""
+"""One record of the event log as one line for people: when, which kind, and what happened in words.
+
+- `SAYINGS` has the words of each kind, with the record's fields in them. A kind that this version doesn't know, or a
+  record that lacks a field, is shown as its fields.
+- Ids of 64 digits become names where the caller knows them, else their first digits; sizes and times are written as
+  everywhere else.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import Any
+
+from plora.proto.amounts import size_text
 
 HEADER = ("v", "peer", "boot", "seq", "mono_ns", "wall_ms", "round", "kind", "cause")
+SAYINGS: Mapping[str, str] = {
+    "boot": "{name} started, plora {software}",
+    "stop": "stopped: {reason}",
+    "link_up": "connected with {neighbour}, dialed by {dialer}",
+    "link_down": "lost {neighbour}: {reason}",
+    "neighbours": "neighbours: {peers}",
+    "round": "round {round} with {picked}: {statements} statements, root {root}",
+    "wire": "in {interval_ms} sent {sent_bytes}, received {received_bytes}",
+    "reconcile": "reconciled with {neighbour}: {items} statements differed, {legs} messages, {bytes}",
+    "published": "published {plasmid_id}@{version} ({domain})",
+    "statement_seen": "{statement_kind} {id} came by {via}{sender}, {hops} hops from its origin",
+    "duplicate": "{id} came again by {via}{sender}",
+    "fetch_started": "fetching {digest}, {size_bytes}, {resumed_bytes} were here",
+    "fetch_done": "fetched {digest} from {sources}: {wire_bytes} received, {wasted_bytes} of no use",
+    "fetch_failed": "gave up fetching {digest}: {reason}",
+    "examined": "examined {digest} in {cpu_ms} of a processor{because}",
+    "stage": "{stage} of {id}: {outcome}{because}",
+    "verdict": "{outcome}: {id} at {stage}{because}",
+    "knowledge": "domain {domain} {change}",
+    "merge": "merged {inputs} into generation {after} of {base}, {discarded_energy} of energy discarded",
+    "rollback": "{base} went back from generation {before} to {after}: {reason}",
+    "reputation": "reputation of {subject}: {alpha} good, {beta} bad",
+    "penalty": "penalty of {weight} for {subject}: {reason}",
+    "vote": "{member} votes {choice} on {content}",
+    "certificate": "a quorum accepted {content}: {members}",
+    "evidence": "{offence} by {accused}: {first} and {second}",
+    "revoked": "revoked {target_kind} {target}: {reason}",
+    "expired": "{id} has expired",
+    "superseded": "{id} gave way to {by}",
+    "evicted": "deleted {digest}, {size_bytes}: {reason}",
+    "bound_hit": "reached the limit {setting}: {value}, {limit} are allowed",
+    "health": "event loop late by {loop_lag_p99_ms}, {rss_bytes} of memory, {fds} open files",
+    "repair": "put right: {what} {subject}",
+    "error": "{place}{what}{cure}",
+}
+
+QUIET = frozenset({"round", "wire", "reconcile", "duplicate", "health"})
+"""Kinds that tell nothing while all goes well."""
+
+Names = Callable[[str], str]
+
+_DIGITS_SHOWN = 12
+_ID_DIGITS = 64
+_TEXT_SHOWN = 200
+_FIELD_SHOWN = 24
 
 
-def event_line(line: str) -> str:
-    """The line of a record as the log has it.
+def is_quiet(line: str) -> bool:
+    """Whether a record tells nothing while all goes well: rounds, traffic, and stages of the gate that passed."""
+    record = json.loads(line)
+    return record["kind"] in QUIET or (record["kind"] == "stage" and record.get("outcome") == "pass")
 
-    >>> event_line('{"kind":"round","seq":3,"wall_ms":0,"neighbour":"ab"}').split()[2:]
-    ['round', 'neighbour=ab']
+
+def nameless(identity: str) -> str:
+    """No id has a name."""
+    return ""
+
+
+def event_line(line: str, names: Names = nameless, sentence: Names = nameless) -> str:
+    """The line of a record as the log has it. `names` maps ids to names, `sentence` reason codes to words.
+
+    >>> event_line('{"kind":"knowledge","seq":3,"wall_ms":0,"domain":"legal","change":"gained"}').split(maxsplit=2)[2]
+    'domain legal gained'
     """
     record = json.loads(line)
     when = datetime.fromtimestamp(record["wall_ms"] / 1000).strftime("%H:%M:%S.%f")[:-3]
-    seen = " ".join(f"{name}={_short(value)}" for name, value in record.items() if name not in HEADER)
-    return f"{when} {record['seq']:>6} {record['kind']:<15} {seen}".rstrip()
+    try:
+        said = SAYINGS[record["kind"]].format_map(_spoken(record, names, sentence))
+    except KeyError:
+        said = " ".join(f"{name}={_field(value)}" for name, value in record.items() if name not in HEADER)
+    return f"{when} {record['kind']:<14} {said}".rstrip()
 
 
-def _short(value: object) -> str:
+def _spoken(record: Mapping[str, Any], names: Names, sentence: Names) -> dict[str, str]:
+    spoken = {name: _value(name, value, names) for name, value in record.items()}
+    reason = str(record.get("reason") or "")
+    spoken["because"] = f": {sentence(reason) or reason}" if reason else ""
+    spoken["dialer"] = "this peer" if record.get("outbound") else "them"
+    spoken["sender"] = f" from {spoken['from']}" if record.get("from") else ""
+    spoken["place"] = f"{record['where']}: " if record.get("where") else ""
+    spoken["cure"] = f"; {record['mend']}" if record.get("mend") else ""
+    return spoken
+
+
+def _value(name: str, value: object, names: Names) -> str:
+    if isinstance(value, list):
+        return ", ".join(_value(name, one, names) for one in value) or "nobody"
+    if isinstance(value, dict):
+        return size_text(sum(value.values())) if name.endswith("bytes") else json.dumps(value)
+    if name.endswith("_ms"):
+        return f"{value:.0f} ms" if isinstance(value, float) else f"{value} ms"
+    if name.endswith("bytes") and isinstance(value, int):
+        return size_text(value)
+    if name.endswith("energy") and isinstance(value, float):
+        return f"{value:.1%}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    text = str(value)
+    return (names(text) or text[:_DIGITS_SHOWN]) if _is_id(text) else text[:_TEXT_SHOWN]
+
+
+def _is_id(text: str) -> bool:
+    return len(text) == _ID_DIGITS and all(digit in "0123456789abcdef" for digit in text)
+
+
+def _field(value: object) -> str:
     text = value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= 24 else f"{text[:12]}…"
+    return text if len(text) <= _FIELD_SHOWN else f"{text[:_DIGITS_SHOWN]}…"

@@ -25,6 +25,7 @@ from plora.cli import (
     serving,
     trusting,
     walk,
+    watching,
 )
 from plora.cli.errors import explain
 from plora.cli.output import Output
@@ -65,7 +66,7 @@ for panel, commands in (
         (
             *(publishing.publish, peer.ls, peer.show, peer.why, peer.fetch, peer.revoke),
             *(keeping.pin, keeping.unpin, keeping.rm),
-            *(peer.status, doctor.doctor, peer.events, peer.reload, seeing.web),
+            *(watching.status, doctor.doctor, watching.events, peer.reload, seeing.web),
         ),
     ),
     ("Use what was accepted", (serving.path, serving.export, serving.rollback)),

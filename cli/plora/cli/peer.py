@@ -190,33 +190,6 @@ def revoke(
     Output(json_, quiet).document({"statement_id": reply.statement_id}, [f"revoked {plasmid.name}"])
 
 
-def status(home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
-    """Say how the running peer is."""
-    from plora.v1 import admin_pb2 as pb
-
-    with _peer(home) as client:
-        fields = _fields(client.call("Status", pb.StatusRequest()))
-    lines = [f"{field:<18} {value}" for field, value in fields.items() if field != "warnings"]
-    Output(json_, quiet).document(fields, [*lines, *(f"warning: {one}" for one in fields["warnings"])])
-
-
-def events(
-    home: Home = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as things happen.")] = False,
-    kind: Annotated[list[str] | None, typer.Option("--kind", help="Only these kinds; may be repeated.")] = None,
-    json_: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Print the event log: one record a line."""
-    from plora.cli.event_lines import event_line
-    from plora.v1 import admin_pb2 as pb
-
-    output = Output(json_, quiet)
-    with _peer(home) as client:
-        for reply in client.stream("Events", pb.EventsRequest(follow=follow, kinds=kind or [])):
-            output.line(reply.line.rstrip("\n") if json_ else event_line(reply.line))
-
-
 def reload(home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
     """Read neighbours, trust, policy and subscriptions again."""
     from plora.v1 import admin_pb2 as pb

@@ -29,16 +29,7 @@ def root_of(home: Path | None) -> Path:
 
 
 def fields_of(message: Any) -> dict[str, Any]:
-    """A protobuf message as plain data, defaults included; an optional number that isn't there is None."""
-    return {field.name: _field(message, field) for field in message.DESCRIPTOR.fields}
+    """A protobuf message as plain data, defaults included."""
+    from plora.node.admin.plain import plain
 
-
-def _field(message: Any, field: Any) -> Any:
-    value = getattr(message, field.name)
-    if field.has_presence and field.message_type is None and not message.HasField(field.name):
-        return None
-    if hasattr(value, "DESCRIPTOR"):
-        return fields_of(value)
-    if isinstance(value, str | bytes | bool | int | float):
-        return value
-    return [fields_of(one) if hasattr(one, "DESCRIPTOR") else one for one in value]
+    return plain(message)
