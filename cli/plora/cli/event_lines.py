@@ -43,6 +43,7 @@ SAYINGS: Mapping[str, str] = {
     "certificate": "a quorum accepted {content}: {members}",
     "evidence": "{offence} by {accused}: {first} and {second}",
     "revoked": "revoked {target_kind} {target}: {reason}",
+    "trust": "trust changed: believes {added}; no longer {removed}; distrusts {distrusted}",
     "expired": "{id} has expired",
     "superseded": "{id} gave way to {by}",
     "evicted": "deleted {digest}, {size_bytes}: {reason}",

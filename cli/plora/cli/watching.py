@@ -39,7 +39,7 @@ def events(
     from plora.cli.event_lines import event_line, is_quiet
     from plora.cli.naming import PlasmidNames
     from plora.cli.since import since_ms
-    from plora.gate.report import sentence
+    from plora.gate import sentence
     from plora.v1 import admin_pb2 as pb
 
     output = Output(json_, quiet)

@@ -6,8 +6,17 @@ from typing import Any
 
 
 def plain(message: Any) -> dict[str, Any]:
-    """The fields of a protobuf message by name; messages and maps are dictionaries, repeated fields lists."""
-    return {field.name: _value(getattr(message, field.name)) for field in message.DESCRIPTOR.fields}
+    """The fields of a protobuf message by name; messages and maps are dictionaries, repeated fields lists.
+
+    An optional number that isn't there is None.
+    """
+    return {field.name: _field(message, field) for field in message.DESCRIPTOR.fields}
+
+
+def _field(message: Any, field: Any) -> Any:
+    if field.has_presence and field.message_type is None and not message.HasField(field.name):
+        return None
+    return _value(getattr(message, field.name))
 
 
 def _value(value: Any) -> Any:
