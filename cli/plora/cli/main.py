@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 refused or held by the
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from itertools import groupby
 from typing import Any
 
@@ -55,24 +56,50 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for panel, commands in (
-    ("First steps", (walk.demo, peer.init, peer.up, joining.invite, joining.join)),
-    (
-        "On files, without any peer",
-        (files.keygen, files.train, files.sign, files.verify, files.gate, files.merge),
+COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
+    "First steps": (
+        walk.demo,
+        peer.init,
+        peer.up,
+        joining.invite,
+        joining.join,
     ),
-    (
-        "With a running peer",
-        (
-            *(publishing.publish, peer.ls, peer.show, peer.why, peer.fetch, peer.revoke),
-            *(keeping.pin, keeping.unpin, keeping.rm),
-            *(watching.status, doctor.doctor, watching.events, peer.reload, seeing.web),
-        ),
+    "On files, without any peer": (
+        files.keygen,
+        files.train,
+        files.sign,
+        files.verify,
+        files.gate,
+        files.merge,
     ),
-    ("Use what was accepted", (serving.path, serving.export, serving.rollback)),
-    ("Whom to believe", (trusting.distrust, cosigning.cosign)),
-    ("The specification's walk", (walk.offer,)),
-):
+    "With a running peer": (
+        publishing.publish,
+        peer.ls,
+        peer.show,
+        peer.why,
+        peer.fetch,
+        peer.revoke,
+        keeping.pin,
+        keeping.unpin,
+        keeping.rm,
+        watching.status,
+        doctor.doctor,
+        watching.events,
+        peer.reload,
+        seeing.web,
+    ),
+    "Use what was accepted": (
+        serving.path,
+        serving.export,
+        serving.rollback,
+    ),
+    "Whom to believe": (
+        trusting.distrust,
+        cosigning.cosign,
+    ),
+    "The specification's walk": (walk.offer,),
+}
+for panel, commands in COMMANDS.items():
     for command in commands:
         app.command()(command)
         PANELS[command.__name__] = panel
