@@ -152,7 +152,10 @@ def main(image: str) -> None:
     except subprocess.CalledProcessError as error:
         sys.exit(f"{' '.join(map(str, error.cmd))}: exit code {error.returncode}\n{error.stdout}{error.stderr}")
     except SystemExit as end:
-        logs = [subprocess.run(["podman", "logs", container(peer)], check=False, **SAID).stdout for peer in PEERS]
+        logs = [
+            subprocess.run(["podman", "logs", "--tail", "20", container(peer)], check=False, **SAID).stdout
+            for peer in PEERS
+        ]
         sys.exit("\n".join([str(end), *logs]))
     finally:
         swarm.compose("down", "-v")
