@@ -13,7 +13,7 @@ import difflib
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -222,7 +222,7 @@ class PeerConfig(Block):
 
     def core_limits(self) -> Limits:
         """The limits that the core obeys itself."""
-        return Limits(**self.limits.model_dump(exclude={"events_max", "invitations_max"}))
+        return Limits(**self.limits.model_dump(include={one.name for one in fields(Limits)}))
 
 
 @dataclass(frozen=True, slots=True)
