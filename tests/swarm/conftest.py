@@ -195,6 +195,10 @@ class Peer:
         assert self._admin is not None, f"{self.name} is not running"
         return self._admin.call(method, request, timeout_s=WAIT_S)
 
+    def stream(self, method: str, request: Any) -> Iterator[Any]:
+        assert self._admin is not None, f"{self.name} is not running"
+        return self._admin.stream(method, request)
+
     @property
     def status(self) -> Any:
         return self.call("Status", pb.StatusRequest())

@@ -280,14 +280,7 @@ class Downloads:
         if event.reason == "bad_hash":
             self._ban(fetch, event.peer, "bad_chunk", now)
         else:
-            self._bound_hit(event)
-            self._pause(fetch, event.reason, now)
-
-    def _bound_hit(self, event: ChunkRefused) -> None:
-        """The disk obeys a setting: that is a limit reached."""
-        part, _, name = event.reason.partition(".")
-        if part == "limits":
-            self._out.append(Emit(BoundHit(event.reason, getattr(self._limits, name), event.left_bytes)))
+            self._pause(fetch, event.reason, now, event.left_bytes)
 
     def blob_finished(self, event: BlobFinished, now: Now) -> None:
         """The artifact is held."""
@@ -495,9 +488,12 @@ class Downloads:
         self._pump(fetch, now)
         self._feed_hungry(now)
 
-    def _pause(self, fetch: Fetch, reason: str, now: Now) -> None:
+    def _pause(self, fetch: Fetch, reason: str, now: Now, left_bytes: int = 0) -> None:
         if fetch.paused_ns <= now.mono_ns:
             fetch.paused_ns, fetch.trouble = now.after_ms(PAUSE_MS), reason
+            part, _, name = reason.partition(".")
+            if part == "limits":  # the disk obeys a setting
+                self._out.append(Emit(BoundHit(reason, getattr(self._limits, name), left_bytes)))
             self._out.append(Emit(FetchFailed(fetch.digest, reason)))
             self._leave(fetch)
             self._arm(fetch.paused_ns)
