@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import select
 import signal
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +24,7 @@ from tests.ports import free_port
 pytestmark = pytest.mark.slow
 PLORA = Path(sys.executable).with_name("plora")
 WAIT_S = 20.0
+TERMINAL = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"}
 
 
 def wait_for(what: Callable[[], Any]) -> Any:
@@ -124,6 +129,35 @@ def test_two_peers_answer_every_command(plora: Run, world: Path) -> None:
         assert (revoked.code, revoked.out) == (0, "revoked a/medical@1\n")
         refused = wait_for(lambda: (done := plora("why", "medical", "--home", "b")).code == 3 and done)
         assert "REVOKED" in refused.out.upper()
+
+
+def test_top_draws_until_q_and_gives_the_terminal_back(plora: Run, world: Path) -> None:
+    make_pair(plora)
+    with running("up", "--home", "a", ready=Path("a/run/admin.sock")):
+        once = plora("top", "--home", "a")
+        assert (once.code, once.out.split()[0]) == (0, "a")
+        assert "a started, plora" in once.out and "\x1b" not in once.out
+        ours, theirs = pty.openpty()
+        before = termios.tcgetattr(theirs)
+        with subprocess.Popen([str(PLORA), "top", "--home", "a"], stdin=theirs, stdout=theirs, env=TERMINAL) as top:
+            shown = read_until(ours, "a started, plora")
+            os.write(ours, b"xq")
+            assert top.wait(WAIT_S) == 0
+        shown += read_until(ours, "\x1b[?1049l")
+        assert "\x1b[?1049h" in shown and "\x1b[2J" not in shown.partition("a started")[2]
+        assert termios.tcgetattr(theirs) == before
+        os.close(ours)
+        os.close(theirs)
+
+
+def read_until(terminal: int, text: str) -> str:
+    """What a program wrote to a terminal, up to a text that must come within 20 seconds."""
+    end, said = time.monotonic() + WAIT_S, ""
+    while text not in said:
+        ready, _, _ = select.select([terminal], [], [], max(0, end - time.monotonic()))
+        assert ready, f"it took too long: {said}"
+        said += os.read(terminal, 1 << 16).decode(errors="replace")
+    return said
 
 
 def test_events_follow_shows_what_happens_next(plora: Run, world: Path) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from plora.cli.event_lines import SAYINGS, event_line, is_quiet
+from plora.cli.picture import Sight, picture, strip
 from plora.cli.since import since_ms
 from plora.cli.status_lines import status_lines
 from plora.proto.amounts import size_text
@@ -144,6 +148,80 @@ def test_status_is_one_screen() -> None:
     assert rows["merges"] == "mini: 2 adapters, generation 3, 2.1% of energy discarded"
     assert rows["disk"] == "3 MiB of 20 GiB (store_max)  ·  5 GiB free on the disk, 1 GiB stay free (disk_free_min)"
     assert rows["rates"].startswith("up 1 MiB/s (upload_rate 2 MiB/s), down 0 B/s")
+
+
+def strip_of(*runs: tuple[str, int], cells: int = 24) -> str:
+    return strip([pb.ChunkRun(state=state, count=count) for state, count in runs], cells)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["stored", "storing", "asked", "todo"]), st.integers(1, 3000)), max_size=9))
+def test_a_strip_has_its_length_and_claims_nothing_that_is_not_stored(runs: list[tuple[str, int]]) -> None:
+    drawn = strip_of(*runs)
+    stored, total = sum(count for state, count in runs if state == "stored"), sum(count for _, count in runs)
+    assert len(drawn) == 24
+    if total >= 24:
+        assert drawn.count("█") <= 24 * stored / total
+    assert (drawn == "█" * 24) == (total > 0 and stored == total)
+
+
+def test_a_strip_shows_where_the_chunks_are() -> None:
+    assert strip_of(("stored", 12), ("storing", 4), ("asked", 4), ("todo", 4)) == "█" * 12 + "▒" * 4 + "░" * 4 + "·" * 4
+    assert strip_of(("stored", 1), ("todo", 1), cells=4) == "██··"
+    assert strip_of() == "·" * 24
+
+
+def frame(sight: Sight, width: int = 0, height: int = 0) -> list[str]:
+    with Console(width=width or 160, file=io.StringIO(), highlight=False) as console, console.capture() as capture:
+        console.print(picture(sight, width, height))
+    return [line.rstrip() for line in capture.get().splitlines()]
+
+
+TRANSFER = pb.Transfer(
+    name="ada/tax@1",
+    size_bytes=8 << 20,
+    stored_bytes=2 << 20,
+    state="fetching",
+    source=ID,
+    rate_bytes_s=1 << 20,
+    chunks=[pb.ChunkRun(state="stored", count=6), pb.ChunkRun(state="todo", count=18)],
+)
+SIGHT = Sight(
+    STATUS,
+    [*PEERS, pb.PeerInfo(peer="e" * 64, nickname="eve\x1b[2J", state="up", last_seen_wall_ms=1)],
+    pb.TransfersReply(transfers=[TRANSFER]),
+    [f"line {number}" for number in range(99)],
+    now_ms=60_001,
+)
+
+
+def test_a_frame_has_everything() -> None:
+    lines = frame(SIGHT)
+    assert lines[0] == "ada  ·  up 1 h 1 min  ·  plora 1"
+    assert any(line.split() == ["eve\\x1b[2J", "up", "1", "min", "ago"] for line in lines)
+    (transfer,) = [line for line in lines if line.startswith("ada/tax@1")]
+    assert transfer == f"ada/tax@1  {'█' * 6}{'·' * 18}  25 % of 8 MiB  1 MiB/s  {ID[:12]}"
+    assert lines[-1] == "line 98"
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (40, 24), (120, 60), (80, 18)])
+@pytest.mark.parametrize("many", [0, 1, 3, 500])
+def test_a_frame_fits_the_terminal(width: int, height: int, many: int) -> None:
+    status = pb.StatusReply()
+    status.CopyFrom(STATUS)
+    status.warnings.extend(["something that takes more than one line is wrong, " * 3] * many)
+    peers = [pb.PeerInfo(peer=f"{number:064x}", state="up", nickname="long name " * 9) for number in range(many)]
+    transfers = pb.TransfersReply(transfers=[TRANSFER] * many)
+    crowded = Sight(status, peers, transfers, SIGHT.events, 0)
+    lines = frame(crowded, width, height)
+    assert max(map(len, lines)) <= width
+    if width >= 80:
+        assert len(lines) <= height
+        assert lines[-1] == "line 98"
+        assert sum("of 500" in line for line in lines) == (2 if many == 500 else 0)
+
+
+def test_a_frame_begins_with_what_is_wrong() -> None:
+    assert frame(replace(SIGHT, troubles=("the peer is gone",)))[0] == "! the peer is gone"
 
 
 def test_status_begins_with_what_is_wrong() -> None:

@@ -83,6 +83,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         keeping.unpin,
         keeping.rm,
         watching.status,
+        watching.top,
         doctor.doctor,
         watching.events,
         peer.reload,

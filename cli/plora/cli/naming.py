@@ -1,4 +1,4 @@
-"""Names of plasmids by content id and digest, asked of the running peer when an unknown one turns up."""
+"""Names of plasmids and peers by their ids, asked of the running peer when an unknown one turns up."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 ASK_EVERY_S = 1.0
 
 
-class PlasmidNames:
-    """`names(id)`: the name of a content id or artifact digest, empty for one that the peer doesn't know.
+class Names:
+    """`names(id)`: the name of a content id, artifact digest or peer id; empty for one that the peer doesn't know.
 
-    The peer is asked at most once a second, so that ids that are no plasmid's cost nothing.
+    The peer is asked at most once a second, so that ids that have no name cost nothing.
     """
 
     def __init__(self, client: AdminClient) -> None:
@@ -28,10 +28,11 @@ class PlasmidNames:
         """The name of an id."""
         if identity not in self._names and time.monotonic() - self._asked_s >= ASK_EVERY_S:
             self._asked_s = time.monotonic()
-            self.take(self._client.call("List", pb.ListRequest()))
+            self._learn()
         return self._names.get(identity, "")
 
-    def take(self, reply: pb.ListReply) -> None:
-        """Learn the names of a list."""
-        for one in reply.plasmids:
-            self._names[one.content_id] = self._names[one.sha256] = one.name
+    def _learn(self) -> None:
+        for plasmid in self._client.call("List", pb.ListRequest()).plasmids:
+            self._names[plasmid.content_id] = self._names[plasmid.sha256] = plasmid.name
+        for peer in self._client.call("Peers", pb.ListPeersRequest()).peers:
+            self._names[peer.peer] = peer.nickname

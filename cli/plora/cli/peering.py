@@ -65,13 +65,18 @@ def _home(ctx: typer.Context, home: Path | None) -> Path | None:
     return home or (ctx.parent.params.get("home") if ctx.parent else None)
 
 
+def place_of(one: Any) -> str:
+    """Where a peer is: its address, else the host that it came from."""
+    return one.address or (f"from {one.host}" if one.host else "")
+
+
 def _row(one: Any) -> dict[str, Any]:
     ahead = one.ahead_ms if one.HasField("ahead_ms") and abs(one.ahead_ms) >= CLOCK_MS_SHOWN else None
     return {
         **fields_of(one),
         "name": one.nickname,
         "peer": one.peer[:12],
-        "address": one.address or (f"from {one.host}" if one.host else ""),
+        "address": place_of(one),
         "statements": one.statements or "",
         "words": one.words.replace("-", " "),
         "clock": "" if ahead is None else f"{ahead / 1000:+.0f} s",

@@ -1,8 +1,10 @@
-"""Commands that watch a running peer: `status`, `events`. All they show are answers of the admin service."""
+"""Commands that watch a running peer: `status`, `top`, `events`. All they show are answers of the admin service."""
 
 from __future__ import annotations
 
 import json
+import sys
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated
 
@@ -11,6 +13,8 @@ import typer
 from plora.cli.options import Home, Json, Quiet
 from plora.cli.output import Output
 from plora.cli.running import fields_of, running_peer
+
+WIDTH_WITHOUT_TERMINAL = 160
 
 
 def status(home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
@@ -26,6 +30,23 @@ def status(home: Home = None, json_: Json = False, quiet: Quiet = False) -> None
     Output(json_, quiet).document(document, status_lines(reply, peers, merges))
 
 
+def top(home: Home = None) -> None:
+    """Watch the running peer: who is linked, what comes, what happens.
+
+    `q` or Ctrl-C leaves. Without a terminal one frame is printed.
+    """
+    from rich.console import Console
+
+    from plora.cli.running import root_of
+    from plora.cli.top import keys, show_live, show_once
+
+    if not sys.stdout.isatty():
+        show_once(root_of(home), Console(highlight=False, width=WIDTH_WITHOUT_TERMINAL))
+        return
+    with suppress(KeyboardInterrupt), keys() as pressed:
+        show_live(root_of(home), Console(highlight=False), pressed)
+
+
 def events(
     home: Home = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as things happen.")] = False,
@@ -37,7 +58,7 @@ def events(
 ) -> None:
     """Print the event log: what happened, a line a record."""
     from plora.cli.event_lines import event_line, is_quiet
-    from plora.cli.naming import PlasmidNames
+    from plora.cli.naming import Names
     from plora.cli.since import since_ms
     from plora.gate import sentence
     from plora.v1 import admin_pb2 as pb
@@ -48,7 +69,7 @@ def events(
     if not everything:
         output.hint("Without rounds, traffic and stages that passed; --all or --kind shows them.")
     with running_peer(home) as client:
-        names = PlasmidNames(client)
+        names = Names(client)
         for reply in client.stream("Events", pb.EventsRequest(follow=follow, kinds=_known(kind or []))):
             if begin_ms and json.loads(reply.line)["wall_ms"] < begin_ms:
                 continue

@@ -39,6 +39,10 @@ class AdminClient:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up; streams that are read elsewhere end."""
         self._channel.close()
 
     def call(self, method: str, request: Any, timeout_s: float = ANSWER_TIMEOUT_S) -> Any:
