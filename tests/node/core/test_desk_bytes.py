@@ -12,7 +12,16 @@ from plora.gate import Trust
 from plora.node.core.config import Bounds, Limits, Subscription
 from plora.node.core.desk import CLOCK_TIMER, RETRY_MS
 from plora.node.core.effects import DropBlob, Examine, Expose, Hide, Merge, Send, SetTimer
-from plora.node.core.events import Examined, FetchAsked, Merged, PolicyChanged, Publish, SettingsChanged, TimerDue
+from plora.node.core.events import (
+    Examined,
+    FetchAsked,
+    Merged,
+    PolicyChanged,
+    Publish,
+    SettingsChanged,
+    Start,
+    TimerDue,
+)
 from plora.node.core.larder import ANNOUNCE_TIMER
 from plora.node.core.messages import IHAVE_MAX, IHave
 from plora.node.core.notices import (
@@ -117,6 +126,23 @@ def test_attack_117_a_worker_that_dies_twice_means_quarantine() -> None:
     verdict = bench.desk.book.live[LEGAL.content_id].verdict
     assert verdict is not None and verdict.evidence == {"worker": "killed"}
     assert [stage.outcome.value for stage in verdict.stages] == ["pass"] * 6 + ["quarantine"]
+
+
+def test_a_defect_of_this_program_refuses_and_a_restart_tries_again() -> None:
+    bench = Bench()
+    bench.add(ADA.record, LEGAL.statement)
+    digest = LEGAL.manifest.artifacts.sha256
+    bench.tell(BytesHeld(digest, (), 0, 0, 0))
+    for _ in range(2):
+        out = bench.tell(Examined(digest, None, "KeyError", defect=True))
+        bench.wall_ms += RETRY_MS
+        bench.tell(TimerDue(CLOCK_TIMER))
+    assert bench.verdict() == ("reject", "internal_error")
+    assert not those(DropBlob, out) and not records(out, "penalty") and digest not in bench.desk.larder.served
+    again = bench.restarted(live=(ADA.record, LEGAL.statement))
+    assert those(Examine, again.tell(Start())) == [Examine(digest)]
+    again.tell(Examined(digest, SHARED.features(DATA)))
+    assert again.verdict() == ("accept", "")
 
 
 def test_bad_content_is_refused_deleted_and_not_fetched_again() -> None:

@@ -243,6 +243,63 @@ def test_why_it_is_not_here_too_large_and_disk_troubles() -> None:
     assert world.state("legal") == ("pending", "limits.artifact_max")
 
 
+KIB = 1 << 10
+HELD_BACK = [
+    ({"limits": Limits(artifact_max=KIB)}, "pending", "limits.artifact_max", "1 KiB", "limits.artifact_max is 1 KiB"),
+    ({"limits": Limits(store_max=KIB)}, "pending", "limits.store_max", "1 KiB", "limits.store_max is 1 KiB"),
+    (
+        {"subscription": Subscription(size_max=KIB)},
+        *("unwanted", "subscribe.size_max", "1 KiB", "it is 1.2 KiB, and subscribe.size_max is 1 KiB; `plora fetch`"),
+    ),
+    (
+        {"subscription": Subscription(ask=True)},
+        *(
+            "offered",
+            "subscribe.mode",
+            "ask",
+            "it waits for you: `plora fetch` gets its 1.2 KiB (subscribe.mode",
+        ),
+    ),
+    (
+        {"subscription": Subscription(domains=("medical", "code"))},
+        *("unwanted", "subscribe.domains", "medical, code", "subscribe.domains names medical, code; `plora fetch`"),
+    ),
+    (
+        {"subscription": Subscription(bases=("other",))},
+        *("unwanted", "subscribe.bases", "other", "subscribe.bases names other; `plora fetch`"),
+    ),
+    (
+        {"subscription": Subscription(owners=("bob",))},
+        *("unwanted", "subscribe.owners", "bob", "subscribe.owners names bob; `plora fetch`"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "state", "setting", "limit", "words"), HELD_BACK)
+def test_a_limit_names_its_setting_and_value(
+    changes: dict[str, Any], state: str, setting: str, limit: str, words: str
+) -> None:
+    world = pair(**changes)
+    world.publish(LEGAL)
+    world.swarm.run(5)
+    (row,) = view.ls(world.taker.core, world.now)
+    assert (row["state"], row["reason"], row["limit"]) == (state, setting, limit)
+    assert words in row["sentence"] == world.why("legal")["sentence"]
+    hits = [json.loads(line) for line in world.taker.log if '"bound_hit"' in line]
+    logged = [(hit["setting"], hit["limit"]) for hit in hits]
+    assert logged == ([(setting, KIB)] if setting.startswith("limits.") else [])
+    assert [one.setting for one in world.taker.core.bounds.values()] == [setting for setting, _ in logged]
+
+
+def test_the_gates_bound_names_its_setting_too() -> None:
+    world = pair(policy=Policy(artifact_bytes_max=KIB))
+    world.publish(LEGAL)
+    world.swarm.run(5)
+    (row,) = view.ls(world.taker.core, world.now)
+    assert (row["state"], row["reason"], row["limit"]) == ("refused", "policy.artifact_bytes_max", "1 KiB")
+    assert "policy.artifact_bytes_max is 1 KiB" in row["sentence"]
+
+
 def test_while_it_is_examined() -> None:
     world = pair()
     world.publish(LEGAL)

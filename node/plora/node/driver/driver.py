@@ -101,6 +101,7 @@ class Driver:
         log: EventLog,
         clock: Callable[[], Now],
         recorder: Recorder | None = None,
+        workers: Workers | None = None,
     ) -> None:
         self.core = core
         self.log = log
@@ -112,7 +113,7 @@ class Driver:
         self._loop = asyncio.get_running_loop()
         self._writer = Writer(store.disk)
         self._pool = KeyedPool(THREADS, "disk")
-        self._workers = Workers()
+        self._workers = workers or Workers()
         self.on_shelved: Callable[[], None] = lambda: None  # called when what is exposed or served has changed
         self._transport: Transport | None = None
         self._calls: dict[str, Callable[[Message], None]] = {}
