@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import time
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from plora.cli.running import fields_of, root_of, running_peer
 from plora.proto.errors import FormatError, RefusedError, UsageError
 
 LOOK_S = 0.5
+STDIN_CHARACTERS_MAX = 4096
 
 
 def invite(
@@ -53,7 +55,9 @@ def invite(
 
 
 def join(
-    ticket: Annotated[str, typer.Argument(help="What `plora invite` printed.", metavar="TICKET")],
+    ticket: Annotated[
+        str, typer.Argument(help="What `plora invite` printed; - reads it from standard input.", metavar="TICKET")
+    ],
     home: Home = None,
     name: Annotated[str, typer.Option("--name", help="This peer's name, and its owner's; as invited.")] = "",
     listen: Listen = "127.0.0.1:4700",
@@ -66,8 +70,10 @@ def join(
     from plora.proto.ticket import read_ticket
 
     checked_address(listen)
+    for address in advertise or ():
+        checked_address(address, "--advertise")
     try:
-        read = read_ticket(ticket)
+        read = read_ticket(sys.stdin.read(STDIN_CHARACTERS_MAX) if ticket == "-" else ticket)
     except FormatError as error:
         raise UsageError(error.what, mend=error.mend) from error
     called = checked_name(name or read.name)

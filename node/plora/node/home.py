@@ -34,7 +34,7 @@ listen: {listen}            # where it accepts links; 127.0.0.1 is this machine 
 {advertise}      # what others are told, if that differs
 # dialable: true                     # false: only dials out, and takes part fully
 
-neighbours: []                       # - {{peer: <64 hex digits>, address: 192.0.2.1:4700}}
+neighbours: []                       # - {{peer: <64 hex digits>, address: 192.0.2.1:4700}}; more are in joined.json
 
 gossip:
   round_ms: 1000                     # every round, reconcile with `fanout` neighbours

@@ -2,8 +2,8 @@
 
 Rules:
 
-- Nothing is written before the inviter has answered, and everything that it says is checked. A ticket that the inviter
-  took is used up, whatever becomes of the answer.
+- The home is written after the inviter has answered, and everything that it says is checked. A ticket that the inviter
+  took is used up, whatever becomes of the answer; so what can be checked here is checked before.
 - The home is as `plora init` makes it, in the inviter's swarm; the inviter and those whom it names are its neighbours.
 - Nobody is believed by it: the inviter's owner is known by name afterwards, no more.
 - Every way to fail is one sentence: expired, used up, garbled, of another swarm, unreachable, clock off, a home that is
@@ -14,6 +14,7 @@ Not handled here: the ticket's text (`plora.proto.ticket`), the inviter's half (
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -47,6 +48,7 @@ from plora.v1 import peer_pb2 as pb
 
 FUTURE_S_MAX = 600
 OWNERS_MAX = 4
+PROBE_BYTES = 64 * 1024
 NAME_CHARACTERS_MAX = 64
 ASK_AGAIN = "ask for another one: `plora invite NAME` at the inviter"
 
@@ -92,6 +94,7 @@ def join(
     """Come into a swarm by a ticket, and make a home there."""
     check_ticket(ticket, now_s)
     check_home(root, ticket)
+    _check_place(root)
     key = Ed25519PrivateKey.generate()
     welcome = hand_in(ticket, key, name, now_s)
     made = init_home(
@@ -109,6 +112,18 @@ def join(
         path = made.home.owners / f"{record.name}-{statement.id.hex()[:12]}.owner"
         write_new_file(path, statement_to_json(statement).encode("ascii"), mode=0o644)
     return made, welcome
+
+
+def _check_place(root: Path) -> None:
+    """Find out that a home can't be made before the ticket is used up."""
+    try:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=root) as probe:
+            probe.write(bytes(PROBE_BYTES))
+    except OSError as error:
+        raise ConfigError(
+            f"no home can be made here ({error.strerror})", where=str(root), mend="name another by --home"
+        ) from error
 
 
 def hand_in(ticket: Ticket, key: Ed25519PrivateKey, name: str, now_s: int) -> Welcome:
