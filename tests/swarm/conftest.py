@@ -48,6 +48,7 @@ def settings(name: str, port: int) -> Json:
         "name": name,
         "listen": f"127.0.0.1:{port}",
         "neighbours": [],
+        "discovery": {"exchange": False},
         "gossip": {
             "round_ms": 200,
             "eager_fanout": 2,

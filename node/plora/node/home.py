@@ -36,6 +36,9 @@ listen: {listen}            # where it accepts links; 127.0.0.1 is this machine 
 
 neighbours: []                       # - {{peer: <64 hex digits>, address: 192.0.2.1:4700}}; more are in joined.json
 
+discovery:
+  exchange: true                     # tell linked peers of one another, and dial further members that way
+
 gossip:
   round_ms: 1000                     # every round, reconcile with `fanout` neighbours
   fanout: 1

@@ -4,6 +4,7 @@
   in the daemon: what goes is closed before its successor opens; a dial that loses is answered by DialFailed.
 - Frames keep their order on a link unless `reorder` is drawn. What is under way when a link ends is lost.
 - A cut between two peers lets their link stay open and swallows every frame, as a broken path does; dials fail.
+- Where peers have `addresses`, a dial or probe finds a peer only at its own, as in the world.
 - Real streams lose nothing while they live: loss, doubling and reordering are harsher than the daemon's world.
 
 Not handled here: what frames mean, and time-outs on silence (the core).
@@ -18,6 +19,7 @@ from typing import Protocol
 
 from plora.node.core.events import DialFailed, Event, LinkClosed, LinkOpened, Probed, Received
 from plora.node.core.messages import BulkMessage, DialTry, Message
+from plora.node.gossip.addresses import split
 from plora.node.reach import NO_ANSWER, REACHED
 from plora.sim.clock import MS, VirtualClock
 
@@ -68,6 +70,8 @@ class Network:
     def __init__(self, clock: VirtualClock, conditions: Conditions, draws: Random) -> None:
         self.conditions = conditions
         self.endpoints: dict[str, Endpoint] = {}
+        self.addresses: dict[str, str] = {}
+        self.tried: list[tuple[str, str]] = []
         self._clock = clock
         self._draws = draws
         self._links: dict[tuple[str, str], _Link] = {}
@@ -89,18 +93,19 @@ class Network:
         """Whether the two have an open link."""
         return _pair(a, b) in self._links
 
-    def dial(self, dialer: str, target: str) -> None:
+    def dial(self, dialer: str, target: str, addresses: tuple[str, ...] = ()) -> None:
         """Try to open a link; both ends hear of it, or the dialer of its failure."""
-        self._clock.after(2 * self._delay_ns(), lambda: self._connect(dialer, target))
+        self._clock.after(2 * self._delay_ns(), lambda: self._connect(dialer, target, addresses))
 
-    def probe(self, dialer: str, target: str, addresses: tuple[str, ...]) -> None:
-        """See whether a peer answers; the dialer hears of it."""
+    def probe(self, dialer: str, target: str, addresses: tuple[str, ...], purpose: str) -> None:
+        """See at which addresses a peer answers; the dialer hears of it."""
 
         def answer() -> None:
-            there = self.endpoints.get(target)
-            reached = there is not None and there.up and _pair(dialer, target) not in self._cuts
-            outcome = REACHED if reached else NO_ANSWER
-            self._tell(dialer, Probed(target, tuple(DialTry(address, outcome) for address in addresses)))
+            tries = [
+                DialTry(address, REACHED if self._reachable(dialer, target, (address,)) else NO_ANSWER)
+                for address in addresses
+            ]
+            self._tell(dialer, Probed(target, tuple(tries), purpose))
 
         self._clock.after(2 * self._delay_ns(), answer)
 
@@ -129,12 +134,22 @@ class Network:
             self._clock.at(self._arrival_ns(link, sender), lambda: self._deliver(link, sender, message))
         return True
 
-    def _connect(self, dialer: str, target: str) -> None:
+    def _place(self, peer: str) -> tuple[str, int] | tuple[()]:
+        return split(self.addresses.get(peer, "")) or ()
+
+    def _reachable(self, dialer: str, target: str, addresses: tuple[str, ...]) -> bool:
+        self.tried.append((dialer, target))
+        there, own = self.endpoints.get(target), self.addresses.get(target)
+        if there is None or not there.up or (own is not None and own not in addresses):
+            return False
+        return _pair(dialer, target) not in self._cuts
+
+    def _connect(self, dialer: str, target: str, addresses: tuple[str, ...]) -> None:
         pair = _pair(dialer, target)
         there, here = self.endpoints.get(target), self.endpoints[dialer]
         if not here.up:
             return
-        if there is None or not there.up or pair in self._cuts:
+        if there is None or not self._reachable(dialer, target, addresses):
             self._clock.after(DIAL_TIMEOUT_NS, self._teller(dialer, DialFailed(target, "unreachable")))
             return
         standing = self._links.get(pair)
@@ -144,9 +159,9 @@ class Network:
                 return
             self._close(standing, "replaced by another link")
         link = self._links[pair] = _Link(dialer, target)
-        here.handle(LinkOpened(target, dialed=True))
+        here.handle(LinkOpened(target, True, *self._place(target)))
         if not link.closed:
-            there.handle(LinkOpened(dialer, dialed=False))
+            there.handle(LinkOpened(dialer, False, *self._place(dialer)))
 
     def _close(self, link: _Link, reason: str) -> None:
         if link.closed:

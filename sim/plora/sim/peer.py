@@ -112,8 +112,8 @@ class SimPeer:
         self._recorder: Recorder | None = None
         self._carry: dict[type, Callable[[Any], None]] = {
             Send: self._send,
-            Dial: lambda effect: self._network.dial(self.id, effect.peer),
-            Probe: lambda effect: self._network.probe(self.id, effect.peer, effect.addresses),
+            Dial: lambda effect: self._network.dial(self.id, effect.peer, effect.addresses),
+            Probe: lambda effect: self._network.probe(self.id, effect.peer, effect.addresses, effect.purpose),
             HangUp: lambda effect: self._network.hang_up(self.id, effect.peer, effect.reason),
             SetTimer: self._set_timer,
             CancelTimer: self._cancel_timer,

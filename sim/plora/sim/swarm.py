@@ -35,6 +35,11 @@ def peer_id(number: int) -> str:
     return hashlib.sha256(f"plora/sim/peer\x00{number}".encode()).hexdigest()
 
 
+def address_of(number: int) -> str:
+    """Where the peer of that number is dialed, in a swarm whose peers exchange addresses."""
+    return f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}:4700"
+
+
 class Swarm:
     """The peers, their network and their clock."""
 
@@ -67,8 +72,13 @@ class Swarm:
         ids = [peer_id(number) for number in range(count)]
         base = template or CoreConfig(peer="", swarm=SWARM_ID, boot="")
         for number, near in enumerate(neighbours(count, edges)):
-            known = tuple(PeerAddress(ids[other], (f"sim:{other}",)) for other in near)
+            known = tuple(
+                PeerAddress(ids[other], (address_of(other) if base.exchange else f"sim:{other}",)) for other in near
+            )
             config = replace(base, peer=ids[number], seed=self.seed, neighbours=known)
+            if base.exchange:
+                config = replace(config, addresses=(address_of(number),))
+                self.network.addresses[config.peer] = address_of(number)
             self._add(config, policy or Policy(), trust or Trust())
         return ids
 

@@ -9,8 +9,9 @@ import pytest
 from plora.node.core.effects import Probe, Send
 from plora.node.core.messages import DialBack, DialedBack, DialTry, Hello
 from plora.node.core.now import Now
-from plora.node.gossip.dial_backs import ASKED_MS_MIN, ASKERS_MAX, PROBES_MAX, DialBacks
-from plora.node.gossip.links import Link
+from plora.node.gossip.addresses import join
+from plora.node.gossip.dial_backs import ASKED_MS_MIN, ASKERS_MAX, DIAL_BACK, PROBES_MAX, DialBacks
+from plora.node.gossip.link import Link
 
 ADA = "a" * 64
 
@@ -21,7 +22,7 @@ def at(ms: int) -> Now:
 
 def link_of(*addresses: str, host: str = "203.0.113.5", peer: str = ADA) -> Link:
     hello = Hello((1,), (), "ab" * 32, "11" * 16, 0, addresses)
-    return Link(peer, False, 0, 0, host, hello)
+    return Link(peer, False, 0, 0, join(host, 40_000), hello)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +37,7 @@ def link_of(*addresses: str, host: str = "203.0.113.5", peer: str = ADA) -> Link
 )
 def test_who_asks_is_dialed_where_it_is_seen(host: str, address: str, dialed: str) -> None:
     backs = DialBacks(Random(1))
-    assert backs.asked(link_of(address, host=host), 7, at(0)) == [Probe(ADA, (dialed,))]
+    assert backs.asked(link_of(address, host=host), 7, at(0)) == [Probe(ADA, (dialed,), DIAL_BACK)]
     tries = (DialTry(dialed, "reached", 3),)
     assert backs.probed(ADA, tries) == [Send(ADA, DialedBack(7, host, tries))]
 
@@ -66,7 +67,7 @@ def test_nobody_can_have_others_scan_a_third_host(address: str) -> None:
 def test_good_and_bad_addresses_are_answered_together() -> None:
     backs = DialBacks(Random(1))
     link = link_of("10.0.0.1:1", "203.0.113.5:2", "[::]:3", "203.0.113.5:2")
-    assert backs.asked(link, 7, at(0)) == [Probe(ADA, ("203.0.113.5:2", "203.0.113.5:3"))]
+    assert backs.asked(link, 7, at(0)) == [Probe(ADA, ("203.0.113.5:2", "203.0.113.5:3"), DIAL_BACK)]
     tries = (DialTry("203.0.113.5:2", "reached"), DialTry("203.0.113.5:3", "no_answer"))
     (send,) = backs.probed(ADA, tries)
     assert send == Send(ADA, DialedBack(7, "203.0.113.5", (*tries, DialTry("10.0.0.1:1", "not_tried"))))
@@ -80,7 +81,7 @@ def test_who_asks_too_often_is_told_so_even_after_a_reconnect() -> None:
     (send,) = backs.asked(link_of("203.0.113.5:1"), 2, at(ASKED_MS_MIN - 1))
     assert isinstance(send, Send) and isinstance(send.message, DialedBack)
     assert send.message.tries == (DialTry("203.0.113.5:1", "too_often"),)
-    assert backs.asked(link_of("203.0.113.5:1"), 3, at(ASKED_MS_MIN)) == [Probe(ADA, ("203.0.113.5:1",))]
+    assert backs.asked(link_of("203.0.113.5:1"), 3, at(ASKED_MS_MIN)) == [Probe(ADA, ("203.0.113.5:1",), DIAL_BACK)]
 
 
 def test_probes_at_once_and_memory_of_askers_are_bounded() -> None:

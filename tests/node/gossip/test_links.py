@@ -10,13 +10,15 @@ import pytest
 from plora.node.core.config import Bounds, CoreConfig
 from plora.node.core.effects import Dial, Emit, HangUp, Send
 from plora.node.core.events import NeighboursChanged
-from plora.node.core.messages import Goodbye, Heartbeat, Hello, PeerAddress, Peers, Welcome
+from plora.node.core.messages import Goodbye, Heartbeat, Hello, PeerAddress, Welcome
 from plora.node.core.notices import LinkLost, LinkReady
 from plora.node.core.now import Now
-from plora.node.gossip.dialing import BOOK_MAX, Dialing
+from plora.node.gossip.dialing import Dialing
+from plora.node.gossip.exchange import Exchange
 from plora.node.gossip.links import Links
 from plora.node.gossip.sessions import Sessions
 from plora.node.gossip.wants import WINDOW, Wants
+from plora.node.store.snapshot import Snapshot
 
 ME, ADA, BEN = "5" * 64, "a" * 64, "b" * 64
 SWARM = "ab" * 32
@@ -30,7 +32,8 @@ def at(ms: int) -> Now:
 
 def links_of(*neighbours: PeerAddress, **settings: Any) -> Links:
     config = CoreConfig(peer=ME, swarm=SWARM, boot="00" * 16, neighbours=neighbours, **settings)
-    links = Links(config, Random(1), lambda link, now: Heartbeat(0, bytes(16), 0))
+    exchange = Exchange(config, Random(2), Snapshot())
+    links = Links(config, Random(1), lambda link, now: Heartbeat(0, bytes(16), 0), exchange)
     links.start(at(0))
     return links
 
@@ -189,15 +192,13 @@ def test_a_goodbye_names_the_time_before_which_nobody_dials() -> None:
     assert Dial(ADA, ("ada:1",)) in links.dial(at(9000))
 
 
-def test_heard_addresses_come_after_the_configured() -> None:
-    links = links_of()
-    links.exchange(Peers((PeerAddress(ADA, ("ada:9", "ada:1")), PeerAddress(BEN, ("ben:1",)))))
-    outputs = links.changed(NeighboursChanged((NEIGHBOUR,)), at(1))
-    assert [output for output in outputs if isinstance(output, Dial)] == [Dial(ADA, ("ada:1", "ada:9"))]
+def test_addresses_known_by_exchange_come_after_the_configured() -> None:
+    dialing = Dialing((NEIGHBOUR,), 8, 4000, Random(3), {ADA: ("ada:9", "ada:1")}.__getitem__)
+    assert dialing.due(at(0)) == [Dial(ADA, ("ada:1", "ada:9"))]
 
 
 def test_back_off_doubles_with_jitter_up_to_its_limit() -> None:
-    dialing = Dialing((NEIGHBOUR,), 8, 4000, Random(3))
+    dialing = Dialing((NEIGHBOUR,), 8, 4000, Random(3), lambda peer: ())
     assert dialing.due(at(0)) == [Dial(ADA, ("ada:1",))]
     assert dialing.due(at(0)) == []  # one at a time
     waits = []
@@ -214,19 +215,15 @@ def test_back_off_doubles_with_jitter_up_to_its_limit() -> None:
     assert (dialing.next_due_ns() or 0) <= 500e6
 
 
-def test_dials_and_the_book_are_bounded() -> None:
+def test_dials_are_bounded() -> None:
     many = tuple(PeerAddress(f"{number:064x}", ("h:1",)) for number in range(5))
-    dialing = Dialing(many, 2, 1000, Random(1))
+    dialing = Dialing(many, 2, 1000, Random(1), lambda peer: ())
     assert [dial.peer for dial in dialing.due(at(0))] == [many[0].peer, many[1].peer]
     dialing.linked(many[0].peer)
     assert dialing.due(at(0)) == []
-    for number in range(BOOK_MAX + 1):
-        dialing.heard(PeerAddress(f"{number:064x}", ("far:1",)))
     dialing.failed(many[0].peer, at(0))
     dialing.failed(many[1].peer, at(0))
-    assert [dial.addresses for dial in dialing.due(at(0))] == [("h:1", "far:1")] * 2  # 2 and 3; the oldest is forgotten
-    dialing.failed(many[2].peer, at(0))
-    assert [dial.addresses for dial in dialing.due(at(5000))] == [("h:1",)]
+    assert [dial.peer for dial in dialing.due(at(0))] == [many[2].peer, many[3].peer]
 
 
 def test_asking_keeps_a_window_and_gives_up_with_the_link() -> None:

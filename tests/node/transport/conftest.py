@@ -29,8 +29,8 @@ class Ears:
     events: list[tuple[Any, ...]] = field(default_factory=list)
     _heard: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def link_opened(self, peer: str, dialed: bool, host: str) -> None:
-        self._note("opened", peer, dialed, host)
+    def link_opened(self, peer: str, dialed: bool, address: str) -> None:
+        self._note("opened", peer, dialed, address)
 
     def link_closed(self, peer: str, reason: str) -> None:
         self._note("closed", peer, reason)
@@ -38,8 +38,8 @@ class Ears:
     def dial_failed(self, peer: str, reason: str) -> None:
         self._note("failed", peer, reason)
 
-    def probed(self, peer: str, tries: tuple[DialTry, ...]) -> None:
-        self._note("probed", peer, tries)
+    def probed(self, peer: str, tries: tuple[DialTry, ...], purpose: str) -> None:
+        self._note("probed", peer, purpose, tries)
 
     def received(self, peer: str, message: Message) -> None:
         self._note("received", peer, message)

@@ -207,8 +207,8 @@ async def test_a_probe_says_who_answers_and_makes_no_link(
         nobody = f"127.0.0.1:{closed.sockets[0].getsockname()[1]}"
         closed.close()
         await closed.wait_closed()
-        b.transport.probe(a.id, [a.address, b.address, c.address, nobody, "unix:/tmp/x"])
-        _, _, tries = await b.ears.until("probed", a.id)
+        b.transport.probe(a.id, [a.address, b.address, c.address, nobody, "unix:/tmp/x"], "why")
+        *_, tries = await b.ears.until("probed", a.id, "why")
         assert [one.outcome for one in tries] == [
             "reached",
             "another_peer",

@@ -147,7 +147,8 @@ def settings(name: str, listen: str, neighbours: list[Address], *, base: str, up
 name: {name}
 listen: {listen}
 neighbours:
-{dialed}gossip: {{round_ms: 500, fanout: 1, eager_fanout: 2, redial_ms_max: 2000}}
+{dialed}discovery: {{exchange: false}}
+gossip: {{round_ms: 500, fanout: 1, eager_fanout: 2, redial_ms_max: 2000}}
 policy: {{unknown_owner: reject, base_model: {base}}}
 merge: {{enabled: {str(merge).lower()}}}
 limits: {{upload_rate: {upload_rate}, lan_exempt: false, disk_free_min: 64MiB}}

@@ -15,7 +15,7 @@ from plora.node.advice import Ends, judge
 from plora.node.core.events import DialBackAsked
 from plora.node.core.messages import TRIES_MAX, DialedBack, DialTry
 from plora.node.gossip.addresses import told
-from plora.node.gossip.links import Link
+from plora.node.gossip.link import Link
 from plora.node.reach import sentence_of
 from plora.v1 import admin_pb2 as pb
 

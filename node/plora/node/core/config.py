@@ -15,6 +15,7 @@ class Bounds:
     untrusted_owners: int = 1000
     links_in: int = 32
     links_out: int = 8
+    passive_max: int = 256
     refused_ids: int = 65_536
     announced_per_link: int = 4096
     reconcile_legs: int = 32
@@ -66,6 +67,9 @@ class CoreConfig:
     seed: int = 0
     name: str = ""
     neighbours: tuple[PeerAddress, ...] = ()
+    denied: tuple[str, ...] = ()
+    exchange: bool = False
+    exchange_ms: int = 60_000
     addresses: tuple[str, ...] = ()
     dialable: bool = True
     round_ms: int = 1000

@@ -33,10 +33,14 @@ class Dial:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """Dial each of these addresses only to see whether that peer answers there; no link comes of it. Probed."""
+    """Dial each of these addresses only to see whether that peer answers there; no link comes of it. Probed.
+
+    `purpose` comes back with the answer.
+    """
 
     peer: str
     addresses: tuple[str, ...]
+    purpose: str
 
 
 @dataclass(frozen=True, slots=True)

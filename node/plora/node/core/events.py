@@ -28,12 +28,13 @@ class Stop:
 class LinkOpened:
     """Both streams with an authenticated peer are open; no frame has passed.
 
-    `host` is where the peer was dialed, or seen to come from; empty where there are no hosts.
+    `host` and `port` are where the peer was dialed, or seen to come from; empty where there are no addresses.
     """
 
     peer: str
     dialed: bool
     host: str = ""
+    port: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class Probed:
 
     peer: str
     tries: tuple[DialTry, ...]
+    purpose: str
 
 
 @dataclass(frozen=True, slots=True)

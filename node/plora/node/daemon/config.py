@@ -124,6 +124,16 @@ class LimitsBlock(Block):
     statements_per_owner: AtLeastOne = 256
 
 
+class DiscoveryBlock(Block):
+    """How further peers are found."""
+
+    exchange: StrictBool = True
+    exchange_ms: Annotated[int, Field(strict=True, ge=100)] = 60_000
+    links_out: Annotated[int, Field(strict=True, ge=1, le=64)] = 8
+    links_in: Annotated[int, Field(strict=True, ge=1, le=64)] = 32
+    passive_max: Annotated[int, Field(strict=True, ge=2, le=4096)] = 256
+
+
 class MergeBlock(Block):
     """The merged adapter."""
 
@@ -182,6 +192,7 @@ class PeerConfig(Block):
     dialable: StrictBool = True
     neighbours: Annotated[tuple[NeighbourBlock, ...], ListAsTuple] = ()
     deny: Annotated[tuple[PeerId, ...], ListAsTuple] = ()
+    discovery: DiscoveryBlock = DiscoveryBlock()
     gossip: GossipBlock = GossipBlock()
     policy: Policy = Policy()
     subscribe: SubscribeBlock = SubscribeBlock()

@@ -95,6 +95,16 @@ def core_config(checked: Checked, boot: str, addresses: tuple[str, ...]) -> Core
         seed=peer.seed or secrets.randbits(63),
         name=peer.name,
         neighbours=peer.peer_addresses(),
+        denied=peer.deny,
+        exchange=peer.discovery.exchange,
+        exchange_ms=peer.discovery.exchange_ms,
+        bounds=Bounds(
+            statements_per_owner=peer.limits.statements_per_owner,
+            untrusted_owners=peer.limits.untrusted_owners,
+            links_in=peer.discovery.links_in,
+            links_out=peer.discovery.links_out,
+            passive_max=peer.discovery.passive_max,
+        ),
         addresses=addresses,
         dialable=peer.dialable,
         **peer.gossip.model_dump(),
@@ -103,7 +113,6 @@ def core_config(checked: Checked, boot: str, addresses: tuple[str, ...]) -> Core
         merge=peer.merge.enabled,
         merge_delay_ms=peer.merge.delay_ms,
         merge_generations_max=peer.merge.generations_max,
-        bounds=Bounds(peer.limits.statements_per_owner, peer.limits.untrusted_owners),
     )
 
 

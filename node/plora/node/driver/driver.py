@@ -68,6 +68,7 @@ from plora.node.core.now import Now
 from plora.node.driver.keyed import KeyedPool
 from plora.node.driver.shelf import Shelf, report_text
 from plora.node.eventlog import EventLog
+from plora.node.gossip.addresses import split
 from plora.node.recorder import Recorder
 from plora.node.store.store import Store, blob_path
 from plora.node.store.writer import Writer
@@ -175,9 +176,9 @@ class Driver:
         """Handle an event soon; from any thread."""
         self._loop.call_soon_threadsafe(self.handle, event)
 
-    def link_opened(self, peer: str, dialed: bool, host: str) -> None:
+    def link_opened(self, peer: str, dialed: bool, address: str) -> None:
         """The transport has a link."""
-        self.handle(LinkOpened(peer, dialed, host))
+        self.handle(LinkOpened(peer, dialed, *(split(address) or ())))
 
     def link_closed(self, peer: str, reason: str) -> None:
         """The transport lost it."""
@@ -187,9 +188,9 @@ class Driver:
         """The transport found nobody."""
         self.handle(DialFailed(peer, reason))
 
-    def probed(self, peer: str, tries: tuple[DialTry, ...]) -> None:
+    def probed(self, peer: str, tries: tuple[DialTry, ...], purpose: str) -> None:
         """The transport saw who answers at some addresses."""
-        self.handle(Probed(peer, tries))
+        self.handle(Probed(peer, tries, purpose))
 
     def received(self, peer: str, message: Message) -> None:
         """A frame came."""
@@ -270,7 +271,7 @@ class Driver:
         self._links.dial(effect.peer, effect.addresses)
 
     def _probe(self, effect: Probe) -> None:
-        self._links.probe(effect.peer, effect.addresses)
+        self._links.probe(effect.peer, effect.addresses, effect.purpose)
 
     def _hang_up(self, effect: HangUp) -> None:
         link = self._links.link(effect.peer)

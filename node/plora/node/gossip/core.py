@@ -48,6 +48,7 @@ from plora.node.core.messages import (
     Cause,
     DialBack,
     DialedBack,
+    DialTry,
     Goodbye,
     Have,
     Heartbeat,
@@ -63,9 +64,12 @@ from plora.node.core.notices import LinkLost, LinkReady, Notice, Outputs, Source
 from plora.node.core.now import Now
 from plora.node.core.streams import Streams
 from plora.node.gossip import parcels
+from plora.node.gossip.addresses import join
 from plora.node.gossip.dial_backs import DialBacks
 from plora.node.gossip.entries import Entry, entry_of
-from plora.node.gossip.links import BEAT_TIMER, DIAL_TIMER, Link, Links
+from plora.node.gossip.exchange import FEELER, Exchange
+from plora.node.gossip.link import Link
+from plora.node.gossip.links import BEAT_TIMER, DIAL_TIMER, Links
 from plora.node.gossip.reconcile import open_ranges, respond
 from plora.node.gossip.rows import STATEMENTS, decode_statement, forget_statement, statement_row
 from plora.node.gossip.seen import Dropped, Entrance, SeenSet, Verify
@@ -91,6 +95,7 @@ from plora.proto.records import Reconcile as Reconciled
 from plora.proto.statement import Statement, verify_statement
 
 ROUND_TIMER = "gossip:round"
+EXCHANGE_TIMER = "gossip:exchange"
 STAGED_MAX = 4096
 PATIENCE_ROUNDS = 2
 
@@ -120,7 +125,8 @@ class Gossip:
     ) -> None:
         self.round_number = 0
         self.seen = SeenSet(config.swarm, config.bounds, trusted, verify)
-        self.links = Links(config, streams.stream("gossip:links"), self._beat_of)
+        self.exchange = Exchange(config, streams.stream("gossip:exchange"), snapshot)
+        self.links = Links(config, streams.stream("gossip:links"), self._beat_of, self.exchange)
         self.dial_backs = DialBacks(streams.stream("gossip:dial-backs"))
         self.refusals: dict[bytes, str] = {}
         """Why statements of the newest `Publish` were refused, by id."""
@@ -147,7 +153,7 @@ class Gossip:
             case Start():
                 out += self._start(now)
             case Stop():
-                out += [CancelTimer(ROUND_TIMER), *self.links.stop(now)]
+                out += [CancelTimer(ROUND_TIMER), CancelTimer(EXCHANGE_TIMER), *self.links.stop(now)]
             case TimerDue(timer):
                 out += self._timer(timer, now)
             case Received(peer, message):
@@ -163,7 +169,7 @@ class Gossip:
             case _:
                 out += self._link_event(event, now)
         self._forget_lost(out)
-        return out
+        return [*out, *self._persist(self.exchange.take_rows(), [])]
 
     def _forget_lost(self, outputs: Outputs) -> None:
         for output in outputs:
@@ -178,14 +184,27 @@ class Gossip:
         self._round_due_ns = now.mono_ns + int(self._rng.random() * self._config.round_ms * 1_000_000)
         repairs = [Emit(Repair("an unreadable statement was dropped", key.hex())) for key in self._unreadable]
         rows = [Delete(STATEMENTS, key) for key in self._unreadable]
-        return [*repairs, *self._persist(rows, []), SetTimer(ROUND_TIMER, self._round_due_ns), *self.links.start(now)]
+        return [
+            *repairs,
+            *self._persist(rows, []),
+            SetTimer(ROUND_TIMER, self._round_due_ns),
+            *self.links.start(now),
+            *self._next_exchange(now),
+        ]
 
     def _timer(self, timer: str, now: Now) -> Outputs:
         if timer == ROUND_TIMER:
             return self._round(now)
         if timer == BEAT_TIMER:
             return self.links.beat(now)
+        if timer == EXCHANGE_TIMER:
+            return [*self.exchange.tick(self.links.ready()), *self._next_exchange(now)]
         return self.links.dial(now) if timer == DIAL_TIMER else []
+
+    def _next_exchange(self, now: Now) -> Outputs:
+        if not self.exchange.on:
+            return []
+        return [SetTimer(EXCHANGE_TIMER, now.after_ms(self._config.exchange_ms)), *self.links.dial(now)]
 
     def _turn(self, now: Now) -> Outputs:
         """Another epoch day: what expired leaves."""
@@ -211,14 +230,14 @@ class Gossip:
 
     def _link_event(self, event: Event | Notice, now: Now) -> Outputs:
         match event:
-            case LinkOpened(peer, dialed, host):
-                return self.links.opened(peer, dialed, now, host)
+            case LinkOpened(peer, dialed, host, port):
+                return self.links.opened(peer, dialed, now, join(host, port) if host else "")
             case LinkClosed(peer, reason):
                 return self.links.closed(peer, reason, now)
             case DialFailed(peer):
                 return self.links.dial_failed(peer, now)
-            case Probed(peer, tries):
-                return self.dial_backs.probed(peer, tries)
+            case Probed(peer, tries, purpose):
+                return self._probed(peer, tries, purpose, now)
             case DialBackAsked(peer) if self.links.get(peer) is not None:
                 return self.dial_backs.ask(peer)
             case Misbehaved(peer, reason):
@@ -228,6 +247,12 @@ class Gossip:
             case LoopLag(lag_ms):
                 self.links.late(lag_ms)
         return []
+
+    def _probed(self, peer: str, tries: tuple[DialTry, ...], purpose: str, now: Now) -> Outputs:
+        if purpose != FEELER:
+            return self.dial_backs.probed(peer, tries)
+        self.exchange.felt(peer, tries)
+        return self.links.dial(now)
 
     def _beat_of(self, link: Link, now: Now) -> Heartbeat:
         keys = self.seen.view(self.links.day_with(link, now))
@@ -252,6 +277,8 @@ class Gossip:
     def _greeted(self, out: Outputs) -> Outputs:
         for ready in [output.peer for output in out if isinstance(output, LinkReady)]:
             out += [Send(ready, Push(items)) for items in parcels.frames(self.seen.freshness())]
+            link = self.links.get(ready)
+            out += self.exchange.ready(link, self.links.ready()) if link else []
         return out
 
     def _said(self, link: Link, message: object, now: Now) -> Outputs:
@@ -270,7 +297,7 @@ class Gossip:
             case IHave(ids):
                 return self._announced(link, ids)
             case Peers():
-                self.links.exchange(message)
+                return [*self.exchange.heard(link, message), *self.links.dial(now)]
             case DialBack(number):
                 return self.dial_backs.asked(link, number, now)
             case DialedBack():

@@ -19,12 +19,13 @@ from plora.node.core.messages import TRIES_MAX, DialBack, DialedBack, DialTry
 from plora.node.core.notices import Outputs
 from plora.node.core.now import Now
 from plora.node.gossip.addresses import same_host, told
-from plora.node.gossip.links import Link
+from plora.node.gossip.link import Link
 from plora.node.reach import NOT_TRIED, TOO_OFTEN
 
 ASKED_MS_MIN = 10_000
 ASKERS_MAX = 1024
 PROBES_MAX = 4
+DIAL_BACK = "dial_back"
 
 
 class DialBacks:
@@ -70,7 +71,7 @@ class DialBacks:
         if not good:
             return self._told(link, number, tries)
         self._probing[link.peer] = DialedBack(number, link.host, tuple(tries))
-        return [Probe(link.peer, good)]
+        return [Probe(link.peer, good, DIAL_BACK)]
 
     def probed(self, peer: str, tries: tuple[DialTry, ...]) -> Outputs:
         """A probe is over: answer who asked for it."""

@@ -4,13 +4,14 @@ Rules:
 
 - A neighbour without a link is dialed at once, then after `REDIAL_MS_MIN` doubled with each failure up to
   `redial_ms_max`, times a random factor of [0.5, 1); a link that got ready ends the series.
-- Addresses are those configured, then those heard by peer exchange, of which the newest `BOOK_MAX` peers are kept.
+- Addresses are those configured, then those known by peer exchange (`further`).
 - At most `links_out` links are dialed at once.
 - Not handled here: links that exist (`links`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
@@ -19,8 +20,6 @@ from plora.node.core.messages import PeerAddress
 from plora.node.core.now import Now
 
 REDIAL_MS_MIN = 500
-BOOK_MAX = 256
-ADDRESSES_MAX = 4
 
 
 @dataclass(slots=True)
@@ -35,12 +34,19 @@ class _Target:
 class Dialing:
     """The neighbours that this peer dials."""
 
-    def __init__(self, neighbours: tuple[PeerAddress, ...], links_out: int, redial_ms_max: int, rng: Random) -> None:
+    def __init__(
+        self,
+        neighbours: tuple[PeerAddress, ...],
+        links_out: int,
+        redial_ms_max: int,
+        rng: Random,
+        further: Callable[[str], tuple[str, ...]],
+    ) -> None:
         self._targets = {each.peer: _Target(each.addresses) for each in neighbours}
         self._links_out = links_out
         self._redial_ms_max = redial_ms_max
         self._rng = rng
-        self._book: dict[str, tuple[str, ...]] = {}
+        self._further = further
 
     def __contains__(self, peer: str) -> bool:
         return peer in self._targets
@@ -59,13 +65,6 @@ class Dialing:
         for peer, addresses in wanted.items():
             self._targets.setdefault(peer, _Target(addresses)).addresses = addresses
         return gone
-
-    def heard(self, entry: PeerAddress) -> None:
-        """Remember where a peer is said to be."""
-        self._book.pop(entry.peer, None)
-        self._book[entry.peer] = entry.addresses[:ADDRESSES_MAX]
-        while len(self._book) > BOOK_MAX:
-            del self._book[next(iter(self._book))]
 
     def linked(self, peer: str) -> None:
         """There is a link with the peer, whoever dialed."""
@@ -97,7 +96,7 @@ class Dialing:
         busy = sum(target.dialing or target.linked for target in self._targets.values())
         dials = []
         for peer, target in self._targets.items():
-            addresses = tuple(dict.fromkeys((*target.addresses, *self._book.get(peer, ()))))
+            addresses = tuple(dict.fromkeys((*target.addresses, *self._further(peer))))
             if busy >= self._links_out or target.dialing or target.linked or target.due_ns > now.mono_ns:
                 continue
             if addresses:

@@ -18,16 +18,17 @@ Not handled here: what is said on a ready link (`core`).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from random import Random
 
 from plora.node.core.config import CoreConfig
 from plora.node.core.effects import CancelTimer, Emit, HangUp, Send, SetTimer
 from plora.node.core.events import NeighboursChanged
-from plora.node.core.messages import WIRE_VERSION, Goodbye, Heartbeat, Hello, Peers, Welcome
+from plora.node.core.messages import WIRE_VERSION, Goodbye, Heartbeat, Hello, Welcome
 from plora.node.core.notices import LinkLost, LinkReady, Outputs
 from plora.node.core.now import Now
 from plora.node.gossip.dialing import Dialing
+from plora.node.gossip.exchange import Exchange
+from plora.node.gossip.link import Link
 from plora.proto.records import BoundHit, LinkDown, LinkUp, Neighbours, Penalty
 
 BEAT_TIMER = "gossip:beat"
@@ -37,36 +38,20 @@ SHUNNED_MAX = 1024
 FAREWELLS_MAX = 256
 
 
-@dataclass(slots=True)
-class Link:
-    """One open link; `hello` is the newest that came, `heartbeat` likewise, `announced` the contents it serves.
-
-    `host` is where the peer is seen; `ahead_ms` is how far its clock went before this one's at the newest heartbeat.
-    """
-
-    peer: str
-    dialed: bool
-    opened_ns: int
-    heard_ns: int
-    host: str = ""
-    hello: Hello | None = None
-    welcomed: bool = False
-    ready: bool = False
-    closing: bool = False
-    heartbeat: Heartbeat | None = None
-    ahead_ms: int | None = None
-    announced: dict[bytes, None] = field(default_factory=dict)
-
-
 class Links:
     """All links of one peer, by peer id. `beat_of` makes the heartbeat for a link."""
 
-    def __init__(self, config: CoreConfig, rng: Random, beat_of: Callable[[Link, Now], Heartbeat]) -> None:
+    def __init__(
+        self, config: CoreConfig, rng: Random, beat_of: Callable[[Link, Now], Heartbeat], exchange: Exchange
+    ) -> None:
         self._config = config
         self._beat_of = beat_of
         self._links: dict[str, Link] = {}
-        self._dialing = Dialing(config.neighbours, config.bounds.links_out, config.redial_ms_max, rng)
-        self._denied: dict[str, None] = {}
+        self._exchange = exchange
+        self._dialing = Dialing(
+            config.neighbours, config.bounds.links_out, config.redial_ms_max, rng, exchange.addresses_of
+        )
+        self._denied: dict[str, None] = dict.fromkeys(config.denied)
         self._shunned: dict[str, int] = {}
         self._farewells: dict[str, str] = {}
         self._lag_ms = 0
@@ -100,6 +85,7 @@ class Links:
     def start(self, now: Now) -> Outputs:
         """Dial, and start to beat."""
         self._day = now.epoch_day
+        self._exchange.configure(self._config.neighbours, self._config.denied)
         self._beat_due_ns = now.after_ms(self._config.heartbeat_ms)
         return [Emit(Neighbours(self.neighbours)), SetTimer(BEAT_TIMER, self._beat_due_ns), *self.dial(now)]
 
@@ -111,16 +97,17 @@ class Links:
             out += self.part(peer, "stopping", now, self._config.redial_ms_max // 10)
         return out
 
-    def opened(self, peer: str, dialed: bool, now: Now, host: str = "") -> Outputs:
+    def opened(self, peer: str, dialed: bool, now: Now, address: str = "") -> Outputs:
         """A link is open: greet, or send away."""
         out: Outputs = self._gone(self._links.pop(peer), "replaced") if peer in self._links else []
-        self._links[peer] = Link(peer, dialed, now.mono_ns, now.mono_ns, host)
+        self._links[peer] = Link(peer, dialed, now.mono_ns, now.mono_ns, address)
         self._dialing.linked(peer)
+        self._exchange.opened(peer)
         reason = self._unwelcome(peer, dialed, now)
         if reason:
             bounds = self._config.bounds
             if reason == "links_in":
-                out.append(Emit(BoundHit(reason, bounds.links_in, bounds.links_in + 1)))
+                out.append(Emit(BoundHit("discovery.links_in", bounds.links_in, bounds.links_in + 1)))
             return [*out, *self.part(peer, reason, now, self._config.redial_ms_max)]
         return [*out, Send(peer, self._hello(now))]
 
@@ -132,21 +119,24 @@ class Links:
             self._dialing.released(peer)
         elif link is not None:
             self._dialing.failed(peer, now)
+            self._exchange.parted(peer, now, 0)
         return [*out, *self.dial(now)]
 
     def dial_failed(self, peer: str, now: Now) -> Outputs:
         """No address led to the peer: dial again later."""
         if peer not in self._links:
             self._dialing.failed(peer, now)
+            self._exchange.failed(peer, now)
         return self.dial(now)
 
     def dial(self, now: Now) -> Outputs:
         """Dial who is due, and set the timer for who comes next."""
         if self._stopped:
             return []
-        out: Outputs = list(self._dialing.due(now))
-        next_ns = self._dialing.next_due_ns()
-        return out if next_ns is None or next_ns <= now.mono_ns else [*out, SetTimer(DIAL_TIMER, next_ns)]
+        out: Outputs = [*self._dialing.due(now), *self._exchange.due(now, self._links)]
+        nexts = (self._dialing.next_due_ns(), self._exchange.next_due_ns(self._links))
+        due_ns = min((one for one in nexts if one is not None and one > now.mono_ns), default=None)
+        return out if due_ns is None else [*out, SetTimer(DIAL_TIMER, due_ns)]
 
     def part(self, peer: str, reason: str, now: Now, retry_after_ms: int = 0) -> Outputs:
         """Leave a link in good order."""
@@ -185,6 +175,7 @@ class Links:
         link.closing = True
         self._note_farewell(link.peer, goodbye.reason)
         self._dialing.failed(link.peer, now, goodbye.retry_after_ms)
+        self._exchange.parted(link.peer, now, goodbye.retry_after_ms)
         self._dialing.linked(link.peer)
         reason = f"goodbye: {goodbye.reason}"
         return [HangUp(link.peer, reason), *self._gone(link, reason)]
@@ -193,11 +184,6 @@ class Links:
         """A sign of life came."""
         link.heartbeat = heartbeat
         link.ahead_ms = heartbeat.wall_ms - now.wall_ms if heartbeat.wall_ms else None
-
-    def exchange(self, peers: Peers) -> None:
-        """Remember addresses of others, for when a neighbour's own don't answer."""
-        for entry in peers.entries:
-            self._dialing.heard(entry)
 
     def late(self, lag_ms: int) -> None:
         """This peer's own loop was late."""
@@ -228,6 +214,7 @@ class Links:
         """Take over the configured neighbours and who is denied."""
         self._denied = dict.fromkeys(event.denied)
         gone = self._dialing.replace(event.neighbours)
+        self._exchange.configure(event.neighbours, event.denied)
         out: Outputs = [Emit(Neighbours(self.neighbours))]
         for peer in sorted(self._links):
             if peer in self._denied:

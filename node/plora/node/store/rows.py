@@ -19,7 +19,10 @@ from plora.proto.errors import StoreError
 
 HELD = "held"
 CHUNKS = "chunks"
-CORE_TABLES = ("statements", "features", "verdicts", "untold", "wishes", "merges", "versions", "generations", "audit")
+CORE_TABLES = (
+    *("statements", "features", "verdicts", "untold", "wishes", "merges", "versions", "generations", "audit"),
+    *("neighbours", "acquaintances"),
+)
 
 _SIZE = struct.Struct(">Q")
 _HEAD = struct.Struct(">QI")

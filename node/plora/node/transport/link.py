@@ -76,11 +76,11 @@ class Link:
         bulk: Stream,
         listener: LinkListener,
         traffic: Traffic,
-        host: str = "",
+        address: str = "",
     ) -> None:
         self.peer = peer
         self.dialed = dialed
-        self.host = host
+        self.address = address
         self._streams = (session, bulk)
         self._listener = listener
         self._traffic = traffic

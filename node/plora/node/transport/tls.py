@@ -133,7 +133,12 @@ def peer_id_of(context: AuthContext) -> str:
     return peer_id_of_leaf(leaf)
 
 
-def host_of(context: Any) -> str:
+def address_of(context: Any) -> str:
     """Where an RPC comes from, of grpc's names such as `ipv4:192.0.2.1:40000` or `ipv6:%5B::1%5D:40000`."""
     kind, _, address = unquote(context.peer()).partition(":")
-    return address.rpartition(":")[0].strip("[]") if kind in ("ipv4", "ipv6") else ""
+    return address if kind in ("ipv4", "ipv6") else ""
+
+
+def host_of(context: Any) -> str:
+    """The host that an RPC comes from."""
+    return address_of(context).rpartition(":")[0].strip("[]")

@@ -35,7 +35,7 @@ from plora.node.transport.services import (
 )
 from plora.node.transport.tls import (
     MESSAGE_OPTIONS,
-    host_of,
+    address_of,
     peer_id_of,
     server_credentials,
 )
@@ -50,8 +50,8 @@ LINKS_IN_MAX = 64
 class Listener(Protocol):
     """Who hears what happens on the wire: the driver. All calls come on the event loop's thread."""
 
-    def link_opened(self, peer: str, dialed: bool, host: str) -> None:
-        """Both streams with an authenticated peer are open; `host` is where it was dialed or is seen."""
+    def link_opened(self, peer: str, dialed: bool, address: str) -> None:
+        """Both streams with an authenticated peer are open; `address` is where it was dialed or is seen."""
 
     def link_closed(self, peer: str, reason: str) -> None:
         """They are gone."""
@@ -59,7 +59,7 @@ class Listener(Protocol):
     def dial_failed(self, peer: str, reason: str) -> None:
         """No address led to that peer; `reason` is a code of `plora.node.reach`."""
 
-    def probed(self, peer: str, tries: tuple[DialTry, ...]) -> None:
+    def probed(self, peer: str, tries: tuple[DialTry, ...], purpose: str) -> None:
         """What came of each address of a probe."""
 
     def received(self, peer: str, message: Message) -> None:
@@ -121,11 +121,11 @@ class Transport:
             return
         self._start(self._dial(peer, tuple(addresses)))
 
-    def probe(self, peer: str, addresses: Iterable[str]) -> None:
+    def probe(self, peer: str, addresses: Iterable[str], purpose: str) -> None:
         """See in the background at which addresses a peer answers; `probed` tells."""
 
         async def probe() -> None:
-            self._listener.probed(peer, await self.tries(peer, tuple(addresses)))
+            self._listener.probed(peer, await self.tries(peer, tuple(addresses)), purpose)
 
         self._start(probe())
 
@@ -193,7 +193,7 @@ class Transport:
             self._listener.link_closed(link.peer, "replaced by another link")
         self._links[link.peer] = link
         self._errors.pop(link.peer, None)
-        self._listener.link_opened(link.peer, link.dialed, link.host)
+        self._listener.link_opened(link.peer, link.dialed, link.address)
         return True
 
     def _stays(self, old: Link, new: Link) -> bool:
@@ -212,7 +212,7 @@ class Transport:
         if half is None:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "no bulk stream was opened beside the session")
             return
-        link = Link(peer, False, context, half.context, self, self.traffic, host=host_of(context))
+        link = Link(peer, False, context, half.context, self, self.traffic, address=address_of(context))
         half.link.set_result(link)
         if sum(not other.dialed for other in self._links.values()) >= LINKS_IN_MAX or not self._admit(link):
             link.abandon()
@@ -288,7 +288,7 @@ class Transport:
         task.add_done_callback(self._tasks.discard)
 
     async def _run_dialed(self, peer: str, calls: list[Any], address: str) -> None:
-        link = Link(peer, True, calls[0], calls[1], self, self.traffic, host=address.rpartition(":")[0].strip("[]"))
+        link = Link(peer, True, calls[0], calls[1], self, self.traffic, address=address)
         try:
             if self._admit(link):
                 await link.run()
