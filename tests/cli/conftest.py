@@ -45,9 +45,8 @@ def write_tiny_adapter(folder: Path, seed: int = 0, rank: int = 2) -> Path:
     return folder
 
 
-@pytest.fixture
-def plora(capfd: pytest.CaptureFixture[str]) -> Run:
-    """Run `plora` with arguments; whatever it does not turn into an exit code is raised."""
+def runner(capfd: pytest.CaptureFixture[str]) -> Run:
+    """Runs `plora` with arguments; whatever it does not turn into an exit code is raised."""
 
     def run(*arguments: object) -> Ran:
         capfd.readouterr()
@@ -58,6 +57,11 @@ def plora(capfd: pytest.CaptureFixture[str]) -> Run:
         return Ran(code if isinstance(code, int) else 0, captured.out, captured.err)
 
     return run
+
+
+@pytest.fixture
+def plora(capfd: pytest.CaptureFixture[str]) -> Run:
+    return runner(capfd)
 
 
 @pytest.fixture(scope="session")

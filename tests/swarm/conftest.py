@@ -69,6 +69,7 @@ class Peer:
     made: MadeHome
     port: int
     settings: Json
+    environment: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     _admin: AdminClient | None = None
 
@@ -107,6 +108,7 @@ class Peer:
         """Start the process, and don't wait for it."""
         self.home.config.write_text(json.dumps(self.settings))
         environment = {"PATH": os.environ["PATH"], "PYTHONWARNINGS": "error", "OMP_NUM_THREADS": "1"}
+        environment |= self.environment
         with self.stderr.open("ab") as errors:
             self.process = subprocess.Popen([NODE, "--config", self.home.config], stderr=errors, env=environment)
 
@@ -231,12 +233,18 @@ class Peer:
 
     # What it signs
 
-    def signed_folder(self, folder: Path, *, seed: int, width: int = 32) -> Plasmid:
-        """A PEFT folder of this peer's owner, of 32 * `width` bytes and a header; `seed` determines the bytes."""
+    def signed_folder(
+        self, folder: Path, *, seed: int, width: int = 32, version: int = 1, ahead_s: int = 0, life_s: int = DAY_S
+    ) -> Plasmid:
+        """A PEFT folder of this peer's owner, of 32 * `width` bytes and a header; `seed` determines the bytes.
+
+        `ahead_s`: by how much the clock that dates it is ahead.
+        """
         mine = self.made.owner
         owner = Owner(self.name, mine.record.swarm, mine.key, mine.statement)
         data = tiny_adapter(seed, width=width)
-        plasmid = make_plasmid(owner, folder.name, data, issued_s=int(time.time()), life_s=DAY_S)
+        issued_s = int(time.time()) + ahead_s
+        plasmid = make_plasmid(owner, folder.name, data, version=version, issued_s=issued_s, life_s=life_s)
         folder.mkdir(parents=True)
         (folder / "adapter_model.safetensors").write_bytes(data)
         (folder / "adapter_config.json").write_bytes(adapter_config_bytes(plasmid.manifest.lora, "mini"))
