@@ -12,12 +12,16 @@ from tests.cli.conftest import Run, write_tiny_adapter
 
 from plora.cli.main import PANELS
 from plora.cli.reference import cli_page, configuration_page, help_texts
+from plora.cli.schema import schema_text
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "transformers", "numpy", "grpc", "pydantic", "cryptography", "rich", "plora.node", "plora.gate")
 
 
-@pytest.mark.parametrize(("page", "fresh"), [("configuration.md", configuration_page), ("cli.md", cli_page)])
+@pytest.mark.parametrize(
+    ("page", "fresh"),
+    [("configuration.md", configuration_page), ("cli.md", cli_page), ("peer.schema.json", schema_text)],
+)
 def test_page_is_fresh(page: str, fresh: object) -> None:
     assert callable(fresh)
     assert (ROOT / "docs" / page).read_text() == fresh(), "run: python -m plora.cli.reference docs"

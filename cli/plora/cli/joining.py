@@ -66,6 +66,7 @@ def join(
     quiet: Quiet = False,
 ) -> None:
     """Join the swarm of whoever invited you: make a peer in it."""
+    from plora.cli.schema import write_schema
     from plora.node import joining
     from plora.proto.ticket import read_ticket
 
@@ -80,6 +81,7 @@ def join(
     made, welcome = joining.join(
         read, root_of(home), name=called, listen=listen, advertise=advertise or (), now_s=int(time.time())
     )
+    write_schema(made.home)
     root = made.home.root
     document = {"home": str(root), "name": called, "peer": made.peer_id, "owner": made.owner.id}
     document |= {"swarm": welcome.swarm.name, "inviter": welcome.inviter, "words": welcome.words}

@@ -49,6 +49,7 @@ def init(
     quiet: Quiet = False,
 ) -> None:
     """Make a peer: a commented peer.yaml, an identity, an owner's key."""
+    from plora.cli.schema import write_schema
     from plora.node.home import init_home
 
     checked_address(listen)
@@ -62,6 +63,7 @@ def init(
         now_s=int(time.time()),
         advertise=advertise or (),
     )
+    write_schema(made.home)
     root = made.home.root
     document = {"home": str(root), "peer": made.peer_id, "owner": made.owner.id, "swarm": made.owner.record.swarm}
     document |= {"config": str(made.home.config), "listen": listen}

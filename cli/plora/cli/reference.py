@@ -1,6 +1,7 @@
 """The reference pages that follow from the code: `python -m plora.cli.reference docs` writes them anew.
 
 - docs/configuration.md: every setting of peer.yaml with type, default and meaning, from `PeerConfig`.
+- docs/peer.schema.json: the JSON schema of peer.yaml (`plora.cli.schema`).
 - docs/cli.md: the help of every command, from the command itself.
 - A setting without a meaning in `MEANINGS`, and a meaning without a setting, is an error; tests keep the pages fresh.
 """
@@ -107,6 +108,10 @@ fault and the nearest known setting. Unknown settings are refused. Sizes are byt
 bytes a second; times end in `_ms`. SIGHUP and `plora reload` read `neighbours`, `deny`, `policy`, `subscribe`,
 `limits` and trust.yaml again; everything else takes a restart.
 
+`plora init` also writes `peer.schema.json` beside `peer.yaml`: an editor with a YAML language server completes and
+checks settings by it, without a network. A newer Plora may know more settings: copy its
+[peer.schema.json](peer.schema.json) over that file.
+
 Made by `python -m plora.cli.reference docs`.
 
 | setting | type | default | meaning |
@@ -172,16 +177,16 @@ def _help(command: Any, name: str, parent: Any) -> str:
 
 def _rows(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str]]:
     for name, field in model.model_fields.items():
-        block = _block(field.annotation)
+        block = block_of(field.annotation)
         if block is None:
-            yield prefix + name, "size" if _is_size(field) else _type(field.annotation), _default(field)
+            yield prefix + name, "size" if is_size(field) else _type(field.annotation), _default(field)
             continue
         if get_origin(field.annotation) is tuple:
             yield prefix + name, "list", _default(field)
         yield from _rows(block, f"{prefix}{name}.")
 
 
-def _block(annotation: Any) -> type[BaseModel] | None:
+def block_of(annotation: Any) -> type[BaseModel] | None:
     """The block that a setting is, or is a list of."""
     if get_origin(annotation) is tuple:
         annotation = get_args(annotation)[0]
@@ -213,10 +218,10 @@ def _default(field: FieldInfo) -> str:
         return "empty"
     if isinstance(value, tuple):
         return ", ".join(map(str, value))
-    return _size(value) if _is_size(field) else str(value)
+    return _size(value) if is_size(field) else str(value)
 
 
-def _is_size(field: FieldInfo) -> bool:
+def is_size(field: FieldInfo) -> bool:
     """Whether a setting may be written as `64MiB`."""
     return any(getattr(one, "func", None) is parse_size for one in field.metadata)
 
@@ -230,7 +235,10 @@ def _size(value: int) -> str:
 
 
 def main(folder: Path) -> None:
-    """Write both pages."""
+    """Write both pages and the schema."""
+    from plora.cli.schema import schema_text
+
+    (folder / "peer.schema.json").write_text(schema_text(), encoding="utf-8")
     (folder / "configuration.md").write_text(configuration_page(), encoding="utf-8")
     (folder / "cli.md").write_text(cli_page(), encoding="utf-8")
 

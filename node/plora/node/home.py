@@ -27,6 +27,7 @@ from plora.proto.owner_files import Owner, create_owner
 from plora.proto.swarm import Swarm
 
 TEMPLATE = """\
+# yaml-language-server: $schema=peer.schema.json
 # peer.yaml: this peer's settings. It is yours; no command rewrites it.
 # `plora-node --config peer.yaml --check` says what is wrong with it. SIGHUP reloads what may change at run time.
 name: {name}

@@ -1,6 +1,6 @@
 """A peer's home: where everything lies, for all who look into it.
 
-    peer.yaml trust.yaml swarm.json joined.json identity/{key.pem,peer_id} owner/NAME.{pem,pub,owner}
+    peer.yaml peer.schema.json trust.yaml swarm.json joined.json identity/{key.pem,peer_id} owner/NAME.{pem,pub,owner}
     owners/NAME.owner run/admin.sock
     LOCK VERSION state.db blobs/ partial/ adapters/ merged/ events/ tmp/
 
@@ -36,6 +36,11 @@ class Home:
     def config(self) -> Path:
         """Settings, written by a person."""
         return self.root / "peer.yaml"
+
+    @property
+    def schema(self) -> Path:
+        """What editors check peer.yaml by."""
+        return self.root / "peer.schema.json"
 
     @property
     def trust(self) -> Path:

@@ -43,7 +43,7 @@ _ADDRESS = r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$"
 _SERVER_URL = re.compile(r"(https?)://((?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?)")
 _PEER_ID = r"^[0-9a-f]{64}$"
 _SHAPES = {_ADDRESS: "HOST:PORT, such as 192.0.2.1:4700", _PEER_ID: "a peer id of 64 hexadecimal digits"}
-_SIZE = re.compile(r"([0-9]+)\s*(B|KiB|MiB|GiB|TiB)?")
+SIZE = re.compile(r"([0-9]+)\s*(B|KiB|MiB|GiB|TiB)?")
 _UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
 
@@ -53,7 +53,7 @@ def parse_size(value: object) -> object:
     >>> parse_size("20GiB") == 20 << 30
     True
     """
-    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    match = SIZE.fullmatch(value) if isinstance(value, str) else None
     return int(match[1]) * _UNITS[match[2] or "B"] if match else value
 
 
