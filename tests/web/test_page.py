@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
@@ -40,7 +40,7 @@ pytestmark = [
     pytest.mark.skipif(not CHROMIUM, reason="the page is looked at in Chromium, which is not on this machine"),
 ]
 
-OpenTab = Callable[..., Any]
+expect.set_options(timeout=WAIT_MS)
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def test_the_screens_say_what_the_peer_says(browser: Browser, five: list[Peer]) 
         expect(tab.locator(".gate > li").nth(4)).to_contain_text("owners: bob")
         expect(tab.locator("dl")).to_contain_text("bob, 1 hop from its publisher")
         go(tab, "decisions")
-        expect(tab.locator("main")).to_contain_text(f"plora trust add {waiting.owner[:16]}")
+        expect(tab.locator("main")).to_contain_text(f"plora trust add {waiting.owner[:12]}")
         go(tab, "swarm")
         expect(tab.locator("svg.graph g.up")).to_have_count(4)
         expect(tab.locator("tbody tr", has_text=eve.id[:12])).to_contain_text("up")
@@ -167,6 +167,31 @@ def test_the_token_acts_and_leaves_the_address(browser: Browser, five: list[Peer
         expect(tab.locator("main")).to_contain_text("rolled back")
 
 
+def test_pin_remove_and_fetch(browser: Browser, make_peer: MakePeer, tmp_path: Path) -> None:
+    kim, lee = make_peer("kim"), make_peer("lee")
+    kim.dials(lee)
+    kim.trusts(lee)
+    for peer in (lee, kim):
+        peer.start()
+    lee.signed_folder(tmp_path / "law", seed=1)
+    lee.publish(tmp_path / "law")
+    ((content_id, _),) = kim.until(lambda: kim.plasmids("accepted")).items()
+    with tab_of(browser, Page(kim)) as tab:
+        go(tab, f"plasmids/{content_id}")
+        tab.get_by_role("button", name="Pin").click()
+        expect(tab.get_by_role("button", name="Unpin")).to_be_visible()
+        assert kim.plasmids()[content_id].pinned
+        tab.get_by_role("button", name="Unpin").click()
+        tab.get_by_role("button", name="Remove").click()
+        assert kim.plasmids("accepted"), "the first click only asks"
+        tab.get_by_role("button", name=re.compile("^Really")).click()
+        expect(tab.locator("main")).to_contain_text("removed")
+        kim.until(lambda: kim.plasmids("removed"))
+        tab.get_by_role("button", name="Fetch it now").click()
+        kim.until(lambda: kim.plasmids("accepted"))
+        expect(tab.locator("main")).to_contain_text("passed the gate and is in use")
+
+
 @pytest.mark.slow
 def test_what_dies_is_seen_within_three_seconds_and_comes_back(browser: Browser, make_peer: MakePeer) -> None:
     gil, hal = make_peer("gil"), make_peer("hal")
@@ -197,7 +222,7 @@ def test_a_new_peer_says_what_to_do(browser: Browser, make_peer: MakePeer, axe: 
         for screen, says in {
             "now": "knows no neighbours yet",
             "plasmids": "No plasmid has been seen yet",
-            "swarm": "This peer knows no neighbours",
+            "swarm": "plora invite NAME",
             "transfers": "Nothing is being fetched",
             "merges": "Nothing is merged yet",
             "decisions": "Nothing waits for you",

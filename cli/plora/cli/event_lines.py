@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from plora.proto.amounts import size_text
+from plora.proto.records import QUIET
 
 HEADER = ("v", "peer", "boot", "seq", "mono_ns", "wall_ms", "round", "kind", "cause")
 SAYINGS: Mapping[str, str] = {
@@ -57,9 +58,6 @@ SAYINGS: Mapping[str, str] = {
     "repair": "put right: {what} {subject}",
     "error": "{place}{what}{cure}",
 }
-
-QUIET = frozenset({"round", "wire", "reconcile", "duplicate", "health"})
-"""Kinds that tell nothing while all goes well."""
 
 Names = Callable[[str], str]
 

@@ -23,14 +23,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.live import Live
 
-from plora.cli.event_lines import QUIET, event_line
+from plora.cli.event_lines import event_line
 from plora.cli.naming import Names
 from plora.cli.picture import Sight, picture
 from plora.gate import sentence
 from plora.node.admin.client import AdminClient
 from plora.proto.errors import PeerNotRunningError, PloraError
 from plora.proto.home import Home
-from plora.proto.records import BODIES
+from plora.proto.records import BODIES, QUIET
 from plora.v1 import admin_pb2 as pb
 
 LOOK_S = 0.5

@@ -529,6 +529,9 @@ BODIES: dict[str, type[Body]] = {
 }
 """The body of each kind."""
 
+QUIET = frozenset({"round", "wire", "reconcile", "duplicate", "health"})
+"""Kinds that tell people nothing while all goes well."""
+
 _FIELDS = {kind: tuple(place.name for place in fields(body)) for kind, body in BODIES.items()}  # type: ignore[arg-type]
 
 

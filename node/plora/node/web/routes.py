@@ -48,6 +48,9 @@ READS: Mapping[str, tuple[str, Callable[[Query], Any]]] = {
 }
 ACTIONS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "fetch": ("Fetch", lambda name: pb.FetchPlasmidRequest(name=name)),
+    "pin": ("Pin", lambda name: pb.PinRequest(name=name, pinned=True)),
+    "unpin": ("Pin", lambda name: pb.PinRequest(name=name, pinned=False)),
+    "rm": ("Remove", lambda name: pb.RemoveRequest(name=name)),
     "rollback": ("Rollback", lambda name: pb.RollbackRequest(base_model=name)),
     "forward": ("Rollback", lambda name: pb.RollbackRequest(base_model=name, forward=True)),
 }

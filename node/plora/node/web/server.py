@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from plora.node.admin.service import AdminService
@@ -63,7 +63,7 @@ class WebPage:
             mend = "pip install 'plora[web]', then restart the peer"
             raise ConfigError("the web page needs the extra `web`", where=error.name or "", mend=mend) from error
         token = await asyncio.to_thread(load_token, self._token_file)
-        past = await asyncio.to_thread(last_lines, self._log.path)
+        past = await asyncio.to_thread(last_lines, self._log.segments())
         listener = _bound(self._listen)
         feed = Feed(self._log.boot, past, self._log.follow)
         server = quiet_server(web_app(self._service, feed, token, self._defect))
@@ -80,12 +80,14 @@ class WebPage:
         self._note(ErrorMet(f"{type(error).__name__}: {error}"[:500], where="web page"))
 
 
-def last_lines(path: Path) -> list[str]:
-    """The whole lines among the last `PAST_BYTES` of a log."""
-    with path.open("rb") as log:
-        log.seek(max(0, path.stat().st_size - PAST_BYTES))
-        lines = log.read().decode("utf-8", "replace").splitlines(keepends=True)
-    return [line for line in lines if line.startswith("{") and line.endswith("}\n")]
+def last_lines(segments: Sequence[Path]) -> list[str]:
+    """The whole lines among the last `PAST_BYTES` of each of the two newest segments of a log."""
+    lines: list[str] = []
+    for path in segments[-2:]:
+        with path.open("rb") as log:
+            log.seek(max(0, path.stat().st_size - PAST_BYTES))
+            lines += log.read().decode("utf-8", "replace").split("\n")
+    return [line for line in lines if line.startswith("{") and line.endswith("}")]
 
 
 def load_token(path: Path) -> str:

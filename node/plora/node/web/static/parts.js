@@ -12,6 +12,11 @@ export function Text({ children }) {
   return html`<bdi>${shown([children].flat().join(""))}</bdi>`;
 }
 
+// A sentence of the peer's, whose commands stand in backticks.
+export function Words({ children }) {
+  return [children].flat().join("").split("`").map((part, at) => (at % 2 ? html`<code>${shown(part)}</code>` : html`<${Text}>${part}<//>`));
+}
+
 export function Hash({ value, digits = 12 }) {
   if (!value) return null;
   return html`<code class="hash" title=${shown(value)}>${shown(value).slice(0, digits)}${value.length > digits ? "…" : ""}</code>`;
@@ -61,7 +66,7 @@ const STATES = {
   quarantined: ["warn", "warning"], quarantine: ["warn", "warning"], no_source: ["warn", "warning"],
   refused: ["bad", "cross"], reject: ["bad", "cross"], revoked: ["bad", "cross"], down: ["bad", "cross"], denied: ["bad", "cross"],
   bad_bytes: ["bad", "cross"], disk_full: ["bad", "cross"], io_error: ["bad", "cross"],
-  unwanted: ["idle", "square"],
+  unwanted: ["idle", "square"], removed: ["idle", "square"], offered: ["warn", "ring"], carried: ["good", "half"],
 };
 
 export const mood = (state) => (STATES[state] || ["idle"])[0];

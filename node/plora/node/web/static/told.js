@@ -11,13 +11,14 @@ export function Peer({ id }) {
   return peer?.nickname ? html`<${Text}>${peer.nickname}<//>` : html`<${Hash} value=${id} />`;
 }
 
-function Plasmid({ id, digest }) {
+export function Plasmid({ id, digest }) {
   const found = plasmids().find((one) => one.content_id === id || one.sha256 === digest);
   return found ? html`<a href=${`#/plasmids/${found.content_id}`}><${Text}>${found.name}<//></a>` : html`<${Hash} value=${id || digest} />`;
 }
 
 const plain = (code) => shown(code).replaceAll("_", " ");
 const because = (reason) => (reason ? `: ${plain(reason)}` : "");
+const said = (what, names) => (names?.length ? html`, ${what} <${Text}>${names.join(", ")}<//>` : "");
 const OUTCOMES = { accept: "accepted", reject: "refused", quarantine: "kept apart", pending: "waits", defer: "put off" };
 
 const SENTENCES = {
@@ -36,10 +37,17 @@ const SENTENCES = {
   evicted: (one) => html`deleted <${Plasmid} digest=${one.digest} />, ${bytes(one.size_bytes)}${because(one.reason)}`,
   penalty: (one) => html`<${Peer} id=${one.subject} /> broke a rule${because(one.reason)}`,
   knowledge: (one) => html`the domain <${Text}>${one.domain}<//> was ${plain(one.change)}`,
+  trust: (one) => html`trust changed${said("believes", one.added)}${said("no longer believes", one.removed)}${said("distrusts", one.distrusted)}`,
+  wished: (one) => html`<${Plasmid} id=${one.id} /> was ${plain(one.wish)} by its person`,
+  serving: (one) => html`<${Text}>${one.server}<//> ${plain(one.change)} <${Text}>${one.name}<//>`,
+  invited: (one) => html`made a ticket for <${Text}>${one.name}<//>`,
+  joined: (one) => html`<${Text}>${one.name}<//> joined; the words are ${shown(one.words)}`,
+  expired: (one) => html`<${Plasmid} id=${one.id} /> has expired`,
+  superseded: (one) => html`<${Plasmid} id=${one.id} /> gave way to <${Plasmid} id=${one.by} />`,
   repair: (one) => html`<${Text}>${one.what}<//>`,
   error: (one) => html`<${Text}>${one.what}<//>${one.where ? html` <span class="light">(<${Text}>${one.where}<//>)</span>` : ""}`,
 };
-const MOODS = { error: "bad", penalty: "bad", fetch_failed: "bad", revoked: "bad", bound_hit: "warn", link_down: "warn", evicted: "warn" };
+const MOODS = { trust: "warn", error: "bad", penalty: "bad", fetch_failed: "bad", revoked: "bad", bound_hit: "warn", link_down: "warn", evicted: "warn" };
 
 export const tells = (record) => record.kind in SENTENCES && record.kind !== "knowledge" && record.kind !== "fetch_started" && record.reason !== "bytes_missing";
 export const sentence = (record) => SENTENCES[record.kind]?.(record);

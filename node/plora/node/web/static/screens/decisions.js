@@ -12,7 +12,7 @@ const KINDS = [
     title: "Owners whom nobody here trusts",
     said: "Only the manifests are here. To believe an owner is a decision for the terminal:",
     fits: (one) => one.state === "waiting",
-    commands: (one) => [`plora trust add ${one.owner.slice(0, 16)}`],
+    commands: (one) => [`plora trust add ${one.owner.slice(0, 12)}`],
   },
   {
     title: "Too few signatures",
@@ -27,9 +27,9 @@ const KINDS = [
     commands: (one) => [`plora why ${one.name}`],
   },
   {
-    title: "Not subscribed to",
-    said: "Nothing is fetched until you ask for it.",
-    fits: (one) => one.state === "unwanted" || one.state === "asked",
+    title: "Offered to you",
+    said: "This peer asks before it fetches.",
+    fits: (one) => one.state === "offered",
     commands: (one) => [`plora fetch ${one.name}`],
   },
 ];

@@ -2,11 +2,12 @@
 
 import { html } from "../vendor/htm-preact.js";
 import { known } from "../data.js";
-import { Action, Ago, Hash, Loading, State, Text, bytes, mood, plural, shown } from "../parts.js";
+import { Action, Ago, Hash, Loading, State, Text, Words, bytes, mood, plural, shown } from "../parts.js";
 import { Peer } from "../told.js";
 import { Steps } from "./decisions.js";
 
-const FETCHABLE = ["unwanted", "asked", "pending", "evicted"];
+const GONE = ["superseded", "expired", "evicted", "revoked", "refused", "removed"];
+const FETCHABLE = ["offered", "unwanted", "removed", "pending", "evicted"];
 export const title = "Plasmids";
 export const needs = (name) => [`show?name=${encodeURIComponent(name)}`, `why?name=${encodeURIComponent(name)}`];
 
@@ -58,12 +59,12 @@ export function Screen({ argument }) {
   return html`
     <p><a href="#/plasmids">← all plasmids</a></p>
     <h1><${Text}>${one.name}<//></h1>
-    <p><${State} value=${one.state} /> <span class="light">· ${shown(why.sentence)}</span></p>
+    <p><${State} value=${one.state} /> <span class="light">· <${Words}>${why.sentence}<//></span>${one.pinned && html` <span class="light">· pinned</span>`}</p>
     <${Steps} one=${one} />
     <div class="bar">
       ${FETCHABLE.includes(one.state) && html`<${Action} action="fetch" name=${name}>Fetch it now<//>`}
-      ${one.pinned ? html`<${Action} action="unpin" name=${name}>Unpin<//>` : html`<${Action} action="pin" name=${name}>Pin<//>`}
-      <${Action} action="rm" name=${name} danger sure="Really remove it here?">Remove<//>
+      ${GONE.includes(one.state) ? null : one.pinned ? html`<${Action} action="unpin" name=${name}>Unpin<//>` : html`<${Action} action="pin" name=${name}>Pin<//>`}
+      ${one.percent > 0 && html`<${Action} action="rm" name=${name} danger sure=${one.own ? "It is your own, and stays published. Delete its bytes here?" : "Really delete its bytes here, and unmerge it?"}>Remove<//>`}
     </div>
     <${Facts} one=${one} why=${why} />
     <h2>The gate</h2>

@@ -2,16 +2,16 @@
 
 import { html, useState } from "../vendor/htm-preact.js";
 import { known } from "../data.js";
-import { Ago, Command, Empty, Loading, State, Text, bytes, plural, shown } from "../parts.js";
+import { Ago, Command, Empty, Loading, State, Text, Words, bytes, plural, shown } from "../parts.js";
 
 export const title = "Plasmids";
 const SHOWN_MAX = 200;
 
 export function Rows({ plasmids }) {
   const row = (one) => html`<tr key=${one.content_id}>
-    <td><${State} value=${one.state} word=${one.state === "fetching" ? `${Math.floor(one.percent)} %` : ""} /></td>
+    <td><${State} value=${one.state} word=${one.state === "fetching" ? `${Math.floor(one.percent)} %` : ""} />${one.pinned && html`<span class="sub">pinned</span>`}</td>
     <td><a href=${`#/plasmids/${one.content_id}`}><${Text}>${one.name}<//></a>
-      ${one.sentence && !["accepted", "own"].includes(one.state) && html`<span class="sub">${shown(one.sentence)}</span>`}</td>
+      ${one.sentence && !["accepted", "own"].includes(one.state) && html`<span class="sub"><${Words}>${one.sentence}<//></span>`}</td>
     <td><${Text}>${one.domain}<//></td>
     <td class="wide"><${Text}>${one.base_model}<//></td>
     <td class="n wide">${bytes(one.size_bytes)}</td>

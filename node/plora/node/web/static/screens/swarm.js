@@ -32,7 +32,8 @@ function laidOut(ids) {
   return layout;
 }
 
-export const called = (peer) => peer.nickname || peer.peer.slice(0, 8);
+const LABEL_MAX = 16;
+const called = (peer) => { const name = peer.nickname || peer.peer.slice(0, 8); return name.length > LABEL_MAX ? `${name.slice(0, LABEL_MAX)}…` : name; };
 
 function Node({ place, peer }) {
   const at = `translate(${place.x} ${place.y})`;
@@ -61,7 +62,7 @@ function Row({ one }) {
   return html`<tr><td><${State} value=${one.state} /></td>
     <td>${one.nickname ? html`<${Text}>${one.nickname}<//> ` : ""}<${Hash} value=${one.peer} />
       ${one.last_error && one.state !== "up" && html`<span class="sub">${shown(one.last_error)}</span>`}</td>
-    <td><code>${shown(one.address) || "–"}</code></td><td class="wide">${link}</td>
+    <td><code>${shown(one.address || one.host) || "–"}</code></td><td class="wide">${link}</td>
     <td class="n wide">${one.statements}</td><td class="n wide"><${Ago} ms=${one.last_seen_wall_ms} /></td></tr>`;
 }
 
@@ -70,7 +71,7 @@ export function Screen() {
   if (!peers) return html`<h1>Swarm</h1><${Loading} path="peers" />`;
   if (!peers.length) {
     return html`<h1>Swarm</h1><${Empty} title="This peer knows no neighbours.">
-      <p>Add one under <code>neighbours</code> in peer.yaml, then:</p><${Command}>plora reload<//><//>`;
+      <p>Invite somebody to the swarm; the ticket is good once:</p><${Command}>plora invite NAME<//><//>`;
   }
   const up = peers.filter((one) => one.state === "up").length;
   return html`<h1>Swarm</h1>
