@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -299,6 +300,51 @@ def sha256_context() -> list[dict[str, str]]:
     return [{"sha256": digest("artifact"), "public_key": key, "signature": text(ed25519_sign(signed))}]
 
 
+def hkdf(secret: bytes, info: bytes) -> bytes:
+    """HKDF-SHA256 without salt, 32 bytes (RFC 5869)."""
+    extracted = hmac.digest(bytes(32), secret, "sha256")
+    return hmac.digest(extracted, info + b"\x01", "sha256")
+
+
+def bech32m(prefix: str, data: bytes) -> str:
+    """BIP-350 text, with its checksum as a remainder of polynomials over GF(32), and no limit of length."""
+    bits = int.from_bytes(data, "big") << -len(data) * 8 % 5
+    count = -(-len(data) * 8 // 5)
+    values = [bits >> 5 * (count - 1 - place) & 31 for place in range(count)]
+    residue = 1
+    for value in [*(ord(c) >> 5 for c in prefix), 0, *(ord(c) & 31 for c in prefix), *values, *[0] * 6]:
+        top, residue = residue >> 25, (residue & 0x1FFFFFF) << 5 ^ value
+        for place, factor in enumerate((0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)):
+            residue ^= factor * (top >> place & 1)
+    residue ^= 0x2BC830A3
+    values += [residue >> 5 * (5 - place) & 31 for place in range(6)]
+    return prefix + "1" + "".join("qpzry9x8gf2tvdw0s3jn54khce6mua7l"[value] for value in values)
+
+
+def tickets() -> list[dict[str, object]]:
+    """Tickets as text, the public key that each stands for, and the places in the word list of the three words."""
+    made: list[dict[str, object]] = []
+    for name, addresses in (("bob", ["192.0.2.1:4700"]), ("b", ["ada.example:4700", "[2001:db8::1]:65535"])):
+        token, inviter, joiner = (hashlib.sha256(f"{what} {name}".encode()).digest() for what in ("token", "a", "b"))
+        times = (1_767_225_600).to_bytes(4, "big") + (1_767_312_000).to_bytes(4, "big")
+        texts = b"".join(bytes([len(one)]) + one.encode() for one in (name, *addresses))
+        data = b"\x01" + inviter + token[:16] + bytes.fromhex(SWARM)[:4] + times + texts
+        public, _ = bindings.crypto_sign_seed_keypair(hkdf(token[:16], b"plora/invitation/v1"))
+        met = hashlib.sha256(b"\x00".join((b"plora/meeting/v1", inviter, joiner, public))).digest()
+        bits = int.from_bytes(met, "big")
+        fields: dict[str, object] = {
+            "token": token[:16].hex(),
+            "peer": inviter.hex(),
+            "name": name,
+            "addresses": addresses,
+        }
+        fields |= {"swarm": SWARM[:8], "made_s": 1_767_225_600, "expires_s": 1_767_312_000}
+        words = [bits >> 256 - 11 * place & 2047 for place in (1, 2, 3)]
+        fields |= {"text": bech32m("plora", data), "public_key": public.hex(), "joiner": joiner.hex(), "words": words}
+        made.append(fields)
+    return made
+
+
 def documents() -> dict[str, str]:
     """File name to text."""
     made = {
@@ -307,6 +353,7 @@ def documents() -> dict[str, str]:
         "signatures": signatures(),
         "chunks": chunks(),
         "sha256_context": sha256_context(),
+        "tickets": tickets(),
     }
     return {f"{name}.json": json.dumps(content, indent=1, sort_keys=True) + "\n" for name, content in made.items()}
 

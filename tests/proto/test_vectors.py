@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mnemonic import Mnemonic
 from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
 
@@ -22,6 +23,8 @@ from plora.proto.errors import FormatError
 from plora.proto.keys import PublicKey
 from plora.proto.signatures import verify_sha256_hex
 from plora.proto.statement import Statement, open_statement, verify_statement
+from plora.proto.ticket import Ticket, read_ticket
+from plora.proto.words import meeting_words
 
 HERE = Path(__file__).parent
 VECTORS = HERE / "vectors"
@@ -100,6 +103,16 @@ def test_sha256_context(tmp_path: Path) -> None:
     public = tmp_path / "pub.pem"
     public.write_text(PublicKey.from_text(vector["public_key"]).pem(), encoding="ascii")
     assert verify_sha256_hex(public, vector["sha256"], vector["signature"])
+
+
+@pytest.mark.parametrize("vector", vectors("tickets"), ids=lambda v: v["name"])
+def test_ticket(vector: Mapping[str, Any]) -> None:
+    fields = {name: vector[name] for name in ("peer", "swarm", "made_s", "expires_s", "name")}
+    ticket = Ticket(addresses=tuple(vector["addresses"]), token=bytes.fromhex(vector["token"]), **fields)
+    assert ticket.text() == vector["text"]
+    assert read_ticket(vector["text"]) == ticket
+    words = meeting_words(vector["peer"], vector["joiner"], bytes.fromhex(vector["public_key"]))
+    assert words == "-".join(Mnemonic("english").wordlist[place] for place in vector["words"])
 
 
 def test_the_committed_files_are_what_the_script_writes(tmp_path: Path) -> None:

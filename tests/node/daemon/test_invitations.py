@@ -247,6 +247,8 @@ def test_an_address_that_others_cannot_reach_is_refused(settings: dict[str, Any]
 def test_addresses_are_those_advertised_else_where_it_listens() -> None:
     assert reachable_addresses(PeerConfig(name="a", listen="192.0.2.1:0"), 4711) == ("192.0.2.1:4711",)
     both = PeerConfig(name="a", listen="0.0.0.0:4700", advertise=("a.example:4700", "10.0.0.1:4700"))
+    forwarded = PeerConfig(name="a", advertise=("a.example:4700",))
+    assert reachable_addresses(forwarded, 4700) == ("a.example:4700",)
     assert reachable_addresses(both, 4700) == ("a.example:4700", "10.0.0.1:4700")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -20,12 +21,15 @@ from plora.node.transport.identity import (
     mark_name,
     public_key_of,
     save_identity_key,
+    utc_now,
 )
-from plora.node.transport.tls import peer_id_of, peer_id_of_leaf
+from plora.node.transport.invitation import guest_leaf, invitation_key
+from plora.node.transport.tls import is_member, peer_id_of, peer_id_of_leaf
 from plora.proto.errors import FormatError, KeyFileError, ProtocolError
 from plora.proto.keys import generate_private_key
 from plora.proto.swarm import Swarm, new_swarm
 
+END = b"-----END CERTIFICATE-----\n"
 MakeIdentity = Callable[[], Identity]
 
 
@@ -130,3 +134,32 @@ def test_a_leaf_lives_at_most_thirty_days_and_is_renewed_after_one(swarm: Swarm)
 def test_what_is_no_peer_id_is_refused(text: str) -> None:
     with pytest.raises(FormatError):
         public_key_of(text)
+
+
+def test_the_key_of_a_ticket_is_that_of_the_vectors() -> None:
+    path = Path(__file__).parents[2] / "proto/vectors/tickets.json"
+    for vector in json.loads(path.read_text()):
+        made = invitation_key(bytes.fromhex(vector["token"])).public_key().public_bytes_raw()
+        assert made.hex() == vector["public_key"]
+
+
+def test_a_member_is_whom_a_mark_vouches_for(swarm: Swarm, other_swarm: Swarm) -> None:
+    key, token = Ed25519PrivateKey.generate(), bytes(16)
+    member, stranger = Identity(key, swarm), Identity(key, other_swarm)
+    mallory = Identity(Ed25519PrivateKey.generate(), swarm)
+    guest = guest_leaf(key, token, utc_now())
+
+    def vouched(*chain: bytes) -> bool:
+        sent = [pem.split(END, 1)[1] for pem in chain]  # what comes after the leaf
+        return is_member(_Context(x509_pem_cert_chain=[b"".join(sent)]), member.peer_id, member.mark_keys)
+
+    assert vouched(member.leaf().chain_pem)
+    assert vouched(guest.chain_pem, member.leaf().chain_pem)
+    assert not vouched(guest.chain_pem)
+    assert not vouched(stranger.leaf().chain_pem)
+    assert not vouched(mallory.leaf().chain_pem), "a mark's word about another peer"
+    assert not vouched(*[guest.chain_pem] * 4, member.leaf().chain_pem), "beyond what is looked at"
+    assert not vouched()
+    nonsense = _Context(x509_pem_cert_chain=[b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
+    assert not is_member(nonsense, member.peer_id, member.mark_keys)
+    assert not is_member(_Context(), member.peer_id, member.mark_keys)

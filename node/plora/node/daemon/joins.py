@@ -148,12 +148,12 @@ def reachable_addresses(config: PeerConfig, port: int) -> tuple[str, ...]:
     if not config.dialable:
         what = "this peer only dials out (dialable: false), so nobody can come through it"
         raise RefusedError(what, mend="invite from a peer that others can reach")
-    if is_local(config.listen):
-        what = f"this peer listens on {config.listen}, which only this machine reaches"
-        mend = "set `listen: 0.0.0.0:4700` and `advertise: [HOST:4700]` in peer.yaml, HOST being this machine's name or"
-        raise RefusedError(what, mend=f"{mend} address for others, and start it again")
     host = config.listen.rpartition(":")[0]
     addresses = config.advertise or (f"{host}:{port}",)
+    if all(map(is_local, addresses)):
+        what = f"this peer listens on {addresses[0]}, which only this machine reaches"
+        mend = "set `listen: 0.0.0.0:4700` and `advertise: [HOST:4700]` in peer.yaml, HOST being this machine's name or"
+        raise RefusedError(what, mend=f"{mend} address for others, and start it again")
     if any(_is_wildcard(address) for address in addresses):
         what = f"it isn't known how others reach this peer, which listens on {config.listen}"
         mend = f"say so by `plora invite NAME --address HOST:{port}`, or set `advertise: [HOST:{port}]` in peer.yaml"
