@@ -66,6 +66,11 @@ fetch-all: $(READY) ## fetch everything that is offered and verify it
 	$(BIN)/plora fetch --all --offer --out received
 
 ##@ Look after the code
+.PHONY: web-pictures
+web-pictures: $(READY) ## take the pictures of docs/web.md anew, from a swarm of five in Chromium
+	@seen=$$(mktemp -d) && PLORA_SCREENSHOTS=$$seen $(BIN)/python -m pytest -q -k every_screen tests/web/test_page.py && \
+		cp $$seen/now-1280-light.png docs/web-now.png && cp $$seen/plasmid-1280-dark.png docs/web-plasmid.png && rm -r $$seen
+
 .PHONY: check fmt proto proto-baseline nightly mutate smoke-base smoke-container constraints
 check: $(READY) ## lint, types, room borders, generated code, wire compatibility
 	$(BIN)/ruff check .

@@ -96,6 +96,15 @@ def wait_accepted(home: Path) -> None:
         PAUSE.wait(0.2)
 
 
+def check_web_says_what_it_needs(home: Path) -> None:
+    """Without the extra, `plora web` says which one, and the peer goes on."""
+    command = [str(PROGRAMS / "plora"), "web", "--home", str(home)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode != 2 or "pip install 'plora[web]'" not in done.stderr:
+        sys.exit(f"{' '.join(command)}: exit code {done.returncode}\n{done.stderr}")
+    plora("status", "--home", home)
+
+
 def main(work: Path) -> None:
     """The whole story; exits with a sentence when something is not as it must be."""
     if importlib.util.find_spec("torch"):
@@ -111,6 +120,7 @@ def main(work: Path) -> None:
             sys.exit("bob accepted the adapter, and `plora why` says something else")
         plora("gate", folder, "--owner", ada / "owner" / "ada.owner")
         plora("fetch", "legal", "--home", bob, "--out", work / "copy")
+        check_web_says_what_it_needs(ada)
     finally:
         for peer in peers:
             peer.send_signal(signal.SIGTERM)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import socket
 import stat
+import subprocess
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from tests.ports import free_port
-from tests.swarm.conftest import Peer
+from tests.swarm.conftest import NODE, Peer
 from tests.web.conftest import MakePeer, Page
 
 from plora.node.web.guard import HEADERS
@@ -187,3 +188,13 @@ def test_an_open_page_does_not_keep_the_peer_from_stopping(make_peer: MakePeer) 
         fay.stop()
         assert fay.records("stop")
         assert not fay.records("error")
+
+
+def test_the_command_prints_the_address_that_acts(page: Page) -> None:
+    command = [str(NODE.with_name("plora")), "web", "--json", "--home", str(page.peer.home.root)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert json.loads(done.stdout) == {
+        "page": page.url,
+        "url": page.url_with_token,
+        "token_file": str(page.peer.home.web_token),
+    }

@@ -35,13 +35,13 @@ def web(
     output = Output(json_, quiet)
     output.document({"url": url, "page": reply.url, "token_file": reply.token_file}, [url])
     if open_:
-        _open(token_file.with_name("web.html"), url)
-        output.hint("Opened in the browser.")
+        opened = _opened(token_file.with_name("web.html"), url)
+        output.hint("Opened in the browser." if opened else "No browser was found here: open the address in one.")
 
 
-def _open(redirect: Path, url: str) -> None:
+def _opened(redirect: Path, url: str) -> bool:
     """By a file that only this user reads: a browser's arguments are seen by everybody on the machine."""
     redirect.touch(mode=0o600)
     redirect.chmod(0o600)
     redirect.write_text(REDIRECT.format(url), encoding="ascii")
-    webbrowser.open(redirect.resolve().as_uri())
+    return webbrowser.open(redirect.resolve().as_uri())
