@@ -64,12 +64,16 @@ def settings(name: str, port: int) -> Json:
 
 @dataclass
 class Peer:
-    """One peer: its home, and its process while it runs. `settings` become peer.yaml at `start` and `reload`."""
+    """One peer: its home, and its process while it runs. `settings` become peer.yaml at `start` and `reload`.
+
+    `within`: what the process is started by, such as `ip netns exec HOST`.
+    """
 
     made: MadeHome
     port: int
     settings: Json
     environment: dict[str, str] = field(default_factory=dict)
+    within: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | None = None
     _admin: AdminClient | None = None
 
@@ -110,7 +114,8 @@ class Peer:
         environment = {"PATH": os.environ["PATH"], "PYTHONWARNINGS": "error", "OMP_NUM_THREADS": "1"}
         environment |= self.environment
         with self.stderr.open("ab") as errors:
-            self.process = subprocess.Popen([NODE, "--config", self.home.config], stderr=errors, env=environment)
+            command: list[str | Path] = [*self.within, NODE, "--config", self.home.config]
+            self.process = subprocess.Popen(command, stderr=errors, env=environment)
 
     def ready(self) -> None:
         """Wait until a started process answers."""

@@ -85,7 +85,7 @@ def _own_mend(ends: Ends, one: DialTry) -> str:
     if one.outcome == NO_ANSWER:
         return f"open TCP port {port} in this machine's firewall and forward it in the router, {OUT_ONLY}"
     if one.outcome == NOBODY_LISTENS:
-        return f"nothing listens there; forward TCP port {port} to {ends.listen}, or correct `advertise` in peer.yaml"
+        return f"nothing listens there: correct `advertise`, or forward TCP port {port} to {ends.listen}, {OUT_ONLY}"
     return _mend(one)
 
 
