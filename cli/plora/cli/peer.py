@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -30,7 +31,7 @@ from plora.cli.plasmid_rows import plasmid_row
 from plora.cli.running import fields_of as _fields
 from plora.cli.running import root_of as _root
 from plora.cli.running import running_peer as _peer
-from plora.proto.errors import RefusedError, UsageError
+from plora.proto.errors import NoAnswerError, RefusedError, UsageError
 
 Name = Annotated[str, typer.Argument(help="owner/id@version, an id, or the start of a digest.", metavar="NAME")]
 HELD_OUTCOMES = ("REJECT", "QUARANTINE", "PENDING", "DEFER")
@@ -121,8 +122,6 @@ def show(name: Name, home: Home = None, json_: Json = False, quiet: Quiet = Fals
 
 def why(name: Name, home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
     """Say what the gate saw, layer by layer, or why it isn't here."""
-    import json
-
     from plora.cli.layers import layer_lines
     from plora.v1 import admin_pb2 as pb
 
@@ -164,7 +163,12 @@ def fetch(
 
     target = str(out.resolve()) if out else ""
     with _peer(home) as client:
-        reply = client.call("Fetch", pb.FetchPlasmidRequest(name=name, target=target), timeout_s=wait_s)
+        try:
+            reply = client.call("Fetch", pb.FetchPlasmidRequest(name=name, target=target), timeout_s=wait_s)
+        except NoAnswerError as error:
+            said = json.loads(client.call("Why", pb.WhyRequest(name=name)).document)["sentence"]
+            what = f"{name} is not here after {wait_s:g} s: {said}"
+            raise NoAnswerError(what, mend="the peer goes on by itself; `plora ls` shows how far it is") from error
     output.document(_fields(reply), [f"{name}: {reply.state}  {reply.folder}".rstrip()])
 
 

@@ -24,8 +24,8 @@ def plasmid_row(plasmid: Any) -> dict[str, object]:
         "domain": plasmid.domain,
         "base_model": plasmid.base_model,
         "size": size_text(plasmid.size_bytes),
-        "state": plasmid.state,
+        "state": "waiting for you" if plasmid.state == WAITS_FOR_YOU else plasmid.state,
         "percent": f"{plasmid.percent:.0f} %",
-        "reason": f"waiting for you ({reason})" if plasmid.state == WAITS_FOR_YOU else reason,
+        "reason": reason,
         "own": " ".join(words),
     }

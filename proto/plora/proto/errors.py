@@ -57,6 +57,10 @@ class PeerNotRunningError(PloraError):
     exit_code = 4
 
 
+class NoAnswerError(PloraError):
+    """The running peer did not answer in time."""
+
+
 class FormatError(PloraError):
     """Bytes or text are not what their format demands."""
 

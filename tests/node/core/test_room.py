@@ -254,6 +254,18 @@ def test_a_twin_keeps_bytes_that_were_removed_under_another_name() -> None:
     assert those(DropBlob, bench.tell(RemoveAsked(twin.content_id)))
 
 
+def test_bytes_that_are_published_again_under_another_name_outlast_the_removal_of_the_first() -> None:
+    twin = make_plasmid(ADA, "same", DATA)
+    bench = bench_with(2)
+    later(bench, LEGAL)
+    bench.tell(RemoveAsked(LEGAL.content_id))
+    out = bench.tell(Publish((twin.statement,), (digest(LEGAL),)))
+    assert not those(DropBlob, out)
+    bench.add(twin.statement, via=None)
+    assert held(bench) == [LEGAL] and bench.verdict(twin) == ("accept", "")
+    assert those(DropBlob, bench.tell(RemoveAsked(twin.content_id))) == [DropBlob(digest(LEGAL))]
+
+
 def test_a_wish_for_something_unknown_changes_nothing() -> None:
     bench = bench_with(1)
     assert bench.tell(PinAsked(bytes(32), True), RemoveAsked(bytes(32)), FetchAsked(bytes(32))) == []

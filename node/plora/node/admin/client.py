@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from plora.node.transport.grpc_setup import grpc
-from plora.proto.errors import PeerNotRunningError, PloraError, RefusedError, UsageError
+from plora.proto.errors import NoAnswerError, PeerNotRunningError, PloraError, RefusedError, UsageError
 from plora.proto.home import Home
 from plora.v1 import admin_pb2_grpc
 
@@ -22,6 +22,7 @@ _ERRORS: dict[grpc.StatusCode, type[PloraError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: UsageError,
     grpc.StatusCode.NOT_FOUND: UsageError,
     grpc.StatusCode.FAILED_PRECONDITION: RefusedError,
+    grpc.StatusCode.DEADLINE_EXCEEDED: NoAnswerError,
 }
 
 

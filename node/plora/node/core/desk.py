@@ -227,6 +227,7 @@ class Desk:
             via = None if wish is not None and wish.own else notice.via
             self.book.add(Plasmid(statement, payload, via, notice.hops, now.wall_ms))
             self._rows += self.wishes.arrive(statement.id)
+            self.larder.arrived(payload.artifacts.sha256)
         if isinstance(payload, Revocation):
             out.append(Emit(revoked_body(payload)))
             out += self.merges.touch_all(now) if self.trust.owner(payload.owner) else []
@@ -505,9 +506,11 @@ class Desk:
 
     def _publish(self, event: Publish, now: Now) -> Outputs:
         self._rows += [row for statement in event.statements for row in self.wishes.ask(statement.id)]
-        payloads = (opened(statement) for statement in event.statements)
-        blocks = (payload.artifacts for payload in payloads if isinstance(payload, Manifest))
-        self.larder.publish(event.held, {block.sha256: block.size_bytes for block in blocks})
+        payloads = [(statement.id, opened(statement)) for statement in event.statements]
+        blocks = {key: payload.artifacts for key, payload in payloads if isinstance(payload, Manifest)}
+        sizes = {block.sha256: block.size_bytes for block in blocks.values()}
+        awaited = tuple(block.sha256 for key, block in blocks.items() if key not in self.book.live)
+        self.larder.publish(event.held, sizes, awaited)
         known = (plasmid for digest in event.held for plasmid in self.book.of_digest(digest))
         return self._judge_all([plasmid.content_id for plasmid in known], now)
 

@@ -80,6 +80,7 @@ class Larder:
         self._nickname = nickname
         self.room = Room(config.limits, self.held, self.fetching, book, wishes, snapshot.free_bytes)
         self._short: dict[bytes, None] = {}
+        self._awaited: dict[str, None] = {}
         self._emptied: list[str] = []
         self._freed = False
 
@@ -98,11 +99,19 @@ class Larder:
     def _announce_later(self, now: Now) -> Outputs:
         return [SetTimer(ANNOUNCE_TIMER, now.after_ms(ANNOUNCE_MS))]
 
-    def publish(self, digests: tuple[str, ...], sizes: dict[str, int]) -> None:
-        """Artifacts of one's own lie whole in the store already."""
+    def publish(self, digests: tuple[str, ...], sizes: dict[str, int], awaited: tuple[str, ...]) -> None:
+        """Artifacts of one's own lie whole in the store already.
+
+        A manifest that names those in `awaited` is yet to come: until then nothing else has them deleted.
+        """
         for digest in digests:
             self.held[digest] = sizes.get(digest, 0)
             self.damaged.pop(digest, None)
+        self._awaited.update(dict.fromkeys(digest for digest in awaited if digest in digests))
+
+    def arrived(self, digest: str) -> None:
+        """A manifest that names these bytes is live."""
+        self._awaited.pop(digest, None)
 
     def features(self, artifact: Artifact) -> Features | None:
         """The features to judge by: of bytes that came and were not what was signed, just that.
@@ -349,7 +358,7 @@ class Larder:
     def _droppable(self, digest: str) -> bool:
         twins = self._book.of_digest(digest)
         lost = all(self._wishes.removed(twin.content_id) or _hopeless(twin) for twin in twins)
-        return lost and not self._wishes.kept(digest)
+        return lost and digest not in self._awaited and not self._wishes.kept(digest)
 
     def _servable_ids(self) -> list[bytes]:
         return [plasmid.content_id for digest in self.served for plasmid in self._book.of_digest(digest)]
