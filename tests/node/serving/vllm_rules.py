@@ -28,8 +28,8 @@ NEUTRAL: dict[str, tuple[object, ...]] = {
 """Values of adapter_config.json that vLLM takes, for keys that change what an adapter means."""
 
 
-def refusal(folder: Path, base: str, max_rank: int = MAX_RANK_DEFAULT) -> str:
-    """Why vLLM would not load a folder; empty if it would. `base` is its `--model`."""
+def refusal(folder: Path, base: str = "", max_rank: int = MAX_RANK_DEFAULT) -> str:
+    """Why vLLM would not load a folder; empty if it would. Its resolvers also compare the base with `--model`."""
     try:
         config = json.loads((folder / "adapter_config.json").read_text())
     except OSError:
@@ -39,7 +39,7 @@ def refusal(folder: Path, base: str, max_rank: int = MAX_RANK_DEFAULT) -> str:
             return f"no {key}"
     if config.get("peft_type") != "LORA":
         return "no LoRA"
-    if config.get("base_model_name_or_path") != base:
+    if base and config.get("base_model_name_or_path") != base:
         return "another base"
     for key, values in NEUTRAL.items():
         if key in config and not any(config[key] == value for value in values):
@@ -93,7 +93,7 @@ class VllmStandIn:
             return (200, "ok") if self.adapters.pop(name, None) else _error(404, f"'{name}' cannot be found")
         if name in self.adapters:
             return _error(400, f"The lora adapter '{name}' has already been loaded.")
-        said = refusal(Path(document["lora_path"]), self.base)
+        said = refusal(Path(document["lora_path"]))
         if said:
             return _error(500, said)
         self.adapters[name] = document["lora_path"]

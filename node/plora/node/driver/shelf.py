@@ -122,6 +122,7 @@ class Shelf:
 
         `exposed`: content id in hex by name. `generations`: the merge that is served by base; 0 for none.
         """
+        (self._home / ADAPTERS).mkdir(mode=0o700, exist_ok=True)  # vLLM's resolver wants it before it is started
         for link in _entries(self._home / ADAPTERS):
             merged = link.name.startswith(MERGED_NAME)
             if not (link.exists() if merged else _target_of(link) == exposed.get(link.name)):
