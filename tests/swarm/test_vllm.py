@@ -20,11 +20,11 @@ import pytest
 from tests.merge.test_gguf_adapter import SPECS, random_adapter
 from tests.node.serving.vllm_rules import refusal
 from tests.ports import free_port
-from tests.swarm.conftest import DAY_S, MakePeer, Peer
+from tests.swarm.conftest import MakePeer, Peer
+from tests.swarm.test_export import all_merged, publish
 from tests.swarm.test_serving import revoke
 
-from plora.base.registry import base_info, smollm2_folder
-from plora.merge.draft import Facts, sign_folder
+from plora.base.registry import smollm2_folder
 from plora.node.serving.vllm_api import VllmApi
 from plora.proto.errors import TransportError
 from plora.v1 import admin_pb2 as pb
@@ -164,13 +164,6 @@ def difference(one: Steps, other: Steps) -> float:
     return max(abs(ours[token] - theirs[token]) for ours, theirs in steps for token in theirs if token in ours)
 
 
-def publish(peer: Peer, folder: Path, plasmid_id: str, version: int = 1) -> None:
-    digest, now_s = base_info("smollm2").digest.removeprefix("sha256:"), int(time.time())
-    facts = Facts(plasmid_id, "legal", version, "smollm2", digest, "Apache-2.0", now_s, now_s + DAY_S)
-    sign_folder(folder, peer.made.owner, facts)
-    peer.publish(folder)
-
-
 def located(peer: Peer, name: str) -> Path:
     reply = peer.until(lambda: peer.call("Locate", pb.LocateRequest(name=name)))
     return Path(reply.target)
@@ -181,9 +174,8 @@ def test_a_running_vllm_serves_what_is_accepted(vllm: Vllm, peft: Peft, make_pee
     ada.settings["base_paths"] = {"smollm2": str(BASE)}
     ada.start()
     for seed, (name, spec) in enumerate(SPECS.items()):
-        publish(ada, random_adapter(BASE, tmp_path / name, spec, seed, 0.02), name)
-    ada.until(lambda: len(ada.plasmids("own")) == 3)
-    ada.until(lambda: [len(merge.inputs) for merge in ada.call("Merges", pb.MergesRequest()).merges] == [3])
+        publish(ada, random_adapter(BASE, tmp_path / name, spec, seed, 0.02), name, "smollm2")
+    ada.until(lambda: all_merged(ada, 3))
 
     # Through the resolver that asks the peer, and through vLLM's own for folders; vLLM was started before any of this.
     worst = 0.0
@@ -202,7 +194,7 @@ def test_a_running_vllm_serves_what_is_accepted(vllm: Vllm, peft: Peft, make_pee
     ada.until(lambda: {"ada/patterns", "merged/smollm2"} <= vllm.adapters.keys())
     before = vllm.answers("ada/plain")
     newer = random_adapter(BASE, tmp_path / "newer", SPECS["plain"], 9, 0.02)
-    publish(ada, newer, "plain", version=2)
+    publish(ada, newer, "plain", "smollm2", version=2)
     ada.until(lambda: ada.call("Show", pb.ShowRequest(name="plain")).plasmid.folder)
     ada.until(lambda: vllm.adapters.get("ada/plain") == str(located(ada, "plain")))
     after = vllm.answers("ada/plain")
@@ -236,8 +228,10 @@ def test_our_table_of_vllms_rules_is_vllms(change: str, vllm: Vllm, tmp_path: Pa
     config = json.loads((folder / "adapter_config.json").read_text()) | CHANGES[change]
     config = {key: value for key, value in config.items() if key != "r" or value}
     (folder / "adapter_config.json").write_text(json.dumps(config))
+    api, name = VllmApi(vllm.url), f"rules/{change}"
     try:
-        VllmApi(vllm.url).load(f"rules-{len(change)}", str(folder))
+        api.load(name, str(folder))
+        api.unload(name)
         said = ""
     except TransportError as error:
         said = str(error)
