@@ -85,3 +85,12 @@ def test_what_is_wrong_is_said(text: str, sentence: str) -> None:
 def test_the_token_is_not_shown() -> None:
     assert TICKET.token.hex() not in repr(TICKET)
     assert repr(TICKET.token) not in repr(TICKET)
+
+
+@given(st.text(max_size=200) | st.binary(max_size=120).map(encode))
+def test_nothing_else_than_a_ticket_is_read(text: str) -> None:
+    try:
+        ticket = read_ticket(text)
+    except FormatError:
+        return
+    assert read_ticket(ticket.text()) == ticket

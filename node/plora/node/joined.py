@@ -24,8 +24,10 @@ from plora.proto.owner_files import read_owner_record
 from plora.proto.statement import Statement
 from plora.proto.ticket import ADDRESSES_MAX, HOST_PORT
 
+NEIGHBOURS_MAX = PEERS_MAX
 DENIED_MAX = 1024
-OWNERS_MAX = 8
+OWNERS_MAX = 4
+"""So much is handed over to a newcomer at most; the owner records of both sides are introduced."""
 
 Address = Annotated[str, Field(pattern=f"^{HOST_PORT.pattern}$")]
 
@@ -47,7 +49,7 @@ class Acquaintance(_Model):
 class Told(_Model):
     """The whole file."""
 
-    neighbours: Annotated[tuple[Acquaintance, ...], ListAsTuple, Field(max_length=PEERS_MAX + 1)] = ()
+    neighbours: Annotated[tuple[Acquaintance, ...], ListAsTuple, Field(max_length=NEIGHBOURS_MAX + 1)] = ()
     deny: Annotated[tuple[HexDigest, ...], ListAsTuple, Field(max_length=DENIED_MAX)] = ()
 
 
@@ -72,5 +74,5 @@ def save_told(path: Path, told: Told) -> None:
 
 
 def introductions(home: Home) -> Sequence[Statement]:
-    """The owner records in the folder `owners`, in the order of their file names; the first `OWNERS_MAX`."""
-    return [read_owner_record(path)[0] for path in sorted(home.owners.glob("*.owner"))[:OWNERS_MAX]]
+    """The owner records in the folder `owners`, in the order of their file names; both sides' at most."""
+    return [read_owner_record(path)[0] for path in sorted(home.owners.glob("*.owner"))[: 2 * OWNERS_MAX]]

@@ -22,18 +22,15 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from plora.node.core.messages import PEERS_MAX
 from plora.node.home import MadeHome, check_empty, init_home
-from plora.node.joined import DENIED_MAX, Acquaintance, Told, save_told
+from plora.node.joined import DENIED_MAX, NEIGHBOURS_MAX, OWNERS_MAX, Acquaintance, Told, save_told
 from plora.node.reach import ANOTHER_PEER, CLOCKS_APART, NOT_LET_IN, OUTCOMES
 from plora.node.transport.invitation import UnreachedError, ask_to_join, guest_leaf, invitation_key, peer_at
-from plora.proto.dsse import StatementKind
 from plora.proto.errors import (
     ConfigError,
     PloraError,
     ProtocolError,
     RefusedError,
-    StatementError,
     TransportError,
 )
 from plora.proto.fields import format_timestamp
@@ -47,7 +44,6 @@ from plora.proto.words import meeting_words
 from plora.v1 import peer_pb2 as pb
 
 FUTURE_S_MAX = 600
-OWNERS_MAX = 4
 PROBE_BYTES = 64 * 1024
 NAME_CHARACTERS_MAX = 64
 ASK_AGAIN = "ask for another one: `plora invite NAME` at the inviter"
@@ -135,10 +131,11 @@ def hand_in(ticket: Ticket, key: Ed25519PrivateKey, name: str, now_s: int) -> We
         reply = ask_to_join(ticket, leaf, request)
     except UnreachedError as error:
         raise _explained(ticket, error, now_s) from None
-    return _checked(ticket, reply, peer.hex(), now_s)
+    return welcomed(ticket, reply, peer.hex(), now_s)
 
 
-def _checked(ticket: Ticket, reply: pb.JoinReply, joiner: str, now_s: int) -> Welcome:
+def welcomed(ticket: Ticket, reply: pb.JoinReply, joiner: str, now_s: int) -> Welcome:
+    """What an answer holds. What is wrong in it is left out; `PloraError` where nothing works without it."""
     swarm = Swarm(reply.swarm_name, reply.swarm.hex(), reply.secret.hex())
     if len(reply.swarm) != 32 or len(reply.secret) != 32 or not _is_name(swarm.name):
         raise ProtocolError("the inviter's answer is no swarm", mend=ASK_AGAIN)
@@ -163,7 +160,7 @@ def _checked(ticket: Ticket, reply: pb.JoinReply, joiner: str, now_s: int) -> We
 
 def _neighbours(reply: pb.JoinReply, known: set[str]) -> list[Acquaintance]:
     found: dict[str, tuple[str, ...]] = {}
-    for entry in reply.neighbours[:PEERS_MAX]:
+    for entry in reply.neighbours[:NEIGHBOURS_MAX]:
         addresses = tuple(one for one in entry.addresses[:ADDRESSES_MAX] if HOST_PORT.fullmatch(one))
         if len(entry.peer) == 32 and addresses and entry.peer.hex() not in known:
             found[entry.peer.hex()] = addresses
@@ -172,18 +169,18 @@ def _neighbours(reply: pb.JoinReply, known: set[str]) -> list[Acquaintance]:
 
 def _owners(reply: pb.JoinReply, swarm: str) -> list[tuple[OwnerRecord, Statement]]:
     """The valid ones among the owner records; what is wrong with the others is nobody's loss."""
-    found = []
+    found: dict[bytes, tuple[OwnerRecord, Statement]] = {}
     for wire in reply.owners[:OWNERS_MAX]:
         try:
             statement = statement_from_pb(wire)
             record = open_statement(statement)
-        except StatementError:
+        except PloraError:
             continue
-        if statement.kind != StatementKind.OWNER or not isinstance(record, OwnerRecord) or record.swarm != swarm:
+        if not isinstance(record, OwnerRecord) or record.swarm != swarm:
             continue
         if any(verify_statement(statement, key) for key in record.signing_keys()):
-            found.append((record, statement))
-    return found
+            found[statement.id] = (record, statement)
+    return list(found.values())
 
 
 def _is_name(text: str) -> bool:

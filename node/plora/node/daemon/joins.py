@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from plora.node.core.events import Publish
 from plora.node.core.invitations import INVITATIONS, Invitation, Invitations
 from plora.node.driver.clock import read_clocks
+from plora.node.joined import DENIED_MAX, NEIGHBOURS_MAX, OWNERS_MAX
 from plora.node.store.disk import RowOp
 from plora.node.store.store import Store
 from plora.node.transport.invitation import invitation_key, invitation_root
@@ -42,9 +43,6 @@ if TYPE_CHECKING:
 HOUR_MS = 3_600_000
 HOURS_DEFAULT = 24
 HOURS_MAX = 24 * 7
-NEIGHBOURS_MAX = 16
-OWNERS_MAX = 4
-DENIED_MAX = 1024
 
 
 class Joins:

@@ -94,17 +94,17 @@ class Guard(grpc.aio.ServerInterceptor):
         return handler if handler is None else _guarded(handler, check)
 
     async def _check_member(self, context: Any) -> None:
-        await self._check(context)
-        if not is_member(context, peer_id_of(context), self._marks):
+        if not is_member(context, await self._check(context), self._marks):
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, "an invitation opens Join and nothing else")
 
-    async def _check(self, context: Any) -> None:
+    async def _check(self, context: Any) -> str:
         try:
             peer = peer_id_of(context)
         except ProtocolError as error:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
         if self._is_denied(peer):
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, "this peer is denied here")
+        return peer
 
 
 def peer_handlers(
@@ -176,7 +176,7 @@ def _unary(call: Callable[[Any, Any], Awaitable[Any]], request: Any) -> Handler:
     )
 
 
-def _guarded(handler: Handler, check: Callable[[Any], Awaitable[None]]) -> Handler:
+def _guarded(handler: Handler, check: Callable[[Any], Awaitable[object]]) -> Handler:
     """The same handler, whose behaviour runs `check` first."""
     kind = (
         ("stream" if handler.request_streaming else "unary")
@@ -193,7 +193,7 @@ def _guarded(handler: Handler, check: Callable[[Any], Awaitable[None]]) -> Handl
     return made
 
 
-def _checked(inner: Any, check: Callable[[Any], Awaitable[None]]) -> Any:
+def _checked(inner: Any, check: Callable[[Any], Awaitable[object]]) -> Any:
     async def call(request: Any, context: Any) -> Any:
         await check(context)
         return await inner(request, context)
@@ -201,7 +201,7 @@ def _checked(inner: Any, check: Callable[[Any], Awaitable[None]]) -> Any:
     return call
 
 
-def _checked_generator(inner: Any, check: Callable[[Any], Awaitable[None]]) -> Any:
+def _checked_generator(inner: Any, check: Callable[[Any], Awaitable[object]]) -> Any:
     async def call(request: Any, context: Any) -> AsyncIterator[Any]:
         await check(context)
         async for reply in inner(request, context):
