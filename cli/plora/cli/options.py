@@ -77,9 +77,15 @@ def confirm(question: str) -> None:
     """
     if not sys.stdin.isatty():
         raise UsageError("no terminal is here to ask on, so nothing was done", mend="say --yes if you mean it")
-    try:
-        agreed = typer.confirm(question, err=True)
-    except typer.Abort as error:
-        raise UsageError("nobody answered, so nothing was done", mend="answer y, or say --yes") from error
-    if not agreed:
-        raise typer.Abort
+    while (answer := ask(f"{question} [y/N]").lower()) not in ("y", "yes"):
+        if answer in ("", "n", "no"):
+            raise typer.Abort
+
+
+def ask(question: str) -> str:
+    """A line that a person types. Asked for on standard error: standard output is for data (click writes there)."""
+    sys.stderr.write(f"{question}: ")
+    sys.stderr.flush()
+    if not (line := sys.stdin.readline()):
+        raise UsageError("nobody answered, so nothing was done", mend="answer, or give it by an option")
+    return line.strip()

@@ -24,6 +24,7 @@ from plora.cli.options import (
     PlasmidId,
     Quiet,
     Version,
+    ask,
 )
 from plora.cli.output import Output
 from plora.cli.running import root_of, running_peer
@@ -67,6 +68,7 @@ def publish(
         else:
             facts = {"domain": domain, "plasmid_id": plasmid_id, "version": version, "base": base}
             facts |= {"base_digest": base_digest, "licence": licence}
+            client.call("Status", pb.StatusRequest())  # before anything is signed
             _sign(output, client, folder, key or _own_key(home), facts, days)
         reply = client.call("Publish", pb.PublishRequest(folder=str(folder.resolve()), statements=records))
     output.document({"name": reply.name, "content_id": reply.content_id}, [f"published {reply.name}"])
@@ -100,7 +102,7 @@ def _sign(output: Output, client: Any, folder: Path, private: Path, facts: dict[
         **(facts | {"version": version}),
         valid_s=(now, now + days * DAY_S),
         chunk_bytes=CHUNK_BYTES_DEFAULT,
-        ask=_ask if sys.stdin.isatty() else None,
+        ask=ask if sys.stdin.isatty() else None,
     )
     manifest = sign_folder(folder, owner, complete).manifest
     output.hint(
@@ -116,10 +118,6 @@ def _newest(client: Any, owner: Owner, plasmid_id: str) -> int:
     names = (one.name for one in client.call("List", pb.ListRequest()).plasmids if one.owner == owner.id)
     of_id = (name.rpartition("@") for name in names if name.rpartition("@")[0].rpartition("/")[2] == plasmid_id)
     return max((int(version) for _, _, version in of_id if version.isdigit()), default=0)
-
-
-def _ask(question: str) -> str:
-    return str(typer.prompt(question, err=True)).strip()
 
 
 def _own_key(home: Path | None) -> Path:

@@ -1,0 +1,90 @@
+"""`plora publish` on folders that nobody described: what is derived, what is asked for, and what is refused."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import Run, write_tiny_adapter
+from tests.cli.test_running_peer import running
+from tests.ports import free_port
+
+from plora.base import base_info
+from plora.proto.yaml_view import read_plora_yml
+
+pytestmark = pytest.mark.slow
+PLORA = Path(sys.executable).with_name("plora")
+
+
+@pytest.fixture(scope="module")
+def ada() -> Iterator[Path]:
+    """The home of a running peer."""
+    with tempfile.TemporaryDirectory(prefix="plora-") as folder:
+        home = Path(folder) / "a"
+        init = [str(PLORA), "init", "--name", "ada", "--listen", f"127.0.0.1:{free_port()}", "--home", str(home)]
+        subprocess.run(init, check=True, capture_output=True)
+        with running("up", "--home", str(home), ready=home / "run/admin.sock"):
+            yield home
+
+
+def test_a_folder_is_described_signed_and_published(plora: Run, ada: Path, tmp_path: Path) -> None:
+    folder = write_tiny_adapter(tmp_path / "Legal LoRA", seed=1)
+    done = plora("publish", folder, "--domain", "legal", "--licence", "CC-BY-4.0", "--days", 30, "--home", ada)
+    assert (done.code, done.out) == (0, "published ada/legal-lora@1\n")
+    signed = "Signed by ada: legal-lora version 1, domain legal, base mini, rank 2, licence CC-BY-4.0, for 30 days.\n"
+    assert done.err.startswith(signed)
+    manifest = read_plora_yml(folder / "plora.yml").manifest
+    assert manifest.base_digest == base_info("mini").digest.removeprefix("sha256:")
+    (row,) = plora("ls", "--domain", "legal", "--home", ada, "--json").document
+    assert (row["own"], row["sha256"]) == (True, manifest.artifacts.sha256)
+
+    again = plora("publish", folder, "--home", ada)
+    assert (again.code, again.out) == (0, "published ada/legal-lora@1\n"), "a signed folder is published as it is"
+    refused = plora("publish", folder, "--domain", "medical", "--version", 3, "--home", ada)
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "is signed already, so --domain, --version can't change it; sign it anew by `plora sign" in refused.err
+
+
+def test_another_folder_of_that_name_is_the_next_version(plora: Run, ada: Path, tmp_path: Path) -> None:
+    for number, seed in ((1, 2), (2, 3), (3, 4)):
+        folder = write_tiny_adapter(tmp_path / str(seed) / "med", seed=seed)
+        done = plora("publish", folder, "--domain", "medical", "--home", ada)
+        assert (done.code, done.out) == (0, f"published ada/med@{number}\n")
+
+
+def test_what_is_missing_is_named_where_nobody_can_be_asked(plora: Run, ada: Path, tmp_path: Path) -> None:
+    folder = write_tiny_adapter(tmp_path / "x", seed=5)
+    cases = (
+        ((), 2, "the domain is not known; name it by --domain"),
+        (("--domain", "legal", "--base", "no/such"), 1, "give its digest by --base-digest"),
+        (("--domain", "legal", "--base", "no/such", "--base-digest", "abc"), 1, "must be 64 lower-case hexadecimal"),
+        (("--domain", "Legal!"), 1, "domain: "),
+    )
+    for options, code, sentence in cases:
+        done = plora("publish", folder, *options, "--home", ada)
+        assert (done.code, done.err.count("\n"), sentence in done.err) == (code, 1, True), done.err
+        assert not (folder / "plora.yml").exists()
+    empty = plora("publish", tmp_path, "--domain", "legal", "--home", ada)
+    assert (
+        "is no PEFT folder: there is no adapter_config.json; name the folder that `save_pretrained` wrote" in empty.err
+    )
+    assert plora("publish", folder, "--domain", "legal", "--home", tmp_path / "none").code == 4
+    assert not (folder / "plora.yml").exists(), "nothing is signed for a peer that doesn't run"
+
+
+def test_what_is_missing_is_asked_for_on_a_terminal(ada: Path, tmp_path: Path) -> None:
+    folder = write_tiny_adapter(tmp_path / "law", seed=6)
+    ours, theirs = pty.openpty()
+    os.write(ours, b"law\n")
+    command = [str(PLORA), "publish", str(folder), "--home", str(ada)]
+    done = subprocess.run(command, stdin=theirs, capture_output=True, text=True, check=False, timeout=60)
+    os.close(ours)
+    os.close(theirs)
+    assert (done.returncode, done.stdout) == (0, "published ada/law@1\n")
+    assert f"Domain of {folder}: " in done.stderr
