@@ -77,6 +77,7 @@ def environ(server: HTTPServer, tmp_path: Path) -> dict[str, str]:
         ("403", "refuses this token", "HF_TOKEN"),
         ("403-GatedRepo", "licence to be accepted", "https://huggingface.co/a/403-GatedRepo"),
         ("404", "no such model", "check the name"),
+        ("500", "the hub fails itself (HTTP 500)", "try again later"),
         ("404-RevisionNotFound", "no revision 'main'", "after '@'"),
     ],
 )

@@ -5,8 +5,8 @@ Rules:
 - Only weights as safetensors and the tokenizer's and configuration's data files are fetched; code never is.
 - The token is `HF_TOKEN`; `HF_HUB_OFFLINE` is honoured by huggingface_hub itself.
 - The folder that comes back is named by its commit, so `main` is pinned from then on.
-- Failures become BaseModelError: 401 and gated 403 ask for a token and the licence, 404 names model or revision,
-  off line and not in the cache says how to fetch it beforehand.
+- Failures become BaseModelError: 401 and gated 403 ask for a token and the licence, 404 names model or revision, 5xx
+  says that it is the hub's fault, off line and not in the cache says how to fetch it beforehand.
 
 Not handled here: mirrors other than `HF_ENDPOINT`.
 """
@@ -20,6 +20,7 @@ from pathlib import Path
 from plora.base.registry import BaseSpec
 from plora.proto.errors import BaseModelError
 
+SERVER_ERROR = 500
 FILES_WANTED = (
     "*.safetensors",
     "*.safetensors.index.json",
@@ -81,7 +82,7 @@ def _status(error: BaseException | None) -> int:
 
 
 def _accept(spec: BaseSpec) -> str:
-    return f"accept it at https://huggingface.co/{spec.name} and set HF_TOKEN"
+    return f"accept its licence at https://huggingface.co/{spec.name}, and set HF_TOKEN to a token of that account"
 
 
 def _by_status(status: int, spec: BaseSpec) -> tuple[str, str]:
@@ -90,4 +91,6 @@ def _by_status(status: int, spec: BaseSpec) -> tuple[str, str]:
         403: ("the hub refuses this token", _accept(spec)),
         404: ("the hub has no such model", "check the name"),
     }
+    if status >= SERVER_ERROR:
+        return f"the hub fails itself (HTTP {status})", "try again later, or use mini"
     return table.get(status, ("", "use mini, or try again later"))

@@ -12,6 +12,9 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+WIDTH_WITHOUT_TERMINAL = 1000
+"""Nothing is folded for a file or a pipe."""
+
 
 def safe(value: object) -> str:
     """Text that can't move the cursor, colour the terminal or reverse the direction of writing.
@@ -47,11 +50,12 @@ class Output:
         from rich.text import Text
 
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for column in columns:
-            table.add_column(column.replace("_", " "), overflow="fold")
+        for place, column in enumerate(columns):
+            table.add_column(column.replace("_", " "), overflow="fold", no_wrap=place == 0)
         for row in rows:
             table.add_row(*(Text(safe(row.get(column, ""))) for column in columns))
-        Console(highlight=False).print(table)
+        width = None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL
+        Console(highlight=False, width=width).print(table)
 
     def line(self, text: str) -> None:
         """One line of a stream (events), at once."""

@@ -12,8 +12,8 @@ from plora.proto.amounts import rate_text, size_text, span_text
 from plora.v1 import admin_pb2 as pb
 
 STATES = (
-    *("own", "accepted", "fetching", "examining", "pending", "deferred", "waiting", "unwanted", "quarantined"),
-    *("refused", "superseded", "expired", "evicted"),
+    *("own", "accepted", "carried", "fetching", "examining", "pending", "deferred", "waiting", "offered", "unwanted"),
+    *("quarantined", "refused", "removed", "superseded", "expired", "evicted"),
 )
 """The order in which people read states of plasmids; a state that is not here comes last."""
 

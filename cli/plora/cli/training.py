@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from plora.cli.output import Output
-from plora.lab.console import read_record
+from plora.lab.console import ended, read_record
 from plora.proto.errors import WorkerError
 
 
@@ -51,4 +51,4 @@ def _records(command: list[str]) -> Iterator[dict[str, Any]]:
         for line in process.stdout or ():
             yield read_record(line)
     if process.returncode:
-        raise WorkerError(f"training failed with exit code {process.returncode}", mend="its last lines stand above")
+        raise ended(process.returncode, "training")

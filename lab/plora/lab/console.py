@@ -12,6 +12,7 @@ Not handled here: people. `plora train` turns these lines into a progress bar.
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -45,6 +46,14 @@ def read_record(line: str | bytes, where: str = "") -> dict[str, Any]:
         kind = UsageError if record["code"] == UsageError.exit_code else WorkerError
         raise kind(record["what"], where=record["where"] or where, mend=record["mend"])
     return record
+
+
+def ended(returncode: int, where: str = "") -> WorkerError:
+    """What it means that a command ended like this without its last record."""
+    if returncode == -signal.SIGKILL:
+        mend = "take a smaller base, free some memory, or add swap; a shell or container calls it exit code 137"
+        return WorkerError("was killed, most likely for lack of memory", where=where, mend=mend)
+    return WorkerError(f"ended with exit code {returncode}", where=where, mend="its last lines stand above")
 
 
 def _told(error: PloraError) -> dict[str, Any]:

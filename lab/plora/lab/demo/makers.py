@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from plora.base import base_info
-from plora.lab.console import read_record
+from plora.lab.console import ended, read_record
 from plora.lab.demo.board import Board
 from plora.lab.demo.plan import Piece, Plan
 from plora.merge.draft import Facts, sign_folder
@@ -49,8 +49,9 @@ async def _follow(process: asyncio.subprocess.Process, piece: Piece, steps: int,
             board.refresh()
         if record["event"] == "done":
             report = record
-    if await process.wait() or not report:
-        raise WorkerError(f"training ended with exit code {process.returncode}", where=piece.name)
+    code = await process.wait()
+    if code or not report:
+        raise ended(code, f"training {piece.name}")
     return report
 
 
