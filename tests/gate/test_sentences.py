@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.gate.conftest import NOW_MS, Owner, World
 
-from plora.gate import Case, Outcome, Policy, StageResult, Trust, Verdict, decide, explain, sentence
+from plora.gate import Case, Outcome, Policy, StageResult, Trust, Verdict, decide, explain, quorum_trouble, sentence
 from plora.gate.reasons import REASONS
 from plora.gate.sentences import span
+from plora.proto.fields import parse_timestamp
 
 DAY_MS = 86_400_000
+
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs/trust.md").read_text()
+
+
+def quoted(sentence: str) -> str:
+    """As the page has it: backticks inside a quotation are apostrophes, and times are left out."""
+    return re.sub(r"\d{4}-\d\d-\d\dT[\d:]{8}Z", "…", sentence.replace("`", "'"))
 
 
 def said(case: Case, trust: Trust) -> str:
@@ -58,6 +69,26 @@ def test_distrust_and_versions(world: World, ada: Owner) -> None:
     case, trust = world.case(ada), world.trust(ada)
     assert said(case, trust.with_distrusted(ada.id)).startswith("ada was distrusted here")
     assert said(replace(case, newest_version=4), trust) == "version 4 is known here, this is version 1"
+
+
+def test_the_page_quotes_what_is_really_said(world: World, ada: Owner, bob: Owner) -> None:
+    case, house = world.case(ada), world.owner("house", keys=3, threshold=2)
+    bob_and_cyd, two = (bob, world.owner("cyd")), Policy(quorum_required=2)
+    day = replace(case, now_ms=parse_timestamp(case.manifest.issued) * 1000 - DAY_MS)
+    found = [
+        explain(decide(case, two, world.trust(ada, *bob_and_cyd))),
+        explain(decide(case, two, world.trust(ada))),
+        said(world.case(house), world.trust(house)),
+        said(case, world.trust(ada, domains=("medical",))),
+        said(case, world.trust(ada, roles=("cosign",))),
+        said(case, world.trust(ada).with_distrusted(ada.id)),
+        said(replace(case, revocations=(world.revocation(ada, "content", case.statement.id.hex()),)), world.trust(ada)),
+        said(replace(case, newest_version=4), world.trust(ada)),
+        said(day, world.trust(ada)),
+        said(replace(case, now_ms=NOW_MS + 4000 * DAY_MS), world.trust(ada)),
+    ]
+    assert [sentence for sentence in found if f"| `{quoted(sentence)}` |" not in PAGE] == []
+    assert f"    {quorum_trouble(two, world.trust(ada))}\n" in PAGE
 
 
 @pytest.mark.parametrize("reason", sorted(REASONS))

@@ -15,8 +15,12 @@ import pytest
 from tests.cli.conftest import Ran, Run, runner
 from tests.swarm.conftest import DAY_S, MakePeer, Peer
 
+from plora.proto.errors import RefusedError
+from plora.proto.wire import statement_to_pb
 from plora.proto.words import fingerprint
-from plora.sim.material import Plasmid
+from plora.proto.yaml_view import from_yaml
+from plora.sim.material import Plasmid, make_owner, revoke
+from plora.v1 import admin_pb2 as pb
 
 pytestmark = pytest.mark.slow
 FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
@@ -113,9 +117,6 @@ def test_a_second_owner_far_away_signs_and_every_peer_accepts(tell: Tell, make_p
 
 
 def cosignatures(peer: Peer) -> list[dict[str, str]]:
-    from plora.proto.yaml_view import from_yaml
-    from plora.v1 import admin_pb2 as pb
-
     signed = from_yaml(peer.call("Show", pb.ShowRequest(name="legal")).yaml)
     return [one.model_dump() for one in signed.cosignatures]
 
@@ -206,6 +207,13 @@ def test_a_revocation_unmerges_everywhere_and_is_never_undone(tell: Tell, make_p
     assert [one["reason"] for one in bob.records("verdict") if one["id"] == legal.content_id.hex()][
         -1
     ] == "revoked_content"
+
+    twice = tell(ada, "revoke", "legal", "--reason", "again", "--yes")
+    assert (twice.code, "was revoked by this key already" in twice.err) == (3, True)
+    eve = make_owner("eve", ada.made.owner.record.swarm)
+    unheard = pb.RevokeRequest(revocation=statement_to_pb(revoke(eve, "content", tax.content_id.hex())))
+    with pytest.raises(RefusedError, match="the owner's record, which has the key, is not known here"):
+        ada.call("Revoke", unheard)
 
     again = tell(ada, "publish", tmp_path / "legal")
     assert again.code == 3

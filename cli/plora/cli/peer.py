@@ -193,7 +193,9 @@ def revoke(
             confirm(f"Revoke {safe(plasmid.name)} ({plasmid.content_id[:12]})? This can't be undone.")
         statement = sign_revocation(owner, plasmid.content_id, reason, int(time.time()))
         reply = client.call("Revoke", pb.RevokeRequest(revocation=statement))
-    Output(json_, quiet).document({"statement_id": reply.statement_id}, [f"revoked {plasmid.name}"])
+    said = f"; without effect at this peer yet: {reply.note}" if reply.note else ""
+    document = {"statement_id": reply.statement_id, "note": reply.note}
+    Output(json_, quiet).document(document, [f"revoked {plasmid.name}{said}"])
 
 
 def reload(home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:

@@ -152,6 +152,10 @@ class Trust:
         """The trusted owner of that id; None also where the owner was distrusted."""
         return None if self.distrusts(owner_id) else self._by_owner.get(owner_id)
 
+    def knows(self, owner_id: str) -> bool:
+        """Whether a person here decided about that owner: for them or against."""
+        return owner_id in self._by_owner or self.distrusts(owner_id)
+
     @property
     def believed(self) -> tuple[TrustedOwner, ...]:
         """The owners whose word counts: those that are not struck out."""

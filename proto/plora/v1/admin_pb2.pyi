@@ -229,10 +229,12 @@ class RevokeRequest(_message.Message):
     def __init__(self, revocation: _Optional[_Union[_peer_pb2.Statement, _Mapping]] = ...) -> None: ...
 
 class RevokeReply(_message.Message):
-    __slots__ = ("statement_id",)
+    __slots__ = ("statement_id", "note")
     STATEMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
     statement_id: str
-    def __init__(self, statement_id: _Optional[str] = ...) -> None: ...
+    note: str
+    def __init__(self, statement_id: _Optional[str] = ..., note: _Optional[str] = ...) -> None: ...
 
 class ListPeersRequest(_message.Message):
     __slots__ = ()

@@ -27,7 +27,7 @@ from plora.node.admin.pinging import ping
 from plora.node.admin.replies import kept_message, plasmid_message, status_reply
 from plora.node.admin.serving import locate, roll_back
 from plora.node.admin.spreading import check_publishable, check_taken_up, spread
-from plora.node.admin.trusting import attest, judge, owners_reply, settled
+from plora.node.admin.trusting import attest, judge, owners_reply, revoke, settled
 from plora.node.admin.work import merges_reply, transfers_reply
 from plora.node.core import view
 from plora.node.core.events import PinAsked, RemoveAsked
@@ -39,7 +39,6 @@ from plora.node.driver.shelf import Shelf, copy_folder
 from plora.node.store.store import Store
 from plora.node.transport.grpc_setup import grpc
 from plora.proto.chunks import ArtifactDescription
-from plora.proto.dsse import StatementKind
 from plora.proto.errors import AdapterError, ConfigError, PloraError, RefusedError, UsageError
 from plora.proto.manifest import ARTIFACT_FILENAME, Manifest
 from plora.proto.owner_files import read_owner_record
@@ -138,15 +137,7 @@ class AdminService(admin_pb2_grpc.AdminServicer):
 
     async def Revoke(self, request: pb.RevokeRequest, context: Any) -> pb.RevokeReply:  # noqa: N802
         """Spread a revocation that the caller signed."""
-
-        async def revoke() -> pb.RevokeReply:
-            statement = statement_from_pb(request.revocation)
-            if statement.kind != StatementKind.REVOCATION:
-                raise UsageError("not a revocation")
-            await spread(self._node, (statement,), (), statement)
-            return pb.RevokeReply(statement_id=statement.id.hex())
-
-        return await _answered(context, revoke)
+        return await _answered(context, lambda: revoke(self._node, request))
 
     async def Peers(self, request: pb.ListPeersRequest, context: Any) -> pb.ListPeersReply:  # noqa: N802
         """Neighbours and links."""

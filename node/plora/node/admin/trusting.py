@@ -20,7 +20,7 @@ from plora.node.core.plasmid import Plasmid
 from plora.node.driver.clock import read_clocks
 from plora.proto.dsse import StatementKind
 from plora.proto.errors import RefusedError, UsageError
-from plora.proto.payloads import Attestation
+from plora.proto.payloads import Attestation, Revocation
 from plora.proto.statement import Statement, open_statement
 from plora.proto.wire import statement_from_pb, statement_to_pb
 from plora.v1 import admin_pb2 as pb
@@ -65,6 +65,26 @@ async def attest(node: Node, request: pb.AttestRequest) -> pb.AttestReply:
     await spread(node, (*records, statement), (), statement)
     document = json.dumps(view.why(node.core, plasmid.content_id.hex(), read_clocks()), sort_keys=True)
     return pb.AttestReply(statement_id=statement.id.hex(), document=document)
+
+
+async def revoke(node: Node, request: pb.RevokeRequest) -> pb.RevokeReply:
+    """Spread a revocation that the caller signed, and say where it doesn't count here yet."""
+    statement = statement_from_pb(request.revocation)
+    payload = open_statement(statement)
+    if not isinstance(payload, Revocation):
+        raise UsageError("not a revocation")
+    docket = node.core.desk.docket
+    words = [one.key_id for one in docket.about(payload.target) if one.kind == StatementKind.REVOCATION]
+    if statement.key_id in words:
+        raise RefusedError("was revoked by this key already", where=payload.target[:12])
+    await spread(node, (statement,), (), statement)
+    plasmid = node.core.desk.book.live.get(bytes.fromhex(payload.target))
+    verdict = plasmid.verdict if plasmid is not None else None
+    if plasmid is None or verdict is None or verdict.reason.startswith("revoked"):
+        return pb.RevokeReply(statement_id=statement.id.hex())
+    owner = node.core.desk.trust.owner(payload.owner)
+    note = "its owner is not trusted here" if owner is None else f"{owner.nickname} revokes with {owner.threshold} keys"
+    return pb.RevokeReply(statement_id=statement.id.hex(), note=note)
 
 
 async def settled(node: Node, name: str) -> Plasmid:

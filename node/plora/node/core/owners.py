@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import islice, zip_longest
 
 from plora.gate import Outcome
 from plora.node.core.docket import owner_speaking
@@ -24,6 +24,8 @@ from plora.proto.words import fingerprint
 
 PREFIX_DIGITS_MIN = 4
 UNKNOWN_OWNER = "unknown_owner"
+BELOW_QUORUM = "below_quorum"
+STRANGERS_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,17 @@ def stranger_sentence(core: PeerCore, owner: str) -> str:
     return (
         f"nobody here trusts its owner {fingerprint(owner)}{called}; if you know them: `plora trust add {owner[:12]}`"
     )
+
+
+def strangers_who_signed(core: PeerCore, plasmid: Plasmid) -> str:
+    """Who attests a plasmid without being trusted here, as the end of a sentence; empty for nobody."""
+    trust, docket = core.desk.trust, core.desk.docket
+    owners = [owner for owner in docket.attesters(plasmid.content_id) if not trust.knows(owner)]
+    if not owners:
+        return ""
+    named = (f"{record.name} ({owner[:12]})" for owner in owners if (record := docket.first_record(owner)) is not None)
+    more = f" and {len(owners) - STRANGERS_NAMED} more" if len(owners) > STRANGERS_NAMED else ""
+    return f"; signed too by {', '.join(islice(named, STRANGERS_NAMED))}{more}, whom nobody here trusts"
 
 
 def attestations(core: PeerCore, plasmid: Plasmid) -> list[Statement]:

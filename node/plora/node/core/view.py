@@ -18,7 +18,13 @@ from typing import Any
 from plora.gate import Outcome, explain, layers, sentence
 from plora.node.core.limit_sentences import limit_sentence, limit_value
 from plora.node.core.now import Now
-from plora.node.core.owners import PREFIX_DIGITS_MIN, UNKNOWN_OWNER, stranger_sentence
+from plora.node.core.owners import (
+    BELOW_QUORUM,
+    PREFIX_DIGITS_MIN,
+    UNKNOWN_OWNER,
+    stranger_sentence,
+    strangers_who_signed,
+)
 from plora.node.core.peer import PeerCore
 from plora.node.core.plasmid import Plasmid
 from plora.node.transfer.artifact import Progress
@@ -329,7 +335,8 @@ def _sentence(core: PeerCore, plasmid: Plasmid, standing: Standing) -> str:
     if standing.reason == UNKNOWN_OWNER:
         return stranger_sentence(core, plasmid.manifest.owner)
     if verdict is not None and standing.reason == verdict.reason and standing.state not in _SENTENCES:
-        return explain(verdict)
+        too = strangers_who_signed(core, plasmid) if standing.reason == BELOW_QUORUM else ""
+        return explain(verdict) + too
     known = _SENTENCES.get(standing.reason) or sentence(standing.reason)
     return known or _SENTENCES.get(standing.state, standing.reason)
 
