@@ -1,6 +1,8 @@
 """Replay: a daemon's recorded core inputs, fed to the same core again, give the same event log, byte for byte.
 
-    python -m plora.sim.replay RECORDING LOG     exit code 0 if the log is what the core says, else 1
+    python -m plora.sim.replay RECORDING LOG...     exit code 0 if the log is what the core says, else 1
+
+A log of several segments is given whole, in order.
 
 Where it differs, either the code changed or the core is not pure.
 """
@@ -51,11 +53,12 @@ def _lines(core: PeerCore, ledger: Ledger, entry: Mapping[str, Any]) -> Iterator
 
 def main(arguments: list[str]) -> int:
     """The command line; one line on standard output says how it went."""
-    if len(arguments) != 2:
-        sys.stderr.write("usage: python -m plora.sim.replay RECORDING LOG\n")
+    if len(arguments) < 2:
+        sys.stderr.write("usage: python -m plora.sim.replay RECORDING LOG...\n")
         return 2
-    recording, log = (Path(argument) for argument in arguments)
-    with recording.open(encoding="utf-8") as inputs, log.open(encoding="utf-8") as records:
+    recording, *logs = (Path(argument) for argument in arguments)
+    with recording.open(encoding="utf-8") as inputs:
+        records = (line for log in logs for line in log.read_text(encoding="utf-8").splitlines(keepends=True))
         difference = first_difference(replay(inputs), records)
     if difference is None:
         sys.stdout.write("the replay gives the same records\n")

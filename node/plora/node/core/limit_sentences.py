@@ -31,6 +31,8 @@ _SENTENCES: Mapping[str, str] = {
     "subscribe.owners": "subscribe.owners names {limit}; " + _ALL_THE_SAME,
     "removed": "you removed it from here; `plora fetch` gets its {size} again",
 }
+SETTINGS = tuple(_SENTENCES)
+"""What has a sentence of its own; "removed" is a person's word."""
 
 
 def limit_sentence(setting: str, limit: int | str, size_bytes: int) -> str:
