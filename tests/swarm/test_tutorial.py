@@ -108,8 +108,9 @@ def ip(*words: str) -> None:
 
 @pytest.fixture
 def hosts() -> Iterator[dict[str, Host]]:
-    """Two hosts that see nothing but each other. Where none can be made, a run by CI fails."""
-    excuse = pytest.fail if os.environ.get("CI") else pytest.skip
+    """Two hosts that see nothing but each other. Where they can't be made though they should, a run by CI fails."""
+    promised = os.environ.get("CI") and not os.geteuid() and Path("/etc/debian_version").exists()
+    excuse = pytest.fail if promised else pytest.skip
     if os.geteuid() or shutil.which("ip") is None:
         excuse("hosts with addresses of their own need root and `ip` (apt-get install iproute2)")
     spaces = {name: f"plora-{os.getpid()}-{name}" for name in ADDRESSES}

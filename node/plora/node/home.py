@@ -98,7 +98,7 @@ def init_home(
     """
     check_empty(root)
     home = Home(root)
-    with _undone_if_it_fails(root):
+    with undone_if_it_fails(root):
         for folder in (root, home.identity_key.parent, home.owner_folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         root.chmod(0o700)
@@ -115,7 +115,7 @@ def init_home(
 
 
 @contextmanager
-def _undone_if_it_fails(root: Path) -> Iterator[None]:
+def undone_if_it_fails(root: Path) -> Iterator[None]:
     """Empty the folder again: half a home would be in the way of the next try."""
     try:
         yield

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from plora.node.home import MadeHome, check_empty, init_home
+from plora.node.home import MadeHome, check_empty, init_home, undone_if_it_fails
 from plora.node.joined import DENIED_MAX, NEIGHBOURS_MAX, OWNERS_MAX, Acquaintance, Told, save_told
 from plora.node.reach import ANOTHER_PEER, CLOCKS_APART, NOT_LET_IN, OUTCOMES
 from plora.node.transport.invitation import UnreachedError, ask_to_join, guest_leaf, invitation_key, peer_at
@@ -93,21 +93,26 @@ def join(
     _check_place(root)
     key = Ed25519PrivateKey.generate()
     welcome = hand_in(ticket, key, name, now_s)
-    made = init_home(
-        root,
-        name=name,
-        swarm=welcome.swarm,
-        listen=listen,
-        now_s=now_s,
-        advertise=advertise,
-        identity_key=key,
-    )
+    with undone_if_it_fails(root):
+        made = init_home(
+            root,
+            name=name,
+            swarm=welcome.swarm,
+            listen=listen,
+            now_s=now_s,
+            advertise=advertise,
+            identity_key=key,
+        )
+        _write_told(made, welcome)
+    return made, welcome
+
+
+def _write_told(made: MadeHome, welcome: Welcome) -> None:
     save_told(made.home.joined, welcome.told)
     made.home.owners.mkdir(mode=0o700)
     for record, statement in (*welcome.owners, (made.owner.record, made.owner.statement)):
         path = made.home.owners / f"{record.name}-{statement.id.hex()[:12]}.owner"
         write_new_file(path, statement_to_json(statement).encode("ascii"), mode=0o644)
-    return made, welcome
 
 
 def _check_place(root: Path) -> None:

@@ -62,6 +62,7 @@ class Joins:
         token = secrets.token_bytes(TOKEN_BYTES)
         expires_ms = now_ms + (hours or HOURS_DEFAULT) * HOUR_MS
         key = invitation_key(token).public_key().public_bytes_raw()
+        self.book.open_max = self._node.config.limits.invitations_max
         try:
             rows = self.book.invite(Invitation(key, name, now_ms, expires_ms), now_ms)
         except RefusedError:
