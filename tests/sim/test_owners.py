@@ -100,16 +100,22 @@ def test_a_rotation_outlives_a_restart() -> None:
     assert standing(taker, plasmid.content_id).usable
 
 
-def test_an_owner_is_revoked_by_two_of_two_keys_and_by_no_single_one() -> None:
+def test_an_owner_speaks_by_two_of_two_keys_and_by_no_single_one() -> None:
     ada = owned(FIRST, SECOND, threshold=2)
     swarm, giver, taker = swarm_trusting(ada)
     plasmid = make_plasmid(ada, "legal", tiny_adapter(1))
     giver.publish((ada.record, plasmid.statement), (plasmid.data,))
-    assert swarm.run_until(lambda: swarm.usable(plasmid.content_id) == 2, 30)
+    held = taker.core.desk.larder.held
+    assert swarm.run_until(lambda: plasmid.manifest.artifacts.sha256 in held, 30), "the other key's holder must see it"
+    swarm.run(5)
+    assert reason(taker, plasmid.content_id) == "below_threshold"
+    assert swarm.usable(plasmid.content_id) == 0
 
+    giver.publish((witness(ada, SECOND, plasmid.statement),))
+    assert swarm.run_until(lambda: swarm.usable(plasmid.content_id) == 2, 30)
     strike = revoke(ada, "owner", ada.id)
     giver.publish((strike,))
-    assert swarm.run_until(lambda: swarm.agree(3), 30)
+    assert swarm.run_until(lambda: swarm.agree(4), 30)
     swarm.run(5)
     assert swarm.usable(plasmid.content_id) == 2, "one key of two must not speak for the owner"
 

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -111,7 +112,7 @@ def distrust(name: Owner, home: Home = None, json_: Json = False, quiet: Quiet =
 
     paths, trust = _load(home)
     who = acquainted(paths, trust, name)
-    stamp = {"name": who.name, "who": "plora distrust", "when": _now()}
+    stamp = {"name": who.name, "who": _who("plora distrust"), "when": _now()}
     output = Output(json_, quiet)
     _change(output, paths, lambda now: now.with_distrusted(who.owner, **stamp), f"distrusts {who.name}")
     output.hint(f"What they signed leaves adapters and merge. To take it back: plora trust add {who.owner[:12]}")
@@ -123,7 +124,7 @@ def _entry(
     """The owner's entry: the one that is there with what was named now, or a new one."""
     from plora.gate import TrustedOwner
 
-    stamp = {"who": "plora trust add", "when": _now()}
+    stamp = {"who": _who("plora trust add"), "when": _now()}
     if known is not None:
         return replace(known, nickname=nickname or known.nickname, **scope, **stamp)  # type: ignore[arg-type]
     if who.record is None:
@@ -203,6 +204,18 @@ def _words(text: str) -> tuple[str, ...] | None:
     if not words:
         return None
     return () if words == (ANY,) else words
+
+
+def _who(command: str) -> str:
+    """The person at this machine, and the command that they used."""
+    import getpass
+    import socket
+
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        user = f"user {os.getuid()}"
+    return f"{user}@{socket.gethostname()}, {command}"
 
 
 def _now() -> str:

@@ -156,10 +156,9 @@ def _candidates(case: Case, policy: Policy, trust: Trust, void: Struck) -> list[
     found: dict[str, list[_Candidate]] = {}
     rings: dict[str, Keyring] = {}
     target = case.statement.id.hex()
-    for statement, attestation in sorted(case.attestations, key=lambda pair: (pair[0].id, pair[0].signature)):
-        owner = _believed(attestation, target, case, trust, void)
-        if owner is None:
-            continue
+    words = ((one, _believed(body, target, case, trust, void)) for one, body in case.attestations)
+    known = [(statement, owner) for statement, owner in words if owner is not None]  # however many strangers speak
+    for statement, owner in sorted(known, key=lambda pair: (pair[0].id, pair[0].signature)):
         if owner.owner not in rings:
             rings[owner.owner] = keyring(owner, case)
         key = _usable(rings[owner.owner], statement.key_id, policy, trust, void)

@@ -141,12 +141,14 @@ class Trust:
     version: int = 0
     distrusted: tuple[Distrusted, ...] = ()
     _by_owner: dict[str, TrustedOwner] = field(init=False, repr=False, compare=False)
+    _struck: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _refuse_twins("nickname", [owner.nickname for owner in self.owners])
         _refuse_twins("owner", [owner.owner for owner in self.owners])
         _refuse_twins("key", [key.key_id for owner in self.owners for key in owner.keys])
         object.__setattr__(self, "_by_owner", {owner.owner: owner for owner in self.owners})
+        object.__setattr__(self, "_struck", frozenset(struck.entry for struck in self.distrusted))
 
     def owner(self, owner_id: str) -> TrustedOwner | None:
         """The trusted owner of that id; None also where the owner was distrusted."""
@@ -163,7 +165,7 @@ class Trust:
 
     def distrusts(self, *entries: str) -> bool:
         """Whether one of these owner ids or key ids was struck out."""
-        return any(struck.entry in entries for struck in self.distrusted)
+        return any(entry in self._struck for entry in entries)
 
     def named(self, nickname: str) -> TrustedOwner | None:
         """The trusted owner of that local nickname."""

@@ -364,7 +364,7 @@ def test_owners_beyond_the_bound_are_refused_until_trusted() -> None:
     world.run(3000)
     world.tell(BEN, Received(ADA, Push((Carried(BEN_OWNER.record), Carried(plasmid(owner=BEN_OWNER))))))
     assert world.ids(BEN) == {ADA_OWNER.record.id}
-    assert world.records(BEN, "bound_hit") == [BoundHit("untrusted_owners", 1, 2)]
+    assert world.records(BEN, "bound_hit") == [BoundHit("limits.untrusted_owners", 1, 2)]
     world.tell(BEN, PolicyChanged(Policy(base_model="mini"), Trust(owners=(BEN_OWNER.trusted,))))
     world.tell(BEN, Received(ADA, Push((Carried(BEN_OWNER.record), Carried(plasmid(owner=BEN_OWNER))))))
     assert len(world.ids(BEN)) == 3

@@ -147,7 +147,7 @@ class PeerCore:
         verify: Verify = verify_statement,
     ) -> None:
         self.config = config
-        trusted = [owner.owner for owner in trust.owners]
+        trusted = [owner.owner for owner in trust.believed]
         self.gossip = Gossip(config, snapshot, Streams(config.seed, config.peer), trusted, verify)
         self.transfer = Transfer(config, snapshot)
         self.desk = Desk(config, policy, trust, snapshot, self.gossip.live, bases)

@@ -165,7 +165,7 @@ class Gossip:
             case Publish(statements):
                 out += self._publish(statements)
             case PolicyChanged(_, trust):
-                self.seen.trust(owner.owner for owner in trust.owners)
+                self.seen.trust(owner.owner for owner in trust.believed)
             case _:
                 out += self._link_event(event, now)
         self._forget_lost(out)
@@ -397,7 +397,7 @@ class Gossip:
         if reason not in _BOUNDS:
             return []
         limit = getattr(self._config.bounds, reason)
-        return self._bound_hit(reason, limit, limit + 1)
+        return self._bound_hit(f"limits.{reason}", limit, limit + 1)
 
     def _publish(self, statements: tuple[Statement, ...]) -> Outputs:
         out: Outputs = []
