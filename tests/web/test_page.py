@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
@@ -19,7 +20,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Route, expect, sync_playwright
 from playwright.sync_api import Page as Tab
 from tests.ports import free_port
-from tests.swarm.conftest import Peer
+from tests.swarm.conftest import NODE, Peer
 from tests.web.conftest import MakePeer, Page
 
 from plora.v1 import admin_pb2 as pb
@@ -34,7 +35,8 @@ SCHEMES: dict[Literal["light", "dark"], list[str] | None] = {"dark": None, "ligh
 """What axe-core looks at in each: the other rules don't depend on colours."""
 SHOWN = os.environ.get("PLORA_SCREENSHOTS", "")
 """A folder that `make web-pictures` names: what the tests saw is kept there."""
-HOSTILE = '<script>document.title="owned"</script><img src=x onerror=alert(1)>\u202egnp.exe\u0007' + "x" * 400
+MARKUP = '<script>document.title="owned"</script><img src=x onerror=alert(1)>'
+HOSTILE = MARKUP + "\u202egnp.exe\u0007" + "x" * 400
 
 pytestmark = [
     pytest.mark.timeout(180),
@@ -196,13 +198,21 @@ def test_pin_remove_and_fetch(browser: Browser, make_peer: MakePeer, tmp_path: P
 
 
 @pytest.mark.slow
-def test_what_dies_is_seen_within_three_seconds_and_comes_back(browser: Browser, make_peer: MakePeer) -> None:
+def test_what_dies_is_seen_within_three_seconds_and_comes_back(
+    browser: Browser, make_peer: MakePeer, tmp_path: Path
+) -> None:
     gil, hal = make_peer("gil"), make_peer("hal")
     gil.dials(hal)
+    gil.trusts(hal)
+    gil.settings["limits"]["artifact_max"] = 100
     gil.settings["web"] = {"listen": f"127.0.0.1:{free_port()}"}
     for peer in (hal, gil):
         peer.start()
+    hal.signed_folder(tmp_path / "law", seed=1)
+    hal.publish(tmp_path / "law")
     with tab_of(browser, Page(gil)) as tab:
+        go(tab, "plasmids")
+        expect(tab.locator("main")).to_contain_text("limits.artifact_max")
         go(tab, "swarm")
         row = tab.locator("tbody tr", has_text=hal.id[:12])
         expect(row).to_contain_text("up")
@@ -234,6 +244,24 @@ def test_a_new_peer_says_what_to_do(browser: Browser, make_peer: MakePeer, axe: 
             expect(tab.locator("main")).to_contain_text(says)
             shoot(tab, f"empty-{screen}")
             assert faults(tab, axe) == [], screen
+
+
+def test_a_hostile_revocation_is_text(browser: Browser, make_peer: MakePeer, tmp_path: Path) -> None:
+    """What others may really write: why they take something back."""
+    max_, ned = make_peer("max"), make_peer("ned")
+    ned.dials(max_)
+    ned.trusts(max_)
+    for peer in (max_, ned):
+        peer.start()
+    max_.signed_folder(tmp_path / "law", seed=1)
+    max_.publish(tmp_path / "law")
+    ned.until(lambda: ned.plasmids("accepted"))
+    command = [NODE.with_name("plora"), "revoke", "law", "--yes", "--home", max_.home.root, "--reason", f"{MARKUP}שלום"]
+    subprocess.run([*map(str, command)], check=True, capture_output=True, timeout=60)
+    with tab_of(browser, Page(ned), viewport={"width": 390, "height": 800}) as tab:
+        expect(tab.locator("main")).to_contain_text(f"was revoked: {MARKUP}שלום")
+        assert tab.evaluate("document.querySelectorAll('main script, main img').length") == 0
+        assert "owned" not in tab.title()
 
 
 def test_hostile_words_are_words(browser: Browser, five: list[Peer]) -> None:

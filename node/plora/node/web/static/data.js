@@ -5,6 +5,7 @@
 
 const SILENT_MS = 2500;
 const SETTLE_MS = 250;
+const REST = 5; // times as long as the peer took to answer
 const EVENTS_KEPT = 500;
 const TOKEN_KEY = "plora-token";
 
@@ -23,6 +24,10 @@ let wanted = [];
 let lookAgain = 4000;
 let heardAt = 0;
 let timer = 0;
+let dueAt = 0;
+let restUntil = 0;
+let asking = false;
+let again = false;
 let stream = null;
 
 export function onChange(listener) {
@@ -53,20 +58,31 @@ export function want(paths, every = 4000) {
   lookAgain = every;
   if (paths.join() === wanted.join()) return;
   wanted = paths;
+  for (const path of Object.keys(known.answers)) if (path.includes("?") && !paths.includes(path)) delete known.answers[path];
   refresh();
 }
 
 export function refreshSoon(wait = SETTLE_MS) {
+  const at = Math.max(Date.now() + wait, restUntil);
+  if (timer && dueAt <= at) return;
   clearTimeout(timer);
-  timer = setTimeout(refresh, wait);
+  dueAt = at;
+  timer = setTimeout(refresh, at - Date.now());
 }
 
+// One round at a time, and none before the peer has rested: however much happens there, the page takes little of it.
 async function refresh() {
   clearTimeout(timer);
-  const paths = wanted;
-  await Promise.all(paths.map(ask));
+  timer = 0;
+  if (asking) { again = true; return; }
+  asking = true;
+  const begun = Date.now();
+  await Promise.all(wanted.map(ask));
+  restUntil = Date.now() + REST * (Date.now() - begun);
+  asking = false;
   changed();
-  refreshSoon(lookAgain);
+  refreshSoon(again ? SETTLE_MS : lookAgain);
+  again = false;
 }
 
 async function ask(path) {

@@ -36,16 +36,16 @@ export function Screen() {
   const tiles = [
     ["adapters in use", status.plasmids_accepted],
     ["waiting", status.plasmids_waiting],
-    ["neighbours linked", peers?.peers.length ? `${status.links} of ${peers.peers.length}` : status.links],
+    ["neighbours linked", status.links, peers?.peers.length > 0 && `of ${peers.peers.length}`],
     ["statements", status.statements],
-    ["stored", bytes(status.store_bytes)],
+    ["stored", bytes(status.store_bytes), status.store_bytes_max && `of ${bytes(status.store_bytes_max)}`],
     ["up for", span(status.uptime_ms)],
   ];
   const lately = known.events.filter(tells).slice(0, LATELY);
   return html`
     <h1><${Words}>${headline(status, peers?.peers || [], found)}<//></h1>
     ${found.slice(1).map((one) => html`<p class="notice wrong"><${Words}>${one}<//></p>`)}
-    <dl class="tiles">${tiles.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
+    <dl class="tiles">${tiles.map(([name, value, of]) => html`<div><dt>${name}</dt><dd>${value}${of && html` <small>${of}</small>`}</dd></div>`)}</dl>
     ${!status.statements && html`<${Alone} status=${status} />`}
     <h2>Lately</h2>
     ${lately.length ? html`<ol class="log told">${lately.map((one) => html`<li class=${tone(one)} key=${one.seq}><span class="light">${clock(one.wall_ms)}</span><span>${sentence(one)}</span></li>`)}</ol>` : html`<p class="light">Nothing has happened since the peer started.</p>`}`;
