@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +19,7 @@ from plora.v1 import admin_pb2 as pb
 
 pytestmark = pytest.mark.slow
 MODEL = "/models/mini"
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -89,3 +95,65 @@ def test_a_server_that_is_away_holds_nothing_up(make_peer: MakePeer, tmp_path: P
     assert any("can't be reached" in warning for warning in bob.status.warnings)
     bob.stop()
     assert len(bob.records("error")) == 1
+
+
+STAND_IN = {
+    "__init__.py": "",
+    "lora/__init__.py": "",
+    "lora/request.py": """
+from dataclasses import dataclass
+
+@dataclass
+class LoRARequest:
+    lora_name: str
+    lora_int_id: int
+    lora_path: str
+""",
+    "lora/resolver.py": """
+class LoRAResolverRegistry:
+    resolvers = {}
+
+    @classmethod
+    def register_resolver(cls, name, resolver):
+        cls.resolvers[name] = resolver
+""",
+}
+"""The two modules of vLLM that a resolver sees; `tests/swarm/test_vllm.py` has the real ones."""
+ASK = """
+import asyncio, json, sys
+from importlib.metadata import EntryPoint
+
+value, *names = sys.argv[1:]
+register = EntryPoint("plora", value, "vllm.general_plugins").load()
+assert "grpc" not in sys.modules and "google.protobuf" not in sys.modules, "vLLM loads it in all its processes"
+register()
+from vllm.lora.resolver import LoRAResolverRegistry
+resolve = LoRAResolverRegistry.resolvers["plora"].resolve_lora
+found = [asyncio.run(resolve("/models/mini", name)) for name in names]
+asked = [asyncio.run(resolve("/models/other", names[0]))]
+print(json.dumps([one and (one.lora_name, one.lora_path, one.lora_int_id > 0) for one in found + asked]))
+"""
+
+
+def test_vllms_resolver_asks_the_peer(ada: Peer, tmp_path: Path) -> None:
+    ada.signed_folder(tmp_path / "legal", seed=1)
+    ada.publish(tmp_path / "legal")
+    ada.until(lambda: len(ada.call("Merges", pb.MergesRequest()).merges) == 1)
+    for name, text in STAND_IN.items():
+        file = tmp_path / "stand-in" / "vllm" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    value = project["entry-points"]["vllm.general_plugins"]["plora"]
+    names = ["ada/legal", "ada/legal@1", "merged", "../ada--legal", "nothing"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "stand-in"), "PLORA_HOME": str(ada.home.root)}
+    command = [sys.executable, "-c", ASK, value, *names]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    view = str((ada.home.adapters / "ada--legal").resolve())
+    merged = str(ada.home.merged / "mini" / "gen-1")
+    answers = [["ada/legal", view, True], ["ada/legal@1", view, True], ["merged", merged, True], None, None, None]
+    assert json.loads(done.stdout) == answers
+    assert "ada/legal@1 is for the base /models/mini, not /models/other" in done.stderr
+    ada.stop()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [None] * 6

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from plora.gate import Outcome, Verdict
-from plora.node.core.merge_rows import MERGES, Generation, MergeRow, merge_row
+from plora.node.core.merge_rows import MERGES, Generation, MergeRow, decode_merge, merge_row
 from plora.node.core.rows import VERDICTS, VerdictRow, verdict_row
-from plora.node.daemon.node import granted
+from plora.node.daemon.node import granted, with_folders
 from plora.node.driver.shelf import Shelf
 from plora.node.store.snapshot import Snapshot
 
@@ -66,6 +66,17 @@ def test_current_is_the_generation_that_stands(
     beside = tmp_path / "adapters" / "merged--org--mini"
     assert beside.is_symlink() == bool(after)
     assert not after or beside.resolve() == (tmp_path / "merged" / "org--mini" / after).resolve()
+
+
+def test_merges_whose_folders_are_gone_are_made_again(tmp_path: Path) -> None:
+    shelf = home(tmp_path, "ada--legal", OLD, (2, 3))
+    row = MergeRow("org/mini", 4, (NEW,), before=(Generation(3, (OLD,)), Generation(1, (OLD,))), serves=1)
+    put = merge_row(row)
+    left, lost = with_folders(Snapshot(tables={MERGES: ((put.key, put.value),)}), shelf)
+    ((key, value),) = left.rows(MERGES)
+    assert lost == ["org/mini"]
+    assert decode_merge(key, value) == MergeRow("org/mini", 4, (), before=(Generation(3, (OLD,)),))
+    assert with_folders(left, shelf) == (left, [])
 
 
 def test_an_empty_home_is_fine(tmp_path: Path) -> None:

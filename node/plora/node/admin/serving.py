@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from plora.node.core.events import RollbackAsked
 from plora.node.core.merge_rows import MergeRow
 from plora.node.driver.clock import read_clocks
 from plora.node.driver.shelf import MERGED_NAME, Shelf, folder_name
-from plora.proto.errors import RefusedError, UsageError
+from plora.proto.errors import RefusedError, StoreError, UsageError
 from plora.v1 import admin_pb2 as pb
 
 if TYPE_CHECKING:
@@ -50,9 +51,10 @@ async def roll_back(node: Node, shelf: Shelf, request: pb.RollbackRequest) -> pb
     async with asyncio.timeout(ROLLBACK_WAIT_S):
         await driver.until(lambda: merges.generation(row.base) == chosen)
         await driver.shelved()
-    return pb.RollbackReply(
-        base_model=row.base, before=row.serving, generation=chosen, folder=shelf.merged_folder(row.base)
-    )
+    folder = shelf.merged_folder(row.base)
+    if not (await asyncio.to_thread(os.path.realpath, folder)).endswith(f"gen-{chosen}"):
+        raise StoreError(f"the folder of generation {chosen} is gone", where=folder, mend="see `plora events`")
+    return pb.RollbackReply(base_model=row.base, before=row.serving, generation=chosen, folder=folder)
 
 
 def _of_base(node: Node, base: str) -> MergeRow:

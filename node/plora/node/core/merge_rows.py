@@ -16,6 +16,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -94,6 +95,12 @@ class MergeRow:
     def kept(self) -> tuple[int, ...]:
         """The generations whose folders stay."""
         return (*((self.generation,) if self.inputs else ()), *(one.number for one in self.before))
+
+    def having(self, numbers: Collection[int]) -> MergeRow:
+        """What is left of it when only these generations have their folders; the next number is the same."""
+        newest = self.newest if self.generation in numbers else Generation(self.generation, ())
+        before = tuple(one for one in self.before if one.number in numbers)
+        return MergeRow.of(self.base, newest, before, self.serves if self.serves in numbers else 0)
 
 
 def merge_row(row: MergeRow) -> Put:

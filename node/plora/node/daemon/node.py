@@ -11,7 +11,7 @@ import hashlib
 import importlib.metadata
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
@@ -21,7 +21,7 @@ from plora.node.admin.service import AdminService, serve_admin
 from plora.node.core.config import Bounds, CoreConfig
 from plora.node.core.events import NeighboursChanged, Noted, PolicyChanged, SettingsChanged, Start, Stop
 from plora.node.core.ledger import Ledger
-from plora.node.core.merge_rows import MERGES, decode_merge
+from plora.node.core.merge_rows import MERGES, decode_merge, merge_row
 from plora.node.core.peer import PeerCore
 from plora.node.core.rows import VERDICTS, decode_verdict
 from plora.node.core.view import status
@@ -142,6 +142,15 @@ def granted(snapshot: Snapshot) -> tuple[dict[str, str], dict[str, int]]:
     return exposed, {row.base: row.serving for row in merges}
 
 
+def with_folders(snapshot: Snapshot, shelf: Shelf) -> tuple[Snapshot, list[str]]:
+    """The snapshot without merges whose folders are gone, so that they are made again, and the bases of those."""
+    rows = [decode_merge(key, value) for key, value in snapshot.rows(MERGES)]
+    kept = [row.having(shelf.generations(row.base)) for row in rows]
+    lost = [row.base for row, left in zip(rows, kept, strict=True) if row.kept != left.kept]
+    puts = tuple((put.key, put.value) for put in map(merge_row, kept))
+    return replace(snapshot, tables={**snapshot.tables, MERGES: puts}) if lost else snapshot, lost
+
+
 class Node:
     """A peer from `start` to `stop`."""
 
@@ -172,6 +181,7 @@ class Node:
         snapshot = await asyncio.to_thread(store.load_snapshot)
         snapshot = replace(snapshot, free_bytes=self._disk.system_free_bytes())
         shelf = Shelf(home.root, peer.base_paths)
+        snapshot, lost = await asyncio.to_thread(with_folders, snapshot, shelf)
         await asyncio.to_thread(shelf.keep_only, *granted(snapshot))
         await asyncio.to_thread(shelf.sweep)
         bases = await asyncio.to_thread(base_facts, peer)
@@ -200,7 +210,7 @@ class Node:
         self.serving = hook_of(self, shelf)
         self.web = WebPage(peer.web.listen or "", home.web_token, service, self.log, self.driver.note)
         await self._open_sockets(service)
-        self._begin(snapshot)
+        self._begin(snapshot, lost)
 
     def _events_dropped(self, limit: int, size_bytes: int) -> None:
         """After the record that is being written: the core numbers them all."""
@@ -231,11 +241,13 @@ class Node:
             await self.transport.stop()
             raise
 
-    def _begin(self, snapshot: Snapshot) -> None:
+    def _begin(self, snapshot: Snapshot, unmerged: Sequence[str]) -> None:
         digest = hashlib.sha256(self._checked.peer.model_dump_json().encode()).hexdigest()
         self.driver.note(Boot(self._checked.peer.name, SOFTWARE, digest))
         for lost in snapshot.lost:
             self.driver.note(Repair("a blob was gone or cut short; it is fetched again when wanted", lost))
+        for base in unmerged:
+            self.driver.note(Repair("a merge's folder was gone; what is left is served, and merged again", base))
         self.health = Health(self.driver, self.transport.traffic)
         self._space = Space(self._disk.system_free_bytes, self.driver.handle)
         self.driver.handle(Start())

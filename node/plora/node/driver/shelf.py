@@ -117,6 +117,10 @@ class Shelf:
         link = self._home / ADAPTERS / f"{MERGED_NAME}{folder_name(base)}"
         return str(link) if link.exists() else ""
 
+    def generations(self, base: str) -> list[int]:
+        """The generations of a base's merges that have their folders."""
+        return _generations(self._home / MERGED / folder_name(base))
+
     def keep_only(self, exposed: Mapping[str, str], generations: Mapping[str, int]) -> None:
         """Take away links that no durable row grants: a crash came between a row and its link.
 
