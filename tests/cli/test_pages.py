@@ -7,12 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.cli.conftest import Run, write_tiny_adapter
 
 from plora.cli.main import PANELS
 from plora.cli.reference import cli_page, configuration_page, help_texts
 from plora.cli.schema import schema_text
+from plora.merge import Adapter, FactorPair, LoraSpec, write_adapter
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "transformers", "numpy", "grpc", "pydantic", "cryptography", "rich", "plora.node", "plora.gate")
@@ -89,6 +91,13 @@ def test_gate_example_runs(tmp_path: Path) -> None:
         "ACCEPT - (weights)",
         "REJECT hash_mismatch (chunks and hash)",
     ]
+
+
+def test_load_example_runs(tmp_path: Path) -> None:
+    spec = LoraSpec(r=2, alpha=4, target_modules=("o_proj",), base_model_name="mini")
+    pair = FactorPair(np.ones((2, 160), np.float32), np.ones((160, 2), np.float32), 2.0)
+    write_adapter(tmp_path, Adapter.of({"model.layers.1.self_attn.o_proj": pair}, spec))
+    assert example("load_accepted.py", Path("mini"), tmp_path) == "rank 2 on o_proj\n"
 
 
 def example(name: str, *arguments: Path) -> str:

@@ -70,7 +70,7 @@ class ServingHook:
     @property
     def troubles(self) -> list[str]:
         """What failed at the last attempt, a sentence each."""
-        return [f"{met.where}: {met.what}" for met in self._failing.values()]
+        return [f"the model server at {met.where}: {met.what}" for met in self._failing.values()]
 
     def start(self) -> None:
         """Begin; to be called in the peer's loop."""
