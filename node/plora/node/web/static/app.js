@@ -35,6 +35,7 @@ function App() {
   useEffect(() => {
     const move = () => { setPlace(route()); scrollTo(0, 0); };
     addEventListener("hashchange", move);
+    setPlace(route()); // the address may have changed before anybody listened
     return () => removeEventListener("hashchange", move);
   }, []);
   const { screen, name, argument } = place;
