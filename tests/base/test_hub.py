@@ -15,6 +15,7 @@ from plora.base.hub import fetch_base
 from plora.proto.errors import BaseModelError
 
 FILES = {"config.json": b"{}", "model.safetensors": b"weights", "modeling_evil.py": b"raise SystemExit"}
+PAGE = (Path(__file__).resolve().parents[2] / "docs/hub.md").read_text()
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -87,6 +88,7 @@ def test_refusals_say_what_to_do(hub: HTTPServer, tmp_path: Path, name: str, wha
     assert what in caught.value.what
     assert mend in caught.value.mend
     assert "hf_secret" not in str(caught.value)
+    assert_quoted(caught.value)
 
 
 def test_no_hub_and_nothing_cached_says_how_to_fetch(tmp_path: Path) -> None:
@@ -96,6 +98,13 @@ def test_no_hub_and_nothing_cached_says_how_to_fetch(tmp_path: Path) -> None:
         fetch_base(BaseSpec("a/b", "hub", None, "main"), address)
     assert "can't be reached" in caught.value.what
     assert "hf download a/b --revision main" in caught.value.mend
+    assert_quoted(caught.value)
+
+
+def assert_quoted(error: BaseModelError) -> None:
+    """docs/hub.md shows the whole line, for the specification's model."""
+    line = f"    plora: {error}\n".replace(error.where, "google/gemma-3-1b-it")
+    assert line in PAGE
 
 
 def test_a_fetch_is_pinned_and_brings_no_code(hub: HTTPServer, tmp_path: Path) -> None:
