@@ -46,17 +46,6 @@ def test_help_lists_every_command_with_a_whole_sentence(plora: Run) -> None:
     assert [sentence for _, sentence in lines if not sentence.endswith(".") or sentence.endswith("...")] == []
 
 
-def test_readme_names_only_commands_that_exist() -> None:
-    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-    named = {
-        name
-        for page in pages
-        for name in re.findall(r"(?:^ {4}|`)plora ([a-z][a-z-]*)", page.read_text(), re.MULTILINE)
-    }
-    assert len(named) > 8
-    assert named - set(PANELS) == set()
-
-
 def test_what_mends_an_error_names_only_commands_that_exist() -> None:
     """Hints in the code of all rooms, wherever a command stands in backticks."""
     known = {name.removeprefix("plora ") for name in help_texts()}
@@ -64,13 +53,6 @@ def test_what_mends_an_error_names_only_commands_that_exist() -> None:
     named = set(re.findall(r"`plora ([a-z]+(?: (?:ls|add|rm)\b)?)", code))
     assert len(named) > 10
     assert named - known == set()
-
-
-def test_readme_names_only_targets_that_exist() -> None:
-    targets = set(re.findall(r"^([a-z0-9%-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    prefixes = tuple(target.removesuffix("%") for target in targets if target.endswith("%"))
-    named = set(re.findall(r"(?:^ {4}|`)make ([a-z][a-z0-9-]*)", (ROOT / "README.md").read_text(), re.MULTILINE))
-    assert [name for name in sorted(named - targets) if not name.startswith(prefixes)] == []
 
 
 def test_help_loads_nothing_heavy() -> None:
