@@ -9,14 +9,12 @@ Both routers translate what goes out and drop what comes in unasked, as those in
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.hosts import Net, hosts, ip
 
 from plora.v1 import admin_pb2 as pb
 
@@ -26,52 +24,6 @@ ROUTERS = {"ada": "203.0.113.1", "ben": "203.0.113.2"}
 INSIDE = "192.168.1.10"
 
 pytestmark = pytest.mark.timeout(120)
-
-
-class Net:
-    """The namespaces, by the short names of the picture above."""
-
-    def __init__(self) -> None:
-        self.made: list[str] = []
-
-    def space(self, name: str) -> str:
-        return f"pnat{os.getpid()}-{name}"
-
-    def add(self, name: str) -> None:
-        ip("netns", "add", self.space(name))
-        self.made.append(name)
-        ip("-n", self.space(name), "link", "set", "lo", "up")
-
-    def wire(self, one: str, one_end: str, other: str, other_end: str) -> None:
-        """A cable between two hosts."""
-        peer = ("peer", "name", other_end, "netns", self.space(other))
-        ip("-n", self.space(one), "link", "add", one_end, "type", "veth", *peer)
-        ip("-n", self.space(one), "link", "set", one_end, "up")
-        ip("-n", self.space(other), "link", "set", other_end, "up")
-
-    def address(self, name: str, end: str, address: str) -> None:
-        ip("-n", self.space(name), "addr", "add", f"{address}/24", "dev", end)
-
-    def run(self, name: str, *command: str) -> None:
-        done("ip", "netns", "exec", self.space(name), *command)
-
-    def within(self, name: str) -> tuple[str, ...]:
-        return ("ip", "netns", "exec", self.space(name))
-
-    def forward(self, name: str) -> None:
-        """Have the router of a host pass its port on to it: a port forward."""
-        router, came = f"{name}-nat", ("-i", "out", "-p", "tcp", "--dport", str(PORT))
-        target = ("-j", "DNAT", "--to-destination", f"{INSIDE}:{PORT}")
-        self.run(router, "iptables", "-t", "nat", "-A", "PREROUTING", *came, *target)
-        self.run(router, "iptables", "-I", "FORWARD", *came, "-j", "ACCEPT")
-
-
-def done(*command: str) -> None:
-    subprocess.run(command, check=True, capture_output=True, text=True)
-
-
-def ip(*words: str) -> None:
-    done("ip", *words)
 
 
 def build(net: Net) -> None:
@@ -103,19 +55,19 @@ def attach(net: Net, name: str, end: str, address: str) -> None:
     net.address(name, end, address)
 
 
+def forward(net: Net, name: str) -> None:
+    """Have the router of a host pass its port on to it: a port forward."""
+    router, came = f"{name}-nat", ("-i", "out", "-p", "tcp", "--dport", str(PORT))
+    target = ("-j", "DNAT", "--to-destination", f"{INSIDE}:{PORT}")
+    net.run(router, "iptables", "-t", "nat", "-A", "PREROUTING", *came, *target)
+    net.run(router, "iptables", "-I", "FORWARD", *came, "-j", "ACCEPT")
+
+
 @pytest.fixture
 def net() -> Iterator[Net]:
-    excuse = pytest.fail if os.environ.get("CI") else pytest.skip
-    if os.geteuid() or not all(map(shutil.which, ("ip", "iptables"))):
-        excuse("hosts behind routers need root, `ip` and `iptables` (apt-get install iproute2 iptables)")
-    made = Net()
-    try:
+    with hosts("iptables") as made:
         build(made)
-    except subprocess.CalledProcessError as error:
-        excuse(f"these hosts can't be made here: {error.stderr.strip()}")
-    yield made
-    for name in made.made:
-        subprocess.run(["ip", "netns", "del", made.space(name)], check=False)
+        yield made
 
 
 @pytest.fixture
@@ -169,7 +121,7 @@ def test_a_port_forward_makes_a_peer_dialable_and_then_found(net: Net, peers: li
     assert f"forward TCP port {PORT}" in answer.mends[0] and "dialable: false" in answer.mends[0]
     assert ben.neighbour(ada) is None
 
-    net.forward("ada")
+    forward(net, "ada")
     ada.stop()
     ada.start()
     ada.until(lambda: ada.status.links)

@@ -1,4 +1,7 @@
-"""`plora peers`: who is linked, and whether two peers can dial one another."""
+"""`plora peers`: who is linked, who is near, whether two peers can dial one another; neighbours come and go.
+
+Neighbours that commands add stand in joined.json; those of peer.yaml belong to its human.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,16 @@ import typer
 
 from plora.cli.options import Home, Json, Quiet
 from plora.cli.output import Output, safe
-from plora.cli.running import fields_of, running_peer
+from plora.cli.running import fields_of, root_of, running_peer
+from plora.proto.errors import UsageError
 
 PING_TIMEOUT_S = 60.0
 CLOCK_MS_SHOWN = 1_000
 
 app = typer.Typer(
-    help="List neighbours, and find out whether they can be dialed.", invoke_without_command=True, rich_markup_mode=None
+    help="List neighbours, try whether they can be dialed, add and remove them.",
+    invoke_without_command=True,
+    rich_markup_mode=None,
 )
 
 
@@ -58,6 +64,78 @@ def ping(
     Output(json_, quiet).document(fields_of(reply), _ping_lines(reply))
     if not reply.good:
         raise typer.Exit(1)
+
+
+@app.command()
+def lan(ctx: typer.Context, home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
+    """Show who else is on the local network; nobody is trusted for that."""
+    from plora.v1 import admin_pb2 as pb
+
+    with running_peer(_home(ctx, home)) as client:
+        reply = client.call("Lan", pb.LanRequest())
+    if not reply.on:
+        mend = "set `discovery: {lan: true}` in peer.yaml and restart the peer"
+        raise UsageError("the local network isn't searched", where="discovery.lan", mend=mend)
+    rows = [{"peer": one.peer[:12], "address": ", ".join(one.addresses), "state": one.state} for one in reply.peers]
+    output = Output(json_, quiet)
+    output.table(("peer", "address", "state"), rows, [fields_of(one) for one in reply.peers])
+    for line in _lan_hints(reply.peers):
+        output.hint(line)
+
+
+def _lan_hints(found: Any) -> list[str]:
+    if not found:
+        return ["Nobody says so far that they are here; they need `discovery: {lan: true}` too."]
+    strangers = [one for one in found if one.state == "new"]
+    if not strangers:
+        return []
+    return [
+        "Anybody can say that they are here. Who is of your swarm, you make a neighbour by:",
+        *(f"  plora peers add {one.peer} {one.addresses[0]}" for one in strangers),
+        "Who isn't yet needs an invitation: `plora invite NAME`.",
+    ]
+
+
+@app.command()
+def add(
+    ctx: typer.Context,
+    peer: Annotated[str, typer.Argument(help="Its peer id, 64 hexadecimal digits.", metavar="PEER")],
+    address: Annotated[str, typer.Argument(help="Where it listens, HOST:PORT.", metavar="ADDRESS")],
+    home: Home = None,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a peer a neighbour: it is dialed from now on."""
+    from plora.cli.neighbours import add_neighbour, told_peer
+
+    root = root_of(_home(ctx, home))
+    entry = add_neighbour(root, peer, address)
+    now = told_peer(root)
+    output = Output(json_, quiet)
+    document = {"peer": entry.peer, "addresses": list(entry.addresses), "reloaded": now}
+    output.document(document, [f"{entry.peer[:12]} at {', '.join(entry.addresses)} is a neighbour"])
+    output.hint(f"Next: plora peers ping {entry.peer[:12]}" if now else "It is dialed when the peer runs: plora up")
+
+
+@app.command()
+def rm(
+    ctx: typer.Context,
+    name: Annotated[
+        str, typer.Argument(help="The start of its peer id, its address, or the name it had then.", metavar="NAME")
+    ],
+    home: Home = None,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Take a neighbour away: it is never dialed again unless it is added."""
+    from plora.cli.neighbours import remove_neighbour, told_peer
+
+    root = root_of(_home(ctx, home))
+    peer = remove_neighbour(root, name)
+    document = {"peer": peer, "reloaded": told_peer(root)}
+    output = Output(json_, quiet)
+    output.document(document, [f"{peer[:12]} is no neighbour any more"])
+    output.hint("It may still dial this peer; to cut it off, put it on `deny` in peer.yaml.")
 
 
 def _home(ctx: typer.Context, home: Path | None) -> Path | None:

@@ -34,6 +34,7 @@ MEANINGS: Mapping[str, str] = {
     "neighbours.peer": "Peer id: 64 hexadecimal digits, as `plora init` and `plora status` print it.",
     "neighbours.address": "`host:port`; without it the neighbour is awaited and never dialed.",
     "deny": "Peer ids that are cut off, whatever they hold.",
+    "discovery.lan": "Say on the local network that this peer is here, and show who else does; needs the extra `lan`.",
     "discovery.exchange": "Tell linked peers of one another, and dial further members that way.",
     "discovery.exchange_ms": "How often.",
     "discovery.links_out": "As many peers are dialed, neighbours included; 8 neighbours leave no room for others.",

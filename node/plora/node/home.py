@@ -38,6 +38,7 @@ listen: {listen}            # where it accepts links; 127.0.0.1 is this machine 
 neighbours: []                       # - {{peer: <64 hex digits>, address: 192.0.2.1:4700}}; more are in joined.json
 
 discovery:
+  lan: false                         # true: `plora peers lan` shows peers of the local network, and they this one
   exchange: true                     # tell linked peers of one another, and dial further members that way
 
 gossip:

@@ -1,7 +1,8 @@
-"""joined.json: what `plora join` was told when it came into the swarm, and by whom.
+"""joined.json: what `plora join` was told when it came into the swarm, and by whom; and neighbours added since.
 
-- Written by `plora join`, once; the daemon reads it beside peer.yaml, which belongs to the human. Its neighbours are
-  dialed and its denied peers cut off as if peer.yaml named them; where both name a peer, peer.yaml is right.
+- Written by `plora join` and `plora peers add|rm`; the daemon reads it beside peer.yaml, which belongs to the human.
+  Its neighbours are dialed and its denied peers cut off as if peer.yaml named them; where both name a peer, peer.yaml
+  is right.
 - `words` are the three that the inviter sees too.
 - The inviter's owner record, and one's own, lie as `.owner` files in the folder `owners`: the daemon lets the swarm
   know both, so that `plora trust add NAME` finds them on either side. Known is not believed.
@@ -9,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +29,9 @@ NEIGHBOURS_MAX = PEERS_MAX
 DENIED_MAX = 1024
 OWNERS_MAX = 4
 """So much is handed over to a newcomer at most; the owner records of both sides are introduced."""
+
+KEPT_MAX = 64
+"""Neighbours in the file."""
 
 Address = Annotated[str, Field(pattern=f"^{HOST_PORT.pattern}$")]
 
@@ -49,7 +53,7 @@ class Acquaintance(_Model):
 class Told(_Model):
     """The whole file."""
 
-    neighbours: Annotated[tuple[Acquaintance, ...], ListAsTuple, Field(max_length=NEIGHBOURS_MAX + 1)] = ()
+    neighbours: Annotated[tuple[Acquaintance, ...], ListAsTuple, Field(max_length=KEPT_MAX)] = ()
     deny: Annotated[tuple[HexDigest, ...], ListAsTuple, Field(max_length=DENIED_MAX)] = ()
 
 
@@ -71,6 +75,19 @@ def load_told(path: Path) -> Told:
 def save_told(path: Path, told: Told) -> None:
     """Write a new file, mode 0600."""
     write_new_file(path, told.model_dump_json(indent=1).encode() + b"\n", mode=0o600)
+
+
+def change_told(path: Path, change: Callable[[Told], Told]) -> Told:
+    """Change the file, or make it, in one step; what it says now. Raises ConfigError where that fails."""
+    told = change(load_told(path))
+    fresh = path.with_name(f".{path.name}.new")
+    try:
+        fresh.unlink(missing_ok=True)
+        save_told(fresh, told)
+        fresh.replace(path)
+    except OSError as error:
+        raise ConfigError(f"can't be written ({error.strerror})", where=str(path)) from error
+    return told
 
 
 def introductions(home: Home) -> Sequence[Statement]:

@@ -651,3 +651,25 @@ class DoctorReply(_message.Message):
     FINDINGS_FIELD_NUMBER: _ClassVar[int]
     findings: _containers.RepeatedCompositeFieldContainer[Finding]
     def __init__(self, findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ...) -> None: ...
+
+class LanRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class LanPeer(_message.Message):
+    __slots__ = ("peer", "addresses", "state")
+    PEER_FIELD_NUMBER: _ClassVar[int]
+    ADDRESSES_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    peer: str
+    addresses: _containers.RepeatedScalarFieldContainer[str]
+    state: str
+    def __init__(self, peer: _Optional[str] = ..., addresses: _Optional[_Iterable[str]] = ..., state: _Optional[str] = ...) -> None: ...
+
+class LanReply(_message.Message):
+    __slots__ = ("on", "peers")
+    ON_FIELD_NUMBER: _ClassVar[int]
+    PEERS_FIELD_NUMBER: _ClassVar[int]
+    on: bool
+    peers: _containers.RepeatedCompositeFieldContainer[LanPeer]
+    def __init__(self, on: _Optional[bool] = ..., peers: _Optional[_Iterable[_Union[LanPeer, _Mapping]]] = ...) -> None: ...

@@ -159,6 +159,11 @@ class AdminStub:
                 request_serializer=plora_dot_v1_dot_admin__pb2.DoctorRequest.SerializeToString,
                 response_deserializer=plora_dot_v1_dot_admin__pb2.DoctorReply.FromString,
                 _registered_method=True)
+        self.Lan = channel.unary_unary(
+                '/plora.v1.Admin/Lan',
+                request_serializer=plora_dot_v1_dot_admin__pb2.LanRequest.SerializeToString,
+                response_deserializer=plora_dot_v1_dot_admin__pb2.LanReply.FromString,
+                _registered_method=True)
 
 
 class AdminServicer:
@@ -314,6 +319,12 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Lan(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -441,6 +452,11 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.Doctor,
                     request_deserializer=plora_dot_v1_dot_admin__pb2.DoctorRequest.FromString,
                     response_serializer=plora_dot_v1_dot_admin__pb2.DoctorReply.SerializeToString,
+            ),
+            'Lan': grpc.unary_unary_rpc_method_handler(
+                    servicer.Lan,
+                    request_deserializer=plora_dot_v1_dot_admin__pb2.LanRequest.FromString,
+                    response_serializer=plora_dot_v1_dot_admin__pb2.LanReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1118,6 +1134,33 @@ class Admin:
             '/plora.v1.Admin/Doctor',
             plora_dot_v1_dot_admin__pb2.DoctorRequest.SerializeToString,
             plora_dot_v1_dot_admin__pb2.DoctorReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Lan(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/plora.v1.Admin/Lan',
+            plora_dot_v1_dot_admin__pb2.LanRequest.SerializeToString,
+            plora_dot_v1_dot_admin__pb2.LanReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -83,6 +83,27 @@ def _peer(node: Node, peer: str) -> pb.PeerInfo:
     )
 
 
+def lan_reply(node: Node) -> pb.LanReply:
+    """Who says on the local network that they are there."""
+    if node.lan is None:
+        return pb.LanReply()
+    configured = [one.peer for one in node.config.neighbours]
+    found = [
+        pb.LanPeer(peer=one.peer, addresses=one.addresses, state=_lan_state(node, one.peer, configured))
+        for one in sorted(node.lan.found.values(), key=lambda one: one.peer)
+    ]
+    return pb.LanReply(on=True, peers=found)
+
+
+def _lan_state(node: Node, peer: str, configured: list[str]) -> str:
+    link = node.core.gossip.links.get(peer)
+    if peer in node.config.deny:
+        return "denied"
+    if link is not None and link.ready:
+        return "linked"
+    return "neighbour" if peer in configured else "new"
+
+
 def trouble_with(node: Node, peer: str) -> str:
     """The code of why there is no link with a peer: of the newest dial, else what was said at the parting."""
     link = node.core.gossip.links.get(peer)

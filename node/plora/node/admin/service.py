@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from plora.node.admin.inviting import invitations_reply, invite
-from plora.node.admin.neighbours import peers_reply
+from plora.node.admin.neighbours import lan_reply, peers_reply
 from plora.node.admin.pinging import ping
 from plora.node.admin.replies import kept_message, plasmid_message, status_reply
 from plora.node.admin.serving import locate, roll_back
@@ -148,6 +148,10 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         now = read_clocks()
         found = examine_node(self._node, now, (now.mono_ns - self._started_ns) // 1_000_000)
         return pb.DoctorReply(findings=[pb.Finding(check=one.check, what=one.what, mend=one.mend) for one in found])
+
+    async def Lan(self, request: pb.LanRequest, context: Any) -> pb.LanReply:  # noqa: N802
+        """Peers of the local network."""
+        return lan_reply(self._node)
 
     async def Ping(self, request: pb.PingRequest, context: Any) -> pb.PingReply:  # noqa: N802
         """Both directions between this peer and a neighbour."""

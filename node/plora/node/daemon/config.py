@@ -127,6 +127,7 @@ class LimitsBlock(Block):
 class DiscoveryBlock(Block):
     """How further peers are found."""
 
+    lan: StrictBool = False
     exchange: StrictBool = True
     exchange_ms: Annotated[int, Field(strict=True, ge=100)] = 60_000
     links_out: Annotated[int, Field(strict=True, ge=1, le=64)] = 8

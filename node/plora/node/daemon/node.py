@@ -35,6 +35,7 @@ from plora.node.driver.library import CoreLibrary
 from plora.node.driver.shelf import Shelf
 from plora.node.eventlog import EventLog
 from plora.node.joined import Told, introductions
+from plora.node.lan import FOUND_MAX, Lan
 from plora.node.logs import log_view
 from plora.node.recorder import Recorder
 from plora.node.serving.accepted import hook_of, key_of
@@ -162,6 +163,7 @@ class Node:
         self._closers: list[asyncio.Server] = []
         self._recording: TextIO | None = None
         self.reload_trouble = ""
+        self.lan: Lan | None = None
 
     async def start(self) -> None:
         """Open the store and the sockets, then let the core run."""
@@ -237,9 +239,20 @@ class Node:
                     peer.metrics, lambda: status(self.core, read_clocks()), self.transport.traffic
                 )
                 self._closers.append(server)
+            if peer.discovery.lan:
+                self.lan = self._lan()
+                await self.lan.start()
         except BaseException:
             await self.transport.stop()
             raise
+
+    def _lan(self) -> Lan:
+        peer = self._checked.peer
+
+        def full() -> None:
+            self.driver.note(BoundHit("FOUND_MAX", FOUND_MAX, FOUND_MAX + 1))
+
+        return Lan(self._checked.identity.peer_id, peer.listen, self.port, dialable=peer.dialable, on_full=full)
 
     def _begin(self, snapshot: Snapshot, unmerged: Sequence[str]) -> None:
         digest = hashlib.sha256(self._checked.peer.model_dump_json().encode()).hexdigest()
@@ -329,6 +342,8 @@ class Node:
         self.health.stop()
         self._space.stop()
         self.driver.handle(Stop())
+        if self.lan is not None:
+            await self.lan.stop()
         if self.serving is not None:
             await self.serving.stop()
         await self.transport.stop()
