@@ -247,14 +247,28 @@ class Peer:
         """
         mine = self.made.owner
         owner = Owner(self.name, mine.record.swarm, mine.key, mine.statement)
-        data = tiny_adapter(seed, width=width)
-        issued_s = int(time.time()) + ahead_s
-        plasmid = make_plasmid(owner, folder.name, data, version=version, issued_s=issued_s, life_s=life_s)
-        folder.mkdir(parents=True)
-        (folder / "adapter_model.safetensors").write_bytes(data)
-        (folder / "adapter_config.json").write_bytes(adapter_config_bytes(plasmid.manifest.lora, "mini"))
-        write_plora_yml(folder / "plora.yml", SignedManifest.of(plasmid.statement))
-        return plasmid
+        return write_folder(folder, owner, seed=seed, width=width, version=version, ahead_s=ahead_s, life_s=life_s)
+
+
+def write_folder(
+    folder: Path,
+    owner: Owner,
+    *,
+    seed: int,
+    width: int = 32,
+    version: int = 1,
+    ahead_s: int = 0,
+    life_s: int = DAY_S,
+) -> Plasmid:
+    """A signed PEFT folder of an owner; see `Peer.signed_folder`."""
+    data = tiny_adapter(seed, width=width)
+    issued_s = int(time.time()) + ahead_s
+    plasmid = make_plasmid(owner, folder.name, data, version=version, issued_s=issued_s, life_s=life_s)
+    folder.mkdir(parents=True)
+    (folder / "adapter_model.safetensors").write_bytes(data)
+    (folder / "adapter_config.json").write_bytes(adapter_config_bytes(plasmid.manifest.lora, "mini"))
+    write_plora_yml(folder / "plora.yml", SignedManifest.of(plasmid.statement))
+    return plasmid
 
 
 # Lines

@@ -7,19 +7,25 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Ran, Run, runner
-from tests.swarm.conftest import DAY_S, MakePeer, Peer
+from tests.swarm.conftest import DAY_S, MakePeer, Peer, write_folder
 
+from plora.proto.dsse import StatementKind
 from plora.proto.errors import RefusedError
+from plora.proto.fields import format_timestamp
+from plora.proto.keys import generate_private_key
+from plora.proto.payloads import OwnerKey, OwnerRecord
+from plora.proto.statement import sign_statement, statement_to_json
 from plora.proto.wire import statement_to_pb
 from plora.proto.words import fingerprint
 from plora.proto.yaml_view import from_yaml
-from plora.sim.material import Plasmid, make_owner, revoke
+from plora.sim.material import Owner, Plasmid, make_owner, revoke
 from plora.v1 import admin_pb2 as pb
 
 pytestmark = pytest.mark.slow
@@ -114,6 +120,32 @@ def test_a_second_owner_far_away_signs_and_every_peer_accepts(tell: Tell, make_p
     far.until(lambda: not merged(far))
     assert why(tell, far) == NOBODY_SIGNED_TOO + "far"
     assert accepted(mid, legal)
+
+
+def test_the_other_key_of_an_owner_signs_by_cosign_too(tell: Tell, make_peer: MakePeer, tmp_path: Path) -> None:
+    """An owner of two keys, both of which must sign; the second lies elsewhere, with the owner's record beside it."""
+    ada = make_peer("ada")
+    first, second = (generate_private_key("Ed25519") for _ in range(2))
+    record = OwnerRecord(
+        swarm=ada.made.owner.record.swarm,
+        issued=format_timestamp(int(time.time())),
+        key_id=first.public.key_id,
+        name="house",
+        version=1,
+        keys=(OwnerKey.of(first.public), OwnerKey.of(second.public)),
+        threshold=2,
+    )
+    statement = sign_statement(StatementKind.OWNER, record, first)
+    (tmp_path / "second.owner").write_text(statement_to_json(statement))
+    second.save(tmp_path / "second.pem")
+    write_folder(tmp_path / "legal", Owner("house", record.swarm, first, statement), seed=1)
+    assert tell(ada, "trust", "add", tmp_path / "second.owner", "--yes").code == 0
+    ada.start()
+    assert tell(ada, "publish", tmp_path / "legal", "--owner", tmp_path / "second.owner").code == 0
+    ada.until(lambda: why(tell, ada) == "1 of 2 keys of house signed; waiting for another key of house")
+    signed = tell(ada, "cosign", "legal", "--key", tmp_path / "second.pem", "--yes")
+    assert (signed.code, signed.out) == (0, "house signed house/legal@1: published here\n")
+    ada.until((ada.home.adapters / "house--legal").exists)
 
 
 def cosignatures(peer: Peer) -> list[dict[str, str]]:
