@@ -98,9 +98,8 @@ def _show(output: Output, name: str, reply: Any, qr: bool) -> None:
     output.document(fields_of(reply), [reply.ticket])
     if qr:
         output.picture(_qr(reply.ticket))
-    output.hint(
-        f"Good once, until {expires}, at {', '.join(reply.addresses)}. Who has it can join: give it to {name} alone."
-    )
+    output.hint(f"Good once, until {expires}, at {', '.join(reply.addresses)}.")
+    output.hint(f"Whoever has it can join: give it to {name} alone.")
     output.hint(
         f"On {name}'s host: plora join {reply.ticket[:12]}…   Then `plora peers` shows both of you three words."
     )

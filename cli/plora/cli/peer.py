@@ -70,7 +70,7 @@ def init(
     document |= {"config": str(made.home.config), "listen": listen}
     output = Output(json_, quiet)
     output.document(document, (f"{field:<8} {value}" for field, value in document.items()))
-    output.hint(f"Next: plora up --home {root}")
+    output.hint(f"Next: plora up --home {root}   ·   plora invite NAME brings others in")
 
 
 def up(home: Home = None) -> None:

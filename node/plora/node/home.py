@@ -94,6 +94,7 @@ def init_home(
     now_s: int,
     advertise: Sequence[str] = (),
     identity_key: Ed25519PrivateKey | None = None,
+    who: str = "plora init",
 ) -> MadeHome:
     """Make a home in a new or empty folder, with a new identity unless one is given.
 
@@ -111,7 +112,7 @@ def init_home(
         save_identity_key(home.identity_key, key)
         write_new_file(home.peer_id, f"{peer_id}\n".encode("ascii"), mode=0o644)
         owner = create_owner(home.owner_folder / f"{name}.pem", name=name, swarm=swarm.id, issued_s=now_s)
-        trusted = TrustedOwner.of_record(owner.statement, who="plora init", when=format_timestamp(now_s))
+        trusted = TrustedOwner.of_record(owner.statement, who=who, when=format_timestamp(now_s))
         save_trust(home.trust, Trust((trusted,), version=1))
         write_new_file(home.config, settings_text(name, listen, advertise).encode(), mode=0o644)
     return MadeHome(home, peer_id, owner)

@@ -102,6 +102,7 @@ def join(
             now_s=now_s,
             advertise=advertise,
             identity_key=key,
+            who="plora join",
         )
         _write_told(made, welcome)
     return made, welcome
