@@ -32,6 +32,9 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
     "revoked": ("target_kind", "target", "reason"),
     "penalty": ("subject", "reason"),
     "bound_hit": ("setting", "limit", "value"),
+    "suppressed": ("suppressed_kind", "subject", "count"),
+    "evicted": ("digest", "size_bytes", "reason"),
+    "wished": ("id", "wish"),
     "repair": ("what", "subject"),
     "error": ("what", "where", "mend"),
 }

@@ -187,6 +187,13 @@ def test_below_the_floor_the_oldest_goes_and_comes_back_with_a_margin_only() -> 
     assert those(BytesWanted, bench.tell(DiskSpace(floor + 12 * SIZE)))
 
 
+def test_a_floor_that_no_deletion_would_reach_deletes_nothing() -> None:
+    bench = bench_with(9, floor=80 * SIZE, free=90 * SIZE)
+    later(bench, LEGAL, OTHER, THIRD)
+    bench.tell(DiskSpace(76 * SIZE))
+    assert held(bench) == [LEGAL, OTHER, THIRD]
+
+
 def test_nothing_is_deleted_by_a_free_space_of_which_nothing_is_known() -> None:
     bench = bench_with(9, floor=10 * SIZE)
     later(bench, *ALL)

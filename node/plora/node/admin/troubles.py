@@ -31,6 +31,9 @@ def _of_the_person(node: Node) -> Iterator[str]:
     trouble = quorum_trouble(node.core.desk.policy, node.core.desk.trust)
     if trouble:
         yield trouble
+    for name in node.config.subscribe.owners:
+        if not any(name == owner.nickname or owner.owner.startswith(name) for owner in node.core.desk.trust.owners):
+            yield f"subscribe.owners names {name}, whom nobody here trusts; see `plora trust ls`"
     if node.reload_trouble:
         yield f"the last reload failed: {node.reload_trouble}"
     if node.serving is not None:

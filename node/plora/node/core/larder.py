@@ -36,7 +36,7 @@ from plora.node.core.notices import (
 )
 from plora.node.core.now import Now
 from plora.node.core.plasmid import Book, Plasmid
-from plora.node.core.room import ARTIFACT_MAX, Room
+from plora.node.core.room import ARTIFACT_MAX, DISK_FREE_MIN, Room
 from plora.node.core.rows import FEATURES, decode_features
 from plora.node.core.wishes import Wishes
 from plora.node.store.snapshot import Snapshot
@@ -47,6 +47,7 @@ ANNOUNCE_TIMER = "desk:announce"
 ANNOUNCE_MS = 30_000
 EXAMINE_TRIES = 2
 OWNER_DIGITS_MIN = 8
+HOPEFUL_MAX = 64
 
 FINAL_REASONS = frozenset({"superseded", "expired", "revoked_key", "revoked_content", "revoked_owner"})
 
@@ -245,7 +246,8 @@ class Larder:
     def measured(self, space: DiskSpace, now: Now) -> Outputs:
         """The file system has so much left."""
         self.room.measured(space.free_bytes, now)
-        self._freed = True
+        bounds = (plasmid.bound for plasmid in self.short())
+        self._freed = self._freed or any(bound is not None and bound.setting == DISK_FREE_MIN for bound in bounds)
         return self._collect(now)
 
     def look_for_room(self) -> None:
@@ -263,13 +265,16 @@ class Larder:
         return [plasmid for plasmid in found if plasmid is not None]
 
     def hopeful(self) -> list[Plasmid]:
-        """After room came free: the plasmids that lack some, the newest first."""
+        """After room came free: some that lack it, the newest first; the others have their turn the next time."""
         if not self._freed:
             return []
         self._freed = False
         waiting = self.short()
         self._short = {plasmid.content_id: None for plasmid in waiting}
-        return sorted(waiting, key=lambda plasmid: (-plasmid.seen_ms, plasmid.content_id))
+        turn = waiting[:HOPEFUL_MAX]
+        for plasmid in turn:
+            self._short[plasmid.content_id] = self._short.pop(plasmid.content_id)
+        return sorted(turn, key=lambda plasmid: (-plasmid.seen_ms, plasmid.content_id))
 
     def unwanted(self, plasmid: Plasmid) -> str:
         """Why nobody here asks for a plasmid, whatever the gate says: "removed", a setting; empty if somebody does."""

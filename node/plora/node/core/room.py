@@ -79,10 +79,12 @@ class Room:
         """What must go since a bound is exceeded already, and that bound's setting."""
         if not self.limits.collect_garbage:
             return [], ""
-        over = max(self.used() - self.limits.store_max, 0) if self.limits.store_max else 0
         short = max(self.limits.disk_free_min - self.disk_free, 0) if self.disk_free is not None else 0
-        chosen, _ = self._oldest(self._candidates(), max(over, short))
-        return chosen, STORE_MAX if over >= short else DISK_FREE_MIN
+        chosen, freed = self._oldest(self._candidates(), short)
+        if short and freed >= short:  # else others have filled the disk, and deleting would not help
+            return chosen, DISK_FREE_MIN
+        over = max(self.used() - self.limits.store_max, 0) if self.limits.store_max else 0
+        return self._oldest(self._candidates(), over)[0], STORE_MAX
 
     def gave_way(self, digest: str, setting: str, now: Now) -> None:
         """Its bytes are being deleted."""

@@ -54,7 +54,10 @@ class Wishes:
     """All wishes of one peer; changes come back as rows to write."""
 
     def __init__(self, rows: Iterable[tuple[bytes, bytes]]) -> None:
-        self._wishes = {key: read_wish(key, value) for key, value in rows}
+        self._wishes: dict[bytes, Wish] = {}
+        self._keeping: dict[str, dict[bytes, None]] = {}
+        for key, value in rows:
+            self._take(key, read_wish(key, value))
 
     def get(self, content_id: bytes) -> Wish | None:
         """The wish for a content."""
@@ -72,7 +75,7 @@ class Wishes:
 
     def kept(self, digest: str) -> bool:
         """Whether some wish has these bytes stay."""
-        return any(wish.digest == digest and wish.keeps for wish in self._wishes.values())
+        return digest in self._keeping
 
     def departed(self) -> list[Wish]:
         """Those whose manifest is gone and whose bytes are kept."""
@@ -105,7 +108,10 @@ class Wishes:
 
     def forget(self, content_id: bytes) -> list[RowOp]:
         """Nothing is wished any more for a content whose manifest is gone."""
-        return [Delete(WISHES, content_id)] if self._wishes.pop(content_id, None) is not None else []
+        if content_id not in self._wishes:
+            return []
+        self._let_go(content_id, self._wishes.pop(content_id))
+        return [Delete(WISHES, content_id)]
 
     def _of(self, plasmid: Plasmid, name: str) -> Wish:
         known = self._wishes.get(plasmid.content_id)
@@ -115,8 +121,21 @@ class Wishes:
     def _put(self, content_id: bytes, wish: Wish) -> list[RowOp]:
         if wish.idle:
             return self.forget(content_id)
-        self._wishes[content_id] = wish
+        self._take(content_id, wish)
         return [wish_row(wish)]
+
+    def _take(self, content_id: bytes, wish: Wish) -> None:
+        if content_id in self._wishes:
+            self._let_go(content_id, self._wishes[content_id])
+        self._wishes[content_id] = wish
+        if wish.keeps:
+            self._keeping.setdefault(wish.digest, {})[content_id] = None
+
+    def _let_go(self, content_id: bytes, wish: Wish) -> None:
+        keepers = self._keeping.get(wish.digest, {})
+        keepers.pop(content_id, None)
+        if not keepers:
+            self._keeping.pop(wish.digest, None)
 
 
 def wish_row(wish: Wish) -> Put:
