@@ -143,6 +143,23 @@ def test_the_upload_rate_names_itself_where_it_holds_back(make_peer: MakePeer, t
     bob.until(lambda: content in bob.plasmids("accepted"), within_s=10)
 
 
+def test_the_oldest_gives_way_to_ones_own(make_peer: MakePeer, tmp_path: Path) -> None:
+    ada, bob = _pair(make_peer)
+    bob.settings["limits"]["store_max"] = 2700
+    for peer in (ada, bob):
+        peer.start()
+    first = _publish(ada, tmp_path / "first", 32, 1)
+    bob.until(lambda: first in bob.plasmids("accepted"))
+    second = _publish(ada, tmp_path / "second", 32, 2)
+    bob.until(lambda: second in bob.plasmids("accepted"))
+    mine = _publish(bob, tmp_path / "mine", 32, 3)
+    bob.until(lambda: mine in bob.plasmids("own") and bob.plasmids()[mine].outcome == "ACCEPT")
+    assert bob.plasmids()[first].reason == "limits.store_max" and second in bob.plasmids("accepted")
+    assert not (bob.home.adapters / "ada--first").exists()
+    (evicted,) = bob.records("evicted")
+    assert (evicted["digest"], evicted["reason"]) == (bob.plasmids()[first].sha256, "limits.store_max")
+
+
 def test_the_event_log_keeps_to_its_limit(make_peer: MakePeer) -> None:
     ada, bob = _pair(make_peer)
     ada.settings["limits"]["events_max"] = "64KiB"

@@ -17,6 +17,7 @@ from plora.node.core.events import (
     PolicyChanged,
     Publish,
     RemoveAsked,
+    RoomNeeded,
     SettingsChanged,
     Start,
 )
@@ -77,6 +78,15 @@ def test_the_oldest_gives_way_to_what_is_new_and_does_not_push_back() -> None:
     assert bound is not None and bound.setting == "limits.store_max"
     bench.tell(PolicyChanged(bench.policy, bench.trust))
     assert held(bench) == [OTHER, THIRD]
+
+
+def test_ones_own_makes_room_before_it_is_published() -> None:
+    bench = bench_with(2)
+    later(bench, LEGAL, OTHER)
+    assert not those(DropBlob, bench.tell(RoomNeeded(0)))
+    assert those(DropBlob, bench.tell(RoomNeeded(SIZE))) == [DropBlob(digest(LEGAL))]
+    bench.tell(PinAsked(OTHER.content_id, True))
+    assert not those(DropBlob, bench.tell(RoomNeeded(2 * SIZE)))
 
 
 def test_nothing_gives_way_where_it_would_not_be_enough_or_is_switched_off() -> None:

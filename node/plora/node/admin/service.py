@@ -30,7 +30,7 @@ from plora.node.admin.spreading import check_publishable, check_taken_up, spread
 from plora.node.admin.trusting import attest, judge, owners_reply, revoke, settled
 from plora.node.admin.work import merges_reply, transfers_reply
 from plora.node.core import view
-from plora.node.core.events import PinAsked, RemoveAsked
+from plora.node.core.events import PinAsked, RemoveAsked, RoomNeeded
 from plora.node.core.owners import attestations
 from plora.node.core.plasmid import Plasmid
 from plora.node.doctor.running import examine_node
@@ -252,6 +252,7 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         statement = signed.statement()
         check_publishable(self._node, statement, signed.manifest, str(folder))
         records = [*map(statement_from_pb, request.statements), *self._own_records(signed.manifest.owner)]
+        await self._make_room(signed.manifest.artifacts.size_bytes)
         await self._node.driver.blocking(IMPORT_KEY, lambda: self._import(folder, signed.manifest))
         statements = (*records, statement, *signed.attestations())
         try:
@@ -262,6 +263,15 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         check_taken_up(self._node, statement, str(folder))
         plasmid = view.one(self._node.core, statement.id.hex())
         return pb.PublishReply(name=view.name_of(self._node.core, plasmid), content_id=statement.id.hex())
+
+    async def _make_room(self, size_bytes: int) -> None:
+        """Have others' bytes give way to one's own, and wait until they are gone."""
+        driver, held = self._node.driver, self._node.core.desk.larder.held
+        before = list(held)
+        driver.handle(RoomNeeded(size_bytes))
+        await driver.shelved()
+        for digest in [digest for digest in before if digest not in held]:
+            await driver.blocking(digest, lambda: None)
 
     def _own_records(self, owner: str) -> list[Statement]:
         """The owner's record, where it lies in this home."""

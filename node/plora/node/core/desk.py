@@ -41,6 +41,7 @@ from plora.node.core.events import (
     Publish,
     RemoveAsked,
     RollbackAsked,
+    RoomNeeded,
     SettingsChanged,
     Start,
     TimerDue,
@@ -169,6 +170,8 @@ class Desk:
                 return [*room, *self._judge_all(list(self.book.live), now), *self.merges.touch_all(now, self._bases())]
             case DiskSpace():
                 return self.larder.measured(event, now)
+            case RoomNeeded(size_bytes):
+                return self.larder.make_room(size_bytes, now)
             case FetchAsked() | PinAsked() | RemoveAsked():
                 return self._wished(event, now)
             case RollbackAsked(base, generation):
@@ -412,9 +415,9 @@ class Desk:
         out: Outputs = []
         match event:
             case BytesHeld(digest):
-                self.larder.bytes_held(event)
+                out += self.larder.bytes_held(event, now)
                 if not plasmids:
-                    return self.larder.drop(digest)
+                    return [*out, *self.larder.drop(digest)]
             case BytesFailed():
                 self.larder.bytes_failed(event)
                 return self._bytes_failed(plasmids, event, now)

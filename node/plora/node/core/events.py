@@ -222,6 +222,13 @@ class RemoveAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class RoomNeeded:
+    """A local person is about to publish so many bytes: what may give way, does."""
+
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class DiskSpace:
     """What the file system of the home has left, in bytes."""
 
@@ -284,6 +291,6 @@ class LoopLag:
 Event = (
     Start | Stop | LinkOpened | LinkClosed | DialFailed | Probed | DialBackAsked | Received | Misbehaved | TimerDue
     | Persisted | PersistFailed | ChunkStored | ChunkRefused | ChunkServed | BlobFinished | BlobFailed
-    | Examined | Merged | Publish | FetchAsked | RollbackAsked | PinAsked | RemoveAsked | DiskSpace
+    | Examined | Merged | Publish | FetchAsked | RollbackAsked | PinAsked | RemoveAsked | RoomNeeded | DiskSpace
     | CallOpened | CallClosed | PolicyChanged | NeighboursChanged | SettingsChanged | Noted | LoopLag
 )  # fmt: skip

@@ -205,11 +205,13 @@ class Larder:
         """Tell all neighbours again."""
         return [*self._announce(self._servable_ids(), list(self.ready)), *self._announce_later(now)]
 
-    def bytes_held(self, notice: BytesHeld) -> None:
-        """An artifact is whole."""
+    def bytes_held(self, notice: BytesHeld, now: Now) -> Outputs:
+        """An artifact is whole. What was published meanwhile may have taken its room."""
         sizes = [plasmid.artifact.size_bytes for plasmid in self._book.of_digest(notice.digest)]
         self.held[notice.digest] = self.fetching.pop(notice.digest, sizes[0] if sizes else 0)
         self.damaged.pop(notice.digest, None)
+        self._freed = True  # what is coming gives way to nothing, what is here may
+        return self._collect(now)
 
     def bytes_failed(self, notice: BytesFailed) -> None:
         """An artifact can't be had. A wrong hash of the whole after right chunks is the signer's fault."""
@@ -249,6 +251,10 @@ class Larder:
         bounds = (plasmid.bound for plasmid in self.short())
         self._freed = self._freed or any(bound is not None and bound.setting == DISK_FREE_MIN for bound in bounds)
         return self._collect(now)
+
+    def make_room(self, size_bytes: int, now: Now) -> Outputs:
+        """So many bytes of one's own are about to come, before which everything gives way that may."""
+        return self._give_way(*self.room.excess(size_bytes), now)
 
     def look_for_room(self) -> None:
         """Something may give way that didn't before."""

@@ -75,15 +75,16 @@ class Room:
         chosen, freed = self._oldest(able, needed)
         return chosen if freed >= needed else []
 
-    def excess(self) -> tuple[list[str], str]:
-        """What must go since a bound is exceeded already, and that bound's setting."""
+    def excess(self, more_bytes: int = 0) -> tuple[list[str], str]:
+        """What must go since a bound is exceeded already, or by so much more; and that bound's setting."""
         if not self.limits.collect_garbage:
             return [], ""
-        short = max(self.limits.disk_free_min - self.disk_free, 0) if self.disk_free is not None else 0
+        floor = self.limits.disk_free_min
+        short = max(floor + more_bytes - self.disk_free, 0) if floor and self.disk_free is not None else 0
         chosen, freed = self._oldest(self._candidates(), short)
         if short and freed >= short:  # else others have filled the disk, and deleting would not help
             return chosen, DISK_FREE_MIN
-        over = max(self.used() - self.limits.store_max, 0) if self.limits.store_max else 0
+        over = max(self.used() + more_bytes - self.limits.store_max, 0) if self.limits.store_max else 0
         return self._oldest(self._candidates(), over)[0], STORE_MAX
 
     def gave_way(self, digest: str, setting: str, now: Now) -> None:
