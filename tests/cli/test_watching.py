@@ -19,8 +19,9 @@ from plora.cli.since import since_ms
 from plora.cli.status_lines import status_lines
 from plora.proto.amounts import size_text
 from plora.proto.errors import UsageError
-from plora.proto.records import BODIES, Body, BoundHit, ErrorMet, LinkUp, VerdictGiven, record_to_line, stamp
-from plora.proto.records import Instant as Moment
+from plora.proto.record_lines import Instant as Moment
+from plora.proto.record_lines import record_to_line, stamp
+from plora.proto.records import BODIES, Body, BoundHit, ErrorMet, LinkUp, VerdictGiven
 from plora.v1 import admin_pb2 as pb
 
 ID = "c0ffee" + 58 * "0"

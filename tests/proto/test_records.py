@@ -9,21 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plora.proto.errors import FormatError
-from plora.proto.records import (
-    BODIES,
-    Body,
-    Cause,
-    Health,
-    Instant,
-    Opaque,
-    Record,
-    Stage,
-    StatementSeen,
-    Stop,
-    record_from_line,
-    record_to_line,
-    stamp,
-)
+from plora.proto.record_lines import Cause, Instant, Record, record_from_line, record_to_line, stamp
+from plora.proto.records import BODIES, Body, Health, Opaque, Stage, StatementSeen, Stop
 
 DOCUMENTED = (
     "boot stop link_up link_down neighbours round wire reconcile published statement_seen duplicate fetch_started "

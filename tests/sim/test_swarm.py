@@ -23,7 +23,7 @@ from plora.node.core.messages import IHave
 from plora.node.store.rows import ChunkPlan, plan_row
 from plora.node.store.store import blob_path
 from plora.proto.chunks import chunk_hashes
-from plora.proto.records import record_from_line
+from plora.proto.record_lines import record_from_line
 from plora.sim.disk import PowerCutError
 from plora.sim.links import Conditions
 from plora.sim.material import Plasmid, attest, make_owner, make_plasmid, revoke, tiny_adapter

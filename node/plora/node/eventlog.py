@@ -22,7 +22,8 @@ from pathlib import Path
 from plora.node.core.ledger import Ledger
 from plora.node.core.now import Now
 from plora.proto.errors import StoreError
-from plora.proto.records import Body, CauseLike
+from plora.proto.record_lines import CauseLike
+from plora.proto.records import Body
 
 SEGMENTS = 8
 EVENTS_MAX_MIN = 64 << 10

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from plora.proto.manifest import Manifest
     from plora.proto.payload import Payload
     from plora.proto.payloads import Attestation, Evidence, Freshness, OwnerRecord, Revocation, Vote
-    from plora.proto.records import Record, record_from_line, record_to_line, stamp
+    from plora.proto.record_lines import Record, record_from_line, record_to_line, stamp
     from plora.proto.signatures import (
         aggregate_signatures,
         generate_keypair,
@@ -51,7 +51,7 @@ _PLACES = {
     "manifest": ("Manifest",),
     "payload": ("Payload",),
     "payloads": ("Attestation", "Evidence", "Freshness", "OwnerRecord", "Revocation", "Vote"),
-    "records": ("Record", "record_from_line", "record_to_line", "stamp"),
+    "record_lines": ("Record", "record_from_line", "record_to_line", "stamp"),
     "signatures": (
         "aggregate_signatures",
         "generate_keypair",

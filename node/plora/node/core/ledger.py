@@ -12,7 +12,8 @@ rounds this peer has begun, counted by its own `round` records. Equal bodies at 
 from __future__ import annotations
 
 from plora.node.core.now import Now
-from plora.proto.records import Body, CauseLike, Round, record_to_line, stamp
+from plora.proto.record_lines import CauseLike, record_to_line, stamp
+from plora.proto.records import Body, Round
 
 
 class Ledger:
