@@ -71,7 +71,7 @@ from plora.node.gossip.exchange import FEELER, Exchange
 from plora.node.gossip.link import Link
 from plora.node.gossip.links import BEAT_TIMER, DIAL_TIMER, Links
 from plora.node.gossip.reconcile import open_ranges, respond
-from plora.node.gossip.rows import STATEMENTS, decode_statement, forget_statement, statement_row
+from plora.node.gossip.rows import HOPS_MAX, STATEMENTS, decode_statement, forget_statement, statement_row
 from plora.node.gossip.seen import Dropped, Entrance, SeenSet, Verify
 from plora.node.gossip.sessions import Session, Sessions
 from plora.node.gossip.wants import Wants
@@ -272,7 +272,7 @@ class Gossip:
                 return self._greeted(self.links.welcome(link, now))
             case Goodbye():
                 return self.links.goodbye(link, message, now)
-        return self._said(link, message, now) if link.hello is not None else []
+        return self._said(link, message, now) if link.ready else []  # what is kept for a link goes with `LinkLost`
 
     def _greeted(self, out: Outputs) -> Outputs:
         for ready in [output.peer for output in out if isinstance(output, LinkReady)]:
@@ -371,7 +371,7 @@ class Gossip:
             if self.seen.staged >= STAGED_MAX:
                 out += self._bound_hit("STAGED_MAX", STAGED_MAX, self.seen.staged + 1)
                 break
-            admission = self.seen.admit(item.statement, item.hops + 1)
+            admission = self.seen.admit(item.statement, min(item.hops + 1, HOPS_MAX))
             if admission.entry is not None:
                 arrivals.append(_Arrival(admission.entry, peer, how, cause))
             elif admission.entrance is Entrance.DUPLICATE:

@@ -41,6 +41,7 @@ REASON_CHARACTERS_MAX = 200
 NICKNAME_CHARACTERS_MAX = 64
 OUTCOME_CHARACTERS_MAX = 32
 RANGES_MAX = 2048
+WALL_MS_MAX = 1 << 53
 
 _NO_CAUSE = b""
 
@@ -170,6 +171,8 @@ def _heartbeat(message: m.Heartbeat) -> pb.Frame:
 
 
 def _heartbeat_back(wire: pb.Heartbeat) -> m.Heartbeat:
+    if wire.wall_ms > WALL_MS_MAX:
+        raise ProtocolError("a heartbeat of no clock")
     return m.Heartbeat(wire.count, _exactly(wire.root, ROOT_BYTES, "a root"), wire.lag_ms, wire.wall_ms)
 
 
