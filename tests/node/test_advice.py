@@ -34,7 +34,7 @@ def test_one_good_address_of_several_is_enough() -> None:
             [("203.0.113.5:4700", "no_answer")],
             ("dial you at 203.0.113.5:4700", "TCP port 4700", "dialable: false"),
         ),
-        ([("203.0.113.5:4711", "nobody_listens")], ("forward TCP port 4711 to 0.0.0.0:4700", "`advertise`")),
+        ([("203.0.113.5:4711", "nobody_listens")], ("forward TCP port 4711 to port 4700", "`advertise`")),
         ([("203.0.113.5:4700", "another_peer")], ("another peer answers there",)),
         ([("192.168.1.2:4700", "not_tried")], ("sees you at 203.0.113.5", "`advertise: [203.0.113.5:4700]`")),
         ([], ("you name nothing", "advertise")),

@@ -85,7 +85,9 @@ def _own_mend(ends: Ends, one: DialTry) -> str:
     if one.outcome == NO_ANSWER:
         return f"open TCP port {port} in this machine's firewall and forward it in the router, {OUT_ONLY}"
     if one.outcome == NOBODY_LISTENS:
-        return f"nothing listens there: correct `advertise`, or forward TCP port {port} to {ends.listen}, {OUT_ONLY}"
+        here = (split(ends.listen) or ("", port))[1]
+        forward = f"forward TCP port {port} to port {here} of this machine"
+        return f"nothing listens there: {forward}, or correct `advertise`, {OUT_ONLY}"
     return _mend(one)
 
 
@@ -94,6 +96,8 @@ def _hints(ends: Ends, there: Sequence[DialTry], back: DialedBack | None) -> lis
     hints = []
     if back is not None and not ends.dialable and any(one.outcome == REACHED for one in back.tries):
         hints.append("you say `dialable: false`, yet you can be dialed: `dialable: true` would help others")
+    if back is not None and not ends.dialable and not any(one.outcome == REACHED for one in back.tries):
+        hints.append("you only dial out (`dialable: false`), so nobody needs to dial you")
     if ends.linked and not ends.other_dialable and not any(one.outcome == REACHED for one in there):
         hints.append(f"{ends.name} only dials out; that is how it is meant")
     return hints
