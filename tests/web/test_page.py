@@ -31,6 +31,7 @@ FLAGS += ["--disable-background-networking", "--disable-component-update"]
 WAIT_MS = 20_000
 SCREENS = ("now", "plasmids", "swarm", "transfers", "merges", "decisions", "events")
 KILLED_SEEN_MS = 3000
+SLOW = 32_000
 SCHEMES: dict[Literal["light", "dark"], list[str] | None] = {"dark": None, "light": ["color-contrast"]}
 """What axe-core looks at in each: the other rules don't depend on colours."""
 SHOWN = os.environ.get("PLORA_SCREENSHOTS", "")
@@ -195,6 +196,23 @@ def test_pin_remove_and_fetch(browser: Browser, make_peer: MakePeer, tmp_path: P
         tab.get_by_role("button", name="Fetch it now").click()
         kim.until(lambda: kim.plasmids("accepted"))
         expect(tab.locator("main")).to_contain_text("passed the gate and is in use")
+
+
+def test_a_transfer_is_a_strip_of_chunks(browser: Browser, make_peer: MakePeer, tmp_path: Path) -> None:
+    oda, pia = make_peer("oda"), make_peer("pia")
+    oda.dials(pia)
+    oda.trusts(pia)
+    pia.settings["limits"] |= {"upload_rate": SLOW, "lan_exempt": False}
+    for peer in (pia, oda):
+        peer.start()
+    pia.signed_folder(tmp_path / "law", seed=1, width=SLOW // 32 * 30)  # half a minute of it
+    pia.publish(tmp_path / "law")
+    with tab_of(browser, Page(oda)) as tab:
+        go(tab, "transfers")
+        expect(tab.locator("svg.strip rect.stored")).not_to_have_count(0)
+        expect(tab.get_by_role("img", name=re.compile(r"\d+ of \d+ chunks stored"))).to_be_visible()
+        expect(tab.locator("main")).to_contain_text("pia (asked now)")
+        expect(tab.locator(".chart canvas")).to_be_visible()
 
 
 @pytest.mark.slow

@@ -453,7 +453,7 @@ class ChunkRun(_message.Message):
     def __init__(self, state: _Optional[str] = ..., count: _Optional[int] = ...) -> None: ...
 
 class Transfer(_message.Message):
-    __slots__ = ("name", "content_id", "digest", "size_bytes", "stored_bytes", "state", "source", "sources", "rate_bytes_s", "wire_bytes", "wasted_bytes", "resumed_bytes", "chunks")
+    __slots__ = ("name", "content_id", "digest", "size_bytes", "stored_bytes", "state", "source", "sources", "rate_bytes_s", "wire_bytes", "wasted_bytes", "resumed_bytes", "chunks", "limit")
     NAME_FIELD_NUMBER: _ClassVar[int]
     CONTENT_ID_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -467,6 +467,7 @@ class Transfer(_message.Message):
     WASTED_BYTES_FIELD_NUMBER: _ClassVar[int]
     RESUMED_BYTES_FIELD_NUMBER: _ClassVar[int]
     CHUNKS_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
     name: str
     content_id: str
     digest: str
@@ -480,7 +481,8 @@ class Transfer(_message.Message):
     wasted_bytes: int
     resumed_bytes: int
     chunks: _containers.RepeatedCompositeFieldContainer[ChunkRun]
-    def __init__(self, name: _Optional[str] = ..., content_id: _Optional[str] = ..., digest: _Optional[str] = ..., size_bytes: _Optional[int] = ..., stored_bytes: _Optional[int] = ..., state: _Optional[str] = ..., source: _Optional[str] = ..., sources: _Optional[_Iterable[str]] = ..., rate_bytes_s: _Optional[int] = ..., wire_bytes: _Optional[int] = ..., wasted_bytes: _Optional[int] = ..., resumed_bytes: _Optional[int] = ..., chunks: _Optional[_Iterable[_Union[ChunkRun, _Mapping]]] = ...) -> None: ...
+    limit: str
+    def __init__(self, name: _Optional[str] = ..., content_id: _Optional[str] = ..., digest: _Optional[str] = ..., size_bytes: _Optional[int] = ..., stored_bytes: _Optional[int] = ..., state: _Optional[str] = ..., source: _Optional[str] = ..., sources: _Optional[_Iterable[str]] = ..., rate_bytes_s: _Optional[int] = ..., wire_bytes: _Optional[int] = ..., wasted_bytes: _Optional[int] = ..., resumed_bytes: _Optional[int] = ..., chunks: _Optional[_Iterable[_Union[ChunkRun, _Mapping]]] = ..., limit: _Optional[str] = ...) -> None: ...
 
 class TransfersReply(_message.Message):
     __slots__ = ("transfers", "left_out", "sent_bytes")

@@ -451,8 +451,13 @@ def test_a_full_disk_pauses_and_goes_on_where_it_stopped() -> None:
     world.run_until(lambda: bob.records[-1] == FetchFailed(artifact.digest, "disk_full"))
     (view,) = bob.core.progress(world.now)
     assert (view.state, view.stored_bytes, view.percent) == ("disk_full", 3 * CHUNK, 59)
+    places = bob.core.chunks(artifact.digest)
+    assert places[0] == ("stored", 3)
+    assert sum(count for _, count in places) == artifact.chunk_count
+    assert bob.core.sources(artifact.digest) == ["ada"]
     bob.disk.capacity_bytes = 0
     world.run()
+    assert bob.core.chunks(artifact.digest) == []
     (held,) = bob.notices
     assert isinstance(held, BytesHeld)
     assert held.wasted_bytes <= 2 * CHUNK

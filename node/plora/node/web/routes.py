@@ -100,7 +100,7 @@ def web_app(service: AdminService, feed: Feed, token: str, defect: Callable[[Exc
         Route("/api/{name}", _read(service)),
         Mount("/", StaticFiles(directory=STATIC, html=True)),
     ]
-    handlers: Mapping[Any, Any] = {HTTPException: _told}
+    handlers: Mapping[Any, Any] = {HTTPException: _told, Exception: _failed}
     return Guarded(Starlette(routes=routes, exception_handlers=handlers), token, defect)
 
 
@@ -157,6 +157,10 @@ def _name_in(body: bytes) -> str:
     if not isinstance(document, dict) or document.keys() != {"name"} or not isinstance(document["name"], str):
         raise HTTPException(400, 'the body is {"name": …}')
     return str(document["name"])
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": "the peer failed to answer; see `plora events --kind error`"}, 500)
 
 
 async def _told(request: Request, error: HTTPException) -> Response:

@@ -24,6 +24,7 @@ from plora.proto.records import Body, ErrorMet
 ANY_PORT = "127.0.0.1:0"
 TOKEN_BYTES = 32
 PAST_BYTES = 1 << 20
+DEFECTS_MAX = 100
 
 Note = Callable[[Body], None]
 
@@ -39,6 +40,7 @@ class WebPage:
         self._note = note
         self._opening = asyncio.Lock()
         self._url = ""
+        self._met: set[ErrorMet] = set()
         self._end: Callable[[], None] = lambda: None
         self._serving: asyncio.Task[None] | None = None
 
@@ -77,7 +79,10 @@ class WebPage:
         return f"http://{self._listen.rpartition(':')[0]}:{listener.getsockname()[1]}/"
 
     def _defect(self, error: Exception) -> None:
-        self._note(ErrorMet(f"{type(error).__name__}: {error}"[:500], where="web page"))
+        met = ErrorMet(f"{type(error).__name__}: {error}"[:500], where="web page")
+        if met not in self._met and len(self._met) < DEFECTS_MAX:  # a page asks again and again
+            self._met.add(met)
+            self._note(met)
 
 
 def last_lines(segments: Sequence[Path]) -> list[str]:

@@ -5,7 +5,8 @@
 
 const SILENT_MS = 2500;
 const SETTLE_MS = 250;
-const REST = 5; // times as long as the peer took to answer
+const REST = 3; // times as long as the peer took to answer
+const REST_MS_MAX = 2000;
 const EVENTS_KEPT = 500;
 const TOKEN_KEY = "plora-token";
 
@@ -59,7 +60,8 @@ export function want(paths, every = 4000) {
   if (paths.join() === wanted.join()) return;
   wanted = paths;
   for (const path of Object.keys(known.answers)) if (path.includes("?") && !paths.includes(path)) delete known.answers[path];
-  refresh();
+  Promise.all(paths.filter((path) => !known.answers[path]).map(ask)).then(changed); // a person waits for these
+  refreshSoon();
 }
 
 export function refreshSoon(wait = SETTLE_MS) {
@@ -78,7 +80,7 @@ async function refresh() {
   asking = true;
   const begun = Date.now();
   await Promise.all(wanted.map(ask));
-  restUntil = Date.now() + REST * (Date.now() - begun);
+  restUntil = Date.now() + Math.min(REST_MS_MAX, REST * (Date.now() - begun));
   asking = false;
   changed();
   refreshSoon(again ? SETTLE_MS : lookAgain);

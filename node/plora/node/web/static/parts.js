@@ -108,5 +108,5 @@ export function Action({ action, name, children, danger = false, sure = "" }) {
 
 export function Loading({ path }) {
   const error = known.errors[path];
-  return error ? html`<p class="notice wrong">${shown(error)}</p>` : html`<p class="light">Asking the peer …</p>`;
+  return error ? html`<p class="notice wrong"><${Words}>${error}<//></p>` : html`<p class="light">Asking the peer …</p>`;
 }

@@ -70,6 +70,7 @@ function Fetch({ one }) {
   const notes = [
     `${bytes(one.stored_bytes)} of ${bytes(one.size_bytes)}`,
     one.state === "fetching" && `${bytes(one.rate_bytes_s)}/s`,
+    one.limit && `held to its rate by ${one.limit}`,
     one.resumed_bytes > 0 && `${bytes(one.resumed_bytes)} were here from before`,
     one.wasted_bytes > 0 && `${bytes(one.wasted_bytes)} were of no use`,
   ].filter(Boolean);
