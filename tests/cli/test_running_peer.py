@@ -146,8 +146,11 @@ def test_top_draws_until_q_and_gives_the_terminal_back(plora: Run, world: Path) 
         shown += read_until(ours, "\x1b[?1049l")
         assert "\x1b[?1049h" in shown and "\x1b[2J" not in shown.partition("a started")[2]
         assert termios.tcgetattr(theirs) == before
-        os.close(ours)
-        os.close(theirs)
+        with subprocess.Popen([str(PLORA), "top", "--home", "a"], stdin=theirs, stdout=theirs, env=TERMINAL) as top:
+            read_until(ours, "a started, plora")
+            os.close(ours)
+            os.close(theirs)
+            top.wait(WAIT_S)  # its terminal is gone, and so is it
 
 
 def read_until(terminal: int, text: str) -> str:

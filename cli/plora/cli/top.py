@@ -36,6 +36,7 @@ from plora.v1 import admin_pb2 as pb
 LOOK_S = 0.5
 LINES_KEPT = 200
 KEYS_MAX = 64
+QUIT = "q"
 LINES_WITHOUT_TERMINAL = 10
 GONE = "the peer doesn't answer any more; waiting for it to come back"
 KINDS = sorted(BODIES.keys() - QUIET - {"stage"})
@@ -113,7 +114,7 @@ def show_live(home: Path, console: Console, pressed: Callable[[float], str]) -> 
             while True:
                 shown = replace(sight, hint="q or Ctrl-C leaves")
                 live.update(picture(shown, *console.size), refresh=True)
-                if "q" in pressed(LOOK_S).lower():
+                if QUIT in pressed(LOOK_S).lower():
                     return
                 sight = _next(watch, sight)
     finally:
@@ -147,7 +148,10 @@ def keys() -> Iterator[Callable[[float], str]]:
 
 def _typed(wait_s: float) -> str:
     ready, _, _ = select.select([sys.stdin], [], [], wait_s)
-    return os.read(sys.stdin.fileno(), KEYS_MAX).decode(errors="replace") if ready else ""
+    if not ready:
+        return ""
+    typed = os.read(sys.stdin.fileno(), KEYS_MAX)
+    return typed.decode(errors="replace") if typed else QUIT  # the end of the input: the terminal is gone
 
 
 def _nothing(wait_s: float) -> str:
