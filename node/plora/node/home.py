@@ -36,11 +36,9 @@ listen: {listen}            # where it accepts links; 127.0.0.1 is this machine 
 # dialable: true                     # false: only dials out, and takes part fully
 
 neighbours: []                       # - {{peer: <64 hex digits>, address: 192.0.2.1:4700}}; more are in joined.json
-
 discovery:
   lan: false                         # true: `plora peers lan` shows peers of the local network, and they this one
   exchange: true                     # tell linked peers of one another, and dial further members that way
-
 gossip:
   round_ms: 1000                     # every round, reconcile with `fanout` neighbours
   fanout: 1
@@ -50,7 +48,6 @@ policy:                              # what may be accepted; see docs/configurat
   unknown_owner: wait                # or reject
   quorum_required: 1                 # owners who must have signed
   rank_max: 64
-
 subscribe: {{}}                        # mode: ask, bases: [mini], domains: [legal], owners: [ada], size_max: 64MiB
                                      # empty fetches everything that is trusted; carry: true stores and passes on only
 limits:
