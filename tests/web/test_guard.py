@@ -38,6 +38,21 @@ def test_loopback_names_are_answered(host: str) -> None:
     assert status("GET", "/", host=host, origin=None) == 200
 
 
+@pytest.mark.parametrize(
+    ("site", "path", "expected"),
+    [
+        ("cross-site", "/api/events", 403),  # an image elsewhere, say, which has no Origin
+        ("same-site", "/api/events", 403),  # another port of this machine
+        ("cross-site", "/api/status", 403),
+        ("same-origin", "/api/events", 200),
+        ("none", "/api/status", 200),
+        ("cross-site", "/", 200),  # a link to the page
+    ],
+)
+def test_what_another_page_embeds_gets_no_answer(site: str, path: str, expected: int) -> None:
+    assert status("GET", path, origin=None, sec_fetch_site=site) == expected
+
+
 @given(st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=40))
 def test_no_other_name_is_answered(host: str) -> None:
     name = host.rpartition(":")[0] if ":" in host and not host.endswith("]") else host

@@ -105,8 +105,9 @@ class EventLog:
             self.trouble = error.strerror or "can't be written"
 
     def _rotate(self, now: Now) -> None:
-        os.close(self._fd)
+        ended = self._fd
         self._begin(max(now.wall_ms, _begun_ms(self.path) + 1))  # names sort by age, whatever the clock does
+        os.close(ended)  # not before: without another segment this one stays the log's own descriptor until `close`
         self._drop_oldest()
 
     def _begin(self, at_ms: int) -> None:

@@ -130,6 +130,20 @@ def test_a_ticket_opens_join_and_nothing_else(ada: Daemon) -> None:
             channel.unary_unary("/plora.v1.Peer/Offer")(b"", timeout=10)
 
 
+def test_a_file_that_cannot_be_read_costs_no_ticket(ada: Daemon) -> None:
+    guest = Guest(invited(ada, "kim"))
+    broken = ada.home.owner_folder / "aaa.owner"
+    broken.write_text("no record")
+    try:
+        assert guest.refusal()[0] == "ABORTED"
+        with pytest.raises(PloraError, match="aaa"):
+            invited(ada, "lee")
+    finally:
+        broken.unlink()
+    assert states(ada)["kim"] == "open" and "lee" not in states(ada)
+    assert guest.join().secret
+
+
 def test_one_ticket_is_one_member_also_after_a_restart(make_daemon: Make) -> None:
     ada = make_daemon("ada")
     ada.start()

@@ -268,6 +268,18 @@ def test_a_log_that_cannot_be_written_is_given_up_with_a_reason(tmp_path: Path) 
     log.close()
 
 
+def test_a_log_without_another_segment_closes_nobody_elses_file(tmp_path: Path) -> None:
+    log = EventLog(tmp_path, Ledger("ab" * 32, "cd" * 16), Now(1, 2), "cd" * 16, events_max=800)
+    (tmp_path / "0000000000003-cdcdcdcd.jsonl").mkdir()  # where the next segment would be
+    for _ in range(3):
+        log.write(Stop("done"), Now(5, 3))
+    assert "directory" in log.trouble
+    other = os.open("/dev/null", os.O_RDONLY)
+    log.close()
+    os.fstat(other)
+    os.close(other)
+
+
 def test_the_console_shows_what_matters(capsys: pytest.CaptureFixture[str]) -> None:
     ledger = Ledger("ab" * 32, "cd" * 16)
     show = log_view("json", "ada")

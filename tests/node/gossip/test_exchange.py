@@ -127,6 +127,13 @@ def test_only_what_was_reached_is_told_on() -> None:
     assert told_now[ADA] == Peers((PeerAddress(BEN, ("203.0.113.2:4700",)),))
 
 
+def test_who_was_removed_while_being_dialed_is_told_to_nobody() -> None:
+    bench = Bench(PeerAddress(ADA, ("203.0.113.1:4700",)))
+    bench.tell(NeighboursChanged((), ()))
+    bench.link(ADA, "203.0.113.1:4700", dialed=True)
+    assert frames(bench.link(BEN, "203.0.113.2:50000"), Peers) == []
+
+
 @pytest.mark.parametrize("outcome", ["no_answer", "another_peer", "denied_there"])
 def test_who_says_an_address_that_is_not_theirs_is_told_to_nobody(outcome: str) -> None:
     bench = Bench()

@@ -30,6 +30,15 @@ async def linked(a: Any, b: Any) -> tuple[Link, Link]:
     return a.transport.link(b.id), b.transport.link(a.id)
 
 
+async def until(reached: Callable[[], bool]) -> None:
+    """What no event tells."""
+    for _ in range(1000):
+        if reached():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it never came about")
+
+
 async def test_frames_arrive_in_order_and_the_end_comes_after_them(wire: Any, make_identity: MakeIdentity) -> None:
     async with wire.peers_in(make_identity(), make_identity()) as (a, b):
         at_a, at_b = await linked(a, b)
@@ -111,6 +120,21 @@ async def test_a_session_without_a_bulk_stream_is_refused(
         session = channel.stream_stream(SESSION_METHOD)(timeout=20)
         assert await session.code() is grpc.StatusCode.FAILED_PRECONDITION
         assert not a.ears.events
+        await channel.close()
+
+
+@pytest.mark.parametrize("method", [SESSION_METHOD, BULK_METHOD])
+async def test_who_hangs_up_halfway_leaves_nothing_behind(wire: Any, make_identity: MakeIdentity, method: str) -> None:
+    identity = make_identity()
+    async with wire.peers_in(make_identity()) as (a,):
+        channel: Any = grpc.aio.secure_channel(
+            a.address, channel_credentials(identity, a.id), options=channel_options()
+        )
+        half = channel.stream_stream(method)(timeout=20)
+        await half.initial_metadata()
+        await until(lambda: bool(a.transport._meetings))
+        half.cancel()
+        await until(lambda: not a.transport._meetings)
         await channel.close()
 
 

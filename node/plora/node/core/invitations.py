@@ -93,8 +93,12 @@ class Invitations:
         return used, [_row(used)]
 
     def restore(self, used: Invitation) -> None:
-        """What `use` took could not be made durable: it is open again."""
+        """What `use` or `revoke` took could not be made durable: it is open again."""
         self._known[used.key] = replace(used, peer="", joined_ms=0)
+
+    def forget(self, key: bytes) -> None:
+        """What `invite` took up was not made durable, and nobody has the ticket."""
+        self._known.pop(key, None)
 
     def revoke(self, name: str, now_ms: int) -> list[RowOp]:
         """Take back every open ticket of that name; nothing where there is none."""

@@ -26,7 +26,7 @@ from plora.node.joined import DENIED_MAX, NEIGHBOURS_MAX, OWNERS_MAX
 from plora.node.store.disk import RowOp
 from plora.node.store.store import Store
 from plora.node.transport.invitation import invitation_key, invitation_root
-from plora.proto.errors import FormatError, RefusedError, StoreError, UsageError
+from plora.proto.errors import FormatError, PloraError, RefusedError, StoreError, UsageError
 from plora.proto.fields import check_id
 from plora.proto.owner_files import read_owner_record
 from plora.proto.records import BoundHit, Invited, Joined
@@ -68,17 +68,28 @@ class Joins:
         except RefusedError:
             self._node.driver.note(BoundHit("limits.invitations_max", self.book.open_max, self.book.open_max + 1))
             raise
-        await self._commit(rows)
+        try:
+            records = self.own_records()
+            await self._commit(rows)
+        except PloraError:
+            self.book.forget(key)
+            raise
         self._node.driver.note(Invited(name, expires_ms))
-        self.introduce(self.own_records())
+        self.introduce(records)
         own, swarm = self._node.core.config.peer, self._node.core.config.swarm
         return Ticket(own, reachable[:ADDRESSES_MAX], token, swarm[:8], now_ms // 1000, expires_ms // 1000, name)
 
     async def revoke(self, name: str) -> int:
         """How many open tickets of that name were taken back."""
-        rows = self.book.revoke(name, read_clocks().wall_ms)
-        await self._commit(rows)
-        return len(rows)
+        now_ms = read_clocks().wall_ms
+        gone = [one for one in self.book.open(now_ms) if one.name == name]
+        try:
+            await self._commit(self.book.revoke(name, now_ms))
+        except StoreError:  # a restart would open them again: whoever tries once more must still find them
+            for one in gone:
+                self.book.restore(one)
+            raise
+        return len(gone)
 
     def words_with(self, invitation: Invitation) -> str:
         """The three words that this peer shares with who came; empty while nobody did."""
@@ -97,6 +108,7 @@ class Joins:
         """Use a ticket up, durably, and hand over the swarm; `RefusedError` where none is good."""
         if request.peer.hex() != peer or len(request.token) != TOKEN_BYTES:
             raise RefusedError("the request isn't the caller's own")
+        welcome = self._welcome()  # before the ticket is used up, for a file that can't be read must not cost it
         key = invitation_key(request.token).public_key().public_bytes_raw()
         used, rows = self.book.use(key, peer, read_clocks().wall_ms)
         try:
@@ -105,7 +117,7 @@ class Joins:
             self.book.restore(used)
             raise
         self._node.driver.note(Joined(peer, used.name, self.words_with(used)))
-        return self._welcome()
+        return welcome
 
     # Inside
 

@@ -129,7 +129,7 @@ class Exchange:
         if not self.on:
             return []
         at = plain(link.address) if link.dialed else None
-        if at is not None:
+        if at is not None and not self._barred(link.peer):  # removed or denied since it was dialed
             self._reached(link.peer, at)
         return [*self._feel(link), *self._tell(link, links)]
 

@@ -227,8 +227,10 @@ class Transport:
         if meeting.done():
             await context.abort(grpc.StatusCode.ALREADY_EXISTS, "one bulk stream a connection")
         meeting.set_result(half)
-        await asyncio.wait([half.link], timeout=PAIR_WAIT_S)
-        self._meetings.pop(key, None)
+        try:
+            await asyncio.wait([half.link], timeout=PAIR_WAIT_S)
+        finally:  # also where the caller hung up
+            self._meetings.pop(key, None)
         if half.link.done():
             await half.link.result().wait_over()
 
@@ -240,8 +242,10 @@ class Transport:
 
     async def _bulk_half(self, key: tuple[str, str]) -> _BulkHalf | None:
         meeting = self._meeting(key)
-        await asyncio.wait([meeting], timeout=PAIR_WAIT_S)
-        self._meetings.pop(key, None)
+        try:
+            await asyncio.wait([meeting], timeout=PAIR_WAIT_S)
+        finally:
+            self._meetings.pop(key, None)
         return meeting.result() if meeting.done() else None
 
     # Dialing

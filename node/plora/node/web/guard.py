@@ -2,7 +2,8 @@
 
 - The page is for browsers on this machine. `Host` must name loopback, so that a name that was rebound to 127.0.0.1
   gets nothing; any port will do, for `ssh -L`.
-- `Origin`, where a browser sends it, must be the page itself. Nothing here answers CORS.
+- `Origin`, where a browser sends it, must be the page itself. Nothing here answers CORS. What another page embeds has
+  no `Origin`; `Sec-Fetch-Site` tells it, so that no other page can hold the streams.
 - GET changes nothing and needs no token. POST goes to `/api/actions/` alone, with the origin, the token and JSON.
 - `HEADERS` are on every response: scripts, styles and requests stay within the origin, nobody frames the page.
 
@@ -21,7 +22,9 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+API = "/api/"
 ACTIONS = "/api/actions/"
+OWN_SITES = ("same-origin", "none")
 BODY_BYTES_MAX = 4096
 HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 HEADERS: Mapping[str, str] = {
@@ -52,6 +55,8 @@ def refusal(method: str, path: str, headers: Mapping[str, str], *, token: str) -
         return Refusal(421, "this page answers to loopback names only")
     origin = headers.get("origin")
     if origin is not None and origin != f"http://{host}":
+        return Refusal(403, "another page may not ask")
+    if path.startswith(API) and headers.get("sec-fetch-site", "none") not in OWN_SITES:
         return Refusal(403, "another page may not ask")
     if method in ("GET", "HEAD"):
         return None
