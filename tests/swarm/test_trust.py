@@ -118,7 +118,8 @@ def test_a_second_owner_far_away_signs_and_every_peer_accepts(tell: Tell, make_p
     far.until(lambda: merged(far))
     assert tell(far, "trust", "rm", "bob").code == 0
     far.until(lambda: not merged(far))
-    assert why(tell, far) == NOBODY_SIGNED_TOO + "far"
+    too = f"; signed too by bob ({bob.made.owner.id[:12]}), whom nobody here trusts"
+    assert why(tell, far) == NOBODY_SIGNED_TOO + "far" + too
     assert accepted(mid, legal)
 
 
