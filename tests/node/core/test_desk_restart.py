@@ -6,12 +6,24 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
 from tests.node.core.conftest import ADA, CONFIG, DATA, LEGAL, SHARED, SOURCE, Bench, records, those
 
 from plora.gate import Features, Trust
 from plora.node.core.config import Subscription
+from plora.node.core.desk import CLOCK_TIMER, RETRY_MS
 from plora.node.core.effects import DropBlob, Examine, Expose, Hide, Merge, Persist, SetTimer
-from plora.node.core.events import FetchAsked, Merged, Persisted, Start, TimerDue
+from plora.node.core.events import (
+    Event,
+    FetchAsked,
+    Merged,
+    Persisted,
+    PersistFailed,
+    PinAsked,
+    RemoveAsked,
+    Start,
+    TimerDue,
+)
 from plora.node.core.notices import BytesWanted
 from plora.node.store.disk import Delete
 from plora.sim.clock import WALL_START_MS
@@ -122,3 +134,21 @@ def test_who_asked_is_remembered_over_a_restart() -> None:
     bench.tell(FetchAsked(LEGAL.content_id))
     again = bench.restarted(live=(ADA.record, LEGAL.statement))
     assert those(BytesWanted, again.tell(Start()))
+
+
+@pytest.mark.parametrize(
+    ("wish", "state"),
+    [(PinAsked(LEGAL.content_id, True), "pinned"), (RemoveAsked(LEGAL.content_id), "removed")],
+    ids=["pin", "rm"],
+)
+def test_a_wish_that_could_not_be_written_is_tried_again_with_the_verdict(wish: Event, state: str) -> None:
+    bench = Bench()
+    bench.accept()
+    bench.persisting = False
+    lost = those(Persist, bench.tell(wish))
+    bench.tell(*(PersistFailed(effect.token, "disk_full") for effect in lost))
+    bench.persisting = True
+    bench.wall_ms += RETRY_MS
+    bench.tell(TimerDue(CLOCK_TIMER))
+    again = bench.restarted(live=(ADA.record, LEGAL.statement))
+    assert getattr(again.desk.wishes, state)(LEGAL.content_id)

@@ -297,11 +297,11 @@ class Desk:
             self._rows.append(version_row(self.docket.floors[series_of(plasmid.manifest)]))
 
     def _note(self, plasmid: Plasmid, verdict: Verdict) -> None:
-        """Have the verdict written; `_persisted` carries on."""
+        """Have the verdict written, and what is wished, in case that could not be written; `_persisted` carries on."""
         plasmid.noted = look_of(verdict)
         name = self._name(plasmid) if verdict.accepted else ""
         row = verdict_row(plasmid.content_id, replace(plasmid.row, usable=verdict.accepted, name=name))
-        self._rows += [row, untold_row(plasmid.content_id)]
+        self._rows += [row, untold_row(plasmid.content_id), *self.wishes.again(plasmid.content_id)]
         self._judged[plasmid.content_id] = verdict
 
     def _flush(self) -> Outputs:

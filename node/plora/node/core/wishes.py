@@ -106,6 +106,11 @@ class Wishes:
         known = plasmid.content_id in self._wishes
         return self._put(plasmid.content_id, wish) if known or own else []
 
+    def again(self, content_id: bytes) -> list[RowOp]:
+        """What is wished for a content, once more."""
+        wish = self._wishes.get(content_id)
+        return [wish_row(wish)] if wish is not None else []
+
     def forget(self, content_id: bytes) -> list[RowOp]:
         """Nothing is wished any more for a content whose manifest is gone."""
         if content_id not in self._wishes:
