@@ -50,7 +50,7 @@ OUTCOMES: Mapping[str, Outcome] = {
     NO_PEER: Outcome("something answers there that is no peer", "correct the address"),
     ANOTHER_PEER: Outcome("another peer answers there", "correct the peer id or the address"),
     CLOCKS_APART: Outcome("the clocks are more than a day apart", "set the clock by `timedatectl set-ntp true`"),
-    NOT_LET_IN: Outcome("it lets nobody of this swarm in", "compare the `swarm` lines of `plora status` on both sides"),
+    NOT_LET_IN: Outcome("it lets nobody of this swarm in", "compare swarm (`plora status`) and clock on both sides"),
     DENIED_THERE: Outcome("this peer is denied there", "ask for being taken off `deny` in its peer.yaml"),
     DENIED_HERE: Outcome("denied here", "take it off `deny` in peer.yaml"),
     NO_ADDRESS: Outcome("no address is known", "add `address` to the neighbour in peer.yaml, or let it dial"),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from plora.node.core.messages import Chunk, Goodbye, Hello, Want, Welcome
 from plora.node.transport.grpc_setup import EOF, grpc
-from plora.node.transport.identity import Identity
+from plora.node.transport.identity import Identity, utc_now
 from plora.node.transport.link import Link
 from plora.node.transport.services import BULK_METHOD, SESSION_METHOD
 from plora.node.transport.tls import channel_credentials, channel_options
@@ -246,3 +247,14 @@ async def test_a_probe_says_who_answers_and_makes_no_link(
         (denied,) = await b.transport.tries(a.id, [a.address])
         assert denied.outcome == "denied_there"
         assert not a.ears.events and b.transport.link(a.id) is None
+
+
+@pytest.mark.parametrize("days", [3, -40])
+async def test_a_dial_says_that_the_clocks_are_apart(wire: Any, make_identity: MakeIdentity, days: int) -> None:
+    ahead = make_identity()
+    ahead._clock = lambda: utc_now() + timedelta(days=days)
+    async with wire.peers_in(ahead, make_identity()) as (a, b):
+        (tried,) = await b.transport.tries(a.id, [a.address])
+        assert tried.outcome == "clocks_apart"
+        (back,) = await a.transport.tries(b.id, [b.address])
+        assert back.outcome in ("not_let_in", "clocks_apart")
