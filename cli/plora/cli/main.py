@@ -98,7 +98,6 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         trusting.distrust,
         cosigning.cosign,
     ),
-    "The specification's walk": (walk.offer,),
 }
 for panel, commands in COMMANDS.items():
     for command in commands:
@@ -108,6 +107,8 @@ app.add_typer(trusting.app, name="trust")
 PANELS["trust"] = "Whom to believe"
 app.add_typer(peering.app, name="peers")
 PANELS["peers"] = "Other peers"
+app.command()(walk.offer)
+PANELS["offer"] = "The specification's walk"
 
 
 def main(arguments: list[str] | None = None) -> None:
