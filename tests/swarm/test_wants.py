@@ -160,6 +160,7 @@ def test_the_oldest_gives_way_to_ones_own(make_peer: MakePeer, tmp_path: Path) -
     assert (evicted["digest"], evicted["reason"]) == (bob.plasmids()[first].sha256, "limits.store_max")
 
 
+@pytest.mark.nightly
 def test_the_event_log_keeps_to_its_limit(make_peer: MakePeer) -> None:
     ada, bob = _pair(make_peer)
     ada.settings["limits"]["events_max"] = "64KiB"
