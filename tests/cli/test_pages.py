@@ -42,7 +42,9 @@ def test_help_explains_every_option(plora: Run, name: str) -> None:
 def test_help_lists_every_command_with_a_whole_sentence(plora: Run) -> None:
     sections = plora("--help").out.partition("--help  ")[2]
     lines = re.findall(r"^  (\w+) +(\S.*)$", sections, re.MULTILINE)
-    assert [name for name, _ in lines] == list(PANELS)
+    assert sorted(name for name, _ in lines) == sorted(PANELS)
+    headings = re.findall(r"^(\S.*):$", sections, re.MULTILINE)
+    assert headings == list(dict.fromkeys(PANELS.values()))
     assert [sentence for _, sentence in lines if not sentence.endswith(".") or sentence.endswith("...")] == []
 
 

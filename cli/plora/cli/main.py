@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from itertools import groupby
 from typing import Any
 
 import typer
@@ -36,10 +35,12 @@ class Sections(TyperGroup):
     """The commands in sections, each with the whole first sentence of its help."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the sections, in the order in which the commands were registered."""
-        for panel, names in groupby(self.list_commands(ctx), lambda name: PANELS[name]):
+        """Write the sections, in the order in which their first commands were registered."""
+        names = self.list_commands(ctx)
+        for panel in dict.fromkeys(PANELS[name] for name in names):
+            rows = [(name, self.commands[name].get_short_help_str(90)) for name in names if PANELS[name] == panel]
             with formatter.section(panel):
-                formatter.write_dl([(name, self.commands[name].get_short_help_str(90)) for name in names])
+                formatter.write_dl(rows)
 
 
 PANELS: dict[str, str] = {}
@@ -98,6 +99,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         trusting.distrust,
         cosigning.cosign,
     ),
+    "The specification's walk": (walk.offer,),
 }
 for panel, commands in COMMANDS.items():
     for command in commands:
@@ -107,8 +109,6 @@ app.add_typer(trusting.app, name="trust")
 PANELS["trust"] = "Whom to believe"
 app.add_typer(peering.app, name="peers")
 PANELS["peers"] = "Other peers"
-app.command()(walk.offer)
-PANELS["offer"] = "The specification's walk"
 
 
 def main(arguments: list[str] | None = None) -> None:
