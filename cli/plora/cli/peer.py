@@ -199,7 +199,7 @@ def revoke(
 
 
 def reload(home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
-    """Read neighbours, trust, policy and subscriptions again."""
+    """Read neighbours, trust, policy, subscriptions and limits again."""
     from plora.v1 import admin_pb2 as pb
 
     with _peer(home) as client:

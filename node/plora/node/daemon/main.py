@@ -1,7 +1,7 @@
 """`plora-node --config peer.yaml [--check]`: one peer, until SIGTERM or SIGINT.
 
 - SIGTERM and SIGINT drain: goodbyes, what is queued is sent, everything durable; exit code 0.
-- SIGHUP reads neighbours, trust, policy, subscriptions and the upload rate again, without losing a session; a fault is
+- SIGHUP reads neighbours, trust, policy, subscriptions and limits again, without losing a session; a fault is
   logged and the old ones stay.
 - Whatever prevents the start is one line on standard error that says how to mend it, and an exit code: 2 for what a
   person configured, 1 for everything else.
