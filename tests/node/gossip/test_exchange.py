@@ -27,7 +27,7 @@ from plora.node.core.streams import Streams
 from plora.node.gossip.acquaintances import FAILURES_MAX, TELLERS_MAX, TOLD_MAX, Acquaintances
 from plora.node.gossip.addresses import Scope, plain, scope_of, split, told
 from plora.node.gossip.core import EXCHANGE_TIMER, Gossip
-from plora.node.gossip.exchange import ACQUAINTANCES, NEIGHBOURS
+from plora.node.gossip.exchange import ACQUAINTANCES, FEELERS_PER_SPAN, NEIGHBOURS
 from plora.node.gossip.links import BEAT_TIMER, DIAL_TIMER
 from plora.node.store.disk import Put
 from plora.node.store.snapshot import Snapshot
@@ -125,6 +125,21 @@ def test_only_what_was_reached_is_told_on() -> None:
     bench.tell(Probed(BEN, (DialTry("203.0.113.2:4700", "reached"),), "feeler"))
     told_now = dict(frames(bench.tell(TimerDue(EXCHANGE_TIMER)), Peers))
     assert told_now[ADA] == Peers((PeerAddress(BEN, ("203.0.113.2:4700",)),))
+
+
+def test_who_comes_back_again_and_again_has_nobody_scanned_at_speed() -> None:
+    bench = Bench()
+    probes: list[Probe] = []
+    for number in range(3 * FEELERS_PER_SPAN):
+        other = peer(number % 2 + 1)  # the same ones, or as many new ones: ids cost nothing
+        found = of(bench.link(other, "203.0.113.9:50000", says=(f"198.51.100.{number + 1}:22",)), Probe)
+        for probe in found:
+            bench.tell(Probed(probe.peer, (DialTry(probe.addresses[0], "no_answer"),), "feeler"))
+        probes += found
+        bench.tell(LinkClosed(other, "peer left"))
+    assert len(probes) == FEELERS_PER_SPAN
+    bench.tell(TimerDue(EXCHANGE_TIMER))
+    assert of(bench.link(BEN, "203.0.113.9:50000", says=("203.0.113.9:4700",)), Probe)
 
 
 def test_who_was_removed_while_being_dialed_is_told_to_nobody() -> None:

@@ -6,6 +6,8 @@ Rules (PROTOCOL "Membership"):
   by dialing it or by a feeler (`Probe`) to what its Hello named. So nobody's invention travels further than one hop.
 - Told to a new link at once, to all every `exchange_ms`; at most `PEERS_MAX` a frame; no address that reaches less far
   than the one who is told (`addresses`).
+- At most `FEELERS_MAX` feelers at a time, `FEELERS_PER_SPAN` in `exchange_ms`, over reconnects too: nobody can have
+  this peer scan others at speed. Who is left out is tried later.
 - Dialed are acquaintances as long as this peer dials fewer than `links_out`, where each configured neighbour with an
   address has its place kept. One such dial at a time, at most one in `PACE_MS`.
 - Never: this peer itself, who is denied, and who was a configured neighbour once and is no longer ("removed"). That is
@@ -38,6 +40,7 @@ ACQUAINTANCES = "acquaintances"
 CONFIGURED, REMOVED = b"configured", b"removed"
 FEELER = "feeler"
 FEELERS_MAX = 4
+FEELERS_PER_SPAN = 16
 PACE_MS = 1_000
 
 
@@ -56,6 +59,7 @@ class Exchange:
         self._dialing: str | None = None
         self._next_dial_ns = 0
         self._feelers: dict[str, None] = {}
+        self._felt = 0
         self._rows: list[RowOp] = []
         self._stored: dict[str, str] = {}
         self._dirty = False
@@ -135,7 +139,7 @@ class Exchange:
 
     def tick(self, links: Sequence[Link]) -> Outputs:
         """Every `exchange_ms`."""
-        self._hit = False
+        self._hit, self._felt = False, 0
         out: Outputs = []
         for link in links if self.on else ():
             out += [*self._feel(link), *self._tell(link, links)]
@@ -156,9 +160,12 @@ class Exchange:
         if self._barred(link.peer) or link.hello is None or not link.hello.dialable or link.felt:
             return []
         addresses = told(link.hello.addresses, link.host)
-        if not addresses or self._known.reached(link.peer) or len(self._feelers) >= FEELERS_MAX:
+        if not addresses or self._known.reached(link.peer):
+            return []
+        if len(self._feelers) >= FEELERS_MAX or self._felt >= FEELERS_PER_SPAN:
             return []
         link.felt = True
+        self._felt += 1
         self._feelers[link.peer] = None
         return [Probe(link.peer, addresses, FEELER)]
 
