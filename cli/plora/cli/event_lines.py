@@ -109,16 +109,21 @@ def _value(name: str, value: object, names: Names) -> str:
         return ", ".join(_value(name, one, names) for one in value) or "nobody"
     if isinstance(value, dict):
         return size_text(sum(value.values())) if name.endswith("bytes") else json.dumps(value)
-    if name.endswith("_ms"):
-        return f"{value:.0f} ms" if isinstance(value, float) else f"{value} ms"
-    if name.endswith("bytes") and isinstance(value, int):
-        return size_text(value)
-    if name.endswith("energy") and isinstance(value, float):
-        return f"{value:.1%}"
-    if isinstance(value, float):
-        return f"{value:.4g}"
+    if isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool)):
+        return _number(name, value)
     text = str(value)
     return (names(text) or text[:_DIGITS_SHOWN]) if _is_id(text) else text[:_TEXT_SHOWN]
+
+
+def _number(name: str, value: float) -> str:
+    """With the unit that the end of its name says."""
+    if name.endswith("_ms"):
+        return f"{value:.0f} ms"
+    if name.endswith("bytes"):
+        return size_text(int(value))
+    if name.endswith("energy"):
+        return f"{value:.1%}"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _is_id(text: str) -> bool:
