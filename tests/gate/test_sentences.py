@@ -12,7 +12,6 @@ from tests.gate.conftest import NOW_MS, Owner, World
 
 from plora.gate import Case, Outcome, Policy, StageResult, Trust, Verdict, decide, explain, quorum_trouble, sentence
 from plora.gate.reasons import REASONS
-from plora.gate.sentences import span
 from plora.proto.fields import parse_timestamp
 
 DAY_MS = 86_400_000
@@ -95,11 +94,3 @@ def test_the_page_quotes_what_is_really_said(world: World, ada: Owner, bob: Owne
 def test_without_its_facts_every_reason_has_the_plain_sentence(reason: str) -> None:
     stage = StageResult("policy", REASONS[reason].outcome, reason, {"owners": 3})
     assert explain(Verdict(stage.outcome, stage.stage, reason, (stage,))) == sentence(reason) != ""
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0, "0 s"), (59, "59 s"), (60, "1 min"), (3599, "59 min"), (3600, "1 h 0 min"), (86_400, "1 d 0 h")],
-)
-def test_spans(seconds: int, words: str) -> None:
-    assert span(seconds) == words

@@ -20,12 +20,12 @@ from typing import Any
 
 from plora.gate.reasons import reason_of
 from plora.gate.verdict import Verdict
+from plora.proto.amounts import span_text
 from plora.proto.fields import parse_timestamp
 
 Facts = Mapping[str, Any]
 
 _NUMBERS = ("none", "one", "two", "three", "four")
-_MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
 
 
 def sentence(reason: str) -> str:
@@ -45,21 +45,6 @@ def explain(verdict: Verdict) -> str:
         return told(verdict.evidence)
     except (KeyError, TypeError, ValueError):
         return sentence(verdict.reason)
-
-
-def span(seconds: int) -> str:
-    """A duration in its two largest units.
-
-    >>> span(86_340), span(90_000), span(42)
-    ('23 h 59 min', '1 d 1 h', '42 s')
-    """
-    if seconds < _MINUTE_S:
-        return f"{seconds} s"
-    if seconds < _HOUR_S:
-        return f"{seconds // _MINUTE_S} min"
-    if seconds < _DAY_S:
-        return f"{seconds // _HOUR_S} h {seconds % _HOUR_S // _MINUTE_S} min"
-    return f"{seconds // _DAY_S} d {seconds % _DAY_S // _HOUR_S} h"
 
 
 def _below_quorum(facts: Facts) -> str:
@@ -99,9 +84,9 @@ def _revoked(what: str) -> Callable[[Facts], str]:
 
 
 def _not_yet_valid(facts: Facts) -> str:
-    ahead_s = parse_timestamp(facts["issued"]) - facts["now_ms"] // 1000
+    ahead_ms = 1000 * parse_timestamp(facts["issued"]) - facts["now_ms"]
     return (
-        f"it was issued {span(ahead_s)} in the future of this machine's clock, which says {_utc(facts['now_ms'])}; "
+        f"it was issued {span_text(ahead_ms)} in the future of this machine's clock, which says {_utc(facts['now_ms'])}; "
         "one of the two clocks is wrong: check this one, then ask the publisher"
     )
 
