@@ -84,9 +84,9 @@ def _revoked(what: str) -> Callable[[Facts], str]:
 
 
 def _not_yet_valid(facts: Facts) -> str:
-    ahead_ms = 1000 * parse_timestamp(facts["issued"]) - facts["now_ms"]
+    ahead = span_text(1000 * parse_timestamp(facts["issued"]) - facts["now_ms"])
     return (
-        f"it was issued {span_text(ahead_ms)} in the future of this machine's clock, which says {_utc(facts['now_ms'])}; "
+        f"it was issued {ahead} in the future of this machine's clock, which says {_utc(facts['now_ms'])}; "
         "one of the two clocks is wrong: check this one, then ask the publisher"
     )
 

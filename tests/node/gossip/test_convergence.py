@@ -24,6 +24,7 @@ from plora.node.core.events import (
     PolicyChanged,
     Publish,
     Received,
+    SettingsChanged,
     Start,
     Stop,
     TimerDue,
@@ -356,6 +357,16 @@ def test_announcements_are_passed_on_within_their_bound() -> None:
     world.tell(BEN, TimerDue("gossip:round"))
     world.tell(BEN, Received(ADA, IHave(ids)))
     assert len(world.records(BEN, "bound_hit")) == 2
+
+
+def test_a_bound_on_owners_changes_without_a_restart() -> None:
+    world = started(ADA, BEN, bounds=Bounds(untrusted_owners=1))
+    for owner, known in ((ADA_OWNER, 1), (BEN_OWNER, 1)):
+        world.tell(BEN, Received(ADA, Push((Carried(owner.record),))))
+        assert len(world.ids(BEN)) == known
+    world.tell(BEN, SettingsChanged(bounds=Bounds(untrusted_owners=2)))
+    world.tell(BEN, Received(ADA, Push((Carried(BEN_OWNER.record),))))
+    assert world.ids(BEN) == {ADA_OWNER.record.id, BEN_OWNER.record.id}
 
 
 def test_owners_beyond_the_bound_are_refused_until_trusted() -> None:

@@ -39,7 +39,7 @@ def owners_reply(node: Node, name: str) -> pb.OwnersReply:
     return pb.OwnersReply(
         owners=[_owner(node, one) for one in found],
         strangers=node.core.gossip.seen.strangers,
-        strangers_max=node.core.config.bounds.untrusted_owners,
+        strangers_max=node.config.limits.untrusted_owners,
     )
 
 

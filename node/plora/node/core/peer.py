@@ -109,7 +109,7 @@ _LISTENERS: Mapping[type, tuple[str, ...]] = {
     CallClosed: (TRANSFER,),
     NeighboursChanged: (TRANSFER, GOSSIP),
     PolicyChanged: (GOSSIP, DESK),
-    SettingsChanged: (TRANSFER, DESK),
+    SettingsChanged: (TRANSFER, GOSSIP, DESK),
     Publish: (TRANSFER, DESK, GOSSIP),
     StatementAdded: (DESK,),
     StatementDropped: (DESK,),

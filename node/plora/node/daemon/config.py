@@ -30,7 +30,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 
 from plora.gate import Policy
-from plora.node.core.config import Limits, Subscription
+from plora.node.core.config import Bounds, Limits, Subscription
 from plora.node.core.messages import PeerAddress
 from plora.node.eventlog import EVENTS_MAX_MIN
 from plora.node.joined import Told, load_told
@@ -235,6 +235,16 @@ class PeerConfig(Block):
     def core_limits(self) -> Limits:
         """The limits that the core obeys itself."""
         return Limits(**self.limits.model_dump(include={one.name for one in fields(Limits)}))
+
+    def core_bounds(self) -> Bounds:
+        """The caps on what others can make the core keep, as far as they are settings."""
+        return Bounds(
+            statements_per_owner=self.limits.statements_per_owner,
+            untrusted_owners=self.limits.untrusted_owners,
+            links_in=self.discovery.links_in,
+            links_out=self.discovery.links_out,
+            passive_max=self.discovery.passive_max,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from typing import TextIO
 
 from plora.gate import BaseFacts, Trust, load_trust
 from plora.node.admin.service import AdminService, serve_admin
-from plora.node.core.config import Bounds, CoreConfig
+from plora.node.core.config import CoreConfig
 from plora.node.core.events import NeighboursChanged, Noted, PolicyChanged, SettingsChanged, Start, Stop
 from plora.node.core.ledger import Ledger
 from plora.node.core.merge_rows import MERGES, decode_merge, merge_row
@@ -99,13 +99,7 @@ def core_config(checked: Checked, boot: str, addresses: tuple[str, ...]) -> Core
         denied=peer.deny,
         exchange=peer.discovery.exchange,
         exchange_ms=peer.discovery.exchange_ms,
-        bounds=Bounds(
-            statements_per_owner=peer.limits.statements_per_owner,
-            untrusted_owners=peer.limits.untrusted_owners,
-            links_in=peer.discovery.links_in,
-            links_out=peer.discovery.links_out,
-            passive_max=peer.discovery.passive_max,
-        ),
+        bounds=peer.core_bounds(),
         addresses=addresses,
         dialable=peer.dialable,
         **peer.gossip.model_dump(),
@@ -288,10 +282,10 @@ class Node:
             self.driver.handle(PolicyChanged(fresh.peer.policy, fresh.trust))
         if (old.peer.subscribe, old.peer.limits) != (fresh.peer.subscribe, fresh.peer.limits):
             changed.append("subscriptions and limits")
-            limits = fresh.peer.limits
+            peer, limits = fresh.peer, fresh.peer.limits
             self._disk.limit(store_max=limits.store_max, disk_free_min=limits.disk_free_min)
             self.log.limit(limits.events_max)
-            self.driver.handle(SettingsChanged(fresh.peer.subscription(), fresh.peer.core_limits()))
+            self.driver.handle(SettingsChanged(peer.subscription(), peer.core_limits(), peer.core_bounds()))
         if (old.peer.neighbours, old.peer.deny) != (fresh.peer.neighbours, fresh.peer.deny):
             changed.append("neighbours")
             self.transport.deny(fresh.peer.deny)

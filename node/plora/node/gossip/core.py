@@ -39,6 +39,7 @@ from plora.node.core.events import (
     Probed,
     Publish,
     Received,
+    SettingsChanged,
     Start,
     Stop,
     TimerDue,
@@ -166,6 +167,8 @@ class Gossip:
                 out += self._publish(statements)
             case PolicyChanged(_, trust):
                 self.seen.trust(owner.owner for owner in trust.believed)
+            case SettingsChanged(_, _, bounds):
+                self.seen.limit(bounds)
             case _:
                 out += self._link_event(event, now)
         self._forget_lost(out)
@@ -396,7 +399,7 @@ class Gossip:
     def _refusal(self, reason: str) -> Outputs:
         if reason not in _BOUNDS:
             return []
-        limit = getattr(self._config.bounds, reason)
+        limit = getattr(self.seen.bounds, reason)
         return self._bound_hit(f"limits.{reason}", limit, limit + 1)
 
     def _publish(self, statements: tuple[Statement, ...]) -> Outputs:

@@ -83,7 +83,7 @@ class SeenSet:
     ) -> None:
         self.day = -1
         self._swarm = swarm
-        self._bounds = bounds
+        self.bounds = bounds
         self._verify = verify
         self._trusted = dict.fromkeys(trusted)
         self._entries: dict[bytes, Entry] = {}
@@ -124,6 +124,11 @@ class SeenSet:
     def wanted(self, statement_id: bytes) -> bool:
         """Whether a statement of that id would be news: neither kept, nor under way to the disk, nor refused."""
         return not (statement_id in self._entries or statement_id in self._staged or statement_id in self._refused)
+
+    def limit(self, bounds: Bounds) -> None:
+        """Other bounds hold from now on; what was refused may be offered again, and what is kept stays."""
+        self.bounds = bounds
+        self._refused.clear()
 
     def trust(self, owners: Iterable[str]) -> None:
         """Take over whom this peer trusts; what was refused may be offered again."""
@@ -241,10 +246,10 @@ class SeenSet:
         owner = entry.owner or ""
         counted = self._counts.get(owner)
         if counted is None:
-            full = owner not in self._trusted and self._untrusted >= self._bounds.untrusted_owners
+            full = owner not in self._trusted and self._untrusted >= self.bounds.untrusted_owners
             return "untrusted_owners" if full else None
         displaces = any(each.version < entry.version for each in self._siblings(entry))
-        full = counted[entry.lasting] >= self._bounds.statements_per_owner and not displaces
+        full = counted[entry.lasting] >= self.bounds.statements_per_owner and not displaces
         return "statements_per_owner" if full else None
 
     def _stale(self, entry: Entry) -> str:
@@ -287,7 +292,7 @@ class SeenSet:
             self._untrusted -= owner not in self._trusted
 
     def _refuse(self, statement_id: bytes, entrance: Entrance, reason: str) -> Admission:
-        while len(self._refused) >= max(1, self._bounds.refused_ids):
+        while len(self._refused) >= max(1, self.bounds.refused_ids):
             del self._refused[next(iter(self._refused))]
         self._refused[statement_id] = reason
         return Admission(entrance, reason)

@@ -103,7 +103,7 @@ class Transfer:
                 return self._uploads.served(event, now)
             case TimerDue(timer) if timer == UPLOAD_TIMER:
                 return self._uploads.timer_due(now)
-            case SettingsChanged(_, limits):
+            case SettingsChanged(_, limits, _):
                 self._near.changed(limits)
                 self._downloads.changed(limits, now)
                 return [*self._uploads.changed(limits, now), *self._downloads.drain()]
