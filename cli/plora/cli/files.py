@@ -11,6 +11,7 @@ import typer
 from plora.cli.options import (
     DAY_S,
     DAYS_VALID,
+    LICENCE_DEFAULT,
     WALK_SWARM,
     Base,
     BaseDigest,
@@ -97,7 +98,7 @@ def sign(
     version: Version = None,
     base: OnBase = None,
     base_digest: BaseDigest = None,
-    licence: Licence = "Apache-2.0",
+    licence: Licence = LICENCE_DEFAULT,
     days: Days = DAYS_VALID,
     chunk_kib: Annotated[int, typer.Option("--chunk-kib", min=16, max=1024, help="Size of a chunk under way.")] = 256,
     json_: Json = False,

@@ -34,6 +34,7 @@ Version = Annotated[
 ]
 OnBase = Annotated[str | None, typer.Option("--base", help="Base model; as trained, if known.")]
 BaseDigest = Annotated[str | None, typer.Option("--base-digest", help="Digest of a base that is not here.")]
+LICENCE_DEFAULT = "Apache-2.0"
 Licence = Annotated[str, typer.Option("--licence", help="SPDX expression.")]
 Days = Annotated[int, typer.Option("--days", min=1, help="Valid for so many days.")]
 DAYS_VALID = 365

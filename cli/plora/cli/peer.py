@@ -28,9 +28,7 @@ from plora.cli.options import (
 )
 from plora.cli.output import Output, safe
 from plora.cli.plasmid_rows import plasmid_row
-from plora.cli.running import fields_of as _fields
-from plora.cli.running import root_of as _root
-from plora.cli.running import running_peer as _peer
+from plora.cli.running import fields_of, root_of, running_peer
 from plora.proto.errors import NoAnswerError, RefusedError, UsageError
 
 Name = Annotated[str, typer.Argument(help="owner/id@version, an id, or the start of a digest.", metavar="NAME")]
@@ -57,7 +55,7 @@ def init(
     for address in advertise or ():
         checked_address(address, "--advertise")
     made = init_home(
-        _root(home),
+        root_of(home),
         name=checked_name(name),
         swarm=_swarm(swarm, name),
         listen=listen,
@@ -79,7 +77,7 @@ def up(home: Home = None) -> None:
     The same as `plora-node --config HOME/peer.yaml`.
     """
     program = Path(sys.executable).with_name("plora-node")
-    os.execv(program, [str(program), "--config", str(_root(home) / "peer.yaml")])  # noqa: S606 - no shell is wanted
+    os.execv(program, [str(program), "--config", str(root_of(home) / "peer.yaml")])  # noqa: S606 - no shell is wanted
 
 
 def ls(
@@ -92,11 +90,11 @@ def ls(
     """List every plasmid that the peer knows of, and where it stands."""
     from plora.v1 import admin_pb2 as pb
 
-    with _peer(home) as client:
+    with running_peer(home) as client:
         plasmids = client.call("List", pb.ListRequest(domain=domain, state=state)).plasmids
     columns = ("name", "domain", "base_model", "size", "state", "percent", "reason", "own")
     output = Output(json_, quiet)
-    output.table(columns, map(plasmid_row, plasmids), [_fields(one) for one in plasmids])
+    output.table(columns, map(plasmid_row, plasmids), [fields_of(one) for one in plasmids])
     if not plasmids:
         output.hint("Nothing yet: `plora publish FOLDER` shares an adapter, `plora peers` shows who is connected.")
 
@@ -113,9 +111,9 @@ def show(name: Name, home: Home = None, json_: Json = False, quiet: Quiet = Fals
         return
     from plora.v1 import admin_pb2 as pb
 
-    with _peer(home) as client:
+    with running_peer(home) as client:
         reply = client.call("Show", pb.ShowRequest(name=name))
-    fields = _fields(reply.plasmid)
+    fields = fields_of(reply.plasmid)
     lines = [*(f"# {field}: {value}" for field, value in fields.items() if value), *reply.yaml.splitlines()]
     output.document({**fields, "yaml": reply.yaml}, lines)
 
@@ -125,7 +123,7 @@ def why(name: Name, home: Home = None, json_: Json = False, quiet: Quiet = False
     from plora.cli.layers import layer_lines
     from plora.v1 import admin_pb2 as pb
 
-    with _peer(home) as client:
+    with running_peer(home) as client:
         document = json.loads(client.call("Why", pb.WhyRequest(name=name)).document)
     others = [document["asked_by_others"]] if document.get("asked_by_others") else []
     lines = [f"{document['name']}: {document['sentence']}", *others, *layer_lines(document)]
@@ -162,14 +160,14 @@ def fetch(
     from plora.v1 import admin_pb2 as pb
 
     target = str(out.resolve()) if out else ""
-    with _peer(home) as client:
+    with running_peer(home) as client:
         try:
             reply = client.call("Fetch", pb.FetchPlasmidRequest(name=name, target=target), timeout_s=wait_s)
         except NoAnswerError as error:
             said = json.loads(client.call("Why", pb.WhyRequest(name=name)).document)["sentence"]
             what = f"{name} is not here after {wait_s:g} s: {said}"
             raise NoAnswerError(what, mend="the peer goes on by itself; `plora ls` shows how far it is") from error
-    output.document(_fields(reply), [f"{name}: {reply.state}  {reply.folder}".rstrip()])
+    output.document(fields_of(reply), [f"{name}: {reply.state}  {reply.folder}".rstrip()])
 
 
 def revoke(
@@ -185,8 +183,8 @@ def revoke(
     from plora.cli.revoking import owner_of, sign_revocation
     from plora.v1 import admin_pb2 as pb
 
-    root = _root(home)
-    with _peer(home) as client:
+    root = root_of(home)
+    with running_peer(home) as client:
         plasmid = client.call("Show", pb.ShowRequest(name=name)).plasmid
         owner = owner_of(root, key, safe(plasmid.name), plasmid.owner)
         if not yes:
@@ -202,7 +200,7 @@ def reload(home: Home = None, json_: Json = False, quiet: Quiet = False) -> None
     """Read neighbours, trust, policy, subscriptions and limits again."""
     from plora.v1 import admin_pb2 as pb
 
-    with _peer(home) as client:
+    with running_peer(home) as client:
         changed = list(client.call("Reload", pb.ReloadRequest()).changed)
     Output(json_, quiet).document({"changed": changed}, [f"reloaded: {', '.join(changed) or 'nothing changed'}"])
 

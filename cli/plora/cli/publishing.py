@@ -12,6 +12,7 @@ import typer
 from plora.cli.options import (
     DAY_S,
     DAYS_VALID,
+    LICENCE_DEFAULT,
     BaseDigest,
     Days,
     Domain,
@@ -33,8 +34,6 @@ from plora.proto.errors import AdapterError, UsageError
 if TYPE_CHECKING:
     from plora.proto.owner_files import Owner
 
-LICENCE = "Apache-2.0"
-
 
 def publish(
     folder: Annotated[Path, typer.Argument(help="A PEFT adapter folder, signed or not.", metavar="FOLDER")],
@@ -45,7 +44,7 @@ def publish(
     version: Version = None,
     base: OnBase = None,
     base_digest: BaseDigest = None,
-    licence: Licence = LICENCE,
+    licence: Licence = LICENCE_DEFAULT,
     days: Days = DAYS_VALID,
     key: Key = None,
     json_: Json = False,
@@ -59,7 +58,7 @@ def publish(
 
     output = Output(json_, quiet)
     said = {"domain": domain, "id": plasmid_id, "version": version, "base": base, "base-digest": base_digest}
-    said |= {"licence": None if licence == LICENCE else licence, "days": None if days == DAYS_VALID else days}
+    said |= {"licence": None if licence == LICENCE_DEFAULT else licence, "days": None if days == DAYS_VALID else days}
     given = [f"--{name}" for name, value in (said | {"key": key}).items() if value is not None]
     records = [statement_to_pb(read_owner_record(path)[0]) for path in owner or ()]
     with running_peer(home) as client:

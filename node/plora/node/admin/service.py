@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import stat
@@ -64,6 +65,23 @@ _CODES: tuple[tuple[type[PloraError], grpc.StatusCode], ...] = (
 )
 
 
+def _answered(method: Callable[[Any, Any, Any], Awaitable[Reply]]) -> Callable[[Any, Any, Any], Awaitable[Reply]]:
+    """The RPC with its errors told to whoever called it, each with the code of its kind."""
+
+    @functools.wraps(method)
+    async def answer(service: Any, request: Any, context: Any) -> Reply:
+        try:
+            return await method(service, request, context)
+        except TimeoutError:
+            await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "it took too long; it goes on in the background")
+        except PloraError as error:
+            code = next(code for kind, code in _CODES if isinstance(error, kind))
+            await context.abort(code, str(error))
+        raise AssertionError("abort raises")
+
+    return answer
+
+
 class AdminService(admin_pb2_grpc.AdminServicer):
     """Answers for one node."""
 
@@ -87,57 +105,48 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         wanted.sort(key=lambda one: (one.name, one.content_id))
         return pb.ListReply(plasmids=wanted)
 
+    @_answered
     async def Show(self, request: pb.ShowRequest, context: Any) -> pb.ShowReply:  # noqa: N802
         """A plasmid with its manifest."""
+        plasmid = view.one(self._node.core, request.name)
+        message = plasmid_message(self._node, plasmid, read_clocks())
+        return pb.ShowReply(plasmid=message, yaml=to_yaml(self._signed(plasmid)))
 
-        async def show() -> pb.ShowReply:
-            plasmid = view.one(self._node.core, request.name)
-            message = plasmid_message(self._node, plasmid, read_clocks())
-            return pb.ShowReply(plasmid=message, yaml=to_yaml(self._signed(plasmid)))
-
-        return await _answered(context, show)
-
+    @_answered
     async def Why(self, request: pb.WhyRequest, context: Any) -> pb.WhyReply:  # noqa: N802
         """What the gate saw, or why it isn't here."""
+        document = view.why(self._node.core, request.name, read_clocks())
+        return pb.WhyReply(document=json.dumps(document, sort_keys=True))
 
-        async def why() -> pb.WhyReply:
-            document = view.why(self._node.core, request.name, read_clocks())
-            return pb.WhyReply(document=json.dumps(document, sort_keys=True))
-
-        return await _answered(context, why)
-
+    @_answered
     async def Publish(self, request: pb.PublishRequest, context: Any) -> pb.PublishReply:  # noqa: N802
         """Take a signed folder into the store and the seen set."""
-        return await _answered(context, lambda: self._publish(request))
+        return await self._publish(request)
 
+    @_answered
     async def Fetch(self, request: pb.FetchPlasmidRequest, context: Any) -> pb.FetchPlasmidReply:  # noqa: N802
         """Ask for a plasmid's bytes, wait for a verdict with them, and copy the folder if a target is named."""
-        return await _answered(context, lambda: self._fetch(request))
+        return await self._fetch(request)
 
+    @_answered
     async def Pin(self, request: pb.PinRequest, context: Any) -> pb.PinReply:  # noqa: N802
         """Keep a plasmid's bytes whatever happens, or no longer."""
+        content_id, name = view.wished(self._node.core, request.name)
+        self._node.driver.handle(PinAsked(content_id, request.pinned))
+        return pb.PinReply(content_id=content_id.hex(), name=name)
 
-        async def pin() -> pb.PinReply:
-            content_id, name = view.wished(self._node.core, request.name)
-            self._node.driver.handle(PinAsked(content_id, request.pinned))
-            return pb.PinReply(content_id=content_id.hex(), name=name)
-
-        return await _answered(context, pin)
-
+    @_answered
     async def Remove(self, request: pb.RemoveRequest, context: Any) -> pb.RemoveReply:  # noqa: N802
         """Delete a plasmid's bytes here, and don't fetch them again before somebody asks for it."""
+        content_id, name = view.wished(self._node.core, request.name)
+        self._node.driver.handle(RemoveAsked(content_id))
+        await self._node.driver.shelved()
+        return pb.RemoveReply(content_id=content_id.hex(), name=name)
 
-        async def remove() -> pb.RemoveReply:
-            content_id, name = view.wished(self._node.core, request.name)
-            self._node.driver.handle(RemoveAsked(content_id))
-            await self._node.driver.shelved()
-            return pb.RemoveReply(content_id=content_id.hex(), name=name)
-
-        return await _answered(context, remove)
-
+    @_answered
     async def Revoke(self, request: pb.RevokeRequest, context: Any) -> pb.RevokeReply:  # noqa: N802
         """Spread a revocation that the caller signed."""
-        return await _answered(context, lambda: revoke(self._node, request))
+        return await revoke(self._node, request)
 
     async def Peers(self, request: pb.ListPeersRequest, context: Any) -> pb.ListPeersReply:  # noqa: N802
         """Neighbours and links."""
@@ -153,47 +162,45 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         """Peers of the local network."""
         return lan_reply(self._node)
 
+    @_answered
     async def Ping(self, request: pb.PingRequest, context: Any) -> pb.PingReply:  # noqa: N802
         """Both directions between this peer and a neighbour."""
-        return await _answered(context, lambda: ping(self._node, request.name))
+        return await ping(self._node, request.name)
 
     async def Merges(self, request: pb.MergesRequest, context: Any) -> pb.MergesReply:  # noqa: N802
         """The merge that stands for each base."""
         await self._node.driver.shelved()
         return merges_reply(self._node.core, self._shelf)
 
+    @_answered
     async def Rollback(self, request: pb.RollbackRequest, context: Any) -> pb.RollbackReply:  # noqa: N802
         """Serve the merge before, or the newest again."""
-        return await _answered(context, lambda: roll_back(self._node, self._shelf, request))
+        return await roll_back(self._node, self._shelf, request)
 
+    @_answered
     async def Locate(self, request: pb.LocateRequest, context: Any) -> pb.LocateReply:  # noqa: N802
         """The folder of an accepted plasmid or of a served merge."""
-        return await _answered(context, lambda: locate(self._node, self._shelf, request.name))
+        return await locate(self._node, self._shelf, request.name)
 
     async def Transfers(self, request: pb.TransfersRequest, context: Any) -> pb.TransfersReply:  # noqa: N802
         """What is being fetched, and how much was given."""
         return transfers_reply(self._node.core, read_clocks())
 
+    @_answered
     async def Web(self, request: pb.WebRequest, context: Any) -> pb.WebReply:  # noqa: N802
         """Where the web page is; it is opened if it isn't yet."""
+        return pb.WebReply(url=await self._node.web.open(), token_file=str(self._node.home.web_token))
 
-        async def web() -> pb.WebReply:
-            return pb.WebReply(url=await self._node.web.open(), token_file=str(self._node.home.web_token))
-
-        return await _answered(context, web)
-
+    @_answered
     async def Reload(self, request: pb.ReloadRequest, context: Any) -> pb.ReloadReply:  # noqa: N802
         """Read neighbours, trust and policy again."""
+        node = self._node
+        return pb.ReloadReply(changed=node.reload_trust() if request.trust_only else node.reload())
 
-        async def reload() -> pb.ReloadReply:
-            node = self._node
-            return pb.ReloadReply(changed=node.reload_trust() if request.trust_only else node.reload())
-
-        return await _answered(context, reload)
-
+    @_answered
     async def Invite(self, request: pb.InviteRequest, context: Any) -> pb.InviteReply:  # noqa: N802
         """A new ticket for somebody."""
-        return await _answered(context, lambda: invite(self._node, request))
+        return await invite(self._node, request)
 
     async def Invitations(  # noqa: N802
         self, request: pb.InvitationsRequest, context: Any
@@ -201,27 +208,26 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         """Open, expired and used tickets, and who came."""
         return invitations_reply(self._node)
 
+    @_answered
     async def RevokeInvitation(  # noqa: N802
         self, request: pb.RevokeInvitationRequest, context: Any
     ) -> pb.RevokeInvitationReply:
         """Take back the open tickets of a name."""
-
-        async def revoke() -> pb.RevokeInvitationReply:
-            return pb.RevokeInvitationReply(revoked=await self._node.joins.revoke(request.name))
-
-        return await _answered(context, revoke)
+        return pb.RevokeInvitationReply(revoked=await self._node.joins.revoke(request.name))
 
     async def Owners(self, request: pb.OwnersRequest, context: Any) -> pb.OwnersReply:  # noqa: N802
         """The owners that a name may mean, or the strangers of whom something waits."""
         return owners_reply(self._node, request.name)
 
+    @_answered
     async def Judge(self, request: pb.JudgeRequest, context: Any) -> pb.JudgeReply:  # noqa: N802
         """Fetch a plasmid and say what the gate sees of it, for somebody who may sign it too."""
-        return await _answered(context, lambda: judge(self._node, request.name))
+        return await judge(self._node, request.name)
 
+    @_answered
     async def Attest(self, request: pb.AttestRequest, context: Any) -> pb.AttestReply:  # noqa: N802
         """Spread a co-signature that the caller made."""
-        return await _answered(context, lambda: attest(self._node, request))
+        return await attest(self._node, request)
 
     async def Events(self, request: pb.EventsRequest, context: Any) -> AsyncIterator[pb.EventsReply]:  # noqa: N802
         """The records of this boot after `after_seq` (0: all), and with `follow` those to come."""
@@ -329,17 +335,6 @@ def _prepare_folder(socket: Path) -> None:
     socket.parent.mkdir(mode=0o700, exist_ok=True)
     socket.parent.chmod(0o700)
     socket.unlink(missing_ok=True)
-
-
-async def _answered(context: Any, work: Callable[[], Awaitable[Reply]]) -> Reply:
-    try:
-        return await work()
-    except TimeoutError:
-        await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "it took too long; it goes on in the background")
-    except PloraError as error:
-        code = next(code for kind, code in _CODES if isinstance(error, kind))
-        await context.abort(code, str(error))
-    raise AssertionError("abort raises")
 
 
 def _opened(path: Path) -> BinaryIO:

@@ -8,7 +8,7 @@ Rules:
 - A view is made whole beside its place, synced, then renamed; links are switched last, atomically. A reader sees the
   old folder or the new one, never half of one.
 - The safetensors file is a hard link to the held blob: no copy, the same bytes. `adapter_config.json` is generated from
-  the signed `lora` block; only the base's name may be mapped (`base_names` in peer.yaml).
+  the signed `lora` block; only the base's name may be mapped (`base_paths` in peer.yaml).
 - A merge is written to `tmp/`, synced by its worker, renamed to gen-N; `current` is switched to it later, when its row
   is durable. No owner is called `merged`, so that its name beside the adapters is nobody's.
 - A restart begins with `keep_only` what the rows grant, so that nothing withdrawn or not yet granted is left exposed.
@@ -208,7 +208,7 @@ def report_text(report: Mapping[str, Any]) -> str:
 
 
 def folder_name(base: str) -> str:
-    """The name of a base as a folder's."""
+    """The name of a base as a folder's. No two bases share one: a base's own name holds no `--`."""
     return base.replace("/", "--")
 
 
