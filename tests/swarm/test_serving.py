@@ -64,7 +64,7 @@ def test_a_server_follows_what_is_accepted_merged_and_revoked(ada: Peer, vllm: V
     assert vllm.requests[count:] == [("unload", "merged/mini"), ("load", "merged/mini")]
 
     revoke(ada, "law")
-    vllm.until(lambda: "ada/law" not in vllm.adapters and vllm.adapters.get("merged/mini") == str(merged / "gen-3"))
+    vllm.until(lambda: "ada/law" not in vllm.adapters and vllm.adapters.get("merged/mini") == str(merged / "gen-4"))
     kinds = [(record["name"], record["change"]) for record in ada.records("serving")]
     assert ("ada/law", "loaded") in kinds and ("ada/law", "unloaded") in kinds
     assert not ada.records("error")

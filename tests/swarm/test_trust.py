@@ -237,6 +237,8 @@ def test_a_revocation_unmerges_everywhere_and_is_never_undone(tell: Tell, make_p
         peer.until(lambda peer=peer: inputs(peer) == {tax.content_id.hex()})  # type: ignore[misc]
         assert why(tell, peer) == "ada revoked it: names of people"
         assert legal.content_id.hex() in [one["target"] for one in peer.records("revoked")]
+        merges = [one["inputs"] for one in peer.records("merge")]
+        assert merges[-2:] == [[], [tax.content_id.hex()]], "the merge with it was not taken away first"
     assert [one["reason"] for one in bob.records("verdict") if one["id"] == legal.content_id.hex()][
         -1
     ] == "revoked_content"

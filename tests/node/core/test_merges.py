@@ -148,15 +148,25 @@ def test_a_culprit_that_is_no_input_is_a_failure_like_any_other() -> None:
     assert timer == SetTimer(TIMER + "mini", NOW.after_ms(RETRY_MS)) and merges.trouble("mini") == "hash_mismatch"
 
 
-def test_what_was_revoked_is_taken_away_although_the_worker_fails() -> None:
-    merges, inputs = made(item(2), standing=(MergeRow("mini", 1, ids(item(1), item(2))),))
-    assert merges.due("mini", NOW) == [Merge("mini", 2, (item(2),))]
-    _, (timer,) = merges.merged(Merged("mini", 2, "", "killed"), NOW)
+def test_what_was_revoked_is_taken_away_before_the_merge_without_it_is_made() -> None:
+    world = World([item(2)], doubted=[item(1)])
+    merges = Merges(CONFIG, (MergeRow("mini", 1, ids(item(1), item(2))),), world)
+    assert merges.touch("mini", NOW) == [SetTimer(TIMER + "mini", NOW.mono_ns)]
+    assert merges.due("mini", NOW) == [Merge("mini", 2, ())]
+    _, (timer,) = merges.merged(Merged("mini", 2, "", "the disk failed"), NOW)
     assert timer == SetTimer(TIMER + "mini", NOW.after_ms(CONFIG.merge_delay_ms))
     assert merges.due("mini", NOW) == [Merge("mini", 3, ())]
-    merges.merged(Merged("mini", 3, ""), NOW)
+    _, (timer,) = merges.merged(Merged("mini", 3, ""), NOW)
+    assert timer == SetTimer(TIMER + "mini", NOW.after_ms(CONFIG.merge_delay_ms))
     assert merges.due("mini", NOW) == [Merge("mini", 4, (item(2),))]
-    assert inputs == [item(2)]
+
+
+def test_a_merge_with_an_older_version_is_served_until_the_next_one_stands() -> None:
+    merges, _ = made(item(2), standing=(MergeRow("mini", 1, ids(item(1))),))
+    assert merges.touch("mini", NOW) == [SetTimer(TIMER + "mini", NOW.after_ms(CONFIG.merge_delay_ms))]
+    assert merges.due("mini", NOW) == [Merge("mini", 2, (item(2),))]
+    merges.merged(Merged("mini", 2, "", "killed"), NOW)
+    assert merges.due("mini", NOW) == [Merge("mini", 3, (item(2),))]
 
 
 class Kept:
@@ -260,16 +270,13 @@ def test_the_merge_before_outlasts_a_moment_without_any_input() -> None:
     assert (kept.shown, kept.on_disk) == (3, {1, 3})
 
 
-def test_a_revoked_part_of_what_was_gone_back_to_is_taken_away_although_the_worker_fails() -> None:
+def test_a_revoked_part_of_what_was_gone_back_to_is_taken_away_before_another_is_made() -> None:
     kept = Kept()
     kept.accept(item(1))
     kept.accept(item(1), item(2))
     kept.back()
     kept.world.accepted[:], kept.world.doubted = [item(2)], [item(1)]
-    assert kept.merges.due("mini", NOW) == [Merge("mini", 3, (item(2),))]
-    _, (timer,) = kept.merges.merged(Merged("mini", 3, "", "killed"), NOW)
-    assert timer == SetTimer(TIMER + "mini", NOW.after_ms(CONFIG.merge_delay_ms))
-    assert kept.merges.due("mini", NOW) == [Merge("mini", 4, ())]
+    assert kept.merges.due("mini", NOW) == [Merge("mini", 3, ())]
 
 
 def test_a_row_that_could_not_be_written_is_written_again() -> None:

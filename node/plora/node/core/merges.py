@@ -3,8 +3,10 @@
 - Changes are gathered for `merge_delay_ms`; at most one merge a base runs at a time; generations only grow.
 - Inputs are sorted by artifact digest; two plasmids with the same bytes count once.
 - An input whose bytes are no longer those that were examined is no failure of the merge: without it, it starts again.
-- A merge that fails is tried again with a growing delay. If the merge that is served holds an input that is no longer
-  believed, it is taken away first: what was revoked is never served because a worker failed.
+- A merge that fails is tried again with a growing delay.
+- If the merge that is served holds an input that is no longer believed, it is taken away at once, before another is
+  made: what was revoked is not served for as long as a worker takes, or fails. A newer version in its place is no such
+  doubt: until the next merge stands, the one with the older version is served.
 - A merge is served once its row is durable. `merge_generations_max` of them are kept; a person may go back to one
   that is kept while all that it was made of is believed. It is served until the inputs change or one of its own falls.
 - With merging switched off nothing is merged, and what is served goes as soon as one of its inputs is not accepted.
@@ -82,7 +84,8 @@ class Merges:
         """Something about the base changed: look at it after the delay."""
         if not self._config.merge and not self.generation(base):
             return []
-        return [SetTimer(TIMER + base, now.after_ms(self._config.merge_delay_ms))]
+        delay_ms = 0 if self._doubtful(base, now) else self._config.merge_delay_ms
+        return [SetTimer(TIMER + base, now.after_ms(delay_ms))]
 
     def touch_all(self, now: Now, others: Iterable[str] = ()) -> list[Effect]:
         """Look at every base that ever had a merge, and at others: a kill may have come before their first one."""
@@ -98,7 +101,7 @@ class Merges:
         if _ids(inputs) == state.row.inputs or not (falls or self._config.merge):
             state.failures, state.reason = 0, ""
             return self._check_served(base, state, now)
-        if falls and (state.failures or not self._config.merge):
+        if falls and (not self._config.merge or self._doubtful(base, now)):
             inputs = ()
         return self._start(base, state, inputs)
 
@@ -208,6 +211,11 @@ class Merges:
         """Those that can be gone back to."""
         return tuple(one for one in generations if one.inputs and not self._believed.doubt(base, one, now))
 
+    def _doubtful(self, base: str, now: Now) -> bool:
+        """Whether what is served holds an input that is no longer believed."""
+        state = self._bases.get(base)
+        return state is not None and bool(self._believed.doubt(base, state.row.served, now))
+
     def _falls(self, base: str, state: _Base, now: Now) -> bool:
         """Whether what is served holds an input that is no longer wanted in it or believed."""
         served, wanted = state.row.served, _ids(self._inputs(base))
@@ -217,7 +225,7 @@ class Merges:
 
     def _failed(self, base: str, state: _Base, reason: str, now: Now) -> list[Effect]:
         state.failures, state.reason = state.failures + 1, reason
-        urgent = state.failures == 1 and self._falls(base, state, now)
+        urgent = state.failures == 1 and self._doubtful(base, now)
         delay_ms = self._config.merge_delay_ms if urgent else _retry_ms(state)
         return [SetTimer(TIMER + base, now.after_ms(delay_ms))]
 
