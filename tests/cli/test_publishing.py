@@ -16,6 +16,7 @@ from tests.cli.test_running_peer import running
 from tests.ports import free_port
 
 from plora.base import base_info
+from plora.proto.home import Home
 from plora.proto.yaml_view import read_plora_yml
 
 pytestmark = pytest.mark.slow
@@ -56,6 +57,17 @@ def test_another_folder_of_that_name_is_the_next_version(plora: Run, ada: Path, 
         folder = write_tiny_adapter(tmp_path / str(seed) / "med", seed=seed)
         done = plora("publish", folder, "--domain", "medical", "--home", ada)
         assert (done.code, done.out) == (0, f"published ada/med@{number}\n")
+
+
+def test_a_strangers_folder_is_spread_and_the_peer_says_that_it_does_not_use_it(
+    plora: Run, ada: Path, tmp_path: Path
+) -> None:
+    folder = write_tiny_adapter(tmp_path / "novel", seed=7)
+    keys = tmp_path / "keys"
+    assert plora("keygen", "--name", "eve", "--out", keys, "--swarm", Home(ada).swarm).code == 0
+    done = plora("publish", folder, "--domain", "prose", "--key", keys / "eve.pem", "--home", ada)
+    assert (done.code, done.out.endswith("/novel@1\n")) == (0, True), done.err
+    assert "This peer spreads it but doesn't use it: nobody here trusts the owner\n" in done.err
 
 
 def test_what_is_missing_is_named_where_nobody_can_be_asked(plora: Run, ada: Path, tmp_path: Path) -> None:

@@ -68,9 +68,13 @@ def publish(
             facts = {"domain": domain, "plasmid_id": plasmid_id, "version": version, "base": base}
             facts |= {"base_digest": base_digest, "licence": licence}
             client.call("Status", pb.StatusRequest())  # before anything is signed
-            _sign(output, client, folder, key or _own_key(home), facts, days)
+            signer = _sign(output, client, folder, key or _own_key(home), facts, days)
+            records.append(statement_to_pb(signer.statement))
         reply = client.call("Publish", pb.PublishRequest(folder=str(folder.resolve()), statements=records))
-    output.document({"name": reply.name, "content_id": reply.content_id}, [f"published {reply.name}"])
+    document = {"name": reply.name, "content_id": reply.content_id, "note": reply.note}
+    output.document(document, [f"published {reply.name}"])
+    if reply.note:
+        output.hint(f"This peer spreads it but doesn't use it: {reply.note}")
     output.hint(f"Next: plora ls   ·   plora why {reply.name}")
 
 
@@ -82,8 +86,8 @@ def _refuse_facts(folder: Path, given: list[str]) -> None:
         raise UsageError(what, where=str(folder), mend=mend)
 
 
-def _sign(output: Output, client: Any, folder: Path, private: Path, facts: dict[str, Any], days: int) -> None:
-    """Describe a folder in a signed plora.yml; on a terminal, ask for what can't be known."""
+def _sign(output: Output, client: Any, folder: Path, private: Path, facts: dict[str, Any], days: int) -> Owner:
+    """Describe a folder in a signed plora.yml; on a terminal, ask for what can't be known. Returns who signed."""
     from plora.cli.signing import complete_facts, id_of
     from plora.merge.draft import CHUNK_BYTES_DEFAULT, sign_folder
     from plora.merge.peft_folder import CONFIG_NAME
@@ -108,6 +112,7 @@ def _sign(output: Output, client: Any, folder: Path, private: Path, facts: dict[
         f"Signed by {owner.record.name}: {manifest.plasmid_id} version {version}, domain {manifest.domain}, "
         f"base {manifest.base_model}, rank {manifest.lora.r}, licence {complete.licence}, for {days} days."
     )
+    return owner
 
 
 def _newest(client: Any, owner: Owner, plasmid_id: str) -> int:

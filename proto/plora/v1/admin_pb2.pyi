@@ -167,12 +167,14 @@ class PublishRequest(_message.Message):
     def __init__(self, folder: _Optional[str] = ..., statements: _Optional[_Iterable[_Union[_peer_pb2.Statement, _Mapping]]] = ...) -> None: ...
 
 class PublishReply(_message.Message):
-    __slots__ = ("name", "content_id")
+    __slots__ = ("name", "content_id", "note")
     NAME_FIELD_NUMBER: _ClassVar[int]
     CONTENT_ID_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
     name: str
     content_id: str
-    def __init__(self, name: _Optional[str] = ..., content_id: _Optional[str] = ...) -> None: ...
+    note: str
+    def __init__(self, name: _Optional[str] = ..., content_id: _Optional[str] = ..., note: _Optional[str] = ...) -> None: ...
 
 class FetchPlasmidRequest(_message.Message):
     __slots__ = ("name", "target")

@@ -27,7 +27,7 @@ from plora.node.admin.neighbours import lan_reply, peers_reply
 from plora.node.admin.pinging import ping
 from plora.node.admin.replies import kept_message, plasmid_message, status_reply
 from plora.node.admin.serving import locate, roll_back
-from plora.node.admin.spreading import check_publishable, check_taken_up, spread
+from plora.node.admin.spreading import check_publishable, check_taken_up, held_here, spread
 from plora.node.admin.trusting import attest, judge, owners_reply, revoke, settled
 from plora.node.admin.work import merges_reply, transfers_reply
 from plora.node.core import view
@@ -268,7 +268,8 @@ class AdminService(admin_pb2_grpc.AdminServicer):
             raise RefusedError(error.what, where=str(folder), mend=mend) from error
         check_taken_up(self._node, statement, str(folder))
         plasmid = view.one(self._node.core, statement.id.hex())
-        return pb.PublishReply(name=view.name_of(self._node.core, plasmid), content_id=statement.id.hex())
+        name, note = view.name_of(self._node.core, plasmid), held_here(self._node, statement)
+        return pb.PublishReply(name=name, content_id=statement.id.hex(), note=note)
 
     async def _make_room(self, size_bytes: int) -> None:
         """Have others' bytes give way to one's own, and wait until they are gone."""

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from plora.gate import STAGES, Outcome, explain
+from plora.gate import STAGES, Verdict, explain
 from plora.node.core.docket import series_of
 from plora.node.core.events import Publish
 from plora.proto.errors import RefusedError, StoreError
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SPREAD_WAIT_S = 10.0
 RAISE = "sign it again by `plora sign` with a higher --version"
 BYTE_STAGES = tuple(stage.name for stage in STAGES if stage.needs_bytes)
-_MENDS: Mapping[str, str] = {
+_MENDS: Mapping[str, str] = {  # what is no matter of one peer's policy or trust
     "revoked_content": "a revocation is never undone: train or sign something new",
     "revoked_key": "sign it with another key of the owner",
     "revoked_owner": "make another owner by `plora keygen`",
@@ -75,9 +75,19 @@ def check_publishable(node: Node, statement: Statement, manifest: Manifest, wher
 
 
 def check_taken_up(node: Node, statement: Statement, where: str) -> None:
-    """Raises RefusedError where the gate refuses a manifest for something other than bytes that are not here."""
+    """Raises RefusedError where the gate refuses a manifest for what every peer that knows as much refuses it for."""
+    verdict = _held_back(node, statement)
+    if verdict is not None and verdict.reason in _MENDS:
+        raise RefusedError(explain(verdict), where=where, mend=_MENDS[verdict.reason])
+
+
+def held_here(node: Node, statement: Statement) -> str:
+    """Why this peer, by its own policy and trust, doesn't use what it spreads; empty while only bytes are missing."""
+    verdict = _held_back(node, statement)
+    return explain(verdict) if verdict is not None else ""
+
+
+def _held_back(node: Node, statement: Statement) -> Verdict | None:
     plasmid = node.core.desk.book.live.get(statement.id)
     verdict = plasmid.verdict if plasmid is not None else None
-    if verdict is None or verdict.outcome is not Outcome.REJECT or verdict.stage in BYTE_STAGES:
-        return
-    raise RefusedError(explain(verdict), where=where, mend=_MENDS.get(verdict.reason, "see `plora why`"))
+    return None if verdict is None or verdict.accepted or verdict.stage in BYTE_STAGES else verdict
