@@ -92,7 +92,7 @@ def run_demo(base: str, folder: Path) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends the demo ends its peers
     try:
         with stage.board:
-            asyncio.run(_play(stage))
+            _run(stage)
         good = summarise(console, stage.folder, stage.plan, stage.peers, stage.crash, stage.board.known)
         if console.is_terminal and not os.environ.get("CI"):
             console.print("\nThe swarm stays up until Ctrl-C.")
@@ -140,6 +140,14 @@ def _settings(name: str, addresses: dict[str, Address], plan: Plan) -> str:
 
 def _own_first(name: str, trusted: list[TrustedOwner]) -> list[TrustedOwner]:
     return sorted(trusted, key=lambda owner: (owner.nickname != name, owner.nickname))
+
+
+def _run(stage: Stage) -> None:
+    """Play; the first failure of several that run side by side is the one to tell."""
+    try:
+        asyncio.run(_play(stage))
+    except ExceptionGroup as group:
+        raise group.exceptions[0] from None
 
 
 async def _play(stage: Stage) -> None:
