@@ -18,6 +18,7 @@ import typer
 
 from plora.cli.options import Home, Json, Quiet, confirm
 from plora.cli.output import Output, safe
+from plora.cli.running import root_of
 from plora.proto.errors import PeerNotRunningError, UsageError
 from plora.proto.home import Home as HomePaths
 
@@ -226,9 +227,8 @@ def _now() -> str:
 
 def _load(home: Path | None) -> tuple[HomePaths, Trust]:
     from plora.gate import load_trust
-    from plora.proto.home import default_home
 
-    paths = HomePaths(home or default_home())
+    paths = HomePaths(root_of(home))
     if not paths.root.is_dir():
         raise UsageError("is no peer's home", where=str(paths.root), mend="make one by `plora init`")
     return paths, load_trust(paths.trust)

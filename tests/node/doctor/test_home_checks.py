@@ -6,6 +6,7 @@ import json
 import socket
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -83,18 +84,16 @@ def test_a_full_disk_and_a_full_store_name_their_settings(home: Configure) -> No
 
 
 def test_a_port_in_use_names_its_setting(home: Configure) -> None:
-    with socket.socket() as taken, socket.socket() as other:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        listen, metrics = (f"127.0.0.1:{one.getsockname()[1]}" for one in (taken, other))
-        made = home(listen=listen, metrics=metrics)
-        assert [line.partition(" (")[0] for line in lines(made)] == [
-            f"port: can't listen on {listen}",
-            f"port: can't listen on {metrics}",
+    with ExitStack() as stack:
+        taken = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(3)]
+        listen, metrics, page = (f"127.0.0.1:{one.getsockname()[1]}" for one in taken)
+        made = home(listen=listen, metrics=metrics, web={"listen": page})
+        found = [(line.partition(" (")[0], line.partition("change `")[2].partition("`")[0]) for line in lines(made)]
+        assert found == [
+            (f"port: can't listen on {listen}", "listen"),
+            (f"port: can't listen on {metrics}", "metrics"),
+            (f"port: can't listen on {page}", "web.listen"),
         ]
-        assert "change `metrics`" in lines(made)[1]
         assert lines(made, running=True) == []
 
 

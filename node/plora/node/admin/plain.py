@@ -1,4 +1,9 @@
-"""A message of the admin service as plain data, defaults included: what `--json` and the web page give."""
+"""A message of the admin service as plain data, defaults included: what `--json` and the web page give.
+
+>>> from plora.v1 import admin_pb2 as pb
+>>> list(plain(pb.ChunkRun(state="here", count=2)).items()), "rtt_ms" in plain(pb.PeerInfo())
+([('state', 'here'), ('count', 2)], False)
+"""
 
 from __future__ import annotations
 
@@ -8,9 +13,10 @@ from typing import Any
 def plain(message: Any) -> dict[str, Any]:
     """The fields of a protobuf message by name; messages and maps are dictionaries, repeated fields lists.
 
-    An optional number that isn't there is None.
+    An optional number that isn't there is None. Deprecated fields are left out: nobody fills them.
     """
-    return {field.name: _field(message, field) for field in message.DESCRIPTOR.fields}
+    fields = (field for field in message.DESCRIPTOR.fields if not field.GetOptions().deprecated)
+    return {field.name: _field(message, field) for field in fields}
 
 
 def _field(message: Any, field: Any) -> Any:

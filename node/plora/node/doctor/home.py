@@ -47,7 +47,7 @@ def examine_home(home: Home, *, running: bool) -> list[Finding]:
 
 def _modes(home: Home) -> Iterator[Finding]:
     """Secrets that others on this machine could read."""
-    secrets = [home.root, home.identity_key, home.swarm, *sorted(home.owner_folder.glob("*.pem"))]
+    secrets = [home.root, home.identity_key, home.swarm, *sorted(home.owner_folder.glob("*.pem")), home.web_token]
     for path in secrets:
         if path.exists() and stat.S_IMODE(path.stat().st_mode) & PRIVATE_MODE:
             what = "others can look into it" if path.is_dir() else "readable by others"
@@ -71,7 +71,8 @@ def _disk(home: Home, peer: PeerConfig) -> Iterator[Finding]:
 
 
 def _port(peer: PeerConfig) -> Iterator[Finding]:
-    for setting, address in (("listen", peer.listen), ("metrics", peer.metrics)):
+    named = (("listen", peer.listen), ("metrics", peer.metrics), ("web.listen", peer.web.listen))
+    for setting, address in named:
         parts = split(address) if address else None
         if parts is None:
             continue
