@@ -8,15 +8,13 @@ from typing import Annotated
 
 import typer
 
-from plora.cli.options import Home, Json, Key, Quiet, confirm
+from plora.cli.options import Home, Json, Key, PlasmidName, Quiet, confirm
 from plora.cli.output import Output, safe
 from plora.proto.errors import RefusedError
 
-Name = Annotated[str, typer.Argument(help="owner/id@version, an id, or the start of a digest.", metavar="NAME")]
-
 
 def cosign(
-    name: Name,
+    name: PlasmidName,
     home: Home = None,
     key: Key = None,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,

@@ -7,25 +7,23 @@ from typing import Annotated, Any
 
 import typer
 
-from plora.cli.options import Home, Json, Quiet, confirm
+from plora.cli.options import Home, Json, PlasmidName, Quiet, confirm
 from plora.cli.output import Output, safe
 from plora.cli.running import running_peer
 
-Name = Annotated[str, typer.Argument(help="owner/id@version, an id, or the start of a digest.", metavar="NAME")]
 
-
-def pin(name: Name, home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
+def pin(name: PlasmidName, home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
     """Keep a plasmid's bytes whatever gives way, until `plora unpin`."""
     _pinned(name, home, Output(json_, quiet), pinned=True)
 
 
-def unpin(name: Name, home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
+def unpin(name: PlasmidName, home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
     """Let a plasmid's bytes give way to newer ones again."""
     _pinned(name, home, Output(json_, quiet), pinned=False)
 
 
 def rm(
-    name: Name,
+    name: PlasmidName,
     home: Home = None,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask, even if it is your own.")] = False,
     json_: Json = False,

@@ -28,6 +28,7 @@ Advertise = Annotated[
     typer.Option("--advertise", help="HOST:PORT that others dial, if that differs; may be repeated."),
 ]
 Domain = Annotated[str | None, typer.Option("--domain", help="Subject; as trained, if known.")]
+PlasmidName = Annotated[str, typer.Argument(help="owner/id@version, an id, or the start of a digest.", metavar="NAME")]
 PlasmidId = Annotated[str | None, typer.Option("--id", help="Name of the plasmid; the folder's name.")]
 Version = Annotated[
     int | None, typer.Option("--version", min=1, help="Supersedes lower ones; one more than the last by default.")

@@ -21,6 +21,7 @@ from plora.cli.options import (
     Json,
     Key,
     Listen,
+    PlasmidName,
     Quiet,
     checked_address,
     checked_name,
@@ -31,7 +32,6 @@ from plora.cli.plasmid_rows import plasmid_row
 from plora.cli.running import fields_of, root_of, running_peer
 from plora.proto.errors import NoAnswerError, RefusedError, UsageError
 
-Name = Annotated[str, typer.Argument(help="owner/id@version, an id, or the start of a digest.", metavar="NAME")]
 HELD_OUTCOMES = ("REJECT", "QUARANTINE", "PENDING", "DEFER")
 
 
@@ -99,7 +99,7 @@ def ls(
         output.hint("Nothing yet: `plora publish FOLDER` shares an adapter, `plora peers` shows who is connected.")
 
 
-def show(name: Name, home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
+def show(name: PlasmidName, home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
     """Show the manifest of a plasmid, or of a signed folder."""
     output = Output(json_, quiet)
     if Path(name).is_dir():
@@ -118,7 +118,7 @@ def show(name: Name, home: Home = None, json_: Json = False, quiet: Quiet = Fals
     output.document({**fields, "yaml": reply.yaml}, lines)
 
 
-def why(name: Name, home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
+def why(name: PlasmidName, home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
     """Say what the gate saw, layer by layer, or why it isn't here."""
     from plora.cli.layers import layer_lines
     from plora.v1 import admin_pb2 as pb
@@ -171,7 +171,7 @@ def fetch(
 
 
 def revoke(
-    name: Name,
+    name: PlasmidName,
     reason: Annotated[str, typer.Option("--reason", help="Why, for everybody to read.")],
     home: Home = None,
     key: Key = None,
