@@ -66,11 +66,13 @@ def events(
     output = Output(json_, quiet)
     begin_ms = since_ms(since, datetime.now().astimezone()) if since else 0
     everything = all_ or json_ or bool(kind)
-    if not everything:
-        output.hint("Without rounds, traffic and stages that passed; --all or --kind shows them.")
     with running_peer(home) as client:
         names = Names(client)
-        for reply in client.stream("Events", pb.EventsRequest(follow=follow, kinds=_known(kind or []))):
+        for number, reply in enumerate(
+            client.stream("Events", pb.EventsRequest(follow=follow, kinds=_known(kind or [])))
+        ):
+            if not everything and number == 0:
+                output.hint("Without rounds, traffic and stages that passed; --all or --kind shows them.")
             if begin_ms and json.loads(reply.line)["wall_ms"] < begin_ms:
                 continue
             if json_:

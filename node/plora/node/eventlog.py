@@ -15,6 +15,7 @@ Rules:
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -98,11 +99,15 @@ class EventLog:
         try:
             if self._events_max and self._size_bytes + len(data) > self._events_max // SEGMENTS and self._size_bytes:
                 self._rotate(now)
-            self._size_bytes += len(data)
-            while data:
-                data = data[os.write(self._fd, data) :]
+            written = 0
+            while written < len(data):
+                written += os.write(self._fd, data[written:])
         except OSError as error:
             self.trouble = error.strerror or "can't be written"
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._fd, self._size_bytes)  # no half of a line
+        else:
+            self._size_bytes += len(data)
 
     def _rotate(self, now: Now) -> None:
         ended = self._fd
