@@ -14,7 +14,6 @@ Not handled here: which tickets are open (`plora.node.core.invitations`), keys a
 
 from __future__ import annotations
 
-import ipaddress
 import secrets
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING
 from plora.node.core.events import Publish
 from plora.node.core.invitations import INVITATIONS, Invitation, Invitations
 from plora.node.driver.clock import read_clocks
+from plora.node.gossip.addresses import is_local, is_open
 from plora.node.joined import DENIED_MAX, NEIGHBOURS_MAX, OWNERS_MAX
 from plora.node.store.disk import RowOp
 from plora.node.store.store import Store
@@ -165,29 +165,11 @@ def reachable_addresses(config: PeerConfig, port: int) -> tuple[str, ...]:
         what = f"this peer listens on {addresses[0]}, which only this machine reaches"
         mend = "set `listen: 0.0.0.0:4700` and `advertise: [HOST:4700]` in peer.yaml, HOST being this machine's name or"
         raise RefusedError(what, mend=f"{mend} address for others, and start it again")
-    if any(_is_wildcard(address) for address in addresses):
+    if any(map(is_open, addresses)):
         what = f"it isn't known how others reach this peer, which listens on {config.listen}"
         mend = f"say so by `plora invite NAME --address HOST:{port}`, or set `advertise: [HOST:{port}]` in peer.yaml"
         raise RefusedError(what, mend=mend)
     return tuple(addresses)
-
-
-def is_local(address: str) -> bool:
-    """Whether only this machine reaches `host:port`."""
-    host = _host(address)
-    return host.is_loopback if host else address.startswith("localhost:")
-
-
-def _is_wildcard(address: str) -> bool:
-    host = _host(address)
-    return host is not None and host.is_unspecified
-
-
-def _host(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(address.rpartition(":")[0].strip("[]"))
-    except ValueError:
-        return None
 
 
 def _check(name: str, addresses: Sequence[str], hours: int) -> None:

@@ -87,6 +87,18 @@ def reaches(address: str, nearest: Scope) -> bool:
     return scope is not None and scope >= nearest
 
 
+def is_local(address: str) -> bool:
+    """Whether only this machine reaches an address."""
+    host = (split(address) or ("", 0))[0]
+    return host == "localhost" or scope_of(host) is Scope.MACHINE
+
+
+def is_open(address: str) -> bool:
+    """Whether an address leaves the host open, as `0.0.0.0:4700` does."""
+    ip = _ip((split(address) or ("", 0))[0])
+    return ip is not None and ip.is_unspecified
+
+
 def same_host(address: str, host: str) -> bool:
     """Whether an address names exactly that host."""
     parts = split(address)
@@ -98,8 +110,7 @@ def same_host(address: str, host: str) -> bool:
 def _seen(address: str, host: str) -> str:
     """The address, with the host at which its sender is seen where it leaves the host open."""
     parts = split(address)
-    ip = _ip(parts[0]) if parts else None
-    return join(host, parts[1]) if parts and ip is not None and ip.is_unspecified and host else address
+    return join(host, parts[1]) if parts and host and is_open(address) else address
 
 
 def _ip(host: str) -> IPv4Address | IPv6Address | None:
