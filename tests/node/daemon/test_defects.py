@@ -12,7 +12,17 @@ import pytest
 
 from plora.gate import Features
 from plora.node.core.effects import Effect, Emit, Examine, FinishBlob, Merge, MergeInput, Persist, StoreChunk
-from plora.node.core.events import BlobFailed, ChunkRefused, Event, Examined, Merged, Noted, PersistFailed, TimerDue
+from plora.node.core.events import (
+    BlobFailed,
+    ChunkRefused,
+    Event,
+    Examined,
+    Merged,
+    Noted,
+    Persisted,
+    PersistFailed,
+    TimerDue,
+)
 from plora.node.core.ledger import Ledger
 from plora.node.core.now import Now
 from plora.node.driver.clock import read_clocks
@@ -100,6 +110,29 @@ async def asked(tmp_path: Path) -> AsyncIterator[Asked]:
     yield ask
     await driver.stop()
     log.close()
+
+
+class Persevering(Asking):
+    """A core that has one more row written with each answer, up to a number of them."""
+
+    def handle(self, event: Event, now: Now) -> list[Effect]:
+        if isinstance(event, Persisted) and event.token < 5:
+            return [Persist(event.token + 1, (Put("t", bytes([event.token + 1]), b"v"),))]
+        return super().handle(event, now)
+
+
+async def test_what_an_answer_asks_for_while_the_peer_stops_is_still_written(tmp_path: Path) -> None:
+    core, disk = Persevering([Persist(1, (Put("t", bytes([1]), b"v"),))]), SimDisk()
+    log = EventLog(tmp_path / "events", Ledger("ab" * 32, "cd" * 16), read_clocks(), "cd" * 16)
+    lines: list[str] = []
+    log.follow(lines.append)
+    shelf = Shelf(tmp_path, {})
+    driver = Driver(core, home=tmp_path, store=Store(disk), shelf=shelf, log=log, clock=read_clocks)
+    driver.handle(TimerDue("go"))
+    await driver.stop()
+    log.close()
+    assert [key for key, _ in disk.rows("t")] == [bytes([number]) for number in range(1, 6)]
+    assert lines == []
 
 
 async def test_an_examination_that_fails_by_a_defect_is_answered(asked: Asked) -> None:

@@ -124,6 +124,7 @@ class Driver:
         self._busy = False
         self._stepped: asyncio.Future[None] | None = None
         self._storing_bytes = 0
+        self._writing = 0
         self._room = asyncio.Event()
         self._room.set()
         self._methods: dict[type, Callable[[Any], None]] = self._table()
@@ -293,13 +294,16 @@ class Driver:
         self.handle(TimerDue(timer))
 
     def _persist(self, effect: Persist) -> None:
-        token = effect.token
-
         def done(future: Future[None]) -> None:
-            error = future.exception()
-            self.later(Persisted(token) if error is None else PersistFailed(token, str(error)))
+            self._loop.call_soon_threadsafe(self._written, effect.token, future.exception())
 
-        self._writer.submit(effect.rows).add_done_callback(done)
+        future = self._writer.submit(effect.rows)
+        self._writing += 1
+        future.add_done_callback(done)
+
+    def _written(self, token: int, error: BaseException | None) -> None:
+        self._writing -= 1
+        self.handle(Persisted(token) if error is None else PersistFailed(token, str(error)))
 
     def _store_chunk(self, effect: StoreChunk) -> None:
         size = len(effect.data)
@@ -459,6 +463,9 @@ class Driver:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._workers.stop()
         await self._pool.drain()
+        while self._writing:  # what is answered may ask for more: nothing finds the store closed
+            await self.until(lambda: not self._writing)
+            await self._pool.drain()
         await asyncio.to_thread(self._writer.close)
         self._pool.close()
 
