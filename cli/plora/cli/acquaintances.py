@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from plora.cli.output import safe
 from plora.gate import Trust, TrustedOwner
 from plora.node.admin.client import AdminClient
+from plora.proto.canonical import begins
 from plora.proto.errors import PeerNotRunningError, UsageError
 from plora.proto.home import Home
 from plora.proto.owner_files import read_owner_record
@@ -23,7 +23,6 @@ from plora.proto.words import fingerprint
 from plora.v1 import admin_pb2 as pb
 
 RECORD_SUFFIX = ".owner"
-_PREFIX = re.compile(r"[0-9a-f]{4,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +84,7 @@ def _of_file(trust: Trust, name: str) -> list[Acquaintance]:
 
 
 def _means(name: str, owner: str, called: str) -> bool:
-    return name == called or bool(_PREFIX.fullmatch(name) and owner.startswith(name))
+    return name == called or begins(name, owner)
 
 
 def _of_reply(one: Any) -> Acquaintance:

@@ -10,6 +10,7 @@ import typer
 
 from plora.cli.options import Home, Json, Key, PlasmidName, Quiet, confirm
 from plora.cli.output import Output, safe
+from plora.cli.running import root_of, running_peer
 from plora.proto.errors import RefusedError
 
 
@@ -25,17 +26,13 @@ def cosign(
     """Sign another owner's plasmid too, once your gate passed it."""
     from plora.cli.layers import layer_lines
     from plora.cli.revoking import attestation, own_key
-    from plora.node.admin.client import AdminClient
-    from plora.proto.home import Home as HomePaths
-    from plora.proto.home import default_home
     from plora.proto.owner_files import load_owner
     from plora.proto.wire import statement_to_pb
     from plora.v1 import admin_pb2 as pb
 
-    root = home or default_home()
-    owner = load_owner(key or own_key(root))
+    owner = load_owner(key or own_key(root_of(home)))
     output = Output(json_, quiet)
-    with AdminClient(HomePaths(root)) as client:
+    with running_peer(home) as client:
         judged = client.call("Judge", pb.JudgeRequest(name=name), timeout_s=wait_s)
         seen = json.loads(judged.document)
         for line in layer_lines(seen):

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+from plora.proto import records
 from plora.proto.amounts import size_text
-from plora.proto.records import QUIET
 
 HEADER = ("v", "peer", "boot", "seq", "mono_ns", "wall_ms", "round", "kind", "cause")
 SAYINGS: Mapping[str, str] = {
@@ -68,9 +68,8 @@ _FIELD_SHOWN = 24
 
 
 def is_quiet(line: str) -> bool:
-    """Whether a record tells nothing while all goes well: rounds, traffic, and stages of the gate that passed."""
-    record = json.loads(line)
-    return record["kind"] in QUIET or (record["kind"] == "stage" and record.get("outcome") == "pass")
+    """Whether a record, as the log has it, tells nothing while all goes well."""
+    return records.is_quiet(json.loads(line))
 
 
 def nameless(identity: str) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from plora.cli.options import Advertise, Home, Json, Listen, Quiet, checked_address, checked_name
+from plora.cli.options import Advertise, Home, Json, Listen, Quiet, checked_name, checked_places
 from plora.cli.output import Output
 from plora.cli.running import fields_of, root_of, running_peer
 from plora.proto.errors import FormatError, RefusedError, UsageError
@@ -70,9 +70,7 @@ def join(
     from plora.node import joining
     from plora.proto.ticket import read_ticket
 
-    checked_address(listen)
-    for address in advertise or ():
-        checked_address(address, "--advertise")
+    checked_places(listen, advertise)
     try:
         read = read_ticket(sys.stdin.read(STDIN_CHARACTERS_MAX) if ticket == "-" else ticket)
     except FormatError as error:

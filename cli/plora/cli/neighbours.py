@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from pathlib import Path
 
@@ -10,14 +9,12 @@ from plora.cli.options import checked_address
 from plora.cli.running import running_peer
 from plora.node.daemon.config import load_config
 from plora.node.joined import KEPT_MAX, Acquaintance, Told, change_told, load_told
-from plora.proto.canonical import is_hex_digest
+from plora.proto.canonical import begins, is_hex_digest
 from plora.proto.errors import PeerNotRunningError, UsageError
 from plora.proto.fields import format_timestamp
 from plora.proto.home import Home
 from plora.proto.ticket import ADDRESSES_MAX
 from plora.v1 import admin_pb2 as pb
-
-_PREFIX = re.compile(r"[0-9a-f]{4,64}")
 
 
 def add_neighbour(root: Path, peer: str, address: str) -> Acquaintance:
@@ -41,11 +38,7 @@ def remove_neighbour(root: Path, name: str) -> str:
     home = Home(root)
     kept = {one.peer: (one.name, *one.addresses) for one in load_told(home.joined).neighbours}
     of_human = {one.peer: (one.address or "",) for one in load_config(home.config).peer.neighbours}
-    found = [
-        peer
-        for peer, names in {**of_human, **kept}.items()
-        if (_PREFIX.fullmatch(name) and peer.startswith(name)) or (name and name in names)
-    ]
+    found = [peer for peer, names in {**of_human, **kept}.items() if begins(name, peer) or (name and name in names)]
     if not found:
         raise UsageError(f"no neighbour {name!r:.80}", mend="list who is with `plora peers`")
     if len(found) > 1:

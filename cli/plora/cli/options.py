@@ -72,6 +72,13 @@ def checked_address(listen: str, option: str = "--listen") -> None:
         raise UsageError(f"'{listen}' is no address", where=option, mend="write HOST:PORT") from error
 
 
+def checked_places(listen: str, advertise: list[str] | None) -> None:
+    """UsageError unless a peer can listen there and name those addresses to others."""
+    checked_address(listen)
+    for address in advertise or ():
+        checked_address(address, "--advertise")
+
+
 def confirm(question: str) -> None:
     """Ask before something that matters; UsageError where nobody can answer, `click.Abort` where the answer is no.
 

@@ -23,8 +23,8 @@ from plora.cli.options import (
     Listen,
     PlasmidName,
     Quiet,
-    checked_address,
     checked_name,
+    checked_places,
     confirm,
 )
 from plora.cli.output import Output, safe
@@ -51,9 +51,7 @@ def init(
     from plora.cli.schema import write_schema
     from plora.node.home import init_home
 
-    checked_address(listen)
-    for address in advertise or ():
-        checked_address(address, "--advertise")
+    checked_places(listen, advertise)
     made = init_home(
         root_of(home),
         name=checked_name(name),

@@ -37,6 +37,7 @@ INTEGER_MAX = 2**53 - 1
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _BRACKET = re.compile(rb"[\[\]{}]")
 _HEX_DIGEST = re.compile(r"[0-9a-f]{64}")
+PREFIX_DIGITS_MIN = 4
 _INTEGER_DIGITS_MAX = 16
 
 
@@ -93,6 +94,15 @@ def sha256_hex(data: bytes) -> str:
 def is_hex_digest(text: str) -> bool:
     """Whether `text` is exactly 64 lower-case hexadecimal digits (no blanks, no capitals, no line end)."""
     return _HEX_DIGEST.fullmatch(text) is not None
+
+
+def begins(text: str, *digests: str) -> bool:
+    """Whether a person who typed `text` means one of these hexadecimal ids: `PREFIX_DIGITS_MIN` digits at least.
+
+    >>> begins("abcd", "ab" * 32), begins("abcd", "abcd" * 16), begins("abc", "abcd" * 16)
+    (False, True, False)
+    """
+    return len(text) >= PREFIX_DIGITS_MIN and any(digest.startswith(text) for digest in digests)
 
 
 def hex_digest(text: str) -> bytes:

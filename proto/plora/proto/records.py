@@ -473,6 +473,12 @@ BODIES: dict[str, type[Body]] = {
 QUIET = frozenset({"round", "wire", "reconcile", "duplicate", "health"})
 """Kinds that tell people nothing while all goes well."""
 
+
+def is_quiet(record: Mapping[str, Any]) -> bool:
+    """Whether a record (its line's fields) tells people nothing: a quiet kind, or a stage of the gate that passed."""
+    return record["kind"] in QUIET or (record["kind"] == "stage" and record.get("outcome") == "pass")
+
+
 _FIELDS = {kind: tuple(place.name for place in fields(body)) for kind, body in BODIES.items()}  # type: ignore[arg-type]
 
 

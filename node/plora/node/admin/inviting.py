@@ -36,7 +36,9 @@ def invitations_reply(node: Node) -> pb.InvitationsReply:
     )
 
 
-def met(node: Node) -> dict[str, tuple[str, str]]:
-    """Name and three words of those peers that came by an invitation, or gave one, by peer id."""
-    came = {one.peer: (one.name, node.joins.words_with(one)) for one in node.joins.book.all() if one.peer}
-    return {one.peer: (one.name, one.words) for one in node.told.neighbours if one.name} | came
+def met(node: Node, peer: str) -> tuple[str, str]:
+    """Name and three words of a peer that came by an invitation (its newest), or gave one; empty for others."""
+    came = [one for one in node.joins.book.all() if one.peer == peer]
+    if came:
+        return came[-1].name, node.joins.words_with(came[-1])
+    return next(((one.name, one.words) for one in node.told.neighbours if one.peer == peer and one.name), ("", ""))

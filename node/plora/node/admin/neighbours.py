@@ -5,20 +5,18 @@ A nickname is what a peer calls itself: shown, never believed. Where two call th
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from plora.node.admin.inviting import met
 from plora.node.core import view
 from plora.node.driver.clock import read_clocks
 from plora.node.reach import sentence_of
+from plora.proto.canonical import begins
 from plora.proto.errors import UsageError
 from plora.v1 import admin_pb2 as pb
 
 if TYPE_CHECKING:
     from plora.node.daemon.node import Node
-
-_PREFIX = re.compile(r"[0-9a-f]{4,64}")
 
 
 def everybody(node: Node) -> list[str]:
@@ -31,9 +29,7 @@ def named(node: Node, name: str) -> str:
     """The peer id of a name. Raises UsageError where none or more than one fits."""
     configured = {one.peer: one.address for one in node.config.neighbours}
     found = [
-        peer
-        for peer in everybody(node)
-        if name in (nickname(node, peer), configured.get(peer)) or (_PREFIX.fullmatch(name) and peer.startswith(name))
+        peer for peer in everybody(node) if name in (nickname(node, peer), configured.get(peer)) or begins(name, peer)
     ]
     if not found:
         raise UsageError(f"no neighbour {name!r} is known here", mend="list who is with `plora peers`")
@@ -46,7 +42,7 @@ def nickname(node: Node, peer: str) -> str:
     """What a linked peer calls itself, else the name by which it came or invited; empty for others."""
     link = node.core.gossip.links.get(peer)
     hello = link.hello.nickname if link and link.hello else ""
-    return hello or met(node).get(peer, ("", ""))[0]
+    return hello or met(node, peer)[0]
 
 
 def name_of(node: Node, peer: str) -> str:
@@ -79,7 +75,7 @@ def _peer(node: Node, peer: str) -> pb.PeerInfo:
         addresses=hello.addresses if hello else (),
         dialable=hello.dialable if hello else False,
         ahead_ms=link.ahead_ms if link else None,
-        words=met(node).get(peer, ("", ""))[1],
+        words=met(node, peer)[1],
     )
 
 

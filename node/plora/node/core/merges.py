@@ -97,11 +97,12 @@ class Merges:
         if state.running is not None:
             return []  # what came meanwhile is seen when it is done
         inputs = self._inputs(base)
-        falls = self._falls(base, state, now)
+        doubtful = self._doubtful(base, now)
+        falls = doubtful or self._outdated(state, inputs)
         if _ids(inputs) == state.row.inputs or not (falls or self._config.merge):
             state.failures, state.reason = 0, ""
             return self._check_served(base, state, now)
-        if falls and (not self._config.merge or self._doubtful(base, now)):
+        if doubtful or not self._config.merge:
             inputs = ()
         return self._start(base, state, inputs)
 
@@ -216,12 +217,9 @@ class Merges:
         state = self._bases.get(base)
         return state is not None and bool(self._believed.doubt(base, state.row.served, now))
 
-    def _falls(self, base: str, state: _Base, now: Now) -> bool:
-        """Whether what is served holds an input that is no longer wanted in it or believed."""
-        served, wanted = state.row.served, _ids(self._inputs(base))
-        if not state.row.serves:
-            return not frozenset(served.inputs) <= frozenset(wanted)
-        return bool(self._believed.doubt(base, served, now))
+    def _outdated(self, state: _Base, inputs: Inputs) -> bool:
+        """Whether the newest merge is served, and holds an input that is no longer wanted in it."""
+        return not state.row.serves and not frozenset(state.row.inputs) <= frozenset(_ids(inputs))
 
     def _failed(self, base: str, state: _Base, reason: str, now: Now) -> list[Effect]:
         state.failures, state.reason = state.failures + 1, reason

@@ -1,8 +1,8 @@
 """The owners that a peer knows of, as a person asks about them: who they say they are, and what of theirs waits. Pure.
 
 - Whoever has a first owner record among the seen statements is known; a name that they gave themselves proves nothing.
-- An owner is found by nickname, by the name they gave themselves, or by the beginning of their id (`PREFIX_DIGITS_MIN`
-  digits at least). Whoever asks must refuse a name that finds two.
+- An owner is found by nickname, by the name they gave themselves, or by the beginning of their id (`begins`). Whoever
+  asks must refuse a name that finds two.
 - What waits are manifests that the gate holds back because nobody here trusts their owner; their bytes are not here.
   How many there can be is bounded by `untrusted_owners` and `statements_per_owner`.
 - Not handled here: trusting them (`plora.gate.trust_file`), what the verdicts say (`plora.gate.sentences`).
@@ -18,11 +18,11 @@ from plora.gate import Outcome
 from plora.node.core.docket import owner_speaking
 from plora.node.core.peer import PeerCore
 from plora.node.core.plasmid import Plasmid
+from plora.proto.canonical import begins
 from plora.proto.dsse import StatementKind
 from plora.proto.statement import Statement
 from plora.proto.words import fingerprint
 
-PREFIX_DIGITS_MIN = 4
 UNKNOWN_OWNER = "unknown_owner"
 BELOW_QUORUM = "below_quorum"
 STRANGERS_NAMED = 3
@@ -50,8 +50,7 @@ def named(core: PeerCore, name: str) -> list[KnownOwner]:
     for statement, record in core.desk.docket.owners():
         owner = statement.id.hex()
         entry = next((one for one in trust.owners if one.owner == owner), None)
-        prefix = len(name) >= PREFIX_DIGITS_MIN and owner.startswith(name)
-        if prefix or name == (entry.nickname if entry else record.name) or name == record.name:
+        if begins(name, owner) or name == (entry.nickname if entry else record.name) or name == record.name:
             found.append(owner)
     return sorted(_described(core, found), key=lambda one: one.owner)
 

@@ -20,7 +20,6 @@ from plora.node.core.limit_sentences import limit_sentence, limit_value
 from plora.node.core.now import Now
 from plora.node.core.owners import (
     BELOW_QUORUM,
-    PREFIX_DIGITS_MIN,
     UNKNOWN_OWNER,
     stranger_sentence,
     strangers_who_signed,
@@ -29,12 +28,12 @@ from plora.node.core.peer import PeerCore
 from plora.node.core.plasmid import Plasmid
 from plora.node.transfer.artifact import Progress
 from plora.proto.amounts import rate_text, size_text
+from plora.proto.canonical import begins
 from plora.proto.errors import UsageError
 
 Json = dict[str, Any]
 
 _NAME = re.compile(r"(?:(?P<owner>[^/@]+)/)?(?P<id>[^/@]+)(?:@(?P<version>[0-9]+))?")
-_PREFIX = re.compile(rf"[0-9a-f]{{{PREFIX_DIGITS_MIN},64}}")
 _UNTRUSTED = ("unknown_owner", "out_of_scope", "unknown_lineage")
 _SENTENCES = {
     "own": "published here",
@@ -239,15 +238,14 @@ def one(core: PeerCore, name: str) -> Plasmid:
 def wished(core: PeerCore, name: str) -> tuple[bytes, str]:
     """The content id and name of what a person may pin or remove: also what is only kept since it was pinned."""
     for wish in core.desk.wishes.departed():
-        prefix = _PREFIX.fullmatch(name) and (wish.content_id.startswith(name) or wish.digest.startswith(name))
-        if prefix or name == wish.name:
+        if name == wish.name or begins(name, wish.content_id, wish.digest):
             return bytes.fromhex(wish.content_id), wish.name
     plasmid = one(core, name)
     return plasmid.content_id, name_of(core, plasmid)
 
 
 def _fits(core: PeerCore, plasmid: Plasmid, name: str) -> bool:
-    if _PREFIX.fullmatch(name) and (plasmid.content_id.hex().startswith(name) or plasmid.digest.startswith(name)):
+    if begins(name, plasmid.content_id.hex(), plasmid.digest):
         return True
     parts = _NAME.fullmatch(name)
     if parts is None or parts["id"] != plasmid.manifest.plasmid_id:
@@ -257,7 +255,7 @@ def _fits(core: PeerCore, plasmid: Plasmid, name: str) -> bool:
     owner, wanted = plasmid.manifest.owner, parts["owner"]
     if not wanted or wanted == core.desk.trust.nickname(owner):
         return True
-    return bool(_PREFIX.fullmatch(wanted)) and owner.startswith(wanted)
+    return begins(wanted, owner)
 
 
 def _missing(core: PeerCore, plasmid: Plasmid, now: Now) -> Standing:

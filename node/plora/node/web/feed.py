@@ -1,6 +1,6 @@
 """The event log as server-sent events: what happened lately, then what happens, with a beat while nothing does.
 
-- Records come from the log's own lines; kinds in `QUIET` (rounds, traffic) and passed stages are left out.
+- Records come from the log's own lines; what is quiet (rounds, traffic, passed stages) is left out.
 - A stream begins with `hello` (the boot), then the newest `KEPT` records after the one that the reader names, then each
   record as it is written. A `beat` at least every `BEAT_S` tells the reader that the peer lives.
 - A reader that doesn't keep up is let go of when `BEHIND_MAX` records wait for it; it comes back and asks for what it
@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 
-from plora.proto.records import QUIET
+from plora.proto.records import is_quiet
 
 KEPT = 500
 BEAT_S = 1.0
@@ -68,8 +68,7 @@ class Feed:
 
     def _take(self, line: str) -> None:
         record = json.loads(line)
-        quiet = record["kind"] in QUIET or (record["kind"] == "stage" and record.get("outcome") == "pass")
-        if quiet or (self._recent and record["seq"] <= self._recent[-1].seq):
+        if is_quiet(record) or (self._recent and record["seq"] <= self._recent[-1].seq):
             return
         told = _Told(record["seq"], line.rstrip("\n"))
         self._recent.append(told)
