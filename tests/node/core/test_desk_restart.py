@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -32,7 +31,7 @@ from plora.sim.clock import WALL_START_MS
 def test_after_a_restart_all_stands_as_before_and_nothing_is_recorded_twice() -> None:
     bench = Bench()
     bench.accept()
-    bench.tell(TimerDue("desk:merge:mini"), Merged("mini", 1, json.dumps({"weights": [1.0]})))
+    bench.tell(TimerDue("desk:merge:mini"), Merged("mini", 1, "{}"))
     again = bench.restarted(live=(ADA.record, LEGAL.statement))
     out = again.tell(Start())
     assert [effect.name for effect in those(Expose, out)] == ["ada--legal"]

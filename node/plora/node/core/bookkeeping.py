@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 from plora.gate import Policy, Trust, Verdict
+from plora.node.core.merge_report import read_report
 from plora.node.core.merge_rows import MergeRow
 from plora.proto.payloads import Revocation
 from plora.proto.records import Body, MergeDone, Revoked, Stage, TrustChanged, VerdictGiven
@@ -38,23 +36,17 @@ def trust_body(old: Trust, new: Trust) -> TrustChanged:
 
 
 def merge_body(row: MergeRow, before: int) -> MergeDone:
-    """A merge stands: weights and discarded energy are the worker's, absent ones are equal and 0."""
-    report = _report(row.report)
-    weights = report.get("weights")
+    """A merge stands: weights and discarded energy are the worker's; a report without figures means equal shares, 0.
+
+    Inputs whose tensors are equal share one weight: each is given it, though it counts once.
+    """
+    facts = read_report(row.report)
     share = 1.0 / max(1, len(row.inputs))
     return MergeDone(
         base=row.base,
         inputs=row.inputs,
-        weights=tuple(float(w) for w in weights) if isinstance(weights, list) else (share,) * len(row.inputs),
-        discarded_energy=float(report.get("discarded_energy", 0.0)),
+        weights=tuple(one.weight for one in facts.inputs) or (share,) * len(row.inputs),
+        discarded_energy=facts.discarded_energy,
         before=before,
         after=row.serving,
     )
-
-
-def _report(text: str) -> dict[str, Any]:
-    try:
-        report = json.loads(text or "{}")
-    except ValueError:
-        return {}
-    return report if isinstance(report, dict) else {}
