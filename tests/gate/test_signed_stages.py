@@ -422,16 +422,66 @@ def test_two_successors_of_one_record_end_the_walk(world: World, ada: Owner) -> 
     both = replace(
         case, owner_records=(*case.owner_records, record_of(rival)), attestations=(*case.attestations, witness)
     )
-    assert decide(both, Policy(), world.trust(ada)).reason == "bad_signature"
+    trust = world.trust(ada)
+    torn = decide(both, Policy(), trust)
+    assert fell(torn) == (Outcome.PENDING, "signatures and quorum", "forked_owner")
+    by_old = replace(world.case(ada), owner_records=both.owner_records, attestations=both.attestations)
+    assert decide(by_old, Policy(), trust).reason == "forked_owner"
+    kept = replace(both, believed=frozenset({case.owner_records[0][0].id.hex()}))
+    assert decide(kept, Policy(), trust).accepted
 
 
 def test_attack_053_new_lineage_after_a_stolen_key(world: World, ada: Owner) -> None:
     trust = world.trust(ada)
     case, _ = rotated(world, ada, signed_by_old=True, signed_by_new=True)
-    revoked = replace(case, revocations=(world.revocation(ada, "key", ada.key.public.key_id),))
+    old = ada.key.public.key_id
+    revoked = replace(case, revocations=(world.revocation(ada, "key", old, key=key_of("ada new")),))
     assert decide(revoked, Policy(), trust).accepted
     stolen = replace(world.case(ada, version=2**53 - 1), revocations=revoked.revocations)
-    assert decide(stolen, Policy(), trust).reason == "revoked_key"
+    known = replace(stolen, owner_records=revoked.owner_records, attestations=revoked.attestations)
+    assert decide(known, Policy(), trust).reason == "revoked_key"
+
+
+def test_a_revoked_key_rotates_nothing_that_was_not_believed_before(world: World, ada: Owner) -> None:
+    """Nobody can tell a rotation by the owner from one by the thief, once the key itself said that it is void."""
+    case, record = rotated(world, ada, signed_by_old=True, signed_by_new=True)
+    void = replace(case, revocations=(world.revocation(ada, "key", ada.key.public.key_id),))
+    assert decide(void, Policy(), world.trust(ada)).reason == "bad_signature"
+    believed = replace(void, believed=frozenset({record.id.hex()}))
+    assert decide(believed, Policy(), world.trust(ada)).accepted
+
+
+def test_two_keys_of_three_survive_the_theft_of_the_third(world: World) -> None:
+    """The thief publishes the highest version and rotates; the others revoke, rotate, and open a new lineage."""
+    house = world.owner("house", keys=3, threshold=2)
+    trust, (thief, second, third) = world.trust(house), house.keys
+    fresh = key_of("house fresh")
+    record = world.owner_record(
+        "house", (second, third, fresh), threshold=2, owner=house.id, previous=house.id, version=2, signer=second
+    )
+    taken = world.owner_record("house", (thief,), owner=house.id, previous=house.id, version=2)
+    revocation = world.revocation(house, "key", thief.public.key_id, key=second)
+    words = [world.attestation(house, one, key=third) for one in (record, revocation[0])]
+    words.append(world.attestation(house, taken, key=thief))
+    case = world.case(house, key=fresh, lineage=record.id.hex())
+    words.append(world.attestation(house, case.statement, key=second))
+    known = replace(
+        case, owner_records=(record_of(record), record_of(taken)), attestations=tuple(words), revocations=(revocation,)
+    )
+    assert decide(known, Policy(), trust).accepted
+
+
+def test_a_revocation_outlasts_the_record_whose_keys_made_it(world: World, ada: Owner) -> None:
+    """A later record that requires more keys doesn't undo what one key could do when it alone was the owner's."""
+    keys = (key_of("ada one"), key_of("ada two"))
+    record = world.owner_record("ada", keys, threshold=2, owner=ada.id, previous=ada.id, version=2, lineage=ada.id)
+    words = [world.attestation(ada, record, key=key) for key in (ada.key, *keys)]
+    case = world.case(ada, key=keys[0])
+    words.append(world.attestation(ada, case.statement, key=keys[1]))
+    known = replace(case, owner_records=(record_of(record),), attestations=tuple(words))
+    assert decide(known, Policy(), world.trust(ada)).accepted
+    revoked = replace(known, revocations=(world.revocation(ada, "content", case.statement.id.hex()),))
+    assert decide(revoked, Policy(), world.trust(ada)).reason == "revoked_content"
 
 
 def test_unknown_lineage_waits(world: World, ada: Owner) -> None:

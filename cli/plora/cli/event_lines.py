@@ -44,6 +44,7 @@ SAYINGS: Mapping[str, str] = {
     "certificate": "a quorum accepted {content}: {members}",
     "evidence": "{offence} by {accused}: {first} and {second}",
     "revoked": "revoked {target_kind} {target}: {reason}",
+    "rotated": "{owner} changed keys: {threshold} of {keys} must sign from record {record} on",
     "trust": "trust changed: believes {added}; no longer {removed}; distrusts {distrusted}",
     "invited": "made a ticket for {name}",
     "joined": "{name} joined as {member}; the words are {words}",

@@ -4,6 +4,7 @@
 - `attestations`, `revocations` and `owner_records` may hold more than belongs here, in any order: stages pick.
 - `same_version` are the content ids of other manifests of the same owner, lineage, plasmid id and version whose
   signatures are known to be valid; `newest_version` is the newest valid version of that series, 0 if none.
+- `believed` are the owner records, ids in hex, that were followed here before (`plora.proto.rotation`).
 - What is None is unknown: features before the bytes came, base facts where no base model is at hand.
 """
 
@@ -45,6 +46,7 @@ class Case:
     owner_records: tuple[tuple[Statement, OwnerRecord], ...] = ()
     attestations: tuple[tuple[Statement, Attestation], ...] = ()
     revocations: tuple[tuple[Statement, Revocation], ...] = ()
+    believed: frozenset[str] = frozenset()
     newest_version: int = 0
     same_version: tuple[bytes, ...] = ()
     features: Features | None = None

@@ -72,6 +72,7 @@ REASONS: Mapping[str, Reason] = {
     "unknown_owner": _pending("nobody here trusts the owner"),
     "out_of_scope": _pending("the owner is trusted, but not for this domain, base or role"),
     "unknown_lineage": _pending("the owner record that opened this lineage is not known here"),
+    "forked_owner": _pending("two records claim to be the owner's next one, so neither is believed"),
     "distrusted": _reject("the owner or the key was distrusted here"),
     "algorithm_not_allowed": _reject("the policy doesn't allow the signature's algorithm"),
     "bad_signature": _reject("the manifest is not validly signed by a key of its owner"),

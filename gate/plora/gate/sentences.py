@@ -79,6 +79,14 @@ def _distrusted(facts: Facts) -> str:
     return f"{facts['nickname']} was distrusted here; `plora trust add` takes that back"
 
 
+def _forked_owner(facts: Facts) -> str:
+    first, second = facts["records"][:2]
+    return (
+        f"two records claim to be the next one of {facts['owner']} ({first[:12]}, {second[:12]}), so neither is "
+        "believed; ask the owner for their newest .owner file: `plora trust add FILE`"
+    )
+
+
 def _revoked(what: str) -> Callable[[Facts], str]:
     return lambda facts: f"{facts['owner']} revoked {what}: {facts['said']}"
 
@@ -107,6 +115,7 @@ _TOLD: Mapping[str, Callable[[Facts], str]] = {
     "below_quorum": _below_quorum,
     "below_threshold": _below_threshold,
     "out_of_scope": _out_of_scope,
+    "forked_owner": _forked_owner,
     "distrusted": _distrusted,
     "revoked_key": _revoked("the key that signed it"),
     "revoked_content": _revoked("it"),

@@ -2,8 +2,8 @@
 
 Rules:
 
-- An owner's keys are those of the trusted record and of every later record that old *and* new threshold signed, walked
-  one by one. Two valid successors of one record end the walk: neither is believed.
+- An owner's keys are those of the trusted record and of every later record that can be proved (`plora.proto.rotation`).
+  Where two records claim to follow one, the owner's word doesn't count until that is settled.
 - A revocation counts if the owner it speaks for signed it by threshold, or if the key that it strikes signed it itself.
   It strikes only what is that owner's own, needs no date, and is never undone; a revoked key may still revoke.
 - An owner has signed if as many of their keys as their newest record requires validly signed: the manifest itself, or
@@ -25,23 +25,34 @@ from plora.gate.case import Case
 from plora.gate.policy import Policy
 from plora.gate.trust import COSIGN, Trust, TrustedOwner
 from plora.proto.keys import PublicKey
-from plora.proto.payloads import Attestation, OwnerRecord, Revocation
+from plora.proto.payloads import Attestation
+from plora.proto.rotation import Authority, Known, walk
 from plora.proto.statement import Statement, verify_statement
 
 ATTESTATIONS_MAX = 16
-ROTATIONS_MAX = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Keyring:
-    """An owner's keys by id, the keys of the newest record, and the lineages that the owner opened."""
+    """A trusted owner, and who speaks for them by the newest record that can be proved."""
 
     owner: TrustedOwner
-    keys: Mapping[str, PublicKey]
-    current: Mapping[str, PublicKey]
-    threshold: int
-    record: str
-    lineages: tuple[str, ...]
+    authority: Authority
+
+    @property
+    def keys(self) -> Mapping[str, PublicKey]:
+        """All keys that ever were the owner's, by id."""
+        return self.authority.keys
+
+    @property
+    def threshold(self) -> int:
+        """How many of them must sign."""
+        return self.authority.threshold
+
+    @property
+    def forked(self) -> tuple[str, ...]:
+        """The records that claim to follow the newest one, where there are several."""
+        return self.authority.forked
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +79,12 @@ class Signers:
     invalid: int = 0
 
 
-def keyring(owner: TrustedOwner, case: Case) -> Keyring:
-    """The owner's keys after every rotation that the case proves."""
+def keyring(owner: TrustedOwner, known: Known) -> Keyring:
+    """The owner's keys after every rotation that is proved."""
     keys = {key.key_id: key for key in owner.keys}
-    ring = Keyring(owner, keys, keys, owner.threshold, owner.record, owner.lineages)
-    for _ in range(ROTATIONS_MAX):
-        successors = [pair for pair in case.owner_records if _succeeds(ring, pair, case)]
-        ids = sorted(frozenset(statement.id for statement, _ in successors))
-        if len(ids) != 1:
-            break
-        ring = _rotated(ring, *successors[0])
-    return ring
+    return Keyring(
+        owner, walk(Authority(owner.owner, owner.record, keys, keys, owner.threshold, owner.lineages), known)
+    )
 
 
 def struck(case: Case, trust: Trust) -> Struck:
@@ -86,19 +92,15 @@ def struck(case: Case, trust: Trust) -> Struck:
     keys: dict[tuple[str, str], str] = {}
     contents: dict[str, str] = {}
     owners: dict[str, str] = {}
-    for statement, revocation in case.revocations:
-        owner = trust.owner(revocation.owner)
-        if owner is None:
-            continue
-        ring = keyring(owner, case)
-        if not _revokes(ring, statement, revocation, case):
-            continue
-        if revocation.target_kind == "key":
-            keys[(owner.owner, revocation.target)] = revocation.reason
-        elif revocation.target_kind == "owner" and revocation.target == owner.owner:
-            owners[owner.owner] = revocation.reason
-        elif revocation.target_kind == "content" and case.manifest.owner == owner.owner:
-            contents[revocation.target] = revocation.reason
+    speaking = (trust.owner(owner) for owner in dict.fromkeys(body.owner for _, body in case.revocations))
+    for owner in (one for one in speaking if one is not None):
+        for revocation in keyring(owner, case).authority.revocations.values():
+            if revocation.target_kind == "key":
+                keys[(owner.owner, revocation.target)] = revocation.reason
+            elif revocation.target_kind == "owner" and revocation.target == owner.owner:
+                owners[owner.owner] = revocation.reason
+            elif revocation.target_kind == "content" and case.manifest.owner == owner.owner:
+                contents[revocation.target] = revocation.reason
     return Struck(keys, contents, owners)
 
 
@@ -162,7 +164,7 @@ def _candidates(case: Case, policy: Policy, trust: Trust, void: Struck) -> list[
         if owner.owner not in rings:
             rings[owner.owner] = keyring(owner, case)
         key = _usable(rings[owner.owner], statement.key_id, policy, trust, void)
-        if key is not None:
+        if key is not None and not rings[owner.owner].forked:
             found.setdefault(owner.owner, []).append((rings[owner.owner], key, statement))
     return [found[owner_id] for owner_id in sorted(found, key=lambda each: (each != case.manifest.owner, each))]
 
@@ -190,40 +192,3 @@ def _in_turn(groups: list[list[_Candidate]]) -> Iterator[_Candidate]:
     """One of each group, then the next of each."""
     rounds = zip_longest(*groups)
     return (candidate for candidate in chain.from_iterable(rounds) if candidate is not None)
-
-
-def _succeeds(ring: Keyring, pair: tuple[Statement, OwnerRecord], case: Case) -> bool:
-    statement, record = pair
-    if (record.owner, record.previous) != (ring.owner.owner, ring.record):
-        return False
-    new = {key.key_id: key for key in record.signing_keys()}
-    signed_by_old = _signers(statement, ring.current, ring.owner.owner, case)
-    signed_by_new = _signers(statement, new, ring.owner.owner, case)
-    return len(signed_by_old) >= ring.threshold and len(signed_by_new) >= record.threshold
-
-
-def _rotated(ring: Keyring, statement: Statement, record: OwnerRecord) -> Keyring:
-    new = {key.key_id: key for key in record.signing_keys()}
-    lineage = record.lineage or statement.id.hex()
-    lineages = ring.lineages if lineage in ring.lineages else (*ring.lineages, lineage)
-    return Keyring(ring.owner, {**ring.keys, **new}, new, record.threshold, statement.id.hex(), lineages)
-
-
-def _revokes(ring: Keyring, statement: Statement, revocation: Revocation, case: Case) -> bool:
-    own = ring.keys.get(statement.key_id)
-    if own is not None and revocation.target_kind == "key" and revocation.target == own.key_id:
-        return verify_statement(statement, own)
-    return len(_signers(statement, ring.keys, ring.owner.owner, case)) >= ring.threshold
-
-
-def _signers(statement: Statement, keys: Mapping[str, PublicKey], owner_id: str, case: Case) -> frozenset[str]:
-    """Ids of those keys that signed the statement itself or an attestation of it in the owner's name."""
-    target = statement.id.hex()
-    witnesses = [
-        witness
-        for witness, attestation in sorted(case.attestations, key=lambda pair: pair[0].id)
-        if attestation.target == target and attestation.owner == owner_id and witness.key_id in keys
-    ]
-    signed = [statement, *witnesses[:ATTESTATIONS_MAX]]
-    valid = [one.key_id for one in signed if one.key_id in keys and verify_statement(one, keys[one.key_id])]
-    return frozenset(valid)

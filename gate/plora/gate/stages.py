@@ -161,12 +161,14 @@ def _own_signature(case: Case, policy: Policy, ring: Keyring, void: Struck) -> R
     manifest, owner = case.manifest, ring.owner
     if owner.owner in void.owners:
         return objection("revoked_owner", owner=owner.nickname, said=void.owners[owner.owner])
+    if (owner.owner, manifest.key_id) in void.keys:
+        said = void.keys[(owner.owner, manifest.key_id)]
+        return objection("revoked_key", key_id=manifest.key_id, owner=owner.nickname, said=said)
+    if ring.forked:
+        return objection("forked_owner", owner=owner.nickname, records=list(ring.forked))
     key = ring.keys.get(manifest.key_id)
     if key is None:
         return objection("bad_signature", cause="not a key of the owner", key_id=manifest.key_id, owner=owner.nickname)
-    if (owner.owner, key.key_id) in void.keys:
-        said = void.keys[(owner.owner, key.key_id)]
-        return objection("revoked_key", key_id=key.key_id, owner=owner.nickname, said=said)
     content = case.statement.id.hex()
     if content in void.contents:
         return objection("revoked_content", owner=owner.nickname, said=void.contents[content])
@@ -174,7 +176,7 @@ def _own_signature(case: Case, policy: Policy, ring: Keyring, void: Struck) -> R
         return objection("algorithm_not_allowed", algorithm=key.algorithm, algorithms=list(policy.algorithms))
     if not verify_statement(case.statement, key):
         return objection("bad_signature", cause="the signature is not valid", key_id=key.key_id, owner=owner.nickname)
-    if manifest.lineage not in ring.lineages:
+    if manifest.lineage not in ring.authority.lineages:
         return objection("unknown_lineage", lineage=manifest.lineage, owner=owner.nickname)
     return None
 

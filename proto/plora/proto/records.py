@@ -313,6 +313,18 @@ class Revoked(Body):
 
 
 @dataclass(frozen=True, slots=True)
+class OwnerRotated(Body):
+    """A trusted owner's newer record was believed: its id, the key ids in it, how many must sign, the lineage."""
+
+    kind: ClassVar[str] = "rotated"
+    owner: str
+    record: str
+    keys: tuple[str, ...]
+    threshold: int
+    lineage: str
+
+
+@dataclass(frozen=True, slots=True)
 class TrustChanged(Body):
     """A person changed whom this peer believes: local nicknames, or the beginnings of ids."""
 
@@ -458,6 +470,7 @@ BODIES: dict[str, type[Body]] = {
             Certificate,
             EvidenceFound,
             Revoked,
+            OwnerRotated,
             TrustChanged,
             Expired,
             Superseded,

@@ -63,6 +63,7 @@ from plora.node.core.notices import (
 )
 from plora.node.core.now import Now
 from plora.node.core.plasmid import Book, Plasmid, look_of
+from plora.node.core.rotations import ROTATIONS, believed_ids, follow
 from plora.node.core.rows import (
     UNTOLD,
     VERDICTS,
@@ -110,6 +111,7 @@ class Desk:
         self.trust = trust
         versions = (decode_version(key, value) for key, value in snapshot.rows(VERSIONS))
         self.docket = Docket(config.swarm, bases or {}, {row.series: row for row in versions})
+        self.docket.believed = believed_ids(snapshot.rows(ROTATIONS))
         self.book = Book()
         self.wishes = Wishes(snapshot.rows(WISHES))
         self.larder = Larder(config, self.book, self.wishes, snapshot, self._nickname)
@@ -185,6 +187,7 @@ class Desk:
     def _policy_changed(self, event: PolicyChanged, now: Now) -> Outputs:
         before, self.policy, self.trust = self.trust, event.policy, event.trust
         out: Outputs = [Emit(trust_body(before, self.trust))] if before != self.trust else []
+        out += self._follow(owner.owner for owner in self.trust.believed)
         return [*out, *self._judge_all(list(self.book.live), now), *self.merges.touch_all(now)]
 
     # Statements
@@ -199,6 +202,7 @@ class Desk:
         out: Outputs = [Hide(name) for key, name in shown.items() if key in lost or key in self._untold]
         self._rows += [row for key in lost for row in (forget_verdict(key), told(key))]
         self._kept, self._untold = {}, set()
+        out += self._follow(owner.owner for owner in self.trust.believed)
         out += self._judge_all(list(self.book.live), now)
         out += [effect for plasmid in self.book.live.values() if plasmid.usable for effect in self._show(plasmid)]
         return [*out, *self.merges.touch_all(now, self._bases()), *self.larder.start(now)]
@@ -224,7 +228,8 @@ class Desk:
             gone = self._leave(statement.id, notice.reason, now)
             return [*gone, *self._judge_all([key for key in touched if key != statement.id], now)]
         payload = self.docket.add(statement)
-        out: Outputs = []
+        speaks_for = owner_speaking(statement)
+        out = self._follow([speaks_for] if speaks_for else [])
         if isinstance(payload, Manifest):
             wish = self.wishes.get(statement.id)
             via = None if wish is not None and wish.own else notice.via
@@ -235,6 +240,12 @@ class Desk:
             out.append(Emit(revoked_body(payload)))
             out += self.merges.touch_all(now) if self.trust.owner(payload.owner) else []
         return [*out, *self._judge_all(self._touched_by(statement), now)]
+
+    def _follow(self, owners: Iterable[str]) -> Outputs:
+        """Believe the newer records of these owners, as far as they are trusted and prove them."""
+        rows, told_of = follow(self.docket, self.trust, owners)
+        self._rows += rows
+        return [Emit(body) for body in told_of]
 
     def _touched_by(self, statement: Statement) -> list[bytes]:
         """Whose verdict it may change: a stranger's word about others changes none, however many of them speak."""

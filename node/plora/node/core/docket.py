@@ -6,6 +6,7 @@
 - `touched_by` names the plasmids that must be judged again when a statement comes or goes.
 - What was the newest version of a series stays so when its manifest has expired or the peer was restarted: `floors`,
   raised by `raise_floor`, outlast what is live. Two contents of that version block it for ever.
+- `believed` are the records of owners that were followed here: a rotation that was believed stays so.
 - Every index is a dict in the order of arrival; nothing iterates over a set.
 - Not handled here: statements of other kinds (freshness, votes, evidence), which no stage of this build reads.
 """
@@ -23,6 +24,7 @@ from plora.proto.errors import StatementError
 from plora.proto.manifest import Manifest
 from plora.proto.payload import Payload
 from plora.proto.payloads import Attestation, OwnerRecord, Revocation
+from plora.proto.rotation import Dossier
 from plora.proto.statement import Statement, open_statement
 
 Series = tuple[str, str, str]
@@ -45,11 +47,13 @@ class Docket:
     swarm: str
     bases: Mapping[str, BaseFacts] = field(default_factory=dict)
     floors: dict[Series, VersionRow] = field(default_factory=dict)
+    believed: frozenset[str] = frozenset()
     _manifests: dict[bytes, tuple[Statement, Manifest]] = field(default_factory=dict)
     _versions: dict[Series, dict[bytes, int]] = field(default_factory=dict)
     _records: _Index[OwnerRecord] = field(default_factory=dict)
     _attestations: _Index[Attestation] = field(default_factory=dict)
     _revocations: _Index[Revocation] = field(default_factory=dict)
+    _of_keys: _Index[Revocation] = field(default_factory=dict)
 
     def add(self, statement: Statement) -> Payload | None:
         """Index a statement; its payload, or None for a kind that no stage reads."""
@@ -64,6 +68,8 @@ class Docket:
                 self._attestations.setdefault(payload.target, {})[statement.id] = (statement, payload)
             case Revocation():
                 self._revocations.setdefault(payload.target, {})[statement.id] = (statement, payload)
+                if payload.target_kind == "key":
+                    self._of_keys.setdefault(payload.owner, {})[statement.id] = (statement, payload)
         return payload
 
     def drop(self, statement: Statement) -> None:
@@ -79,6 +85,7 @@ class Docket:
                 _discard(self._attestations, payload.target, statement.id)
             case Revocation():
                 _discard(self._revocations, payload.target, statement.id)
+                _discard(self._of_keys, payload.owner, statement.id)
 
     def touched_by(self, statement: Statement) -> list[bytes]:
         """Content ids of the live manifests whose verdict may depend on the statement."""
@@ -114,11 +121,19 @@ class Docket:
             owner_records=records,
             attestations=(*vouching, *(witness for other in signed for witness in self._witnesses(other))),
             revocations=revocations,
+            believed=self.believed,
             newest_version=max(floor.version, *versions.values()),
             same_version=tuple(sorted(dict.fromkeys(other for other in rivals if other != content_id))),
             features=features,
             base=self.bases.get(manifest.base_model),
         )
+
+    def dossier(self, owner: str) -> Dossier:
+        """What is known of one owner's keys: records, revocations of keys, and who attests those."""
+        records = tuple(self._records.get(owner, {}).values())
+        revocations = tuple(self._of_keys.get(owner, {}).values())
+        words = (word for one, _ in (*records, *revocations) for word in self._witnesses(one.id))
+        return Dossier(records, tuple(words), revocations, self.believed)
 
     def raise_floor(self, content_id: bytes, manifest: Manifest) -> bool:
         """Note that a manifest was validly seen; whether that is news."""
@@ -169,7 +184,10 @@ class Docket:
         targets = [content_id.hex(), manifest.owner, manifest.key_id]
         for statement, payload in vouching:
             targets += [payload.owner, statement.key_id]
-        return tuple(entry for name in dict.fromkeys(targets) for entry in self._revocations.get(name, {}).values())
+        owners = dict.fromkeys((manifest.owner, *(payload.owner for _, payload in vouching)))
+        found = {one.id: (one, body) for name in targets for one, body in self._revocations.get(name, {}).values()}
+        found |= {one.id: (one, body) for owner in owners for one, body in self._of_keys.get(owner, {}).values()}
+        return tuple(found.values())
 
     def _involving(self, owner: str) -> list[bytes]:
         return [cid for cid, (_, m) in self._manifests.items() if m.owner == owner or owner in self.attesters(cid)]
@@ -190,7 +208,10 @@ class Docket:
             return [cid for cid in (bytes.fromhex(target),) if cid in self._manifests]
         if revocation.target_kind == "owner":
             return self._involving(target)
-        return [cid for cid, (_, m) in self._manifests.items() if m.key_id == target or self._key_vouches(target, cid)]
+        signed = [
+            cid for cid, (_, m) in self._manifests.items() if m.key_id == target or self._key_vouches(target, cid)
+        ]
+        return list(dict.fromkeys((*signed, *self._involving(revocation.owner))))  # it may have signed a rotation
 
     def _key_vouches(self, key_id: str, content_id: bytes) -> bool:
         return any(entry.key_id == key_id for entry, _ in self._witnesses(content_id))
