@@ -6,11 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from plora.proto.dsse import CHUNKS_TAG, SHA256_CONTEXT, STATEMENT_ID_TAG, StatementKind
+from plora.proto.dsse import CHUNKS_TAG, EPOCH_TAG, SHA256_CONTEXT, STATEMENT_ID_TAG, StatementKind
 from plora.proto.payloads import PAYLOAD_MODELS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
-TAGS = [*StatementKind, SHA256_CONTEXT, *(tag.rstrip(b"\x00").decode() for tag in (STATEMENT_ID_TAG, CHUNKS_TAG))]
+TAGS = [
+    *StatementKind,
+    SHA256_CONTEXT,
+    *(tag.rstrip(b"\x00").decode() for tag in (STATEMENT_ID_TAG, CHUNKS_TAG, EPOCH_TAG)),
+]
 
 
 @pytest.mark.parametrize("tag", TAGS)

@@ -45,6 +45,9 @@ STATEMENT_ID_TAG = b"plora/statement/v1\x00"
 CHUNKS_TAG = b"plora/chunks/v1\x00"
 """Prefix of what a chunk root is the SHA-256 of."""
 
+EPOCH_TAG = b"plora/epoch/v1\x00"
+"""Prefix of what the id of a consensus' epoch is the SHA-256 of."""
+
 
 def pae(payload_type: str, payload: bytes) -> bytes:
     """DSSE v1 pre-authentication encoding; lengths are decimal counts of bytes."""

@@ -166,7 +166,10 @@ class Vote(KeyedPayload):
 
 
 class Evidence(KeyedPayload):
-    """Two statements, named by id in ascending order, that one key or owner may not both have signed."""
+    """Two statements, named by id in ascending order, that one key or owner may not both have signed.
+
+    `statements` are their envelopes in the same order, so that the proof outlives what it is about.
+    """
 
     kind: ClassVar[StatementKind] = StatementKind.EVIDENCE
 
@@ -174,6 +177,7 @@ class Evidence(KeyedPayload):
     accused: HexDigest
     first: HexDigest
     second: HexDigest
+    statements: Annotated[tuple[Annotated[str, Field(max_length=4096)], ...], ListAsTuple] | None = None
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
