@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,10 +13,26 @@ from plora.proto.errors import ConfigError, PeerNotRunningError, PloraError, Ref
 
 FAILURES = [
     ("sign out/legal --key keys/nobody.pem --domain legal", 1, "can't be read", "plora keygen"),
-    ("sign out/nothing --key keys/ada.pem --domain legal", 1, "out/nothing", ""),
+    (
+        "sign out/nothing --key keys/ada.pem --domain legal",
+        1,
+        "out/nothing: there is no such folder",
+        "save_pretrained",
+    ),
+    ("sign keys --key keys/ada.pem --domain legal", 1, "keys: is no PEFT folder", "save_pretrained"),
     ("sign out/medical --key keys/ada.pem", 2, "the domain is not known", "--domain"),
     ("sign out/medical --key keys/ada.pem --domain x --base nobody/none", 1, "nobody/none", "--base-digest"),
-    ("sign out/medical --key keys/ada.pem --domain UPPER", 1, "domain", ""),
+    ("sign out/medical --key keys/ada.pem --domain UPPER", 2, "--domain: 'UPPER' must be 1 to 64", ""),
+    ("sign out/medical --key keys/ada.pem --domain x --id a--b", 2, "--id: 'a--b' must be 1 to 64", ""),
+    ("sign out/medical --key keys/ada.pem --domain x --licence mine", 2, "--licence: 'mine' is no SPDX", "LicenseRef-"),
+    (
+        "sign broken/config --key keys/ada.pem --domain x",
+        1,
+        "adapter_config.json: the configuration",
+        "save_pretrained",
+    ),
+    ("sign broken/view --key keys/ada.pem", 1, "broken/view/plora.yml, line 1: not YAML", "delete it and sign"),
+    ("sign broken/notes --key keys/ada.pem", 1, "broken/notes.metrics.json: is not JSON", "delete it"),
     ("verify out/medical --owner keys/ada.owner", 1, "plora.yml", "plora sign"),
     ("verify out/legal --owner keys/ada.pub", 1, "keys/ada.pub: is not an owner record", "`.owner` file"),
     ("gate out/medical --owner keys/ada.owner", 1, "plora.yml", "plora sign"),
@@ -32,6 +47,8 @@ FAILURES = [
     ("init --name UPPER --home h", 2, "'UPPER' must be 1 to 64", "another name"),
     ("keygen --name .. --out keys", 2, "--name", "another name"),
     ("init --name x --home h --listen nonsense", 2, "'nonsense' is no address", "HOST:PORT"),
+    ("init --name x --home h --listen 127.0.0.1:99999", 2, "'127.0.0.1:99999' is no address", "at most 65535"),
+    ("init --name x --home h --advertise 192.0.2.1:65536", 2, "--advertise: '192.0.2.1:65536'", "at most 65535"),
     ("init --name x --home h --swarm none.json", 2, "none.json", "plora init"),
     ("fetch legal --peer x", 2, "meant for an offer", "--offer"),
     ("fetch", 2, "no plasmid is named", "plora ls"),
@@ -44,6 +61,9 @@ FAILURES = [
 ]
 ON_A_PEER = [
     "publish out/legal",
+    "cosign legal",
+    "top",
+    "peers ping ada",
     "ls",
     "show legal",
     "why legal",
@@ -54,6 +74,7 @@ ON_A_PEER = [
     "events",
     "reload",
 ]
+WITH_A_HOME = ["up", "doctor", "trust ls", "trust pending", "trust add x --yes", "trust rm x", "distrust x"]
 USAGE = [
     "frobnicate",
     "lss",
@@ -71,6 +92,9 @@ USAGE = [
 @pytest.mark.parametrize(("line", "code", "says", "mends"), FAILURES, ids=[line for line, *_ in FAILURES])
 def test_one_line_and_a_code(plora: Run, world: Path, line: str, code: int, says: str, mends: str) -> None:
     Path("bad.yaml").write_text("policy:\n  rank_mx: 1\n")
+    for name, file in (("config", "adapter_config.json"), ("view", "plora.yml"), ("notes", "../notes.metrics.json")):
+        shutil.copytree("out/medical", f"broken/{name}")
+        Path("broken", name, file).write_text("{")
     done = plora(*line.split())
     assert done.code == code, done.err
     assert done.err.startswith("plora: ")
@@ -82,6 +106,7 @@ def test_one_line_and_a_code(plora: Run, world: Path, line: str, code: int, says
 
 @pytest.mark.parametrize("line", ON_A_PEER)
 def test_no_peer_is_exit_code_4_and_names_the_start_command(plora: Run, world: Path, line: str) -> None:
+    assert plora("init", "--name", "ada", "--home", "home", "-q").code == 0
     done = plora(*line.split())
     assert done.code == 4
     assert (
@@ -98,12 +123,15 @@ def test_wrong_usage_is_exit_code_2_without_a_traceback(plora: Run, world: Path,
     assert "Traceback" not in done.err
 
 
-def test_up_without_a_home_says_how_to_make_one(world: Path) -> None:
-    command = [sys.executable, "-c", "from plora.cli.main import main; main(['up'])"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    assert done.returncode == 2
-    assert "plora init" in done.stderr
-    assert "Traceback" not in done.stderr
+@pytest.mark.parametrize("line", [*ON_A_PEER, *WITH_A_HOME])
+def test_no_home_is_exit_code_4_and_names_the_command_that_makes_one(plora: Run, world: Path, line: str) -> None:
+    done = plora(*line.split())
+    assert (done.code, done.out) == (4, "")
+    assert done.err == (
+        f"plora: {world}/home: no peer's home is here; make one by `plora init --name NAME --home {world}/home`, "
+        "or name yours by --home\n"
+    )
+    assert not Path("home").exists()
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pty
+import shutil
+import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +24,14 @@ from plora.proto.yaml_view import read_plora_yml
 
 pytestmark = pytest.mark.slow
 PLORA = Path(sys.executable).with_name("plora")
+
+
+def cut(tensors: bytes) -> bytes:
+    return tensors[:-7]
+
+
+def with_nan(tensors: bytes) -> bytes:
+    return tensors[:-4] + struct.pack("<f", math.nan)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +58,9 @@ def test_a_folder_is_described_signed_and_published(plora: Run, ada: Path, tmp_p
 
     again = plora("publish", folder, "--home", ada)
     assert (again.code, again.out) == (0, "published ada/legal-lora@1\n"), "a signed folder is published as it is"
-    refused = plora("publish", folder, "--domain", "medical", "--version", 3, "--home", ada)
+    same = ("--domain", "legal", "--id", "legal-lora", "--version", 1, "--days", 30, "--licence", "CC-BY-4.0")
+    assert plora("publish", folder, *same, "--key", ada / "owner/ada.pem", "--home", ada).code == 0
+    refused = plora("publish", folder, "--domain", "medical", "--version", 3, "--base", "mini", "--home", ada)
     assert (refused.code, refused.err.count("\n")) == (2, 1)
     assert "is signed already, so --domain, --version can't change it; sign it anew by `plora sign" in refused.err
 
@@ -75,13 +88,18 @@ def test_what_is_missing_is_named_where_nobody_can_be_asked(plora: Run, ada: Pat
     cases = (
         ((), 2, "the domain is not known; name it by --domain"),
         (("--domain", "legal", "--base", "no/such"), 1, "give its digest by --base-digest"),
-        (("--domain", "legal", "--base", "no/such", "--base-digest", "abc"), 1, "must be 64 lower-case hexadecimal"),
-        (("--domain", "Legal!"), 1, "domain: "),
+        (("--domain", "legal", "--base", "no/such", "--base-digest", "abc"), 2, "--base-digest: 'abc' must be 64"),
+        (("--domain", "Legal!"), 2, "--domain: 'Legal!' must be"),
+        (("--domain", "legal", "--id", "A b"), 2, "--id: 'A b' must be"),
+        (("--domain", "legal", "--licence", "free for friends"), 2, "--licence: 'free for friends' is no SPDX"),
+        (("--domain", "legal", "--owner", ada / "peer.yaml"), 2, "--owner: "),
     )
     for options, code, sentence in cases:
         done = plora("publish", folder, *options, "--home", ada)
         assert (done.code, done.err.count("\n"), sentence in done.err) == (code, 1, True), done.err
         assert not (folder / "plora.yml").exists()
+    nowhere = plora("publish", tmp_path / "nowhere", "--home", ada)
+    assert (nowhere.code, "/nowhere: there is no such folder; name the" in nowhere.err) == (1, True)
     empty = plora("publish", tmp_path, "--domain", "legal", "--home", ada)
     assert (
         "is no PEFT folder: there is no adapter_config.json; name the folder that `save_pretrained` wrote" in empty.err
@@ -90,13 +108,74 @@ def test_what_is_missing_is_named_where_nobody_can_be_asked(plora: Run, ada: Pat
     assert not (folder / "plora.yml").exists(), "nothing is signed for a peer that doesn't run"
 
 
+@pytest.mark.parametrize(
+    ("tensors", "says"),
+    [
+        (cut, "the file is not a strict safetensors file ("),
+        (with_nan, "the tensors hold NaN or infinity (base_model.model.model.layers.0.self_attn.q_proj.lora_"),
+    ],
+)
+def test_what_every_peer_would_refuse_is_refused_before_anybody_hears_of_it(
+    plora: Run, ada: Path, tmp_path: Path, tensors: Callable[[bytes], bytes], says: str
+) -> None:
+    folder = write_tiny_adapter(tmp_path / tensors.__name__, seed=8)
+    artifact = folder / "adapter_model.safetensors"
+    good = artifact.read_bytes()
+    artifact.write_bytes(tensors(good))
+    known = plora("ls", "--home", ada, "--json").document
+    done = plora("publish", folder, "--domain", "legal", "--home", ada)
+    assert (done.code, done.out) == (3, "")
+    assert f"plora: {artifact}: {says}" in done.err
+    assert "so every peer would refuse it; save the adapter anew, then publish it\n" in done.err
+    assert not (folder / "plora.yml").exists(), "what was signed for this command doesn't stay"
+    assert plora("ls", "--home", ada, "--json").document == known
+    artifact.write_bytes(good)
+    assert plora("publish", folder, "--domain", "legal", "--home", ada).code == 0
+
+
+def test_a_changed_folder_is_signed_anew_by_a_word_or_on_a_terminal_by_a_yes(
+    plora: Run, ada: Path, tmp_path: Path
+) -> None:
+    folder = write_tiny_adapter(tmp_path / "tale", seed=9)
+    options = ("--domain", "prose", "--licence", "MIT", "--home", ada)
+    assert plora("publish", folder, *options).out == "published ada/tale@1\n"
+    signed = (folder / "plora.yml").read_bytes()
+
+    rewrite_tiny_adapter(folder, seed=10)
+    refused = plora("publish", folder, "--home", ada)
+    assert (refused.code, "sign it again by `plora sign`" in refused.err) == (3, True)
+    assert (folder / "plora.yml").read_bytes() == signed
+    assert plora("sign", folder, "--home", ada).code == 0
+    assert plora("publish", folder, "--home", ada).out == "published ada/tale@2\n"
+
+    rewrite_tiny_adapter(folder, seed=11)
+    code, said, asked = on_a_terminal("y\n", "publish", str(folder), "--home", str(ada))
+    assert (code, said) == (0, "published ada/tale@3\n")
+    assert "has changed since version 2 was signed. Sign it anew as ada? [y/N]: " in asked
+    assert "tale version 3, domain prose, base mini, rank 2, licence MIT, for 365 days." in asked
+
+
 def test_what_is_missing_is_asked_for_on_a_terminal(ada: Path, tmp_path: Path) -> None:
     folder = write_tiny_adapter(tmp_path / "law", seed=6)
+    code, said, asked = on_a_terminal("law\n", "publish", str(folder), "--home", str(ada))
+    assert (code, said) == (0, "published ada/law@1\n")
+    assert f"Domain of {folder}: " in asked
+
+
+def on_a_terminal(answer: str, *arguments: str) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of `plora` where somebody types an answer."""
     ours, theirs = pty.openpty()
-    os.write(ours, b"law\n")
-    command = [str(PLORA), "publish", str(folder), "--home", str(ada)]
-    done = subprocess.run(command, stdin=theirs, capture_output=True, text=True, check=False, timeout=60)
+    os.write(ours, answer.encode())
+    done = subprocess.run(
+        [str(PLORA), *arguments], stdin=theirs, capture_output=True, text=True, check=False, timeout=60
+    )
     os.close(ours)
     os.close(theirs)
-    assert (done.returncode, done.stdout) == (0, "published ada/law@1\n")
-    assert f"Domain of {folder}: " in done.stderr
+    return done.returncode, done.stdout, done.stderr
+
+
+def rewrite_tiny_adapter(folder: Path, seed: int) -> None:
+    """Other weights in the same folder, as a training that runs again leaves them; plora.yml stays."""
+    fresh = write_tiny_adapter(folder.with_name(f"fresh-{seed}"), seed=seed)
+    for name in ("adapter_model.safetensors", "adapter_config.json"):
+        shutil.copyfile(fresh / name, folder / name)

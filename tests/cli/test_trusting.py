@@ -86,6 +86,33 @@ def test_a_scope_that_is_not_named_stays(home: Home, record: Path) -> None:
     assert widened is not None and (widened.domains, widened.roles) == ((), ("cosign",))
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--domains", "legal,A b"), "--domains: 'A b' must be 1 to 64"),
+        (("--bases", "mini,../x"), "--bases: '../x' must be a model's name"),
+        (("--nickname", "Ro Bert"), "--nickname: 'Ro Bert' must be 1 to 64"),
+        (("--roles", "publish,boss"), "--roles: 'boss' is no role; use publish, cosign"),
+    ],
+)
+def test_a_word_that_the_trust_file_cannot_hold_is_refused_and_spoils_nothing(
+    home: Home, record: Path, options: tuple[str, str], says: str
+) -> None:
+    before = home.trust.read_bytes()
+    command = [str(PLORA), "trust", "add", str(record), *options, "--yes", "--home", str(home.root)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith(f"plora: {says}")
+    assert home.trust.read_bytes() == before
+
+
+def test_any_role_means_both(home: Home, record: Path) -> None:
+    assert run(home, "add", str(record), "--roles", "cosign", "--yes") == 0
+    assert run(home, "add", "bob", "--roles", "any", "--yes") == 0
+    bob = load_trust(home.trust).named("bob")
+    assert bob is not None and bob.roles == ("publish", "cosign")
+
+
 def test_a_nickname_that_is_taken_is_refused(home: Home, tmp_path: Path) -> None:
     create_owner(tmp_path / "ada2.pem", name="ada", swarm=SWARM.id, issued_s=NOW_S)
     with pytest.raises(UsageError, match="--nickname"):

@@ -10,7 +10,7 @@ import typer
 
 from plora.cli.options import Home, Json, Key, PlasmidName, Quiet, confirm
 from plora.cli.output import Output, safe
-from plora.cli.running import root_of, running_peer
+from plora.cli.running import home_of, running_peer
 from plora.proto.errors import RefusedError
 
 
@@ -30,7 +30,7 @@ def cosign(
     from plora.proto.wire import statement_to_pb
     from plora.v1 import admin_pb2 as pb
 
-    owner = load_owner(key or own_key(root_of(home)))
+    owner = load_owner(key or own_key(home_of(home).root))
     output = Output(json_, quiet)
     with running_peer(home) as client:
         judged = client.call("Judge", pb.JudgeRequest(name=name), timeout_s=wait_s)

@@ -13,7 +13,7 @@ import typer
 
 from plora.cli.options import Home, Json, Quiet
 from plora.cli.output import Output
-from plora.cli.running import root_of, running_peer
+from plora.cli.running import home_of, running_peer
 from plora.proto.errors import PeerNotRunningError
 
 if TYPE_CHECKING:
@@ -27,9 +27,8 @@ def doctor(home: Home = None, json_: Json = False, quiet: Quiet = False) -> None
     bases; of a stopped one, at ports and neighbours. Exit code 1 where something is wrong.
     """
     from plora.node.doctor.home import examine_home
-    from plora.proto.home import Home as HomePaths
 
-    paths = HomePaths(root_of(home))
+    paths = home_of(home)
     told = _running(paths.root)
     found = [*examine_home(paths, running=told is not None), *(told or ())]
     findings = list(dict.fromkeys(found))

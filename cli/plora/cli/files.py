@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from plora.cli.options import (
-    DAY_S,
-    DAYS_VALID,
-    LICENCE_DEFAULT,
     WALK_SWARM,
     Base,
     BaseDigest,
@@ -98,32 +95,24 @@ def sign(
     version: Version = None,
     base: OnBase = None,
     base_digest: BaseDigest = None,
-    licence: Licence = LICENCE_DEFAULT,
-    days: Days = DAYS_VALID,
+    licence: Licence = None,
+    days: Days = None,
     chunk_kib: Annotated[int, typer.Option("--chunk-kib", min=16, max=1024, help="Size of a chunk under way.")] = 256,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Describe an adapter folder in a manifest, signed, as plora.yml."""
     from plora.cli.revoking import own_key
-    from plora.cli.signing import complete_facts
+    from plora.cli.signing import Said, check_folder, complete_facts, next_version
     from plora.merge.draft import sign_folder
     from plora.proto.home import default_home
     from plora.proto.owner_files import load_owner
 
+    check_folder(folder)
     private = key or own_key(home or default_home())
-    now = int(time.time())
-    facts = complete_facts(
-        folder,
-        domain=domain,
-        plasmid_id=plasmid_id,
-        base=base,
-        base_digest=base_digest,
-        version=version,
-        licence=licence,
-        valid_s=(now, now + days * DAY_S),
-        chunk_bytes=chunk_kib * 1024,
-    )
+    said = Said(domain, plasmid_id, version, base, base_digest, licence, days)
+    now_s, chunk_bytes = int(time.time()), chunk_kib * 1024
+    facts = complete_facts(folder, said, now_s=now_s, version=next_version(folder), chunk_bytes=chunk_bytes)
     signed = sign_folder(folder, load_owner(private), facts)
     manifest = signed.manifest
     output = Output(json_, quiet)

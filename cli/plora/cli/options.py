@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -36,9 +36,16 @@ Version = Annotated[
 OnBase = Annotated[str | None, typer.Option("--base", help="Base model; as trained, if known.")]
 BaseDigest = Annotated[str | None, typer.Option("--base-digest", help="Digest of a base that is not here.")]
 LICENCE_DEFAULT = "Apache-2.0"
-Licence = Annotated[str, typer.Option("--licence", help="SPDX expression.")]
-Days = Annotated[int, typer.Option("--days", min=1, help="Valid for so many days.")]
+Licence = Annotated[
+    str | None,
+    typer.Option(
+        "--licence", help="SPDX expression; LicenseRef-NAME for what SPDX doesn't list.", show_default=LICENCE_DEFAULT
+    ),
+]
 DAYS_VALID = 365
+Days = Annotated[
+    int | None, typer.Option("--days", min=1, max=36_500, help="Valid for so many days.", show_default=str(DAYS_VALID))
+]
 DAY_S = 86_400
 OFFER_ADDRESS = "127.0.0.1:4711"
 OFFER_HOME = Path(".plora/offer")
@@ -52,12 +59,36 @@ OwnerRecords = Annotated[
 
 def checked_name(name: str, option: str = "--name") -> str:
     """A name that an owner, or a swarm, can have; UsageError otherwise."""
-    from plora.proto.fields import check_id
+    from plora.proto.fields import Id
+
+    return checked_field(Id, name, option, mend="choose another name")
+
+
+def checked_field(grammar: Any, text: str, option: str, mend: str = "") -> str:
+    """An option's text, if a signed field or a file of ours can hold it; UsageError names the option otherwise."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from plora.proto.errors import FormatError
+    from plora.proto.payload import field_error
 
     try:
-        return check_id(name)
-    except ValueError as error:
-        raise UsageError(f"'{name}' {error}", where=option, mend="choose another name") from error
+        return str(TypeAdapter(grammar).validate_python(text))
+    except ValidationError as error:
+        raise UsageError(f"'{text}' {field_error(error, FormatError).what}", where=option, mend=mend) from error
+
+
+def checked_licence(text: str) -> str:
+    """An SPDX expression in its canonical spelling; UsageError for free text, which no program can compare."""
+    from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
+
+    from plora.proto.fields import Licence as Grammar
+
+    mend = f"write one such as {LICENCE_DEFAULT}, or LicenseRef-NAME"
+    try:
+        licence = canonicalize_license_expression(text)
+    except InvalidLicenseExpression as error:
+        raise UsageError(f"'{text}' is no SPDX expression", where="--licence", mend=mend) from error
+    return checked_field(Grammar, licence, "--licence", mend)
 
 
 def checked_address(listen: str, option: str = "--listen") -> None:
@@ -69,7 +100,8 @@ def checked_address(listen: str, option: str = "--listen") -> None:
     try:
         TypeAdapter(Address).validate_python(listen)
     except ValidationError as error:
-        raise UsageError(f"'{listen}' is no address", where=option, mend="write HOST:PORT") from error
+        mend = "write HOST:PORT, the port at most 65535"
+        raise UsageError(f"'{listen}' is no address", where=option, mend=mend) from error
 
 
 def checked_places(listen: str, advertise: list[str] | None) -> None:

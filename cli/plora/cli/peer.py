@@ -29,7 +29,7 @@ from plora.cli.options import (
 )
 from plora.cli.output import Output, safe
 from plora.cli.plasmid_rows import plasmid_row
-from plora.cli.running import fields_of, root_of, running_peer
+from plora.cli.running import fields_of, home_of, root_of, running_peer
 from plora.proto.errors import NoAnswerError, RefusedError, UsageError
 
 HELD_OUTCOMES = ("REJECT", "QUARANTINE", "PENDING", "DEFER")
@@ -75,7 +75,7 @@ def up(home: Home = None) -> None:
     The same as `plora-node --config HOME/peer.yaml`.
     """
     program = Path(sys.executable).with_name("plora-node")
-    os.execv(program, [str(program), "--config", str(root_of(home) / "peer.yaml")])  # noqa: S606 - no shell is wanted
+    os.execv(program, [str(program), "--config", str(home_of(home).config)])  # noqa: S606 - no shell is wanted
 
 
 def ls(

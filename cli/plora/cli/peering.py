@@ -12,7 +12,7 @@ import typer
 
 from plora.cli.options import Home, Json, Quiet
 from plora.cli.output import Output, safe
-from plora.cli.running import fields_of, root_of, running_peer
+from plora.cli.running import fields_of, home_of, running_peer
 from plora.proto.errors import UsageError
 
 PING_TIMEOUT_S = 60.0
@@ -108,7 +108,7 @@ def add(
     """Make a peer a neighbour: it is dialed from now on."""
     from plora.cli.neighbours import add_neighbour, told_peer
 
-    root = root_of(_home(ctx, home))
+    root = home_of(_home(ctx, home)).root
     entry = add_neighbour(root, peer, address)
     now = told_peer(root)
     output = Output(json_, quiet)
@@ -130,7 +130,7 @@ def rm(
     """Take a neighbour away: it is never dialed again unless it is added."""
     from plora.cli.neighbours import remove_neighbour, told_peer
 
-    root = root_of(_home(ctx, home))
+    root = home_of(_home(ctx, home)).root
     peer = remove_neighbour(root, name)
     document = {"peer": peer, "reloaded": told_peer(root)}
     output = Output(json_, quiet)

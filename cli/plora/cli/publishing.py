@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,8 +13,6 @@ import typer
 
 from plora.cli.options import (
     DAY_S,
-    DAYS_VALID,
-    LICENCE_DEFAULT,
     BaseDigest,
     Days,
     Domain,
@@ -26,13 +26,17 @@ from plora.cli.options import (
     Quiet,
     Version,
     ask,
+    confirm,
 )
-from plora.cli.output import Output
+from plora.cli.output import Output, safe
 from plora.cli.running import root_of, running_peer
-from plora.proto.errors import AdapterError, UsageError
+from plora.proto.errors import NoAnswerError, PeerNotRunningError, PloraError, UsageError
 
 if TYPE_CHECKING:
+    from plora.cli.signing import Said
+    from plora.proto.manifest import Manifest
     from plora.proto.owner_files import Owner
+    from plora.proto.statement import Statement
 
 
 def publish(
@@ -44,33 +48,27 @@ def publish(
     version: Version = None,
     base: OnBase = None,
     base_digest: BaseDigest = None,
-    licence: Licence = LICENCE_DEFAULT,
-    days: Days = DAYS_VALID,
+    licence: Licence = None,
+    days: Days = None,
     key: Key = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Share an adapter folder: the peer stores, judges and spreads it."""
-    from plora.proto.owner_files import read_owner_record
+    from plora.cli.signing import Said, check_folder
     from plora.proto.wire import statement_to_pb
-    from plora.proto.yaml_view import PLORA_YML
     from plora.v1 import admin_pb2 as pb
 
     output = Output(json_, quiet)
-    said = {"domain": domain, "id": plasmid_id, "version": version, "base": base, "base-digest": base_digest}
-    said |= {"licence": None if licence == LICENCE_DEFAULT else licence, "days": None if days == DAYS_VALID else days}
-    given = [f"--{name}" for name, value in (said | {"key": key}).items() if value is not None]
-    records = [statement_to_pb(read_owner_record(path)[0]) for path in owner or ()]
-    with running_peer(home) as client:
-        if (folder / PLORA_YML).exists():
-            _refuse_facts(folder, given)
-        else:
-            facts = {"domain": domain, "plasmid_id": plasmid_id, "version": version, "base": base}
-            facts |= {"base_digest": base_digest, "licence": licence}
-            client.call("Status", pb.StatusRequest())  # before anything is signed
-            signer = _sign(output, client, folder, key or _own_key(home), facts, days)
-            records.append(statement_to_pb(signer.statement))
-        reply = client.call("Publish", pb.PublishRequest(folder=str(folder.resolve()), statements=records))
+    check_folder(folder)
+    records = _records(owner or [])
+    said = Said(domain, plasmid_id, version, base, base_digest, licence, days)
+    with running_peer(home) as client, _undone_if_refused(folder):
+        client.call("Status", pb.StatusRequest())  # before anything is signed
+        signer = _signed(output, client, folder, said, key, root_of(home))
+        records += [signer.statement] if signer else []
+        sent = [statement_to_pb(one) for one in records]
+        reply = client.call("Publish", pb.PublishRequest(folder=str(folder.resolve()), statements=sent))
     document = {"name": reply.name, "content_id": reply.content_id, "note": reply.note}
     output.document(document, [f"published {reply.name}"])
     if reply.note:
@@ -78,38 +76,93 @@ def publish(
     output.hint(f"Next: plora ls   ·   plora why {reply.name}")
 
 
-def _refuse_facts(folder: Path, given: list[str]) -> None:
+def _records(paths: list[Path]) -> list[Statement]:
+    """The owners' records that go with it; UsageError for a file that is none."""
+    from plora.proto.owner_files import read_owner_record
+
+    try:
+        return [read_owner_record(path)[0] for path in paths]
+    except PloraError as error:
+        raise UsageError(f"{error.where} {error.what}", where="--owner", mend=error.mend) from error
+
+
+@contextmanager
+def _undone_if_refused(folder: Path) -> Iterator[None]:
+    """Leave plora.yml as it was, or away, where the peer takes nothing: what was signed for that would be in the way.
+
+    A peer that gave no answer may have taken it all the same.
+    """
+    from plora.proto.yaml_view import PLORA_YML
+
+    path = folder / PLORA_YML
+    before = path.read_bytes() if path.exists() else None
+    try:
+        yield
+    except (NoAnswerError, PeerNotRunningError):
+        raise
+    except PloraError:
+        if before is None:
+            path.unlink(missing_ok=True)
+        elif path.read_bytes() != before:
+            path.write_bytes(before)
+        raise
+
+
+def _signed(output: Output, client: Any, folder: Path, said: Said, key: Path | None, home: Path) -> Owner | None:
+    """Who signed the folder just now: it was never signed, or it changed since. None where it goes out as it lies."""
+    from plora.cli.revoking import own_key
+    from plora.cli.signing import signed_before
+    from plora.proto.owner_files import load_owner
+
+    before = signed_before(folder)
+    if before is None:
+        return _sign(output, client, folder, load_owner(key or own_key(home)), said)
+    if sys.stdin.isatty() and _changed(folder, before):
+        signer = load_owner(key or own_key(home))
+        name = signer.record.name
+        confirm(f"{safe(folder)} has changed since version {before.version} was signed. Sign it anew as {name}?")
+        return _sign(output, client, folder, signer, said)
+    _refuse_facts(folder, before, said, key)
+    return None
+
+
+def _changed(folder: Path, signed: Manifest) -> bool:
+    from plora.proto.chunks import describe_artifact
+    from plora.proto.manifest import ARTIFACT_FILENAME
+
+    return describe_artifact(folder / ARTIFACT_FILENAME).sha256 != signed.artifacts.sha256
+
+
+def _refuse_facts(folder: Path, signed: Manifest, said: Said, key: Path | None) -> None:
     """What a signature covers isn't changed by publishing."""
-    if given:
-        what = f"is signed already, so {', '.join(given)} can't change it"
+    from plora.proto.owner_files import load_owner
+
+    differing = said.against(signed)
+    if key is not None and load_owner(key).key.public.key_id != signed.key_id:
+        differing.append("--key")
+    if differing:
+        what = f"is signed already, so {', '.join(differing)} can't change it"
         mend = f"sign it anew by `plora sign {folder} …`, or leave the options out"
         raise UsageError(what, where=str(folder), mend=mend)
 
 
-def _sign(output: Output, client: Any, folder: Path, private: Path, facts: dict[str, Any], days: int) -> Owner:
-    """Describe a folder in a signed plora.yml; on a terminal, ask for what can't be known. Returns who signed."""
-    from plora.cli.signing import complete_facts, id_of
-    from plora.merge.draft import CHUNK_BYTES_DEFAULT, sign_folder
-    from plora.merge.peft_folder import CONFIG_NAME
-    from plora.proto.owner_files import load_owner
+def _sign(output: Output, client: Any, folder: Path, owner: Owner, said: Said) -> Owner:
+    """Describe a folder in a signed plora.yml; on a terminal, ask for what can't be known."""
+    from plora.cli.signing import complete_facts, id_of, next_version
+    from plora.merge.draft import sign_folder
 
-    if not (folder / CONFIG_NAME).is_file():
-        what, mend = f"is no PEFT folder: there is no {CONFIG_NAME}", "name the folder that `save_pretrained` wrote"
-        raise AdapterError(what, where=str(folder), mend=mend)
-    owner = load_owner(private)
-    newest = _newest(client, owner, facts["plasmid_id"] or id_of(folder))
-    now = int(time.time())
-    version = facts["version"] or newest + 1
+    newest = _newest(client, owner, said.plasmid_id or id_of(folder))
     complete = complete_facts(
         folder,
-        **(facts | {"version": version}),
-        valid_s=(now, now + days * DAY_S),
-        chunk_bytes=CHUNK_BYTES_DEFAULT,
+        said,
+        now_s=int(time.time()),
+        version=max(newest + 1, next_version(folder)),
         ask=ask if sys.stdin.isatty() else None,
     )
     manifest = sign_folder(folder, owner, complete).manifest
+    days = (complete.expires_s - complete.issued_s) // DAY_S
     output.hint(
-        f"Signed by {owner.record.name}: {manifest.plasmid_id} version {version}, domain {manifest.domain}, "
+        f"Signed by {owner.record.name}: {manifest.plasmid_id} version {manifest.version}, domain {manifest.domain}, "
         f"base {manifest.base_model}, rank {manifest.lora.r}, licence {complete.licence}, for {days} days."
     )
     return owner
@@ -122,9 +175,3 @@ def _newest(client: Any, owner: Owner, plasmid_id: str) -> int:
     names = (one.name for one in client.call("List", pb.ListRequest()).plasmids if one.owner == owner.id)
     of_id = (name.rpartition("@") for name in names if name.rpartition("@")[0].rpartition("/")[2] == plasmid_id)
     return max((int(version) for _, _, version in of_id if version.isdigit()), default=0)
-
-
-def _own_key(home: Path | None) -> Path:
-    from plora.cli.revoking import own_key
-
-    return own_key(root_of(home))

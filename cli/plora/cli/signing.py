@@ -5,17 +5,29 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from plora.base import base_info
-from plora.merge.draft import Facts, metrics_file
-from plora.merge.peft_folder import read_spec
+from plora.cli.options import DAY_S, DAYS_VALID, LICENCE_DEFAULT, checked_field, checked_licence
+from plora.merge.draft import CHUNK_BYTES_DEFAULT, Facts, metrics_file
+from plora.merge.peft_folder import CONFIG_NAME, read_spec
 from plora.proto.chunks import describe_artifact
-from plora.proto.errors import BaseModelError, UsageError
-from plora.proto.manifest import ARTIFACT_FILENAME, Metrics
+from plora.proto.errors import AdapterError, BaseModelError, FormatError, UsageError
+from plora.proto.fields import BaseModelName, HexDigest, Id, parse_timestamp
+from plora.proto.manifest import ARTIFACT_FILENAME, Manifest, Metrics
 from plora.proto.owner_files import read_owner_record
 from plora.proto.statement import verify_statement
 from plora.proto.yaml_view import PLORA_YML, read_plora_yml
+
+
+def check_folder(folder: Path) -> None:
+    """AdapterError unless somebody could sign this folder, or has."""
+    mend = "name the folder that `save_pretrained` wrote"
+    if not folder.is_dir():
+        raise AdapterError("is a file" if folder.exists() else "there is no such folder", where=str(folder), mend=mend)
+    if not any((folder / name).is_file() for name in (CONFIG_NAME, PLORA_YML)):
+        raise AdapterError(f"is no PEFT folder: there is no {CONFIG_NAME}", where=str(folder), mend=mend)
 
 
 def trained_facts(folder: Path) -> Mapping[str, object]:
@@ -23,44 +35,73 @@ def trained_facts(folder: Path) -> Mapping[str, object]:
     path = metrics_file(folder)
     if not path.is_file():
         return {}
-    document = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise FormatError("is not JSON", where=str(path), mend="delete it: it only says how training went") from error
     return document if isinstance(document, dict) else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a person said of a folder by options; None where nothing was said."""
+
+    domain: str | None = None
+    plasmid_id: str | None = None
+    version: int | None = None
+    base: str | None = None
+    base_digest: str | None = None
+    licence: str | None = None
+    days: int | None = None
+
+    def against(self, manifest: Manifest) -> list[str]:
+        """The options that say another thing than a signed manifest."""
+        valid_s = parse_timestamp(manifest.expires) - parse_timestamp(manifest.issued)
+        signed = {"--domain": manifest.domain, "--id": manifest.plasmid_id, "--version": manifest.version}
+        signed |= {"--base": manifest.base_model, "--base-digest": manifest.base_digest}
+        signed |= {"--licence": manifest.safety.licence, "--days": valid_s / DAY_S}
+        options = zip(signed.items(), (getattr(self, field.name) for field in fields(self)), strict=True)
+        return [option for (option, value), said in options if said not in (None, value)]
 
 
 def complete_facts(
     folder: Path,
+    said: Said,
     *,
-    domain: str | None,
-    plasmid_id: str | None,
-    base: str | None,
-    base_digest: str | None,
-    version: int | None,
-    licence: str,
-    valid_s: tuple[int, int],
-    chunk_bytes: int,
+    now_s: int,
+    version: int,
+    chunk_bytes: int = CHUNK_BYTES_DEFAULT,
     ask: Callable[[str], str] | None = None,
 ) -> Facts:
-    """The owner's facts, filled up from what training wrote down, the folder's name and its configuration.
+    """What was said, filled up from training's notes, an earlier plora.yml, the configuration and the folder's name.
 
-    What is missing then is asked for, or a UsageError names the option.
+    What is missing then is asked for, or a UsageError names the option; so does one for what no manifest can hold.
+    `version` counts where none was said.
     """
-    trained = trained_facts(folder)
-    base_model = base or str(trained.get("base") or read_spec(folder).base_model_name or "")
-    base_model = base_model or _asked(folder, "base model", "--base", ask)
-    subject = domain or str(trained.get("domain") or "") or _asked(folder, "domain", "--domain", ask)
+    trained, before = trained_facts(folder), signed_before(folder)
+    base = said.base or trained.get("base") or (before and before.base_model) or read_spec(folder).base_model_name
+    base_model = checked_field(BaseModelName, str(base or _asked(folder, "base model", "--base", ask)), "--base")
+    domain = said.domain or trained.get("domain") or (before and before.domain)
+    plasmid_id = said.plasmid_id or (before and before.plasmid_id) or id_of(folder)
     measured = {name: trained[name] for name in Metrics.model_fields if isinstance(trained.get(name), int | float)}
     return Facts(
-        plasmid_id=plasmid_id or id_of(folder),
-        domain=subject,
-        version=next_version(folder) if version is None else version,
+        plasmid_id=checked_field(Id, plasmid_id, "--id"),
+        domain=checked_field(Id, str(domain or _asked(folder, "domain", "--domain", ask)), "--domain"),
+        version=said.version or version,
         base_model=base_model,
-        base_digest=base_digest or digest_of_base(base_model),
-        licence=licence,
-        issued_s=valid_s[0],
-        expires_s=valid_s[1],
+        base_digest=checked_field(HexDigest, said.base_digest or digest_of_base(base_model), "--base-digest"),
+        licence=checked_licence(said.licence or (before and before.safety.licence) or LICENCE_DEFAULT),
+        issued_s=now_s,
+        expires_s=now_s + (said.days or DAYS_VALID) * DAY_S,
         chunk_bytes=chunk_bytes,
         metrics={name: float(str(value)) for name, value in measured.items()},
     )
+
+
+def signed_before(folder: Path) -> Manifest | None:
+    """The manifest that lies in a folder; None where it was never signed."""
+    path = folder / PLORA_YML
+    return read_plora_yml(path).manifest if path.exists() else None
 
 
 def id_of(folder: Path) -> str:
@@ -80,8 +121,8 @@ def _asked(folder: Path, what: str, option: str, ask: Callable[[str], str] | Non
 
 def next_version(folder: Path) -> int:
     """One more than the signed version that lies here, since two contents of one version void each other."""
-    path = folder / PLORA_YML
-    return read_plora_yml(path).manifest.version + 1 if path.exists() else 1
+    before = signed_before(folder)
+    return before.version + 1 if before else 1
 
 
 def digest_of_base(base_model: str) -> str:

@@ -11,14 +11,15 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from plora.cli.options import Home, Json, Quiet, confirm
+from plora.cli.options import Home, Json, Quiet, checked_field, confirm
 from plora.cli.output import Output, safe
-from plora.cli.running import root_of
+from plora.cli.running import home_of
 from plora.proto.errors import PeerNotRunningError, UsageError
 from plora.proto.home import Home as HomePaths
 
@@ -86,10 +87,9 @@ def add(
     """Believe an owner: what they sign, and what waits for them, is judged again."""
     from plora.cli.acquaintances import acquainted, entry_of
 
+    scope = _named_scope(nickname, domains, bases, roles)
     paths, trust = _load(home)
     who = acquainted(paths, trust, name)
-    named = {"domains": _words(domains), "bases": _words(bases), "roles": _words(roles)}
-    scope = {field: words for field, words in named.items() if words is not None}
     owner = _entry(who, entry_of(trust, who), nickname, scope)
     _refuse_twin(trust, owner)
     if not yes:
@@ -117,6 +117,31 @@ def distrust(name: Owner, home: Home = None, json_: Json = False, quiet: Quiet =
     output = Output(json_, quiet)
     _change(output, paths, lambda now: now.with_distrusted(who.owner, **stamp), f"distrusts {who.name}")
     output.hint(f"What they signed leaves adapters and merge. To take it back: plora trust add {who.owner[:12]}")
+
+
+def _named_scope(nickname: str, domains: str, bases: str, roles: str) -> dict[str, tuple[str, ...]]:
+    """What was named, checked by the grammar of trust.yaml: a word that it can't hold must not come into it."""
+    from plora.gate.trust import ROLES
+    from plora.proto.fields import BaseModelName, Id
+
+    if nickname:
+        checked_field(Id, nickname, "--nickname")
+    named = {
+        "domains": _words(domains, partial(checked_field, Id, option="--domains")),
+        "bases": _words(bases, partial(checked_field, BaseModelName, option="--bases")),
+        "roles": _words(roles, _checked_role),
+    }
+    if named["roles"] == ():
+        named["roles"] = ROLES
+    return {field: words for field, words in named.items() if words is not None}
+
+
+def _checked_role(word: str) -> str:
+    from plora.gate.trust import ROLES
+
+    if word not in ROLES:
+        raise UsageError(f"'{word}' is no role", where="--roles", mend=f"use {', '.join(ROLES)}")
+    return word
 
 
 def _entry(
@@ -199,12 +224,12 @@ def _published(row: dict[str, Any]) -> str:
     return ", ".join(row["waiting"]) + (f" and {more} more" if more else "")
 
 
-def _words(text: str) -> tuple[str, ...] | None:
+def _words(text: str, checked: Callable[[str], str]) -> tuple[str, ...] | None:
     """The names in an option, none for "any"; None where the option wasn't given."""
     words = tuple(word.strip() for word in text.split(",") if word.strip())
     if not words:
         return None
-    return () if words == (ANY,) else words
+    return () if words == (ANY,) else tuple(map(checked, words))
 
 
 def _who(command: str) -> str:
@@ -228,9 +253,7 @@ def _now() -> str:
 def _load(home: Path | None) -> tuple[HomePaths, Trust]:
     from plora.gate import load_trust
 
-    paths = HomePaths(root_of(home))
-    if not paths.root.is_dir():
-        raise UsageError("is no peer's home", where=str(paths.root), mend="make one by `plora init`")
+    paths = home_of(home)
     return paths, load_trust(paths.trust)
 
 

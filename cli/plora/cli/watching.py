@@ -12,7 +12,7 @@ import typer
 
 from plora.cli.options import Home, Json, Quiet
 from plora.cli.output import Output
-from plora.cli.running import fields_of, running_peer
+from plora.cli.running import fields_of, home_of, running_peer
 
 WIDTH_WITHOUT_TERMINAL = 160
 
@@ -37,14 +37,14 @@ def top(home: Home = None) -> None:
     """
     from rich.console import Console
 
-    from plora.cli.running import root_of
     from plora.cli.top import keys, show_live, show_once
 
+    root = home_of(home).root
     if not sys.stdout.isatty():
-        show_once(root_of(home), Console(highlight=False, width=WIDTH_WITHOUT_TERMINAL))
+        show_once(root, Console(highlight=False, width=WIDTH_WITHOUT_TERMINAL))
         return
     with suppress(KeyboardInterrupt), keys() as pressed:
-        show_live(root_of(home), Console(highlight=False), pressed)
+        show_live(root, Console(highlight=False), pressed)
 
 
 def events(

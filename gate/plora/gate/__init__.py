@@ -7,7 +7,7 @@ folder without any peer. Importing this package imports neither numpy nor torch.
 from plora.gate.alignment import alignment_gate
 from plora.gate.case import BaseFacts, Case
 from plora.gate.features import STAGE_VERSION, Features, examine
-from plora.gate.pipeline import STAGES, Stage, decide
+from plora.gate.pipeline import STAGES, Stage, decide, decide_bytes
 from plora.gate.policy import Policy
 from plora.gate.report import Layer, layers, verdict_from_json, verdict_to_json
 from plora.gate.sentences import explain, sentence
@@ -32,6 +32,7 @@ __all__ = [
     "Verdict",
     "alignment_gate",
     "decide",
+    "decide_bytes",
     "edit_trust",
     "examine",
     "explain",

@@ -77,6 +77,7 @@ _NEUTRAL: Mapping[str, tuple[object, ...]] = {
 }
 # Without effect on a plain LoRA: any text, number or nothing.
 _INERT = frozenset({"revision", "peft_version", "qalora_group_size"})
+SAVE_ANEW = "save the adapter anew, as `save_pretrained` does"
 _OURS = frozenset(
     {"base_model_name_or_path", "r", "lora_alpha", "lora_dropout", "target_modules", "use_rslora", "rank_pattern"}
     | {"alpha_pattern", "auto_mapping"}
@@ -236,7 +237,7 @@ def _load_config(raw: bytes) -> dict[str, Any]:
     try:
         config = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise AdapterError("the configuration is not JSON") from error
+        raise AdapterError("the configuration is not JSON", mend=SAVE_ANEW) from error
     if not isinstance(config, dict):
         raise AdapterError("the configuration is not a JSON object")
     return config

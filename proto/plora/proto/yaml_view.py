@@ -35,6 +35,7 @@ from plora.proto.strict_yaml import YAML_BYTES_MAX, Yaml, must_be_quoted, parse_
 PLORA_YML = "plora.yml"
 COSIGNATURES_MAX = 16
 SIGNATURE_CHARACTERS_MAX = 684
+SIGN_ANEW = "restore the file, or delete it and sign the folder anew"
 
 _HEADING = "# A signed Plora manifest. Any change to a value voids its signatures.\n"
 _ORDER = (
@@ -206,7 +207,7 @@ def _signature(text: object, where: str) -> bytes:
 
 def _at(error: FormatError, file: str, place: str) -> ManifestError:
     where = ", ".join(part for part in (file, place) if part)
-    return ManifestError(error.what, where=where, mend=error.mend)
+    return ManifestError(error.what, where=where, mend=error.mend or SIGN_ANEW)
 
 
 def _block(value: dict[str, Any], indent: str) -> Iterator[str]:

@@ -5,7 +5,7 @@ Rules:
 - The socket's folder is made 0700 *before* the socket is bound, since grpc makes sockets that everybody can open.
 - Answers are views of the core's state; whatever changes something becomes an event of the core.
 - Publishing reads a folder (never an archive): `plora.yml` and `adapter_model.safetensors`. Bytes that aren't what the
-  manifest says are refused here, before anything is stored under their name.
+  manifest says, or that every peer would refuse, are refused here, before anything is stored or spread.
 - Errors keep their kind: usage and configuration INVALID_ARGUMENT, refused FAILED_PRECONDITION, anything else of ours
   ABORTED.
 """
@@ -27,7 +27,7 @@ from plora.node.admin.neighbours import lan_reply, peers_reply
 from plora.node.admin.pinging import ping
 from plora.node.admin.replies import kept_message, plasmid_message, status_reply
 from plora.node.admin.serving import locate, roll_back
-from plora.node.admin.spreading import check_publishable, check_taken_up, held_here, spread
+from plora.node.admin.spreading import check_bytes, check_publishable, check_taken_up, held_here, spread
 from plora.node.admin.trusting import attest, judge, owners_reply, revoke, settled
 from plora.node.admin.work import merges_reply, transfers_reply
 from plora.node.core import view
@@ -257,6 +257,9 @@ class AdminService(admin_pb2_grpc.AdminServicer):
             raise RefusedError("the folder is signed for another swarm", where=str(folder), mend=mend)
         statement = signed.statement()
         check_publishable(self._node, statement, signed.manifest, str(folder))
+        artifact = folder / ARTIFACT_FILENAME
+        await asyncio.to_thread(lambda: _opened(artifact).close())
+        await check_bytes(self._node, statement, signed.manifest, artifact)
         records = [*map(statement_from_pb, request.statements), *self._own_records(signed.manifest.owner)]
         await self._make_room(signed.manifest.artifacts.size_bytes)
         await self._node.driver.blocking(IMPORT_KEY, lambda: self._import(folder, signed.manifest))

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from plora.gate import STAGES, Verdict, explain
+from plora.gate import STAGES, Case, Verdict, decide_bytes, explain
 from plora.node.core.docket import series_of
 from plora.node.core.events import Publish
 from plora.proto.errors import RefusedError, StoreError
@@ -72,6 +73,16 @@ def check_publishable(node: Node, statement: Statement, manifest: Manifest, wher
         what = f"{name} was published already with other content ({others[0][:12]}); two contents block each other"
         raise RefusedError(what, where=where, mend=RAISE)
     check_taken_up(node, statement, where)
+
+
+async def check_bytes(node: Node, statement: Statement, manifest: Manifest, artifact: Path) -> None:
+    """Raises RefusedError for bytes that every peer would refuse, before anything of them is stored or spread."""
+    features = await node.driver.features_of(artifact)
+    verdict = decide_bytes(Case(statement, manifest, now_ms=0, features=features))
+    if verdict.bytes_only:
+        found = verdict.evidence.get("tensor") or verdict.evidence.get("detail")
+        what = f"{explain(verdict)}{f' ({found})' if found else ''}, so every peer would refuse it"
+        raise RefusedError(what, where=str(artifact), mend="save the adapter anew, then publish it")
 
 
 def check_taken_up(node: Node, statement: Statement, where: str) -> None:

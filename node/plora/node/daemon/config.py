@@ -39,10 +39,14 @@ from plora.proto.fields import Id, ListAsTuple
 from plora.proto.home import Home
 from plora.proto.strict_yaml import parse_yaml
 
-_ADDRESS = r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$"
+_PORT = r"([0-5]?[0-9]{1,4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+_ADDRESS = rf"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):{_PORT}$"
 _SERVER_URL = re.compile(r"(https?)://((?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?)")
 _PEER_ID = r"^[0-9a-f]{64}$"
-_SHAPES = {_ADDRESS: "HOST:PORT, such as 192.0.2.1:4700", _PEER_ID: "a peer id of 64 hexadecimal digits"}
+_SHAPES = {
+    _ADDRESS: "HOST:PORT, such as 192.0.2.1:4700; ports end at 65535",
+    _PEER_ID: "a peer id of 64 hexadecimal digits",
+}
 SIZE = re.compile(r"([0-9]+)\s*(B|KiB|MiB|GiB|TiB)?")
 _UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 

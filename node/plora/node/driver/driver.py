@@ -23,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from plora.gate import Features
 from plora.node.core.effects import (
     LIST_INDEX,
     CancelTimer,
@@ -386,6 +387,10 @@ class Driver:
 
     def _examine(self, effect: Examine) -> None:
         self._start(self._examined(effect.digest))
+
+    async def features_of(self, path: Path) -> Features:
+        """The features of a file of one's own, by the worker; WorkerError when the examination failed."""
+        return (await self._workers.examine(str(path)))[0]
 
     async def _examined(self, digest: str) -> None:
         try:
