@@ -12,7 +12,6 @@ Not handled here: several peers (`swarm`), frames under way (`links`).
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
@@ -276,7 +275,7 @@ class SimPeer:
         def merged() -> Event:
             contents = tuple(item.content_id.hex() for item in effect.inputs)
             self._generations[(effect.base, effect.generation)] = contents
-            return Merged(effect.base, effect.generation, json.dumps({"inputs": len(effect.inputs)}))
+            return Merged(effect.base, effect.generation, "{}")
 
         self._later(self._costs.merge_ms, merged)
 
