@@ -40,6 +40,7 @@ SAYINGS: Mapping[str, str] = {
     "rollback": "{base} went back from generation {before} to {after}: {reason}",
     "reputation": "reputation of {subject}: {alpha} good, {beta} bad",
     "penalty": "penalty of {weight} for {subject}: {reason}",
+    "repelled": "{count} connections from {host} were ended{because}",
     "vote": "{member} votes {choice} on {content}",
     "certificate": "a quorum accepted {content}: {members}",
     "evidence": "{offence} by {accused}: {first} and {second}",

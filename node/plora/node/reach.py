@@ -26,6 +26,8 @@ CLOCKS_APART = "clocks_apart"
 NOT_LET_IN = "not_let_in"
 DENIED_THERE = "denied_there"
 DENIED_HERE = "denied_here"
+CUT_OFF_THERE = "cut_off_there"
+CUT_OFF_HERE = "cut_off_here"
 NO_ADDRESS = "no_address"
 BAD_ADDRESS = "bad_address"
 BAD_PEER = "bad_peer"
@@ -53,6 +55,8 @@ OUTCOMES: Mapping[str, Outcome] = {
     NOT_LET_IN: Outcome("it lets nobody of this swarm in", "compare swarm (`plora status`) and clock on both sides"),
     DENIED_THERE: Outcome("this peer is denied there", "ask for being taken off `deny` in its peer.yaml"),
     DENIED_HERE: Outcome("denied here", "take it off `deny` in peer.yaml"),
+    CUT_OFF_THERE: Outcome("this peer is cut off there for a while", "see `penalty` in the event log there"),
+    CUT_OFF_HERE: Outcome("it broke a rule and is cut off for a while", "see `plora events --kind penalty`"),
     NO_ADDRESS: Outcome("no address is known", "add `address` to the neighbour in peer.yaml, or let it dial"),
     BAD_ADDRESS: Outcome("that is no address", "write HOST:PORT"),
     BAD_PEER: Outcome("that is no peer id", "write the 64 hexadecimal digits that `plora status` prints there"),
@@ -72,6 +76,7 @@ PARTINGS: Mapping[str, Outcome] = {
 """Why a link was ended by a Goodbye, where a person can do something about it."""
 
 _DETAILS: tuple[tuple[str, str], ...] = (
+    ("is cut off", CUT_OFF_THERE),
     ("Connection refused", NOBODY_LISTENS),
     ("Domain name not found", UNKNOWN_HOST),
     ("hostname lookup error", UNKNOWN_HOST),
@@ -98,9 +103,8 @@ def outcome_of(code: str, details: str) -> str:
     """The outcome that a gRPC status stands for: its code in lower case, and its details."""
     if code == "ok":
         return REACHED
-    if code in _CODES:
-        return _CODES[code]
-    return next((outcome for part, outcome in _DETAILS if part in details), NO_ANSWER)
+    told = next((outcome for part, outcome in _DETAILS if part in details), NO_ANSWER)
+    return told if told == CUT_OFF_THERE else _CODES.get(code, told)
 
 
 def meaning_of(code: str) -> Outcome:

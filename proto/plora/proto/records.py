@@ -372,6 +372,16 @@ class Suppressed(Body):
 
 
 @dataclass(frozen=True, slots=True)
+class Repelled(Body):
+    """So many connections from a host were ended that proved nobody's identity: a peer's offence is a `penalty`."""
+
+    kind: ClassVar[str] = "repelled"
+    host: str
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Evicted(Body):
     """Bytes were deleted to make room; `reason` is the setting that leaves none."""
 
@@ -478,7 +488,7 @@ BODIES: dict[str, type[Body]] = {
             BoundHit,
             Health,
         ),
-        *(Repair, ErrorMet, Invited, Joined, Wished, Suppressed),
+        *(Repair, ErrorMet, Invited, Joined, Wished, Suppressed, Repelled),
     )
 }
 """The body of each kind."""

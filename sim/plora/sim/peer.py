@@ -22,6 +22,7 @@ from plora.node.core.config import CoreConfig
 from plora.node.core.effects import (
     LIST_INDEX,
     CancelTimer,
+    CutOff,
     Dial,
     DropBlob,
     Effect,
@@ -114,6 +115,7 @@ class SimPeer:
             Dial: lambda effect: self._network.dial(self.id, effect.peer, effect.addresses),
             Probe: lambda effect: self._network.probe(self.id, effect.peer, effect.addresses, effect.purpose),
             HangUp: lambda effect: self._network.hang_up(self.id, effect.peer, effect.reason),
+            CutOff: lambda effect: None,  # its links have no calls beside the session, which gossip refuses
             SetTimer: self._set_timer,
             CancelTimer: self._cancel_timer,
             Persist: self._persist,

@@ -47,6 +47,9 @@ class Ears:
     def misbehaved(self, peer: str, reason: str) -> None:
         self._note("misbehaved", peer, reason)
 
+    def repelled(self, host: str, reason: str, count: int) -> None:
+        self._note("repelled", host, reason, count)
+
     async def room(self) -> None:
         return
 

@@ -52,6 +52,14 @@ class HangUp:
 
 
 @dataclass(frozen=True, slots=True)
+class CutOff:
+    """Refuse every call of the peer until a monotonic time, dial it not, and end all of its connections."""
+
+    peer: str
+    until_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class SetTimer:
     """Set or move the timer of that name to a monotonic time; answered by TimerDue."""
 
@@ -182,6 +190,6 @@ class Emit:
 
 
 Effect = (
-    Send | Dial | Probe | HangUp | SetTimer | CancelTimer | Persist | StoreChunk | ServeChunk | ServeList | FinishBlob
-    | DropBlob | Examine | Expose | Hide | Merge | ServeMerge | Emit
+    Send | Dial | Probe | HangUp | CutOff | SetTimer | CancelTimer | Persist | StoreChunk | ServeChunk | ServeList
+    | FinishBlob | DropBlob | Examine | Expose | Hide | Merge | ServeMerge | Emit
 )  # fmt: skip

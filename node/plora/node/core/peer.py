@@ -161,7 +161,7 @@ class PeerCore:
         self._token = 0
         self._asked: dict[int, tuple[str, int]] = {}
         self._causes = Causes(config.peer, config.boot)
-        self._patience = Patience()
+        self._patience = Patience(config.redial_ms_max)
         self._throttle = Throttle()
         self.bounds: dict[str, BoundReached] = {}
         self._dropped: list[bytes] = []
@@ -178,7 +178,7 @@ class PeerCore:
 
     def handle(self, event: Event, now: Now) -> list[Effect]:
         """The effects of one event. What raises an exception has emitted nothing."""
-        bounded = self._throttle.watch(event, self._patience.watch(event, self._effects(event, now)), now)
+        bounded = self._throttle.watch(event, self._patience.watch(event, self._effects(event, now), now), now)
         effects = self._causes.number(bounded)
         self._note_bounds(bounded, now)
         self._causes.forget(self._dropped)

@@ -1,6 +1,7 @@
 """How many records of one kind a peer may cause: repetition must not be able to fill the event log. Pure.
 
-- Duplicates count by the link that brought them, reached bounds by setting and by the peer whose frame reached it.
+- Duplicates count by the link that brought them, reached bounds by setting and by the peer whose frame reached it,
+  repelled strangers all together: their hosts are theirs to choose.
 - In a span of `SPAN_MS`, `PER_SPAN` of them are recorded; the others are counted, and told by one `suppressed` record
   when the span is over (looked at with every timer) or the link is closed.
 - Not handled here: offences (`patience`), the size of the log (`plora.node.eventlog`).
@@ -22,10 +23,10 @@ from dataclasses import dataclass
 from plora.node.core.effects import Effect, Emit
 from plora.node.core.events import Event, LinkClosed, TimerDue
 from plora.node.core.now import Now
-from plora.proto.records import BoundHit, Duplicate, Suppressed
+from plora.proto.records import BoundHit, Duplicate, Repelled, Suppressed
 
 SPAN_MS = 60_000
-PER_SPAN: Mapping[type, int] = {Duplicate: 256, BoundHit: 16}
+PER_SPAN: Mapping[type, int] = {Duplicate: 256, BoundHit: 16, Repelled: 16}
 
 _Key = tuple[str, str, str]
 
@@ -75,4 +76,5 @@ def _key_of(record: Emit, peer: str) -> _Key:
     body = record.body
     if isinstance(body, Duplicate):
         return (body.kind, body.from_, body.from_)
-    return (body.kind, getattr(body, "setting", ""), peer)
+    subject = "strangers" if isinstance(body, Repelled) else getattr(body, "setting", "")
+    return (body.kind, subject, peer)

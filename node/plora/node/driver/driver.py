@@ -27,6 +27,7 @@ from plora.gate import Features
 from plora.node.core.effects import (
     LIST_INDEX,
     CancelTimer,
+    CutOff,
     Dial,
     DropBlob,
     Effect,
@@ -76,7 +77,7 @@ from plora.node.store.writer import Writer
 from plora.node.transport.transport import Transport
 from plora.node.workers.pool import Workers
 from plora.proto.errors import PloraError, SpoiltBytesError
-from plora.proto.records import Body, ErrorMet
+from plora.proto.records import Body, ErrorMet, Repelled
 
 STORING_BYTES_MAX = 32 << 20
 THREADS = 3
@@ -202,6 +203,10 @@ class Driver:
         """A peer broke a rule of the wire."""
         self.handle(Misbehaved(peer, reason))
 
+    def repelled(self, host: str, reason: str, count: int) -> None:
+        """Connections of nobody known were ended."""
+        self.note(Repelled(host, reason, count))
+
     async def room(self) -> None:
         """Returns when received chunks may be taken again."""
         await self._room.wait()
@@ -240,6 +245,7 @@ class Driver:
             Dial: self._dial,
             Probe: self._probe,
             HangUp: self._hang_up,
+            CutOff: self._cut_off,
             SetTimer: self._set_timer,
             CancelTimer: self._cancel_timer,
             Persist: self._persist,
@@ -279,6 +285,9 @@ class Driver:
         link = self._links.link(effect.peer)
         if link is not None:
             link.close(effect.reason)
+
+    def _cut_off(self, effect: CutOff) -> None:
+        self._links.cut_off(effect.peer, max(0, effect.until_ns - self.clock().mono_ns) / 1e9)
 
     def _set_timer(self, effect: SetTimer) -> None:
         self._cancel_timer(CancelTimer(effect.timer))

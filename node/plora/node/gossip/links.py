@@ -21,7 +21,7 @@ from collections.abc import Callable
 from random import Random
 
 from plora.node.core.config import CoreConfig
-from plora.node.core.effects import CancelTimer, Emit, HangUp, Send, SetTimer
+from plora.node.core.effects import CancelTimer, CutOff, Emit, HangUp, Send, SetTimer
 from plora.node.core.events import NeighboursChanged
 from plora.node.core.messages import WIRE_VERSION, Goodbye, Heartbeat, Hello, Welcome
 from plora.node.core.notices import LinkLost, LinkReady, Outputs
@@ -150,12 +150,13 @@ class Links:
         return [Send(peer, Goodbye(reason, retry_after_ms)), HangUp(peer, reason), *self._gone(link, reason)]
 
     def punish(self, peer: str, reason: str, now: Now) -> Outputs:
-        """Hang up on who broke a rule, and keep them out for a while."""
+        """Hang up on who broke a rule, and keep them out for a while, linked or not."""
         self._shunned.pop(peer, None)
-        self._shunned[peer] = now.after_ms(self._config.redial_ms_max)
+        self._shunned[peer] = until_ns = now.after_ms(self._config.redial_ms_max)
         while len(self._shunned) > SHUNNED_MAX:
             del self._shunned[next(iter(self._shunned))]
-        return [Emit(Penalty(peer, reason)), *self.part(peer, reason, now, self._config.redial_ms_max)]
+        parted = self.part(peer, reason, now, self._config.redial_ms_max)
+        return [Emit(Penalty(peer, reason)), *parted, CutOff(peer, until_ns)]
 
     def hello(self, link: Link, hello: Hello, now: Now) -> Outputs:
         """Answer a Hello, the first or a later one."""

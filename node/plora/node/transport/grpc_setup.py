@@ -23,6 +23,7 @@ if _hidden:
 
 import grpc  # noqa: E402 - after its environment
 import grpc.aio  # noqa: E402
+from grpc._cython import cygrpc  # type: ignore[attr-defined]  # noqa: E402 - channelz has no other name
 
 if _hidden:
     del sys.modules["grpc_tools"]
@@ -30,4 +31,4 @@ if _hidden:
 EOF: object = grpc.aio.EOF
 """What a stream's `read` gives at the end."""
 
-__all__ = ["EOF", "grpc"]
+__all__ = ["EOF", "cygrpc", "grpc"]

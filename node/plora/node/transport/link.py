@@ -20,7 +20,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-from plora.node.core.messages import BulkMessage, Hello, Message
+from plora.node.core.messages import BulkMessage, Chunk, Hello, Message
 from plora.node.transport.codec import decode_bulk, decode_session, encode
 from plora.node.transport.grpc_setup import EOF, grpc
 from plora.node.transport.traffic import Traffic
@@ -31,6 +31,8 @@ FLUSH_WAIT_S = 2.0
 SESSION_QUEUE_MAX = 4096
 SESSION_QUEUE_BYTES_MAX = 16 << 20
 BULK_QUEUE_MAX = 4096
+FRAME_BYTES = 128
+"""What HTTP/2 and TLS add to a small frame at most."""
 DEAF = "the peer doesn't read"
 
 Sent = Callable[[int], None]
@@ -84,6 +86,8 @@ class Link:
         self._streams = (session, bulk)
         self._listener = listener
         self._traffic = traffic
+        self.told_bytes = 0
+        self.bulky = False
         self._session_out: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._session_out_bytes = 0
         self._bulk_out: asyncio.Queue[tuple[BulkMessage, Sent | None] | None] = asyncio.Queue()
@@ -196,6 +200,7 @@ class Link:
 
     async def _read_session(self, stream: Stream) -> None:
         while (data := await stream.read()) is not EOF:
+            self.told_bytes += len(data) + FRAME_BYTES
             message = decode_session(data)
             self._traffic.received(message, len(data))
             if message is None:
@@ -207,8 +212,10 @@ class Link:
 
     async def _read_bulk(self, stream: Stream) -> None:
         while (data := await stream.read()) is not EOF:
+            self.told_bytes += len(data) + FRAME_BYTES
             message = decode_bulk(data)
             self._traffic.received(message, len(data))
+            self.bulky = self.bulky or isinstance(message, Chunk)
             if message is not None:
                 self._deliver(message)
                 await self._listener.link_room(self)

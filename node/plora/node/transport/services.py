@@ -10,6 +10,7 @@ Rules:
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Protocol
@@ -20,7 +21,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from plora.node.transport.grpc_setup import grpc
-from plora.node.transport.tls import host_of, is_member, peer_id_of
+from plora.node.transport.tls import address_of, host_of, is_member, peer_id_of
+from plora.node.transport.watch import IMPOSTOR
 from plora.proto.errors import PloraError, ProtocolError, RefusedError
 from plora.v1 import peer_pb2 as pb
 
@@ -29,6 +31,8 @@ SESSION_METHOD = f"/{SERVICE}/Session"
 BULK_METHOD = f"/{SERVICE}/Bulk"
 HEALTH_METHOD = "/grpc.health.v1.Health/Check"
 JOIN_METHOD = f"/{SERVICE}/Join"
+REFUSAL_S = 0.1
+"""So long a refused caller has to read why, before its connection ends."""
 
 Handler = Any  # a grpc.RpcMethodHandler, which is generic in the stubs only
 StreamHandler = Callable[[Any, Any], Awaitable[None]]
@@ -80,11 +84,24 @@ class NoInvitations:
         raise RefusedError("this peer invites nobody")
 
 
-class Guard(grpc.aio.ServerInterceptor):
-    """Aborts every RPC whose caller's identity can't be verified, is denied, or is a guest's where it isn't Join."""
+class Entrance(Protocol):
+    """What the guard needs of the door."""
 
-    def __init__(self, is_denied: Callable[[str], bool], marks: Sequence[Ed25519PublicKey]) -> None:
-        self._is_denied = is_denied
+    def refusal(self, peer: str) -> str:
+        """Why that peer is kept out; empty where it isn't."""
+
+    def called(self, address: str) -> None:
+        """A call from there reached its handler."""
+
+    def turn_away(self, address: str, reason: str) -> None:
+        """End the connection of nobody known."""
+
+
+class Guard(grpc.aio.ServerInterceptor):
+    """Aborts every RPC whose caller's identity can't be verified, is kept out, or is a guest's where it isn't Join."""
+
+    def __init__(self, entrance: Entrance, marks: Sequence[Ed25519PublicKey]) -> None:
+        self._entrance = entrance
         self._marks = marks
 
     async def intercept_service(self, continuation: Any, details: Any) -> Any:
@@ -98,12 +115,16 @@ class Guard(grpc.aio.ServerInterceptor):
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, "an invitation opens Join and nothing else")
 
     async def _check(self, context: Any) -> str:
+        address = address_of(context)
+        self._entrance.called(address)
         try:
             peer = peer_id_of(context)
         except ProtocolError as error:
+            asyncio.get_running_loop().call_later(REFUSAL_S, self._entrance.turn_away, address, IMPOSTOR)
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
-        if self._is_denied(peer):
-            await context.abort(grpc.StatusCode.PERMISSION_DENIED, "this peer is denied here")
+        refusal = self._entrance.refusal(peer)
+        if refusal:
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, refusal)
         return peer
 
 

@@ -17,6 +17,7 @@ Source: grpc-python has no verify callback and refuses Ed25519 leaves, hence P-2
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, Protocol
 from urllib.parse import unquote
 
@@ -34,15 +35,42 @@ from plora.proto.errors import FormatError, ProtocolError
 MESSAGE_BYTES_MAX = CHUNK_BYTES_MAX + 64 * 1024
 """The largest message that grpc lets in; a session's frames are held to less by the codec."""
 
+HANDSHAKE_MS = 5_000
+"""From a connection's first byte until its TLS handshake and its HTTP/2 settings are there."""
+
+STREAMS_MAX = 32
+"""Calls that a caller may have open on one connection; a link takes two."""
+
+IDLE_MS = 60_000
+"""A connection without calls is ended after that."""
+
 MESSAGE_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_metadata_size", 8 * 1024),
+    ("grpc.absolute_max_metadata_size", 16 * 1024),
+    ("grpc.compression_enabled_algorithms_bitset", 1),  # identity alone: nothing that expands
 )
 
 
 CHAIN_CERTIFICATES_MAX = 4
 """How much of what a caller sent beside its leaf is looked at; ours send one bridge."""
+
+
+def server_options(*, counts_pings: bool) -> list[tuple[str, int]]:
+    """Options of the listening server. With `counts_pings` a ping flood is ended, and its sender named, by the door.
+
+    Source: channel_arg_names.h of gRPC core, https://grpc.github.io/grpc/cpp/channel__arg__names_8h.html
+    """
+    return [
+        ("grpc.so_reuseport", 0),
+        ("grpc.enable_channelz", 1),
+        ("grpc.max_concurrent_streams", STREAMS_MAX),
+        ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
+        ("grpc.max_connection_idle_ms", IDLE_MS),
+        ("grpc.http2.max_ping_strikes", 0 if counts_pings else 2),
+        *MESSAGE_OPTIONS,
+    ]
 
 
 class AuthContext(Protocol):
@@ -79,16 +107,31 @@ def channel_options() -> list[tuple[str, Any]]:
     ]
 
 
-def server_credentials(identity: Identity, guests: Callable[[], bytes] = bytes) -> grpc.ServerCredentials:
-    """Credentials that ask for leaf, marks and the roots of open invitations (PEM) at each handshake."""
+def server_credentials(
+    identity: Identity, guests: Callable[[], bytes] = bytes, knocked: Callable[[], None] = lambda: None
+) -> grpc.ServerCredentials:
+    """Credentials that ask for leaf, marks and the roots of open invitations (PEM) at each handshake.
 
-    def configuration() -> grpc.ServerCertificateConfiguration:
-        leaf = identity.leaf()
-        roots = identity.marks_pem + guests()
-        return grpc.ssl_server_certificate_configuration([(leaf.key_pem, leaf.chain_pem)], roots)
+    `knocked` is called when one begins, on a thread of gRPC's.
+    """
 
-    credentials: grpc.ServerCredentials = grpc.dynamic_ssl_server_credentials(configuration(), configuration, True)
+    def wanted() -> tuple[Leaf, bytes]:
+        return identity.leaf(), identity.marks_pem + guests()
+
+    given = wanted()
+
+    def renewed() -> Any:
+        nonlocal given
+        knocked()
+        before, given = given, wanted()
+        return _configuration(*given) if given != before else None  # making one costs as much as a handshake
+
+    credentials: grpc.ServerCredentials = grpc.dynamic_ssl_server_credentials(_configuration(*given), renewed, True)
     return credentials
+
+
+def _configuration(leaf: Leaf, roots: bytes) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration([(leaf.key_pem, leaf.chain_pem)], roots)
 
 
 def peer_id_of_leaf(leaf: x509.Certificate) -> str:
@@ -100,6 +143,16 @@ def peer_id_of_leaf(leaf: x509.Certificate) -> str:
     except (ValueError, FormatError, InvalidSignature) as error:
         raise ProtocolError("the leaf isn't signed by the identity that it names") from error
     return peer_id
+
+
+@lru_cache(maxsize=256)
+def peer_id_of_pem(leaf_pem: bytes) -> str:
+    """`peer_id_of_leaf` of what a connection shows; the answer is the same for the same bytes."""
+    try:
+        leaf = x509.load_pem_x509_certificate(leaf_pem)
+    except ValueError as error:
+        raise ProtocolError("the connection has no client certificate") from error
+    return peer_id_of_leaf(leaf)
 
 
 def is_member(context: AuthContext, peer_id: str, marks: Sequence[Ed25519PublicKey]) -> bool:
@@ -126,11 +179,7 @@ def peer_id_of(context: AuthContext) -> str:
     properties = context.auth_context()
     if list(properties.get("ssl_tls_version", ())) != [b"TLSv1.3"]:
         raise ProtocolError("the connection isn't TLS 1.3")
-    try:
-        leaf = x509.load_pem_x509_certificate(properties["x509_pem_cert"][0])
-    except (KeyError, IndexError, ValueError) as error:
-        raise ProtocolError("the connection has no client certificate") from error
-    return peer_id_of_leaf(leaf)
+    return peer_id_of_pem(next(iter(properties.get("x509_pem_cert", ())), b""))
 
 
 def address_of(context: Any) -> str:

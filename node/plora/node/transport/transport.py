@@ -18,7 +18,9 @@ from collections.abc import Coroutine, Iterable
 from typing import Any, Protocol
 
 from plora.node.core.messages import DialTry, Message
-from plora.node.reach import DENIED_HERE, NO_ADDRESS, NO_ANSWER, outcome_of
+from plora.node.reach import CUT_OFF_HERE, DENIED_HERE, NO_ADDRESS, NO_ANSWER, outcome_of
+from plora.node.transport import sockets
+from plora.node.transport.door import CUT_OFF, Door
 from plora.node.transport.grpc_setup import grpc
 from plora.node.transport.identity import Identity
 from plora.node.transport.link import Link
@@ -34,10 +36,10 @@ from plora.node.transport.services import (
     peer_handlers,
 )
 from plora.node.transport.tls import (
-    MESSAGE_OPTIONS,
     address_of,
     peer_id_of,
     server_credentials,
+    server_options,
 )
 from plora.node.transport.traffic import Traffic
 from plora.proto.errors import TransportError
@@ -68,6 +70,9 @@ class Listener(Protocol):
     def misbehaved(self, peer: str, reason: str) -> None:
         """The peer broke a rule of the protocol."""
 
+    def repelled(self, host: str, reason: str, count: int) -> None:
+        """So many connections of nobody known were ended."""
+
     async def room(self) -> None:
         """Waits while too many received bytes are still being stored."""
 
@@ -94,30 +99,33 @@ class Transport:
         self._links: dict[str, Link] = {}
         self._meetings: dict[tuple[str, str], asyncio.Future[_BulkHalf]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._denied: frozenset[str] = frozenset()
+        self._door = Door(listener, self._links.values)
         self._errors: dict[str, str] = {}
         self.traffic = Traffic()
 
     async def listen(self, address: str) -> int:
         """Answer on `host:port` (port 0 takes a free one) and return the port; `TransportError` when it is in use."""
-        options = [("grpc.so_reuseport", 0), *MESSAGE_OPTIONS]
-        server = grpc.aio.server(options=options, interceptors=(Guard(self._denied_here, self._identity.mark_keys),))
+        guard = Guard(self._door, self._identity.mark_keys)
+        server = grpc.aio.server(options=server_options(counts_pings=sockets.SEEN), interceptors=(guard,))
         handlers = peer_handlers(self._session, self._bulk, self._library, self._invitations)
         server.add_generic_rpc_handlers((handlers,))
         add_health_and_reflection(server)
         try:
-            port = int(server.add_secure_port(address, server_credentials(self._identity, self._invitations.roots_pem)))
+            credentials = server_credentials(self._identity, self._invitations.roots_pem, self._door.knocked)
+            port = int(server.add_secure_port(address, credentials))
         except RuntimeError as error:
             mend = "stop the program that uses it, or change `listen` in peer.yaml"
             raise TransportError(f"can't listen on {address}: the port is in use or not ours", mend=mend) from error
         await server.start()
         self._server = server
+        self._door.open(port)
         return port
 
     def dial(self, peer: str, addresses: Iterable[str]) -> None:
         """Open a link in the background."""
-        if self._denied_here(peer):
-            asyncio.get_running_loop().call_soon(self._listener.dial_failed, peer, DENIED_HERE)
+        reason = self._refused(peer)
+        if reason:
+            asyncio.get_running_loop().call_soon(self._listener.dial_failed, peer, reason)
             return
         self._start(self._dial(peer, tuple(addresses)))
 
@@ -143,12 +151,17 @@ class Transport:
 
     def deny(self, peers: Iterable[str]) -> None:
         """From now on these peers, and no others, are cut off."""
-        self._denied = frozenset(peers)
-        for peer in [peer for peer in self._links if peer in self._denied]:
+        self._door.deny(peers)
+        for peer in [peer for peer in self._links if self._refused(peer) == DENIED_HERE]:
             self._links[peer].close("denied")
+
+    def cut_off(self, peer: str, seconds: float) -> None:
+        """Keep a peer out for so long: its calls are refused, and its connections end."""
+        self._door.cut_off(peer, seconds)
 
     async def stop(self) -> None:
         """Close every link after what is queued was sent, then the server."""
+        self._door.close()
         for link in list(self._links.values()):
             link.close("stopping")
         if self._tasks:
@@ -182,7 +195,7 @@ class Transport:
 
     def _admit(self, link: Link) -> bool:
         """Whether this link is the one that stays."""
-        if self._denied_here(link.peer):  # denied while its streams were being opened
+        if self._refused(link.peer):  # denied while its streams were being opened
             return False
         old = self._links.get(link.peer)
         if old is not None:
@@ -200,8 +213,11 @@ class Transport:
         smaller_is_own = self._identity.peer_id < old.peer
         return old.dialed != new.dialed and old.dialed == smaller_is_own
 
-    def _denied_here(self, peer: str) -> bool:
-        return peer in self._denied or peer == self._identity.peer_id
+    def _refused(self, peer: str) -> str:
+        """The outcome of dialing somebody who is kept out; empty for others."""
+        if peer == self._identity.peer_id:
+            return DENIED_HERE
+        return {"": "", CUT_OFF: CUT_OFF_HERE}.get(self._door.refusal(peer), DENIED_HERE)
 
     # Accepting
 
@@ -262,8 +278,9 @@ class Transport:
                 if isinstance(opened, str):
                     reason = opened
                     continue
-                if self._denied_here(peer):  # denied since the dial began
-                    reason = DENIED_HERE
+                refused = self._refused(peer)
+                if refused:  # since the dial began
+                    reason = refused
                     break
                 await self._run_dialed(peer, opened, address)
                 return

@@ -1,0 +1,174 @@
+"""The door of a peer: who is kept out, and the look at every open connection twice a second.
+
+Rules:
+
+- Kept out are peers that a person denied, and for a while those that the core cut off. Their calls are refused with a
+  status that says which; `GRACE_S` later their connections are ended, whatever still runs on them.
+- What `watch` finds ends at once: the connections are cut, and the listener hears who misbehaved. Where nobody's
+  identity is known, it hears from which host how many connections were repelled.
+- A connection that ended before any call came of it is repelled too: no TLS 1.3, no member's certificate, or nothing
+  asked in time. The look at the sockets with which each handshake begins knows where it came from.
+
+Not handled here: the rules (`watch`), what an offence costs (the core).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
+
+from plora.node.transport import channelz, sockets
+from plora.node.transport.link import Link
+from plora.node.transport.tls import peer_id_of_pem
+from plora.node.transport.watch import Offence, Seen, Watch
+from plora.proto.errors import ProtocolError
+
+LOOK_S = 0.5
+GRACE_S = 2.0
+BEGUN_MAX = 1024
+BEGUN_LOOK_S = 0.02
+NO_CALL = "no_call"
+
+DENIED = "this peer is denied here"
+CUT_OFF = "this peer broke a rule and is cut off for now"
+
+
+class Bell(Protocol):
+    """Who hears of what happens at the door."""
+
+    def misbehaved(self, peer: str, reason: str) -> None:
+        """The peer broke a rule of the protocol."""
+
+    def repelled(self, host: str, reason: str, count: int) -> None:
+        """So many connections of nobody known were ended."""
+
+
+class Door:
+    """Guards the connections to one listening port; `links` gives the links that are open."""
+
+    def __init__(self, bell: Bell, links: Callable[[], Iterable[Link]]) -> None:
+        self._bell = bell
+        self._links = links
+        self._watch = Watch()
+        self._port = 0
+        self._denied: frozenset[str] = frozenset()
+        self._cut: dict[str, float] = {}
+        self._unwelcome: dict[str, float] = {}
+        self._handled: Counter[str] = Counter()
+        self._begun: dict[str, None] = {}
+        self._begun_s = 0.0
+        self._loop = asyncio.get_running_loop()
+        self._next: asyncio.TimerHandle | None = None
+
+    def open(self, port: int) -> None:
+        """Look from now on."""
+        self._port = port
+        self._next = self._loop.call_later(LOOK_S, self._look)
+
+    def close(self) -> None:
+        """Look no more."""
+        if self._next is not None:
+            self._next.cancel()
+
+    def deny(self, peers: Iterable[str]) -> None:
+        """These, and no others, are denied."""
+        self._denied = frozenset(peers)
+
+    def cut_off(self, peer: str, seconds: float) -> None:
+        """Keep a peer out for so long."""
+        self._cut[peer] = self._loop.time() + seconds
+
+    def refusal(self, peer: str) -> str:
+        """Why a peer is kept out, as a sentence; empty where it isn't."""
+        if peer in self._denied:
+            return DENIED
+        return CUT_OFF if self._cut.get(peer, 0.0) > self._loop.time() else ""
+
+    def called(self, address: str) -> None:
+        """A call from there reached its handler."""
+        self._handled[address] += 1
+
+    def turn_away(self, address: str, reason: str) -> None:
+        """End a connection of nobody known."""
+        sockets.cut(address)
+        self._begun.pop(address, None)
+        self._bell.repelled(_host(address), reason, 1)
+
+    def knocked(self) -> None:
+        """A handshake begins; called on a thread of gRPC's."""
+        now_s = self._loop.time()
+        if now_s < self._begun_s + BEGUN_LOOK_S or len(self._begun) >= BEGUN_MAX:
+            return
+        self._begun_s = now_s
+        for one in sockets.connections():
+            if one.port == self._port and one.address not in self._handled:
+                self._begun.setdefault(one.address)
+
+    def _look(self) -> None:
+        self._next = self._loop.call_later(LOOK_S, self._look)
+        now_s = self._loop.time()
+        open_now = {one.address: one for one in sockets.connections()}
+        seen = self._seen(open_now)
+        for offence in self._watch.look(seen, now_s):
+            self._end(offence)
+        self._see_off(seen, now_s)
+        self._forget(open_now, seen, now_s)
+
+    def _seen(self, open_now: Mapping[str, sockets.Connection]) -> list[Seen]:
+        links = {link.address: link for link in self._links()}
+        found = []
+        for one in channelz.accepted():
+            if one.port == self._port:
+                received = open_now[one.address].received_bytes if one.address in open_now else 0
+                link = links.get(one.address)
+                brought = (link.told_bytes, one.calls, self._handled[one.address], link.bulky) if link else None
+                told = brought or (0, one.calls, self._handled[one.address], False)
+                found.append(Seen(one.address, _named(one.leaf_pem), received, *told, linked=link is not None))
+        dialed = [link for link in links.values() if link.dialed and link.address in open_now]
+        return found + [_seen_dialed(link, open_now[link.address].received_bytes) for link in dialed]
+
+    def _end(self, offence: Offence) -> None:
+        sockets.cut(*offence.addresses)
+        if offence.peer:
+            self._bell.misbehaved(offence.peer, offence.reason)
+            return
+        for host, count in Counter(map(_host, offence.addresses)).items():
+            self._bell.repelled(host, offence.reason, count)
+
+    def _see_off(self, seen: Iterable[Seen], now_s: float) -> None:
+        """End what is left of those who are kept out."""
+        before, self._unwelcome = self._unwelcome, {}
+        for one in seen:
+            if self.refusal(one.peer):
+                since_s = self._unwelcome[one.address] = before.get(one.address, now_s)
+                if now_s - since_s >= GRACE_S:
+                    sockets.cut(one.address)
+
+    def _forget(self, open_now: Mapping[str, object], seen: Iterable[Seen], now_s: float) -> None:
+        """Let go of connections that are gone, and tell of those that came to nothing."""
+        known = {one.address for one in seen}
+        gone = [one for one in tuple(self._begun) if one not in open_now and one not in known]
+        for host, count in Counter(_host(one) for one in gone if one not in self._handled).items():
+            self._bell.repelled(host, NO_CALL, count)
+        for one in gone:
+            self._begun.pop(one, None)
+        self._handled = Counter({one: n for one, n in self._handled.items() if one in open_now or one in known})
+        self._cut = {peer: until_s for peer, until_s in self._cut.items() if until_s > now_s}
+
+
+def _seen_dialed(link: Link, received_bytes: int) -> Seen:
+    return Seen(link.address, link.peer, received_bytes, link.told_bytes, 2, 2, link.bulky, linked=True, dialed=True)
+
+
+def _named(leaf_pem: bytes) -> str:
+    """The peer that a leaf proves, or nobody."""
+    try:
+        return peer_id_of_pem(leaf_pem)
+    except ProtocolError:
+        return ""
+
+
+def _host(address: str) -> str:
+    return address.rpartition(":")[0].strip("[]")
