@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +18,7 @@ from plora.lab.evaluate import BASE_ROW, evaluate, parse_adapters
 from plora.lab.evaluate import main as evaluate_main
 from plora.lab.threads import prepare_threads
 from plora.lab.train import TARGETS, TrainPlan, TrainReport, train_adapter
+from plora.lab.train import main as train_main
 from plora.merge.draft import metrics_file
 from plora.merge.lora_config import LoraSpec, adapter_config_bytes
 from plora.merge.peft_folder import read_adapter
@@ -164,21 +165,35 @@ class TestEvaluation:
         assert record["rows"][1]["perplexity"]["value"] > 1
 
 
-def test_the_training_command_speaks_json_lines(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "plora.lab.train", "--base", "mini", "--domain", "medical", "--steps", "1"]
-    command += ["--out", str(tmp_path / "m"), "--validation", "4", "--batch", "2", "--threads", "1", "--json-progress"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "PLORA_SAMPLES": "8"})
-    records = [json.loads(line) for line in done.stdout.splitlines()]
+def test_the_training_command_speaks_json_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """All that its process writes to stdout, libraries included."""
+    monkeypatch.setenv("PLORA_SAMPLES", "8")
+    words = ["--base", "mini", "--domain", "medical", "--steps", "1", "--out", str(tmp_path / "m"), "--validation", "4"]
+    assert train_main([*words, "--batch", "2", "--threads", "1", "--json-progress"]) == 0
+    records = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     assert [record["event"] for record in records] == ["start", "step", "done"]
     assert records[0]["samples"] == 8
     assert records[2]["out"] == str(tmp_path / "m")
 
 
-def test_the_training_command_says_what_is_wrong(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "plora.lab.train", "--base", "mimi", "--domain", "legal", "--out", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert json.loads(done.stdout)["mend"] == "did you mean 'mini'?"
+@pytest.mark.parametrize(
+    ("command", "code", "mend"),
+    [
+        ("train --base mimi --domain legal --out x", 1, "did you mean 'mini'?"),
+        ("train --base mini --domain sport --out x", 2, "one of arithmetic, legal, medical"),
+        ("evaluate --base mini --domains legal,sport", 2, "one of arithmetic, legal, medical"),
+        ("evaluate --base mini --adapter x", 2, "--adapter legal=out/legal"),
+    ],
+)
+def test_a_wrong_word_is_told_before_torch_is_loaded(tmp_path: Path, command: str, code: int, mend: str) -> None:
+    module, *words = command.split()
+    program = [sys.executable, "-X", "importtime", "-m", f"plora.lab.{module}", *words]
+    done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert not re.search(r"\| +torch$", done.stderr, re.MULTILINE)
+    assert json.loads(done.stdout)["mend"] == mend
 
 
 def test_thread_settings_that_are_there_are_kept() -> None:

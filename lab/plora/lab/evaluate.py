@@ -31,6 +31,7 @@ from plora.base import (
     perplexity_difference,
     perplexity_interval,
 )
+from plora.base.registry import resolve_base
 from plora.lab.console import emit, run_command
 from plora.lab.corpora import DOMAINS, load_domain
 from plora.lab.threads import prepare_threads, use_threads
@@ -121,9 +122,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     def work() -> None:
+        adapters, domains, base = parse_adapters(args.adapter), args.domains.split(","), resolve_base(args.base)
+        for domain in domains:
+            load_domain(domain, "test", args.documents)  # a wrong word is told before torch's seconds
         use_threads(prepare_threads(os.environ, args.threads))
-        adapters = parse_adapters(args.adapter)
-        rows = evaluate(load_base(args.base), adapters, args.domains.split(","), documents=args.documents)
+        rows = evaluate(load_base(base), adapters, domains, documents=args.documents)
         emit({"event": "done", "rows": [asdict(row) for row in rows]})
 
     return run_command(work)

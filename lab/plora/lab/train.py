@@ -30,6 +30,7 @@ import numpy as np
 
 from plora.base import LoadedBase, answer_nll, load_base, perplexity, perplexity_difference
 from plora.base.prompts import EncodedPair, encode_pair, pad_batch
+from plora.base.registry import resolve_base
 from plora.lab.console import emit, run_command
 from plora.lab.corpora import load_domain
 from plora.lab.threads import prepare_threads, use_threads
@@ -241,17 +242,22 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _plan(args: argparse.Namespace) -> TrainPlan:
+    return TrainPlan(
+        args.rank, args.alpha, args.scheme, args.steps, args.lr, args.seed, args.batch, validation=args.validation
+    )
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Train as the arguments say; JSON lines on stdout, the last one `{"event": "done", …}`."""
     args = _parser().parse_args(argv)
 
     def work() -> None:
+        plan, base = _checked(_plan(args)), resolve_base(args.base)
+        load_domain(args.domain, "validation", plan.validation)  # a wrong word is told before torch's seconds
         use_threads(prepare_threads(os.environ, args.threads))
-        plan = TrainPlan(
-            args.rank, args.alpha, args.scheme, args.steps, args.lr, args.seed, args.batch, validation=args.validation
-        )
         progress: Progress = emit if args.json_progress else lambda record: None
-        report = train_adapter(load_base(args.base), args.domain, args.out, plan, progress)
+        report = train_adapter(load_base(base), args.domain, args.out, plan, progress)
         emit({"event": "done", "out": str(args.out), **asdict(report)})
 
     return run_command(work)
