@@ -95,8 +95,8 @@ proto: $(READY) ## generate the Python code of proto/plora/v1 anew
 proto-baseline: $(READY) ## after a release: what later wire contracts are compared with
 	cd proto && ../$(BIN)/buf build -o baseline.binpb
 
-nightly: $(READY) ## the long tests too
-	$(BIN)/python -m pytest -q -m nightly
+nightly: $(READY) ## the long tests, and how they ended into docs/results.md
+	$(BIN)/python bench/nightly.py
 
 $(VLLM)/.ready: $(READY)
 	@echo "Setting up $(VLLM) with vLLM for CPU (3.5 GB) …"

@@ -3,7 +3,8 @@
 Rules:
 
 - A row says what was measured, its value and unit, the goal if there is one (`>= 0.7`), whether it holds, what it was
-  compared with (`peer`: another program, or the limit's source), and the command that measures it again.
+  compared with (`peer`: another program, the limit's source; of a test: how it ended), and the command that measures it
+  again.
 - A goal is one comparison with one number. A row without a goal informs and always holds.
 - `finish` writes the rows in the order given and returns 1 when a goal doesn't hold, else 0.
 - The tables of docs/results.md stand between `<!-- results:NAME -->` and `<!-- /results -->` and are made from the
