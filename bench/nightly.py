@@ -53,7 +53,7 @@ def ending(reports: Sequence[pytest.TestReport]) -> str:
     if any(report.failed for report in reports):
         return "; ".join(("failed", *sorted(notes)))
     for report in reports:
-        if report.skipped:
+        if report.skipped and isinstance(report.longrepr, tuple):
             return f"skipped: {report.longrepr[2].removeprefix('Skipped: ')}"
     return "; ".join(("passed", *sorted(notes)))
 

@@ -57,7 +57,7 @@ SAYINGS: Mapping[str, str] = {
     "evicted": "deleted {digest}, {size_bytes}: {reason}",
     "bound_hit": "reached the limit {setting}: {value}, {limit} are allowed",
     "health": "event loop late by {loop_lag_p99_ms}, {rss_bytes} of memory, {fds} open files",
-    "repair": "put right: {what} {subject}",
+    "repair": "put right: {subject}: {what}",
     "error": "{place}{what}{cure}",
 }
 

@@ -80,5 +80,6 @@ def _limit_text(setting: str, limit: int) -> str:
 def _of_the_swarm(node: Node, status: dict[str, Any], uptime_ms: int) -> Iterator[str]:
     configured = len(node.config.peer_addresses())
     if configured and not status["links"] and uptime_ms >= LONELY_AFTER_MS:
-        which = "its one neighbour is not" if configured == 1 else f"none of its {configured} neighbours is"
-        yield f"{which} connected; `plora peers` says why"
+        one = configured == 1
+        which = "its one neighbour is not connected" if one else f"none of its {configured} neighbours is connected"
+        yield f"{which}; `plora peers` says why"
