@@ -281,3 +281,12 @@ def test_attack_117_worker_that_allocates_too_much_fails_alone(world: World) -> 
     first, second = (json.loads(line) for line in run_python("-c", program, stdin=requests))
     assert "MemoryError" in first["error"]["what"]
     assert "features" in second
+
+
+def test_imbalance_by_hand() -> None:
+    """Orthonormal factors of rank 4 and their product have norm 2 each; the others cancel but for one."""
+    dtypes = ("F32", "F32")
+    assert module_facts(np.eye(4, 16, dtype=np.float32), np.eye(12, 4, dtype=np.float32), dtypes).imbalance == 2.0
+    a, b = np.array([[1, 0], [-1, 1]], dtype=np.float32), np.array([[1, 1], [0, 0]], dtype=np.float32)
+    assert module_facts(a, b, dtypes).imbalance == pytest.approx(6**0.5)
+    assert module_facts(a, 0 * b, dtypes).imbalance == 1.0

@@ -24,6 +24,11 @@ FP16_MAX = 65_504.0
 PEAK_SHARE_MAX = 0.5
 ABS_MAX = 1_000.0
 DENORMAL_SHARE_MAX = 0.01
+IMBALANCE_MAX = 1e4
+"""Factors of one product may be written in many ways; beyond this, what rounding leaves of them is no longer theirs.
+
+An honest pair has at most about the square root of its rank, a hundred times that after a change of gauge.
+"""
 NAMES_SHOWN_MAX = 8
 
 _Number = TypeVar("_Number", int, float)
@@ -79,7 +84,7 @@ def tensor_values(case: Case, policy: Policy, trust: Trust) -> Ruling:
 
 
 def weights(case: Case, policy: Policy, trust: Trust) -> Ruling:
-    """The change of each module is below the policy's norms and can't overflow half precision.
+    """The change of each module is below the policy's norms, can't overflow half precision, and isn't what cancels out.
 
     Frobenius norm of scale * B @ A per module, and its root mean square where the policy bounds that. An overflow in a
     file stored as fp16 follows from the bytes; on an fp16 base it is this peer's; elsewhere it is only possible.
@@ -96,8 +101,8 @@ def weights(case: Case, policy: Policy, trust: Trust) -> Ruling:
     if policy.delta_rms_max is not None and rms[largest] > policy.delta_rms_max:
         found = {"module": largest, "delta_rms": rms[largest], "delta_rms_max": policy.delta_rms_max}
         return objection("norm_too_large", **{**evidence, **found})
-    overflow = _fp16_overflow(case, features.modules, scales)
-    return overflow if overflow is not None else passed(**evidence)
+    fault = _fp16_overflow(case, features.modules, scales) or _imbalance(features.modules)
+    return fault if fault is not None else passed(**evidence)
 
 
 def reputation(case: Case, policy: Policy, trust: Trust) -> Ruling:
@@ -146,6 +151,14 @@ def _fp16_overflow(case: Case, modules: Mapping[str, ModuleFacts], scales: Mappi
         module = (stored or over)[0]
         return objection("fp16_overflow", module=module, product_bound=bounds[module])
     return objection("fp16_overflow_possible", module=over[0], product_bound=bounds[over[0]])
+
+
+def _imbalance(modules: Mapping[str, ModuleFacts]) -> Ruling | None:
+    worst = max(sorted(modules), key=lambda name: modules[name].imbalance)
+    found = modules[worst].imbalance
+    if found <= IMBALANCE_MAX:
+        return None
+    return objection("imbalanced_factors", module=worst, imbalance=found, imbalance_max=IMBALANCE_MAX)
 
 
 def _off(stage: str, policy: Policy, *thresholds: str) -> Ruling:

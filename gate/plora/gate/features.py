@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import cast
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 """Raised whenever a feature changes its meaning, so that memoised features are computed again."""
 
 
@@ -58,7 +58,8 @@ class ModuleFacts:
     """The pair of factors of one module: A is (rank, in_dim), B is (out_dim, rank).
 
     `delta_norm`: Frobenius norm of B @ A. `product_bound`: largest row norm of B times largest column norm of A, which
-    no element of B @ A exceeds.
+    no element of B @ A exceeds. `imbalance`: ||A||_F ||B||_F / ||B @ A||_F, at least 1, about the square root of the
+    rank for factors as training leaves them; 1 where the product is zero.
     """
 
     rank: int
@@ -66,6 +67,7 @@ class ModuleFacts:
     out_dim: int
     delta_norm: float
     product_bound: float
+    imbalance: float
     dtypes: tuple[str, str]
 
 

@@ -106,6 +106,7 @@ REASONS: Mapping[str, Reason] = {
     # weights
     "norm_too_large": _reject("the change of a module is larger than the policy allows"),
     "fp16_overflow": _bad_bytes("the product of the factors can overflow half precision, in which they are stored"),
+    "imbalanced_factors": _quarantine("the factors are far larger than their product: most of them cancels out"),
     "fp16_overflow_possible": _quarantine("the product of the factors could overflow in half precision"),
     # pipeline and folder
     "internal_error": _reject("a check failed to run; nobody is to blame but this program"),

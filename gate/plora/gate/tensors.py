@@ -239,12 +239,15 @@ def module_facts(a: Floats, b: Floats, dtypes: tuple[str, str]) -> ModuleFacts:
     """
     rank, in_dim = a.shape
     delta_norm = bound = 0.0
+    imbalance = 1.0
     if rank <= CORE_RANK_MAX:
         core_a, column_max = _core(a.T)
         core_b, row_max = _core(b)
         delta_norm = float(np.sqrt(max(0.0, float(np.sum(core_a * core_b)))))
         bound = row_max * column_max
-    return ModuleFacts(rank, in_dim, b.shape[0], delta_norm, bound, dtypes)
+        if delta_norm > 0:
+            imbalance = float(np.sqrt(np.trace(core_a) * np.trace(core_b))) / delta_norm
+    return ModuleFacts(rank, in_dim, b.shape[0], delta_norm, bound, imbalance, dtypes)
 
 
 def _core(tall: Floats) -> tuple[Doubles, float]:
