@@ -75,7 +75,7 @@ _LINES = """
 37 R a factor without its partner, or of wrong dimensions
 38 A a second copy of an accepted adapter: kept, with merge weight zero, both named
 39 Q one huge element, a flood of denormals, or nothing but zeros
-40 P one signature handed in several times
+40 R one signature handed in several times
 41 P one owner counted twice
 42 R a key of small or mixed order, or in a spelling of its own
 43 R a signature altered by multiples of the group order, or of wrong length

@@ -11,10 +11,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from plora.proto.dsse import StatementKind
 from plora.proto.errors import FormatError, ManifestError
-from plora.proto.keys import PrivateKey
+from plora.proto.keys import PrivateKey, private_key_from_seed
 from plora.proto.manifest import Manifest
-from plora.proto.statement import Statement, verify_statement
+from plora.proto.statement import Statement, open_statement, sign_statement, verify_statement
 from plora.proto.strict_yaml import YAML_BYTES_MAX, must_be_quoted, parse_yaml
 from plora.proto.yaml_view import SignedManifest, from_yaml, read_plora_yml, to_yaml, write_plora_yml
 
@@ -231,11 +232,20 @@ def test_not_a_mapping(data: str) -> None:
         from_yaml(data)
 
 
+def attested(attestation: Statement, key: PrivateKey) -> Statement:
+    """The same word by another key."""
+    body = open_statement(attestation).model_copy(update={"key_id": key.public.key_id})
+    return sign_statement(StatementKind.ATTESTATION, body, key)
+
+
 def test_cosignatures_are_bounded_sorted_and_of_this_manifest(
     signed: Statement, attestation: Statement, key: PrivateKey
 ) -> None:
-    view = SignedManifest.of(signed, [attestation] * 20)
+    assert len(SignedManifest.of(signed, [attestation] * 20).cosignatures) == 1  # one a key
+    keys = [private_key_from_seed(bytes([n]) * 32) for n in range(20)]
+    view = SignedManifest.of(signed, [attested(attestation, one) for one in keys])
     assert len(view.cosignatures) == 16
+    assert [one.key_id for one in view.cosignatures] == sorted(one.public.key_id for one in keys[:16])
     more = dataclasses.replace(view, cosignatures=view.cosignatures + view.cosignatures[:1])
     with pytest.raises(ManifestError, match="at most 16"):
         from_yaml(to_yaml(more))

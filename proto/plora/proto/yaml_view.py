@@ -4,7 +4,7 @@ Rules:
 
 - The file is the manifest's fields with `signer.signature_b64` and `cosignatures` added. Text to model to canonical
   bytes gives exactly the payload that was signed, whatever the file's order, quotes and comments.
-- Strict YAML (`plora.proto.strict_yaml`); at most 16 co-signatures; no YAML ever travels between peers.
+- Strict YAML (`plora.proto.strict_yaml`); at most 16 co-signatures, one a key; no YAML ever travels between peers.
 - A co-signature stands for an attestation of this manifest, whose payload follows from its fields.
 - Errors are `ManifestError` and name file, line and field. Signatures are *not* verified here.
 """
@@ -79,8 +79,9 @@ class SignedManifest:
 
     @classmethod
     def of(cls, statement: Statement, attestations: Iterable[Statement] = ()) -> SignedManifest:
-        """The view of a manifest statement. Attestations of other statements are left out; the first
-        `COSIGNATURES_MAX` of the rest are kept, sorted by key: whoever has more puts those first that shall be kept."""
+        """The view of a manifest statement. Attestations of other statements are left out, and a key's second one; the
+        first `COSIGNATURES_MAX` of the rest are kept, sorted by key: whoever has more puts those first that shall be
+        kept."""
         manifest = open_statement(statement)
         if not isinstance(manifest, Manifest):
             raise ManifestError("the statement is not a manifest")
@@ -152,9 +153,11 @@ def write_plora_yml(path: Path, signed: SignedManifest) -> None:
 
 
 def _cosignatures(target: str, attestations: Iterable[Statement]) -> Iterator[Cosignature]:
+    keys: dict[str, None] = {}
     for statement in attestations:
         payload = open_statement(statement)
-        if isinstance(payload, Attestation) and payload.target == target:
+        if isinstance(payload, Attestation) and payload.target == target and payload.key_id not in keys:
+            keys[payload.key_id] = None
             yield Cosignature.model_validate(
                 {
                     "owner": payload.owner,
@@ -193,6 +196,8 @@ def _read_cosignatures(entries: object) -> tuple[Cosignature, ...]:
             path = ".".join(part for part in (where, complaint.where) if part)
             raise ManifestError(complaint.what, where=path, mend=complaint.mend) from error
         _signature(made[-1].signature_b64, f"{where}.signature_b64")
+    if len(frozenset(one.key_id for one in made)) != len(made):
+        raise FormatError("a key must not co-sign twice", where="cosignatures", mend="remove one")
     return tuple(made)
 
 
