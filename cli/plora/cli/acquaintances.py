@@ -16,7 +16,7 @@ from plora.node.admin.client import AdminClient
 from plora.proto.canonical import begins
 from plora.proto.errors import PeerNotRunningError, UsageError
 from plora.proto.home import Home
-from plora.proto.owner_files import read_owner_record
+from plora.proto.owner_chain import read_owner_file
 from plora.proto.statement import Statement
 from plora.proto.wire import statement_from_pb
 from plora.proto.words import fingerprint
@@ -29,7 +29,8 @@ RECORD_SUFFIX = ".owner"
 class Acquaintance:
     """An owner: id, the name to call them by, the record that makes them (None: only the trust file knows them).
 
-    `waiting` says what of theirs waits for trust, `waiting_count` how much that is in all.
+    `waiting` says what of theirs waits for trust, `waiting_count` how much that is in all. `rotations` are the later
+    records that their file proves.
     """
 
     owner: str
@@ -37,6 +38,7 @@ class Acquaintance:
     record: Statement | None
     waiting: tuple[str, ...] = ()
     waiting_count: int = 0
+    rotations: tuple[str, ...] = ()
 
     @property
     def words(self) -> str:
@@ -47,8 +49,8 @@ class Acquaintance:
 def acquainted(home: Home, trust: Trust, name: str) -> Acquaintance:
     """The one owner whom `name` means: a nickname, a seen owner's name, the start of an id, or a `.owner` file."""
     if name.endswith(RECORD_SUFFIX):
-        statement, record = read_owner_record(Path(name))
-        return Acquaintance(record.owner_id(statement.id), record.name, statement)
+        file = read_owner_file(Path(name))
+        return Acquaintance(file.id, file.first.name, file.statements[0], rotations=file.authority.walked)
     found = {one.owner: one for one in _of_file(trust, name)}
     try:
         found |= {one.owner: one for one in seen_owners(home, name)}

@@ -42,7 +42,7 @@ def cosign(
         if not yes:
             confirm(f"Sign {safe(seen['name'])} ({judged.plasmid.content_id[:12]}) as {owner.record.name}, for ever?")
         word = statement_to_pb(attestation(owner, judged.plasmid.content_id, int(time.time())))
-        request = pb.AttestRequest(attestation=word, statements=[statement_to_pb(owner.statement)])
+        request = pb.AttestRequest(attestation=word, statements=[*map(statement_to_pb, owner.statements)])
         reply = client.call("Attest", request)
     after = json.loads(reply.document)
     said = f"{owner.record.name} signed {seen['name']}: {after['sentence']}"

@@ -40,6 +40,9 @@ def keygen(
     out: Out = Path("keys"),
     algorithm: Annotated[str, typer.Option("--algorithm", help="ed25519 or rsa.")] = "ed25519",
     swarm: Annotated[str, typer.Option("--swarm", help="An open swarm's name, or a swarm file.")] = WALK_SWARM,
+    only_key: Annotated[
+        bool, typer.Option("--only-key", help="A key pair for an owner who is there: see `plora owner rotate --add`.")
+    ] = False,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -50,6 +53,9 @@ def keygen(
         raise UsageError(f"unknown algorithm '{algorithm}'", where="--algorithm", mend=f"use {' or '.join(ALGORITHMS)}")
     out.mkdir(parents=True, exist_ok=True)
     private = out / f"{name}.pem"
+    if only_key:
+        _keygen_only(Output(json_, quiet), private, ALGORITHMS[algorithm])
+        return
     owner = create_owner(
         private,
         name=checked_name(name),
@@ -63,6 +69,17 @@ def keygen(
     made |= {"public": str(files.public), "record": str(files.record)}
     output.document(made, (f"{field:<8} {value}" for field, value in made.items()))
     output.hint(f"Keep {files.private} to yourself; give {files.record} to those who shall trust you.")
+
+
+def _keygen_only(output: Output, private: Path, algorithm: str) -> None:
+    from plora.proto.keys import load_public_key
+    from plora.proto.signatures import generate_keypair
+
+    public = private.with_suffix(".pub")
+    generate_keypair(private, public, algorithm)
+    made = {"key_id": load_public_key(public).key_id, "private": str(private), "public": str(public)}
+    output.document(made, (f"{field:<8} {value}" for field, value in made.items()))
+    output.hint(f"Keep {private} to yourself; `plora owner rotate --add {public}` makes it a key of an owner.")
 
 
 def train(

@@ -7,14 +7,17 @@ from pathlib import Path
 from plora.gate import Policy, Trust, TrustedOwner, Verdict, alignment_gate, load_trust
 from plora.proto.errors import ConfigError
 from plora.proto.home import Home, default_home
-from plora.proto.owner_files import read_owner_record
+from plora.proto.owner_chain import OwnerFile, read_owner_file
 from plora.proto.strict_yaml import parse_yaml
 from plora.proto.yaml_view import PLORA_YML
 
 
 def judge_folder(folder: Path, *, home: Path | None, policy: Path | None, owner: Path | None) -> Verdict:
     """The verdict on a signed folder; `owner` stands in for trust.yaml, `policy` for the home's peer.yaml."""
-    return alignment_gate(folder, folder / PLORA_YML, _policy(home, policy), _trust(home, owner))
+    file = read_owner_file(owner) if owner is not None else None
+    trust = _trust(home, file)
+    known = file.statements if file is not None else ()
+    return alignment_gate(folder, folder / PLORA_YML, _policy(home, policy), trust, known=known)
 
 
 def _policy(home: Path | None, policy: Path | None) -> Policy:
@@ -29,7 +32,7 @@ def _policy(home: Path | None, policy: Path | None) -> Policy:
     return Policy.parse(block, where=f"{path}: policy")
 
 
-def _trust(home: Path | None, owner: Path | None) -> Trust | None:
+def _trust(home: Path | None, owner: OwnerFile | None) -> Trust | None:
     if owner is not None:
-        return Trust((TrustedOwner.of_record(read_owner_record(owner)[0]),))
+        return Trust((TrustedOwner.of_record(owner.statements[0], rotations=owner.authority.walked),))
     return load_trust(Home(home).trust) if home else None

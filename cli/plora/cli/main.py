@@ -18,6 +18,7 @@ from plora.cli import (
     files,
     joining,
     keeping,
+    owning,
     peer,
     peering,
     publishing,
@@ -107,6 +108,8 @@ for panel, commands in COMMANDS.items():
         PANELS[command.__name__] = panel
 app.add_typer(trusting.app, name="trust")
 PANELS["trust"] = "Whom to believe"
+app.add_typer(owning.app, name="owner")
+PANELS["owner"] = "Whom to believe"
 app.add_typer(peering.app, name="peers")
 PANELS["peers"] = "Other peers"
 

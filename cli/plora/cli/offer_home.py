@@ -16,7 +16,7 @@ from plora.node.store.home_lock import HomeLock
 from plora.proto.errors import ConfigError
 from plora.proto.fields import format_timestamp
 from plora.proto.home import Home
-from plora.proto.owner_files import read_owner_record
+from plora.proto.owner_chain import read_owner_file
 from plora.proto.swarm import open_swarm
 
 NAME = "offer"
@@ -48,7 +48,9 @@ def prepare_offer_home(root: Path, swarm: str, listen: str, record: Path) -> Hom
 
 def _trust(record: Path) -> Trust:
     when = format_timestamp(int(time.time()))
-    owner = TrustedOwner.of_record(read_owner_record(record)[0], who="plora offer", when=when)
+    file = read_owner_file(record)
+    rotations = file.authority.walked
+    owner = TrustedOwner.of_record(file.statements[0], rotations=rotations, who="plora offer", when=when)
     return Trust((owner,), version=1)
 
 

@@ -32,8 +32,7 @@ from plora.node.transport.tls import channel_credentials, channel_options
 from plora.proto.chunks import chunk_root
 from plora.proto.errors import ProtocolError, RefusedError, TransportError, UsageError
 from plora.proto.manifest import ARTIFACT_FILENAME, Artifacts
-from plora.proto.owner_files import read_owner_record
-from plora.proto.payloads import OwnerRecord
+from plora.proto.owner_chain import OwnerFile, read_owner_file
 from plora.proto.statement import Statement, open_statement, verify_statement
 from plora.proto.swarm import open_swarm
 from plora.proto.wire import statement_from_pb
@@ -75,7 +74,7 @@ def fetch_offered(output: Output, name: str, out: Path, everything: bool, source
     """Fetch one offered plasmid (by id or domain), or all of the owner's, into folders under `out`."""
     if bool(name) == everything:
         raise UsageError("name one plasmid, or say --all", where="plora fetch --offer")
-    owner = _Owner(*read_owner_record(source.owner), source.owner)
+    owner = _Owner(read_owner_file(source.owner), source.owner)
     fetched = []
     identity = Identity(Ed25519PrivateKey.generate(), open_swarm(source.swarm))
     end = time.monotonic() + source.wait_s
@@ -126,17 +125,16 @@ def _chosen(offered: list[pb.Offered], name: str, owner: _Owner) -> list[pb.Offe
 
 @dataclass(frozen=True, slots=True)
 class _Owner:
-    statement: Statement
-    record: OwnerRecord
+    file: OwnerFile
     path: Path
 
     @property
     def id(self) -> str:
-        return self.record.owner_id(self.statement.id)
+        return self.file.id
 
     def checked(self, statement: Statement) -> SignedManifest:
         """The manifest in a statement, if this owner signed it."""
-        if not any(verify_statement(statement, key) for key in self.record.signing_keys()):
+        if not any(verify_statement(statement, key) for key in self.file.keys):
             what = f"the manifest is signed by key {statement.key_id[:12]}, which is not the owner's"
             raise RefusedError(what, where=str(self.path), mend="keys differ: sign it again, or name its --owner")
         signed = SignedManifest.of(statement)

@@ -66,7 +66,7 @@ def publish(
     with running_peer(home) as client, _undone_if_refused(folder):
         client.call("Status", pb.StatusRequest())  # before anything is signed
         signer = _signed(output, client, folder, said, key, root_of(home))
-        records += [signer.statement] if signer else []
+        records += signer.statements if signer else ()
         sent = [statement_to_pb(one) for one in records]
         reply = client.call("Publish", pb.PublishRequest(folder=str(folder.resolve()), statements=sent))
     document = {"name": reply.name, "content_id": reply.content_id, "note": reply.note}
@@ -78,10 +78,10 @@ def publish(
 
 def _records(paths: list[Path]) -> list[Statement]:
     """The owners' records that go with it; UsageError for a file that is none."""
-    from plora.proto.owner_files import read_owner_record
+    from plora.proto.owner_chain import read_owner_file
 
     try:
-        return [read_owner_record(path)[0] for path in paths]
+        return [statement for path in paths for statement in read_owner_file(path).statements]
     except PloraError as error:
         raise UsageError(f"{error.where} {error.what}", where="--owner", mend=error.mend) from error
 

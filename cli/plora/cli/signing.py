@@ -16,7 +16,7 @@ from plora.proto.chunks import describe_artifact
 from plora.proto.errors import AdapterError, BaseModelError, FormatError, UsageError
 from plora.proto.fields import BaseModelName, HexDigest, Id, parse_timestamp
 from plora.proto.manifest import ARTIFACT_FILENAME, Manifest, Metrics
-from plora.proto.owner_files import read_owner_record
+from plora.proto.owner_chain import read_owner_file
 from plora.proto.statement import verify_statement
 from plora.proto.yaml_view import PLORA_YML, read_plora_yml
 
@@ -137,11 +137,10 @@ def digest_of_base(base_model: str) -> str:
 def verify_folder(folder: Path, owner_record: Path) -> list[str]:
     """What is wrong with a signed folder under one owner's record; empty when nothing is."""
     signed = read_plora_yml(folder / PLORA_YML)
-    statement, record = read_owner_record(owner_record)
+    owner = read_owner_file(owner_record)
     manifest = signed.manifest
-    owner = record.owner_id(statement.id)
-    faults = [] if manifest.owner == owner else [f"the manifest names owner {manifest.owner}, not {owner}"]
-    if not any(verify_statement(signed.statement(), key) for key in record.signing_keys()):
+    faults = [] if manifest.owner == owner.id else [f"the manifest names owner {manifest.owner}, not {owner.id}"]
+    if not any(verify_statement(signed.statement(), key) for key in owner.keys):
         faults.append("no key of the owner made the signature")
     found = describe_artifact(folder / ARTIFACT_FILENAME, manifest.artifacts.chunk_bytes)
     for field in ("sha256", "size_bytes", "chunk_root"):

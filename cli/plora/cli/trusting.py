@@ -152,11 +152,12 @@ def _entry(
 
     stamp = {"who": _who("plora trust add"), "when": _now()}
     if known is not None:
-        return replace(known, nickname=nickname or known.nickname, **scope, **stamp)  # type: ignore[arg-type]
+        rotations = who.rotations or known.rotations
+        return replace(known, nickname=nickname or known.nickname, rotations=rotations, **scope, **stamp)  # type: ignore[arg-type]
     if who.record is None:
         mend = "start the peer, or name their record (.owner)"
         raise UsageError("is distrusted, and no record of theirs is at hand", where=who.name, mend=mend)
-    return TrustedOwner.of_record(who.record, nickname=nickname, **scope, **stamp)  # type: ignore[arg-type]
+    return TrustedOwner.of_record(who.record, nickname=nickname, rotations=who.rotations, **scope, **stamp)  # type: ignore[arg-type]
 
 
 def _refuse_twin(trust: Trust, owner: TrustedOwner) -> None:

@@ -94,16 +94,16 @@ def _peer_process(home: Home) -> Iterator[subprocess.Popen[bytes]]:
 
 def _publish_all(output: Output, child: subprocess.Popen[bytes], home: Home, folders: list[Path], owner: Path) -> None:
     from plora.node.admin.client import AdminClient
-    from plora.proto.owner_files import read_owner_record
+    from plora.proto.owner_chain import read_owner_file
     from plora.proto.wire import statement_to_pb
     from plora.v1 import admin_pb2 as pb
 
     _wait_for_socket(child, home)
-    record = statement_to_pb(read_owner_record(owner)[0])
+    records = [statement_to_pb(one) for one in read_owner_file(owner).statements]
     offered = []
     with AdminClient(home) as client:
         for folder in folders:
-            request = pb.PublishRequest(folder=str(folder.resolve()), statements=[record])
+            request = pb.PublishRequest(folder=str(folder.resolve()), statements=records)
             plasmid = _decided(child, client, client.call("Publish", request).content_id)
             if plasmid.state not in ("own", "accepted"):
                 where, mend = str(folder), f"see plora gate {folder} --owner {owner}"

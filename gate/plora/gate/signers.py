@@ -82,9 +82,8 @@ class Signers:
 def keyring(owner: TrustedOwner, known: Known) -> Keyring:
     """The owner's keys after every rotation that is proved."""
     keys = {key.key_id: key for key in owner.keys}
-    return Keyring(
-        owner, walk(Authority(owner.owner, owner.record, keys, keys, owner.threshold, owner.lineages), known)
-    )
+    start = Authority(owner.owner, owner.record, keys, keys, owner.threshold, owner.lineages)
+    return Keyring(owner, walk(start, known, frozenset(owner.rotations)))
 
 
 def struck(case: Case, trust: Trust) -> Struck:

@@ -38,7 +38,8 @@ ROLES = (PUBLISH, COSIGN)
 class TrustedOwner:
     """An owner as this peer knows them: `owner`, `record` and `lineages` are statement ids in hex.
 
-    `record` is the owner record that `keys` and `threshold` come from; later records are walked from there.
+    `record` is the owner record that `keys` and `threshold` come from; later records are walked from there. `rotations`
+    are records after it that a person vouched for, since the owner's own file has them: no rival can block those.
     `who` and `when` say who added the owner, and are no part of the digest.
     """
 
@@ -48,6 +49,7 @@ class TrustedOwner:
     threshold: int = 1
     record: str = ""
     lineages: tuple[str, ...] = ()
+    rotations: tuple[str, ...] = ()
     domains: tuple[str, ...] = ()
     bases: tuple[str, ...] = ()
     roles: tuple[str, ...] = ROLES
@@ -73,6 +75,7 @@ class TrustedOwner:
         statement: Statement,
         *,
         nickname: str = "",
+        rotations: tuple[str, ...] = (),
         domains: tuple[str, ...] = (),
         bases: tuple[str, ...] = (),
         roles: tuple[str, ...] = ROLES,
@@ -94,6 +97,7 @@ class TrustedOwner:
             owner=statement.id.hex(),
             keys=keys,
             threshold=record.threshold,
+            rotations=rotations,
             domains=domains,
             bases=bases,
             roles=roles,
@@ -114,6 +118,7 @@ class TrustedOwner:
             "owner": self.owner,
             "record": self.record,
             "lineages": list(self.lineages),
+            "rotations": list(self.rotations),
             "keys": [{"algorithm": key.algorithm, "public_key": key.to_text()} for key in self.keys],
             "threshold": self.threshold,
             "domains": list(self.domains),

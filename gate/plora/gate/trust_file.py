@@ -40,6 +40,7 @@ class _Owner(StrictModel):
     owner: HexDigest
     record: HexDigest
     lineages: Annotated[tuple[HexDigest, ...], ListAsTuple]
+    rotations: Annotated[tuple[HexDigest, ...], ListAsTuple] = ()
     keys: Annotated[tuple[OwnerKey, ...], ListAsTuple, Field(min_length=1)]
     threshold: Annotated[int, Field(ge=1)] = 1
     domains: Annotated[tuple[Id, ...], ListAsTuple] = ()
@@ -55,6 +56,7 @@ class _Owner(StrictModel):
             threshold=self.threshold,
             record=self.record,
             lineages=self.lineages,
+            rotations=self.rotations,
             domains=self.domains,
             bases=self.bases,
             roles=self.roles,

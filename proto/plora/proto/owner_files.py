@@ -1,7 +1,8 @@
 """An owner on disk: the private key, the public key, and the signed owner record that others import.
 
 For a name `ada` the files are `ada.pem` (0600), `ada.pub` and `ada.owner`. They can live apart from any peer, since an
-owner's key is never a peer's identity.
+owner's key is never a peer's identity. What the `.owner` file comes to hold over the owner's life is told in
+`owner_chain`.
 """
 
 from __future__ import annotations
@@ -10,18 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plora.proto.dsse import StatementKind
-from plora.proto.errors import KeyFileError, StatementError
+from plora.proto.errors import KeyFileError
 from plora.proto.fields import format_timestamp
 from plora.proto.keys import ED25519, PrivateKey, generate_private_key, load_private_key, write_new_file
+from plora.proto.owner_chain import read_owner_file
 from plora.proto.payloads import OwnerKey, OwnerRecord
-from plora.proto.statement import (
-    Statement,
-    open_statement,
-    sign_statement,
-    statement_from_json,
-    statement_to_json,
-    verify_statement,
-)
+from plora.proto.statement import Statement, sign_statement, statement_to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +35,12 @@ class OwnerFiles:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """An owner whose private key is at hand: the record's statement, and what it says."""
+    """An owner whose private key is at hand: the newest record's statement, what it says, and the whole file."""
 
     key: PrivateKey
     statement: Statement
     record: OwnerRecord
+    statements: tuple[Statement, ...]
 
     @property
     def id(self) -> str:
@@ -79,33 +75,23 @@ def create_owner(private: Path, *, name: str, swarm: str, issued_s: int, algorit
     key.save(files.private)
     write_new_file(files.public, key.public.pem().encode("ascii"), mode=0o644)
     write_new_file(files.record, statement_to_json(statement).encode("ascii"), mode=0o644)
-    return Owner(key, statement, record)
+    return Owner(key, statement, record, (statement,))
 
 
 def read_owner_record(path: Path) -> tuple[Statement, OwnerRecord]:
-    """A validly self-signed owner record in a `.owner` file."""
-    try:
-        statement = statement_from_json(path.read_text(encoding="utf-8"))
-    except (StatementError, UnicodeDecodeError) as error:
-        mend = "name the `.owner` file that lies beside the owner's key"
-        raise StatementError("is not an owner record", where=str(path), mend=mend) from error
-    except OSError as error:
-        mend = "make one by `plora keygen`, or ask the owner for theirs"
-        raise KeyFileError(f"can't be read ({error.strerror})", where=str(path), mend=mend) from error
-    record = open_statement(statement)
-    if not isinstance(record, OwnerRecord):
-        raise StatementError("is not an owner record", where=str(path))
-    if not any(verify_statement(statement, key) for key in record.signing_keys()):
-        raise StatementError("is not signed by a key of its owner", where=str(path), mend="ask the owner for it again")
-    return statement, record
+    """The validly self-signed first record in a `.owner` file: the one that makes the owner."""
+    file = read_owner_file(path)
+    return file.statements[0], file.first
 
 
 def load_owner(private: Path, passphrase: str | None = None) -> Owner:
-    """The owner of a private key, from the key and the record beside it."""
+    """The owner of a private key, from the key and the file beside it."""
     key = load_private_key(private, passphrase)
     path = OwnerFiles.of_key(private).record
-    statement, record = read_owner_record(path)
-    if key.public.key_id not in record.signing_key_ids():
+    file = read_owner_file(path)
+    if key.public.key_id in file.authority.void_keys:
+        raise KeyFileError("this key was revoked", where=str(private), mend="sign with another of the owner's keys")
+    if key.public.key_id not in file.authority.current:
         mend = "put the `.owner` file that was made with this key beside it"
         raise KeyFileError("the owner record does not list this key", where=str(path), mend=mend)
-    return Owner(key, statement, record)
+    return Owner(key, *file.newest, statements=file.statements)

@@ -47,10 +47,15 @@ class OwnerKey(StrictModel):
         """The key itself."""
         return PublicKey.from_text(self.public_key)
 
+    @property
+    def key_id(self) -> str:
+        """The key's id, 64 hexadecimal digits."""
+        return self.key().key_id
+
     @classmethod
-    def of(cls, key: PublicKey) -> Self:
-        """The entry of a signing key."""
-        return cls.model_validate({"algorithm": key.algorithm, "public_key": key.to_text()})
+    def of(cls, key: PublicKey, purpose: str = "sign") -> Self:
+        """The entry of a key, of a signing key if nothing else is said."""
+        return cls.model_validate({"algorithm": key.algorithm, "public_key": key.to_text(), "purpose": purpose})
 
 
 class OwnerRecord(KeyedPayload):

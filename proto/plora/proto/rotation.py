@@ -103,12 +103,13 @@ def first_authority(statement: Statement, record: OwnerRecord) -> Authority:
     )
 
 
-def walk(start: Authority, known: Known) -> Authority:
-    """The authority after every rotation that `known` proves."""
+def walk(start: Authority, known: Known, vouched: frozenset[str] = frozenset()) -> Authority:
+    """The authority after every rotation that `known` proves. `vouched` are believed like `known.believed`."""
+    trusted = known.believed | vouched
     at = _struck(start, known)
     for _ in range(ROTATIONS_MAX):
-        following = {one[0].id.hex(): one for one in known.owner_records if _follows(at, one, known)}
-        believed = [record_id for record_id in sorted(following) if record_id in known.believed]
+        following = {one[0].id.hex(): one for one in known.owner_records if _follows(at, one, known, trusted)}
+        believed = [record_id for record_id in sorted(following) if record_id in trusted]
         if len(following) > 1 and not believed:
             return replace(at, forked=tuple(sorted(following)))
         if not following:
@@ -136,11 +137,11 @@ def missing(at: Authority, statement: Statement, record: OwnerRecord, known: Kno
     return max(0, at.threshold - len(old)), max(0, record.threshold - len(new))
 
 
-def _follows(at: Authority, pair: tuple[Statement, OwnerRecord], known: Known) -> bool:
+def _follows(at: Authority, pair: tuple[Statement, OwnerRecord], known: Known, trusted: frozenset[str]) -> bool:
     statement, record = pair
     if (record.owner, record.previous) != (at.owner, at.record):
         return False
-    return statement.id.hex() in known.believed or missing(at, statement, record, known) == (0, 0)
+    return statement.id.hex() in trusted or missing(at, statement, record, known) == (0, 0)
 
 
 def _after(at: Authority, statement: Statement, record: OwnerRecord) -> Authority:

@@ -636,6 +636,22 @@ class AttestReply(_message.Message):
     document: str
     def __init__(self, statement_id: _Optional[str] = ..., document: _Optional[str] = ...) -> None: ...
 
+class IntroduceRequest(_message.Message):
+    __slots__ = ("statements",)
+    STATEMENTS_FIELD_NUMBER: _ClassVar[int]
+    statements: _containers.RepeatedCompositeFieldContainer[_peer_pb2.Statement]
+    def __init__(self, statements: _Optional[_Iterable[_Union[_peer_pb2.Statement, _Mapping]]] = ...) -> None: ...
+
+class IntroduceReply(_message.Message):
+    __slots__ = ("owner", "record", "note")
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    RECORD_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    owner: str
+    record: str
+    note: str
+    def __init__(self, owner: _Optional[str] = ..., record: _Optional[str] = ..., note: _Optional[str] = ...) -> None: ...
+
 class DoctorRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

@@ -164,6 +164,11 @@ class AdminStub:
                 request_serializer=plora_dot_v1_dot_admin__pb2.LanRequest.SerializeToString,
                 response_deserializer=plora_dot_v1_dot_admin__pb2.LanReply.FromString,
                 _registered_method=True)
+        self.Introduce = channel.unary_unary(
+                '/plora.v1.Admin/Introduce',
+                request_serializer=plora_dot_v1_dot_admin__pb2.IntroduceRequest.SerializeToString,
+                response_deserializer=plora_dot_v1_dot_admin__pb2.IntroduceReply.FromString,
+                _registered_method=True)
 
 
 class AdminServicer:
@@ -325,6 +330,12 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Introduce(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -457,6 +468,11 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.Lan,
                     request_deserializer=plora_dot_v1_dot_admin__pb2.LanRequest.FromString,
                     response_serializer=plora_dot_v1_dot_admin__pb2.LanReply.SerializeToString,
+            ),
+            'Introduce': grpc.unary_unary_rpc_method_handler(
+                    servicer.Introduce,
+                    request_deserializer=plora_dot_v1_dot_admin__pb2.IntroduceRequest.FromString,
+                    response_serializer=plora_dot_v1_dot_admin__pb2.IntroduceReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1161,6 +1177,33 @@ class Admin:
             '/plora.v1.Admin/Lan',
             plora_dot_v1_dot_admin__pb2.LanRequest.SerializeToString,
             plora_dot_v1_dot_admin__pb2.LanReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Introduce(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/plora.v1.Admin/Introduce',
+            plora_dot_v1_dot_admin__pb2.IntroduceRequest.SerializeToString,
+            plora_dot_v1_dot_admin__pb2.IntroduceReply.FromString,
             options,
             channel_credentials,
             insecure,

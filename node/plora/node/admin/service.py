@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from plora.node.admin.inviting import invitations_reply, invite
 from plora.node.admin.neighbours import lan_reply, peers_reply
+from plora.node.admin.owning import introduce
 from plora.node.admin.pinging import ping
 from plora.node.admin.replies import kept_message, plasmid_message, status_reply
 from plora.node.admin.serving import locate, roll_back
@@ -42,7 +43,7 @@ from plora.node.transport.grpc_setup import grpc
 from plora.proto.chunks import ArtifactDescription
 from plora.proto.errors import AdapterError, ConfigError, PloraError, RefusedError, UsageError
 from plora.proto.manifest import ARTIFACT_FILENAME, Manifest
-from plora.proto.owner_files import read_owner_record
+from plora.proto.owner_chain import read_owner_file
 from plora.proto.statement import Statement
 from plora.proto.wire import statement_from_pb
 from plora.proto.yaml_view import PLORA_YML, SignedManifest, read_plora_yml, to_yaml
@@ -229,6 +230,11 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         """Spread a co-signature that the caller made."""
         return await attest(self._node, request)
 
+    @_answered
+    async def Introduce(self, request: pb.IntroduceRequest, context: Any) -> pb.IntroduceReply:  # noqa: N802
+        """Spread an owner's records and revocations of keys."""
+        return await introduce(self._node, request)
+
     async def Events(self, request: pb.EventsRequest, context: Any) -> AsyncIterator[pb.EventsReply]:  # noqa: N802
         """The records of this boot after `after_seq` (0: all), and with `follow` those to come."""
         lines: asyncio.Queue[str] = asyncio.Queue()
@@ -284,9 +290,9 @@ class AdminService(admin_pb2_grpc.AdminServicer):
             await driver.blocking(digest, lambda: None)
 
     def _own_records(self, owner: str) -> list[Statement]:
-        """The owner's record, where it lies in this home."""
-        found = [read_owner_record(path)[0] for path in sorted(self._node.home.owner_folder.glob("*.owner"))]
-        return [record for record in found if record.id.hex() == owner]
+        """The owner's records and who signed them, where their file lies in this home."""
+        found = map(read_owner_file, sorted(self._node.home.owner_folder.glob("*.owner")))
+        return [statement for file in found if file.id == owner for statement in file.statements]
 
     def _import(self, folder: Path, manifest: Manifest) -> ArtifactDescription:
         with _opened(folder / ARTIFACT_FILENAME) as source:
