@@ -80,7 +80,7 @@ def rotate(
     entries = [
         *_entries(add, "sign"),
         *_entries(add_freshness, "freshness"),
-        *_entries(add_export and [add_export], "export"),
+        *_entries([add_export] if add_export else None, "export"),
     ]
     change = Change(tuple(entries), tuple(drop or ()), threshold, True if new_lineage else None)
     _refuse_nothing(change)

@@ -61,6 +61,8 @@ class OwnerFile:
             raise StatementError("doesn't begin with an owner's first record")
         if not any(verify_statement(self.statements[0], key) for key in record.signing_keys()):
             raise StatementError("is not signed by a key of its owner", mend="ask the owner for it again")
+        if any(_owner_of(one, body) != self.id for one, body in self.opened):
+            raise StatementError("holds statements of another owner")
         object.__setattr__(self, "first", record)
 
     @property
@@ -211,15 +213,11 @@ def read_owner_file(path: Path) -> OwnerFile:
     except UnicodeDecodeError as error:
         raise StatementError("is not an owner record", where=str(path), mend=mend) from error
     try:
-        file = OwnerFile(tuple(statement_from_json(line) for line in lines if line))
-        strangers = [body for _, body in file.opened if getattr(body, "owner", file.id) not in (file.id, None)]
+        return OwnerFile(tuple(statement_from_json(line) for line in lines if line))
     except StatementError as error:
         raise StatementError(
             f"is not an owner record: {error.what}", where=str(path), mend=error.mend or mend
         ) from error
-    if strangers:
-        raise StatementError("holds statements of another owner", where=str(path), mend=mend)
-    return file
 
 
 def write_owner_file(path: Path, file: OwnerFile) -> None:
@@ -238,6 +236,10 @@ def write_owner_file(path: Path, file: OwnerFile) -> None:
 def owner_file_text(statements: Iterable[Statement]) -> str:
     """The lines of an owner's file; a single one has no line end."""
     return "\n".join(map(statement_to_json, statements))
+
+
+def _owner_of(statement: Statement, payload: Payload) -> str | None:
+    return payload.owner_id(statement.id) if isinstance(payload, OwnerRecord) else getattr(payload, "owner", None)
 
 
 def _pending_record(at: Authority, statement: Statement, record: OwnerRecord, dossier: Dossier) -> Pending:
