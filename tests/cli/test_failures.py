@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import shutil
 from pathlib import Path
 
@@ -118,9 +119,21 @@ def test_no_peer_is_exit_code_4_and_names_the_start_command(plora: Run, world: P
 @pytest.mark.parametrize("line", USAGE)
 def test_wrong_usage_is_exit_code_2_without_a_traceback(plora: Run, world: Path, line: str) -> None:
     done = plora(*line.split())
-    assert done.code == 2
-    assert "Error: " in done.err
-    assert "Traceback" not in done.err
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("plora: ")
+    assert done.err.count("\n") == 1
+    assert "--help`" in done.err or "did you mean" in done.err
+
+
+def test_nothing_said_is_answered_by_the_help(plora: Run) -> None:
+    for group in ((), ("trust",)):
+        done = plora(*group)
+        assert (done.code, done.out) == (2, "")
+        assert done.err.startswith(f"Usage: {' '.join(('plora', *group))} [OPTIONS] COMMAND")
+
+
+def test_the_version_is_said(plora: Run) -> None:
+    assert plora("--version").out == f"plora {importlib.metadata.version('plora')}\n"
 
 
 @pytest.mark.parametrize("line", [*ON_A_PEER, *WITH_A_HOME])

@@ -175,7 +175,7 @@ def test_text_that_is_no_ticket_is_one_line(plora: Run, ada: Inviter, place: Pat
     for text, sentence in (
         (garbled, "the ticket is garbled: a character is wrong or missing; copy it again, all of it"),
         (ticket[:-1], "the ticket is garbled: a character is wrong or missing; copy it again, all of it"),
-        ("hello", "is no ticket; a ticket begins with plora1; `plora invite` makes one"),
+        ("hello", "that is no ticket; a ticket begins with plora1; `plora invite` makes one"),
     ):
         done = plora("join", text, "--home", place / "b")
         assert (done.code, done.err) == (2, f"plora: {sentence}\n")
@@ -205,7 +205,9 @@ def test_invite_says_what_is_missing(plora: Run, ada: Inviter, place: Path) -> N
     )
     local = plora("invite", "bob", "--home", ada.home)
     assert (local.code, local.err.count("\n")) == (3, 1)
-    assert "which only this machine reaches; set `listen: 0.0.0.0:4700` and `advertise: [HOST:4700]`" in local.err
+    port = ada.address.rpartition(":")[2]
+    assert f"only this machine reaches; set `listen: 0.0.0.0:{port}` and `advertise: [HOST:{port}]`" in local.err
+    assert local.err.endswith(f"; for a peer on this machine, say `--address {ada.address}`\n")
     assert plora("invite", "bob", "--home", place / "none").code == PeerNotRunningError.exit_code
 
 
@@ -218,7 +220,12 @@ def test_init_says_where_others_reach_it(plora: Run, place: Path) -> None:
     config = load_config(place / "a/peer.yaml").peer
     assert (config.listen, config.advertise) == ("0.0.0.0:4700", ("ada.example:4700", "[2001:db8::1]:4700"))
     assert json.loads((place / "a/swarm.json").read_text())["name"] == "team"
+    assert "Only this machine" not in made.err
+    local = plora("init", "--name", "bob", "--home", place / "bob").err
+    assert "Only this machine reaches 127.0.0.1:4700, so peers on other hosts can't be invited; " in local
+    assert f"to change that, set `listen` and `advertise` in {place / 'bob/peer.yaml'}.\n" in local
     wrong = plora("init", "--name", "ada", "--advertise", "nonsense", "--home", place / "b")
-    assert (wrong.code, wrong.err) == (2, "plora: --advertise: 'nonsense' is no address; write HOST:PORT\n")
+    assert (wrong.code, wrong.err.count("\n")) == (2, 1)
+    assert wrong.err.startswith("plora: --advertise: 'nonsense' is no address; write HOST:PORT, ")
     missing = plora("init", "--name", "ada", "--swarm", "no/such.json", "--home", place / "b")
     assert (missing.code, "can't be read" in missing.err) == (2, True)

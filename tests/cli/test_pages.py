@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from tests.cli.conftest import Run, write_tiny_adapter
 
-from plora.cli.main import PANELS
 from plora.cli.reference import cli_page, configuration_page, help_texts
 from plora.cli.schema import schema_text
+from plora.cli.usage import PANELS
 from plora.merge import Adapter, FactorPair, LoraSpec, write_adapter
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +33,8 @@ def test_page_is_fresh(page: str, fresh: object) -> None:
 def test_help_explains_every_option(plora: Run, name: str) -> None:
     done = plora(*name.split()[1:], "--help")
     assert done.code == 0
-    assert f"Usage: {name}" in done.out
+    (usage,) = re.findall(rf"^Usage: {name} \[OPTIONS\](.*)$", done.out, re.MULTILINE)
+    assert re.fullmatch(r"( [A-Z]+(\.\.\.)?| \[[A-Z]+\]| COMMAND \[ARGS\]\.\.\.)*", usage)
     options = re.findall(r"^  (?:-\w, )?(--[a-z-]+)(.*)$", help_texts()[name], re.MULTILINE)
     assert options
     assert [option for option, rest in options if not re.search(r"\w{2,}", re.sub(r"<\w+>", "", rest))] == []

@@ -77,6 +77,10 @@ def test_two_peers_answer_every_command(plora: Run, world: Path) -> None:
         _, row = plora("ls", "--home", "b", "--domain", "medical").out.splitlines()
         assert row.split()[:6] == ["a/medical@1", "medical", "mini", "504", "B", "accepted"]
         assert plora("ls", "--home", "b", "--state", "refused", "--json").document == []
+        empty = plora("ls", "--home", "b", "--state", "refused", "--domain", "law")
+        assert "None is of domain 'law' and in state 'refused'; the states here: accepted.\n" in empty.err
+        own = plora("ls", "--home", "a").out.splitlines()
+        assert (own[0].split()[-1], own[1].split()[5:]) == ("yours", ["own", "100", "%", "published"])
 
         assert "plasmid_id: medical\n" in plora("show", "medical", "--home", "b").out
         why = plora("why", "a/medical", "--home", "b")
@@ -84,7 +88,8 @@ def test_two_peers_answer_every_command(plora: Run, world: Path) -> None:
         assert "a/medical@1: passed the gate and is in use" in why.out
         assert "✓ weights" in why.out
         unknown = plora("why", "nothing", "--home", "b")
-        assert (unknown.code, unknown.out.split(":")[0]) == (0, "nothing")
+        assert (unknown.code, unknown.err) == (2, "")
+        assert unknown.out.startswith("nothing: no manifest of that name has been seen; 1 neighbour is linked\n")
 
         status = plora("status", "--home", "b", "--json").document
         assert (status["name"], status["links"], status["plasmids_accepted"]) == ("b", 1, 1)

@@ -21,7 +21,7 @@ from plora.proto.amounts import size_text
 from plora.proto.errors import UsageError
 from plora.proto.record_lines import Instant as Moment
 from plora.proto.record_lines import record_to_line, stamp
-from plora.proto.records import BODIES, Body, BoundHit, ErrorMet, LinkUp, VerdictGiven
+from plora.proto.records import BODIES, Body, BoundHit, ErrorMet, LinkUp, TrustChanged, VerdictGiven
 from plora.v1 import admin_pb2 as pb
 
 ID = "c0ffee" + 58 * "0"
@@ -68,6 +68,13 @@ def test_a_limit_names_its_setting_and_an_error_its_mend() -> None:
     assert said(BoundHit("limits.store_max", 10, 12)) == "reached the limit limits.store_max: 12, 10 are allowed"
     assert said(ErrorMet("it broke", "here", "mend it")) == "here: it broke; mend it"
     assert said(ErrorMet("it broke")) == "it broke"
+
+
+def test_a_change_of_trust_says_only_what_changed() -> None:
+    assert said(TrustChanged(3, ("bob",), (), ())) == "trust changed: believes bob"
+    both = TrustChanged(4, (), ("bob", "eve"), ("eve",))
+    assert said(both) == "trust changed: no longer believes bob, eve; distrusts eve"
+    assert said(TrustChanged(5, (), (), ())) == "trust changed"
 
 
 def test_a_record_of_tomorrow_is_shown_as_its_fields() -> None:

@@ -66,8 +66,8 @@ def test_a_ticket_that_was_cut_is_garbled(cut: int) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("", "is no ticket; a ticket begins with plora1; `plora invite` makes one"),
-        ("bob", "is no ticket; a ticket begins with plora1; `plora invite` makes one"),
+        ("", "that is no ticket; a ticket begins with plora1; `plora invite` makes one"),
+        ("bob", "that is no ticket; a ticket begins with plora1; `plora invite` makes one"),
         (TICKET.text()[:30] + TICKET.text()[30:].upper(), "the ticket is garbled: a character is wrong or missing"),
         (encode(b"\x02" + bytes(80)), "the ticket is of another version of plora"),
         (encode(b"\x01" + bytes(20)), "the ticket is cut short"),

@@ -79,5 +79,5 @@ def test_path_prints_the_folder_of_what_was_accepted(make_peer: MakePeer, tmp_pa
     with pytest.raises(UsageError, match="no plasmid 'nothing'"):
         ada.call("Locate", pb.LocateRequest(name="nothing"))
     bob.until(lambda: bob.plasmids("waiting"))
-    with pytest.raises(RefusedError, match=r"waiting: unknown_owner; see `plora why legal`"):
+    with pytest.raises(RefusedError, match=r"waiting: nobody here trusts its owner .*; see `plora why legal`"):
         bob.call("Locate", pb.LocateRequest(name="legal"))

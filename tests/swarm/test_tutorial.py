@@ -156,7 +156,7 @@ class Walk:
             self.words = found[1]
 
     def pattern(self, line: str) -> str:
-        words = re.escape(line).replace("…", ".*").replace("WORDS", self.words.replace("-", "[- ]"))
+        words = re.escape(line).replace("…", ".*").replace("WORDS", self.words)
         return re.sub(r"(\\ )+", r"\\s+", words)
 
 

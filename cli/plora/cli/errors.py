@@ -8,6 +8,8 @@ from __future__ import annotations
 import errno
 from dataclasses import dataclass
 
+import typer
+
 from plora.proto.errors import DiskFullError, PloraError
 
 INTERRUPTED = 130
@@ -24,6 +26,7 @@ class Failure:
 
 _FOREIGN: tuple[tuple[type[BaseException], str, int], ...] = (
     (KeyboardInterrupt, "interrupted", INTERRUPTED),
+    (typer.Abort, "nothing was done", 1),
     (BrokenPipeError, "nobody reads the output any more", 1),
     (PermissionError, "{error}; check the owner and mode of that path", 1),
     (FileNotFoundError, "{error}; check the path", 1),

@@ -46,7 +46,7 @@ SAYINGS: Mapping[str, str] = {
     "evidence": "{offence} by {accused}: {first} and {second}",
     "revoked": "revoked {target_kind} {target}: {reason}",
     "rotated": "{owner} changed keys: {threshold} of {keys} must sign from record {record} on",
-    "trust": "trust changed: believes {added}; no longer {removed}; distrusts {distrusted}",
+    "trust": "trust changed{changes}",
     "invited": "made a ticket for {name}",
     "joined": "{name} joined as {member}; the words are {words}",
     "wished": "{id} is {wish} at its person's word",
@@ -97,12 +97,19 @@ def event_line(line: str, names: Names = nameless, sentence: Names = nameless) -
 def _spoken(record: Mapping[str, Any], names: Names, sentence: Names) -> dict[str, str]:
     spoken = {name: _value(name, value, names) for name, value in record.items()}
     reason = str(record.get("reason") or "")
+    spoken["changes"] = _trust_changes(record, spoken)
     spoken["because"] = f": {sentence(reason) or reason}" if reason else ""
     spoken["dialer"] = "this peer" if record.get("outbound") else "them"
     spoken["sender"] = f" from {spoken['from']}" if record.get("from") else ""
     spoken["place"] = f"{record['where']}: " if record.get("where") else ""
     spoken["cure"] = f"; {record['mend']}" if record.get("mend") else ""
     return spoken
+
+
+def _trust_changes(record: Mapping[str, Any], spoken: Mapping[str, str]) -> str:
+    verbs = {"added": "believes", "removed": "no longer believes", "distrusted": "distrusts"}
+    said = [f"{verb} {spoken[name]}" for name, verb in verbs.items() if record.get(name)]
+    return f": {'; '.join(said)}" if said else ""
 
 
 def _value(name: str, value: object, names: Names) -> str:

@@ -178,7 +178,7 @@ def gate(
 
 
 def merge(
-    folders: Annotated[list[Path], typer.Argument(help="PEFT adapter folders.", metavar="FOLDER...")],
+    folders: Annotated[list[Path], typer.Argument(help="PEFT adapter folders.", metavar="FOLDER")],
     out: Out,
     weights: Annotated[str | None, typer.Option("--weights", help="One a folder: .5,.3,.2; 1/K each.")] = None,
     strategy: Annotated[str, typer.Option("--strategy", help="weighted_sum or sequential.")] = "weighted_sum",

@@ -21,7 +21,7 @@ STDIN_CHARACTERS_MAX = 4096
 
 
 def invite(
-    name: Annotated[str, typer.Argument(help="Who is invited: a-z, 0-9, . _ -", metavar="[NAME]")] = "",
+    name: Annotated[str, typer.Argument(help="Who is invited: a-z, 0-9, . _ -", metavar="NAME")] = "",
     home: Home = None,
     address: Annotated[
         list[str] | None, typer.Option("--address", help="HOST:PORT where they can dial this peer; may be repeated.")

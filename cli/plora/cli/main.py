@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from plora.cli import (
     cosigning,
@@ -30,21 +29,8 @@ from plora.cli import (
 )
 from plora.cli.errors import explain
 from plora.cli.output import Output
+from plora.cli.usage import PANELS, Command, Sections, wrong_call
 
-
-class Sections(TyperGroup):
-    """The commands in sections, each with the whole first sentence of its help."""
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the sections, in the order in which their first commands were registered."""
-        names = self.list_commands(ctx)
-        for panel in dict.fromkeys(PANELS[name] for name in names):
-            rows = [(name, self.commands[name].get_short_help_str(90)) for name in names if PANELS[name] == panel]
-            with formatter.section(panel):
-                formatter.write_dl(rows)
-
-
-PANELS: dict[str, str] = {}
 app = typer.Typer(
     cls=Sections,
     help=(
@@ -57,6 +43,24 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        import importlib.metadata
+
+        Output().line(f"plora {importlib.metadata.version('plora')}")
+        raise typer.Exit
+
+
+@app.callback()
+def plora(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Do nothing of its own: the help is the app's."""
+
 
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "First steps": (
@@ -104,7 +108,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
 }
 for panel, commands in COMMANDS.items():
     for command in commands:
-        app.command()(command)
+        app.command(cls=Command)(command)
         PANELS[command.__name__] = panel
 app.add_typer(trusting.app, name="trust")
 PANELS["trust"] = "Whom to believe"
@@ -117,9 +121,9 @@ PANELS["peers"] = "Other peers"
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: run a command, and turn what it raises into one line and an exit code; raises SystemExit."""
     try:
-        app(arguments, prog_name="plora")
+        sys.exit(app(arguments, prog_name="plora", standalone_mode=False))
     except (Exception, KeyboardInterrupt) as error:
-        failure = explain(error)
+        failure = explain(wrong_call(error) if isinstance(error, typer.TyperException) else error)
         if failure is None:
             raise
         Output().failure(failure.sentence)

@@ -28,7 +28,7 @@ from plora.cli.options import (
     confirm,
 )
 from plora.cli.output import Output, safe
-from plora.cli.plasmid_rows import plasmid_row
+from plora.cli.plasmid_rows import plasmid_row, state_of, state_word
 from plora.cli.running import fields_of, home_of, root_of, running_peer
 from plora.proto.errors import NoAnswerError, RefusedError, UsageError
 
@@ -49,6 +49,7 @@ def init(
 ) -> None:
     """Make a peer: a commented peer.yaml, an identity, an owner's key."""
     from plora.cli.schema import write_schema
+    from plora.node.gossip.addresses import is_local
     from plora.node.home import init_home
 
     checked_places(listen, advertise)
@@ -67,6 +68,11 @@ def init(
     output = Output(json_, quiet)
     output.document(document, (f"{field:<8} {value}" for field, value in document.items()))
     output.hint(f"Next: plora up --home {root}   ·   plora invite NAME brings others in")
+    if all(map(is_local, advertise or (listen,))):
+        output.hint(
+            f"Only this machine reaches {listen}, so peers on other hosts can't be invited; "
+            f"to change that, set `listen` and `advertise` in {made.home.config}."
+        )
 
 
 def up(home: Home = None) -> None:
@@ -89,12 +95,21 @@ def ls(
     from plora.v1 import admin_pb2 as pb
 
     with running_peer(home) as client:
-        plasmids = client.call("List", pb.ListRequest(domain=domain, state=state)).plasmids
-    columns = ("name", "domain", "base_model", "size", "state", "percent", "reason", "own")
+        plasmids = client.call("List", pb.ListRequest(domain=domain, state=state_of(state))).plasmids
+        states = {one.state for one in (plasmids or client.call("List", pb.ListRequest()).plasmids)}
+    columns = ("name", "domain", "base_model", "size", "state", "percent", "reason", "yours")
     output = Output(json_, quiet)
     output.table(columns, map(plasmid_row, plasmids), [fields_of(one) for one in plasmids])
     if not plasmids:
-        output.hint("Nothing yet: `plora publish FOLDER` shares an adapter, `plora peers` shows who is connected.")
+        output.hint(_none_found(domain, state, states))
+
+
+def _none_found(domain: str, state: str, states: set[str]) -> str:
+    """Why a list is empty; `states` are those of everything that is known."""
+    if not states:
+        return "Nothing yet: `plora publish FOLDER` shares an adapter, `plora peers` shows who is connected."
+    asked = [said for said in (domain and f"of domain '{domain}'", state and f"in state '{state}'") if said]
+    return f"None is {' and '.join(asked)}; the states here: {', '.join(sorted(map(state_word, states)))}."
 
 
 def show(name: PlasmidName, home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
@@ -117,7 +132,10 @@ def show(name: PlasmidName, home: Home = None, json_: Json = False, quiet: Quiet
 
 
 def why(name: PlasmidName, home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
-    """Say what the gate saw, layer by layer, or why it isn't here."""
+    """Say what the gate saw, layer by layer, or why it isn't here.
+
+    Exit code 3 where the gate refuses or holds it, 2 where nothing of that name has been seen.
+    """
     from plora.cli.layers import layer_lines
     from plora.v1 import admin_pb2 as pb
 
@@ -128,10 +146,12 @@ def why(name: PlasmidName, home: Home = None, json_: Json = False, quiet: Quiet 
     Output(json_, quiet).document(document, lines)
     if document.get("outcome", "").upper() in HELD_OUTCOMES:
         raise typer.Exit(RefusedError.exit_code)
+    if document["state"] == "unknown":
+        raise typer.Exit(UsageError.exit_code)
 
 
 def fetch(
-    name: Annotated[str, typer.Argument(help="A plasmid; with --offer an id or domain.", metavar="[NAME]")] = "",
+    name: Annotated[str, typer.Argument(help="A plasmid; with --offer an id or domain.", metavar="NAME")] = "",
     home: Home = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Copy the adapter folder to here.")] = None,
     offer: Annotated[bool, typer.Option("--offer", help="Fetch from a running `plora offer`, without a peer.")] = False,

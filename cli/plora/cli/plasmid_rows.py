@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-WAITS_FOR_YOU = "offered"
+SHOWN = {"offered": "waiting for you"}
+"""States that people read by other words than JSON has."""
+
+
+def state_word(state: str) -> str:
+    """A state as the table shows it."""
+    return SHOWN.get(state, state)
+
+
+def state_of(word: str) -> str:
+    """The inverse of `state_word`."""
+    return next((state for state, shown in SHOWN.items() if shown == word), word)
 
 
 def plasmid_row(plasmid: Any) -> dict[str, object]:
@@ -18,14 +29,14 @@ def plasmid_row(plasmid: Any) -> dict[str, object]:
     from plora.proto.amounts import size_text
 
     reason = f"{plasmid.reason} {plasmid.limit}".strip()
-    words = [word for word, true in (("own", plasmid.own), ("pinned", plasmid.pinned)) if true]
+    words = [word for word, true in (("published", plasmid.own), ("pinned", plasmid.pinned)) if true]
     return {
         "name": plasmid.name,
         "domain": plasmid.domain,
         "base_model": plasmid.base_model,
         "size": size_text(plasmid.size_bytes),
-        "state": "waiting for you" if plasmid.state == WAITS_FOR_YOU else plasmid.state,
+        "state": state_word(plasmid.state),
         "percent": f"{plasmid.percent:.0f} %",
         "reason": reason,
-        "own": " ".join(words),
+        "yours": " ".join(words),
     }

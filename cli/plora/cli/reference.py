@@ -19,7 +19,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from plora.cli.main import PANELS, app
+from plora.cli.main import app
+from plora.cli.usage import PANELS
 from plora.node.daemon.config import PeerConfig, parse_size
 
 WIDTH = 100

@@ -61,7 +61,9 @@ def export(
 
 
 def rollback(
-    base: Annotated[str, typer.Argument(help="The base model, where there are merges of several.")] = "",
+    base: Annotated[
+        str, typer.Argument(help="The base model, where there are merges of several.", metavar="BASE")
+    ] = "",
     home: Home = None,
     forward: Annotated[bool, typer.Option("--forward", help="Serve the newest merge again.")] = False,
     json_: Json = False,

@@ -20,6 +20,7 @@ import typer
 from plora.cli.options import Home, Json, Quiet, checked_field, confirm
 from plora.cli.output import Output, safe
 from plora.cli.running import home_of
+from plora.cli.usage import Command, Group
 from plora.proto.errors import PeerNotRunningError, UsageError
 from plora.proto.home import Home as HomePaths
 
@@ -31,10 +32,12 @@ Owner = Annotated[
     str, typer.Argument(help="An owner: nickname, name, start of the id, or their record (.owner).", metavar="NAME")
 ]
 ANY = "any"
-app = typer.Typer(help="Whom this peer believes: ls, pending, add, rm.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    cls=Group, help="Whom this peer believes: ls, pending, add, rm.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
-@app.command()
+@app.command(cls=Command)
 def ls(home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
     """List whom this peer believes, about what, and who was struck out."""
     trust = _load(home)[1]
@@ -43,7 +46,7 @@ def ls(home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
     Output(json_, quiet).table(("nickname", "fingerprint", "believed_about", "since"), shown, rows)
 
 
-@app.command()
+@app.command(cls=Command)
 def pending(home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
     """List the strangers whose plasmids wait: only their manifests are here."""
     from plora.cli.acquaintances import owners_reply
@@ -72,7 +75,7 @@ def pending(home: Home = None, json_: Json = False, quiet: Quiet = False) -> Non
     output.hint("Compare the fingerprint with the owner, then: plora trust add NAME" if rows else "Nobody waits.")
 
 
-@app.command()
+@app.command(cls=Command)
 def add(
     name: Owner,
     home: Home = None,
@@ -97,7 +100,7 @@ def add(
     _change(Output(json_, quiet), paths, lambda now: now.with_owner(owner), f"trusts {owner.nickname}")
 
 
-@app.command()
+@app.command(cls=Command)
 def rm(name: Owner, home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
     """Forget an owner: they are a stranger, and what they signed leaves adapters and merge and waits."""
     paths, trust = _load(home)

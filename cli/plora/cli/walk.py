@@ -34,7 +34,7 @@ UNDECIDED = ("pending", "fetching", "examining")
 
 
 def offer(
-    folders: Annotated[list[Path], typer.Argument(help="Signed adapter folders.", metavar="FOLDER...")],
+    folders: Annotated[list[Path], typer.Argument(help="Signed adapter folders.", metavar="FOLDER")],
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port on 127.0.0.1.")] = OFFER_PORT,
     owner: Annotated[Path, typer.Option("--owner", help="Record of the owner who signed them.")] = OWNER_RECORD,
     home: Annotated[Path, typer.Option("--home", help="Home of this command's own peer.")] = OFFER_HOME,

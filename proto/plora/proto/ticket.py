@@ -91,7 +91,7 @@ def decode(text: str, prefix: str = PREFIX) -> bytes:
     packed = "".join(text.split())
     lowered = packed.lower()
     if not lowered.startswith(f"{prefix}1") or len(packed) > TEXT_CHARACTERS_MAX:
-        raise FormatError("is no ticket", mend=f"a ticket begins with {prefix}1; `plora invite` makes one")
+        raise FormatError("that is no ticket", mend=f"a ticket begins with {prefix}1; `plora invite` makes one")
     body = lowered[len(prefix) + 1 :]
     garbled = FormatError("the ticket is garbled: a character is wrong or missing", mend=_COPY_AGAIN)
     if packed not in (lowered, packed.upper()) or len(body) < _CHECKSUM_LENGTH or set(body) - set(_ALPHABET):

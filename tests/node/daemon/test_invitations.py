@@ -270,6 +270,7 @@ def test_an_invitation_is_checked(ada: Daemon) -> None:
     for request, sentence in (
         (pb.InviteRequest(name="bob"), "which only this machine reaches"),
         (pb.InviteRequest(name="bob", addresses=["unix:/tmp/x"]), "'unix:/tmp/x' is no address; write HOST:PORT"),
+        (pb.InviteRequest(name="bob", addresses=["192.0.2.1:70000"]), "'192.0.2.1:70000' is no address"),
         (pb.InviteRequest(name="b b", addresses=["192.0.2.1:1"]), "write a name such as bob"),
         (pb.InviteRequest(name="bob", addresses=["192.0.2.1:1"], hours=1000), "168 at most"),
     ):

@@ -37,8 +37,9 @@ async def locate(node: Node, shelf: Shelf, name: str) -> pb.LocateReply:
         return _located(f"{MERGED}/{row.base}@{row.serving}", folder, shelf.base_name(row.base))
     plasmid = view.one(node.core, name)
     if not plasmid.usable:
-        standing = view.standing_of(node.core, plasmid, read_clocks())
-        raise RefusedError(f"{standing.state}: {standing.reason}", where=name, mend=f"see `plora why {name}`")
+        known = view.row(node.core, plasmid, read_clocks())
+        said = f"{known['state']}: {known['sentence'] or known['reason']}"
+        raise RefusedError(said, where=name, mend=f"see `plora why {name}`")
     base = shelf.base_name(plasmid.manifest.base_model)
     return _located(view.name_of(node.core, plasmid), node.home.adapters / plasmid.name, base)
 

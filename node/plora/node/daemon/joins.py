@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from plora.node.core.events import Publish
 from plora.node.core.invitations import INVITATIONS, Invitation, Invitations
 from plora.node.driver.clock import read_clocks
-from plora.node.gossip.addresses import is_local, is_open
+from plora.node.gossip.addresses import is_local, is_open, split
 from plora.node.joined import DENIED_MAX, NEIGHBOURS_MAX, OWNERS_MAX
 from plora.node.store.disk import RowOp
 from plora.node.store.store import Store
@@ -163,8 +163,11 @@ def reachable_addresses(config: PeerConfig, port: int) -> tuple[str, ...]:
     addresses = config.advertise or (f"{host}:{port}",)
     if all(map(is_local, addresses)):
         what = f"this peer listens on {addresses[0]}, which only this machine reaches"
-        mend = "set `listen: 0.0.0.0:4700` and `advertise: [HOST:4700]` in peer.yaml, HOST being this machine's name or"
-        raise RefusedError(what, mend=f"{mend} address for others, and start it again")
+        mend = (
+            f"set `listen: 0.0.0.0:{port}` and `advertise: [HOST:{port}]` in peer.yaml, HOST being this machine's name "
+            f"or address for others, and start it again; for a peer on this machine, say `--address {addresses[0]}`"
+        )
+        raise RefusedError(what, mend=mend)
     if any(map(is_open, addresses)):
         what = f"it isn't known how others reach this peer, which listens on {config.listen}"
         mend = f"say so by `plora invite NAME --address HOST:{port}`, or set `advertise: [HOST:{port}]` in peer.yaml"
@@ -178,7 +181,7 @@ def _check(name: str, addresses: Sequence[str], hours: int) -> None:
     except (ValueError, FormatError) as error:
         raise UsageError(f"'{name}' {error}", mend="write a name such as bob") from error
     for address in addresses:
-        if HOST_PORT.fullmatch(address) is None:
+        if HOST_PORT.fullmatch(address) is None or split(address) is None:
             raise UsageError(f"'{address}' is no address", where="--address", mend="write HOST:PORT")
     if len(addresses) > ADDRESSES_MAX:
         raise UsageError(f"{len(addresses)} addresses are too many", where="--address", mend=f"{ADDRESSES_MAX} at most")
