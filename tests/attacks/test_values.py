@@ -12,9 +12,20 @@ import pytest
 from tests.attacks.conftest import Watched
 from tests.attacks.inputs import with_base
 from tests.gate.conftest import MODULE, Owner, World, a_name, b_name, factors
+from tests.node.core.conftest import ADA, BOB, DATA, LEGAL, SHARED, Bench, those
+from tests.node.core.test_owners import ADA as OWNER
+from tests.node.core.test_owners import BOB as COPIER
+from tests.node.core.test_owners import LEGAL as ORIGINAL
+from tests.node.core.test_owners import core_of, run
 
 from plora.gate import BaseFacts, Policy, Verdict, decide
 from plora.merge.safetensors_io import tensors_to_bytes
+from plora.node.core import view
+from plora.node.core.effects import Merge
+from plora.node.core.events import Examined, Merged, Publish, TimerDue
+from plora.node.core.now import Now
+from plora.sim.clock import WALL_START_MS
+from plora.sim.material import make_plasmid, revoke
 
 A, B = a_name(), b_name()
 LOOSE = Policy(delta_norm_max=1e12)
@@ -177,3 +188,65 @@ def test_attack_073_beyond_the_limit_of_imbalance(attack: Watched, world: World,
     quiet = {name: tensor * np.float32(0.3) for name, tensor in strong().items()}
     verdict = judge(world, ada, turned(quiet, 1e6, seed))
     fell(attack, verdict, "quarantine", "weights", "imbalanced_factors")
+
+
+def test_attack_038_copy_of_an_accepted_adapter(attack: Watched) -> None:
+    """Bob signs Ada's bytes: both are kept, only hers counts in the merge, and each answer names the other."""
+    bench = Bench()
+    bench.accept()
+    bench.wall_ms += 1000
+    copy = make_plasmid(BOB, "mine", DATA)
+    bench.add(BOB.record, copy.statement)
+    bench.hold(copy)
+    assert bench.verdict(copy) == ("accept", "")
+    merge = those(Merge, bench.tell(TimerDue("desk:merge:mini")))[0]
+    assert [item.content_id for item in merge.inputs] == [LEGAL.content_id]
+    book = bench.desk.book
+    assert book.first_of_bytes(book.live[copy.content_id]) is book.live[LEGAL.content_id]
+    attack.saw(*bench.verdict(copy))
+
+
+def test_attack_038_the_first_accepted_counts_whatever_the_ids(attack: Watched) -> None:
+    for number in range(4):
+        bench = Bench()
+        first, later = make_plasmid(BOB, f"b{number}", DATA), make_plasmid(ADA, f"a{number}", DATA)
+        bench.accept(first, BOB)
+        bench.wall_ms += 1000
+        bench.accept(later)
+        merge = those(Merge, bench.tell(TimerDue("desk:merge:mini")))[0]
+        assert [item.content_id for item in merge.inputs] == [first.content_id]
+        bench.tell(Merged("mini", 1, "{}"))
+        bench.add(revoke(BOB, "content", first.content_id.hex()))
+        assert those(Merge, bench.tell(TimerDue("desk:merge:mini"))) == [Merge("mini", 2, ())]  # away at once
+        bench.tell(Merged("mini", 2, "{}"))
+        again = those(Merge, bench.tell(TimerDue("desk:merge:mini")))[0]
+        assert [item.content_id for item in again.inputs] == [later.content_id]
+        attack.saw(*bench.verdict(later))
+
+
+def test_attack_038_the_copy_names_what_it_copies(attack: Watched) -> None:
+    core = core_of(OWNER.trusted, COPIER.trusted, policy=Policy())
+    copy = make_plasmid(COPIER, "mine", ORIGINAL.data)
+    digest = ORIGINAL.manifest.artifacts.sha256
+    run(core, Publish((), (digest,)), Examined(digest, SHARED.features(ORIGINAL.data)))
+    run(core, Publish((copy.statement,)), wall_ms=WALL_START_MS + 1000)
+    rows = {row["name"]: row for row in view.ls(core, Now(3, WALL_START_MS + 2000))}
+    assert rows["bob/mine@1"]["sentence"].startswith("a copy of ada/legal@1, which was accepted before: it is kept")
+    assert "copy" not in rows["ada/legal@1"]["sentence"]
+    assert core.desk.book.live[copy.content_id].usable
+    attack.saw("accept", "kept without weight, named as a copy")
+
+
+LIES = {"val_ppl_before": 1e9, "val_ppl_after": 1e-9, "delta_ppl": -1e9, "val_em": 1.0, "val_chrf": 1.0}
+
+
+def test_attack_107_lying_metrics(attack: Watched, world: World, ada: Owner) -> None:
+    """Whatever a publisher claims, of the best and of the worst adapter, every stage says what it says without."""
+    for tensors in (strong(), factors(rank=8), {name: 100 * tensor for name, tensor in strong().items()}):
+        honest = judge(world, ada, tensors)
+        for score in (0.0, 1.0):
+            lying = judge(world, ada, tensors, metrics=LIES, safety={"licence": "MIT", "poisoning_score": score})
+            assert [(one.stage, one.outcome, one.reason) for one in lying.stages] == [
+                (one.stage, one.outcome, one.reason) for one in honest.stages
+            ]
+    attack.saw("holds", "the same verdict at every stage")

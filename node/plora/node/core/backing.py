@@ -37,11 +37,12 @@ class Backing:
         self._carrying = carrying
 
     def inputs(self, base: str) -> list[MergeInput]:
-        """What is in use of a base, in any order."""
+        """What is in use of a base, in the order in which it was accepted."""
+        live = () if self._carrying() else self._book.live.values()
+        used = [plasmid for plasmid in live if plasmid.usable and plasmid.manifest.base_model == base]
         return [
             MergeInput(plasmid.content_id, plasmid.digest, plasmid.statement.payload)
-            for plasmid in self._book.live.values()
-            if plasmid.usable and plasmid.manifest.base_model == base and not self._carrying()
+            for plasmid in sorted(used, key=lambda one: one.arrival)
         ]
 
     def made(self, number: int, inputs: tuple[MergeInput, ...], report: str) -> Generation:

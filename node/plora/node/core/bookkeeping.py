@@ -38,7 +38,7 @@ def trust_body(old: Trust, new: Trust) -> TrustChanged:
 def merge_body(row: MergeRow, before: int) -> MergeDone:
     """A merge stands: weights and discarded energy are the worker's; a report without figures means equal shares, 0.
 
-    Inputs whose tensors are equal share one weight: each is given it, though it counts once.
+    Of inputs whose tensors are equal the first has their weight, the others have none.
     """
     facts = read_report(row.report)
     share = 1.0 / max(1, len(row.inputs))

@@ -1,6 +1,7 @@
 """What a merge's report says about each of its inputs, for people. Pure.
 
-The report is the worker's (`plora.merge.worker`); where it lacks something, so does the answer.
+The report is the worker's (`plora.merge.worker`); where it lacks something, so does the answer. Of several inputs with
+equal tensors the first has their weight, the others have none.
 
 >>> report = '{"operands": [{"digest": "a", "weight": 0.5}], "inputs": [{"digest": "d", "operand": "a"}],'
 >>> report += ' "modules": [{"input_norms": [3.0]}, {"input_norms": [4.0]}], "rank": 8, "discarded_energy": 0.25}'
@@ -41,14 +42,15 @@ def read_report(text: str) -> MergeFacts:
     operands = {entry["digest"]: place for place, entry in enumerate(report.get("operands", ()))}
     weights = [float(entry["weight"]) for entry in report.get("operands", ())]
     modules = report.get("modules", ())
-    places = [operands.get(entry["operand"]) for entry in report.get("inputs", ())]
+    named = [entry["operand"] for entry in report.get("inputs", ())]
+    places = [operands.get(name) if name not in named[:before] else None for before, name in enumerate(named)]
     inputs = tuple(_input(place, weights, modules) for place in places)
     return MergeFacts(int(report.get("rank", 0)), float(report.get("discarded_energy", 0.0)), inputs)
 
 
 def _input(place: int | None, weights: Sequence[float], modules: Sequence[Mapping[str, Any]]) -> InputFacts:
     if place is None:
-        return InputFacts(0.0, 0.0, 0.0)  # an operand of weight 0 drops out
+        return InputFacts(0.0, 0.0, 0.0)  # an operand of weight 0 drops out, and so does one that was there before
     weight = weights[place]
     merged = math.sqrt(sum(module["input_norms"][place] ** 2 for module in modules))
     return InputFacts(weight, merged / weight if weight else 0.0, merged)

@@ -1,7 +1,8 @@
 """When to merge, and which merge is served: one merged adapter per base model, made again when its inputs change.
 
 - Changes are gathered for `merge_delay_ms`; at most one merge a base runs at a time; generations only grow.
-- Inputs are sorted by artifact digest; two plasmids with the same bytes count once.
+- Inputs are sorted by artifact digest. Of several plasmids with the same bytes the first accepted counts; the others
+  have no weight, and `plora why` names the one that does.
 - An input whose bytes are no longer those that were examined is no failure of the merge: without it, it starts again.
 - A merge that fails is tried again with a growing delay.
 - If the merge that is served holds an input that is no longer believed, it is taken away at once, before another is
@@ -42,7 +43,7 @@ class Believed(Protocol):
     """What is known of the inputs of merges; see `Backing`."""
 
     def inputs(self, base: str) -> Iterable[MergeInput]:
-        """The accepted plasmids of a base, in any order."""
+        """The accepted plasmids of a base, the first accepted first."""
 
     def made(self, number: int, inputs: Inputs, report: str) -> Generation:
         """A merge that was made of these."""
@@ -234,9 +235,9 @@ class Merges:
 
     def _inputs(self, base: str) -> Inputs:
         by_digest: dict[str, MergeInput] = {}
-        for item in sorted(self._believed.inputs(base), key=lambda item: (item.digest, item.content_id)):
+        for item in self._believed.inputs(base):
             by_digest.setdefault(item.digest, item)
-        return tuple(by_digest.values())
+        return tuple(item for _, item in sorted(by_digest.items()))
 
 
 def _retry_ms(state: _Base) -> int:

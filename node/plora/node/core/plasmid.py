@@ -60,6 +60,11 @@ class Plasmid:
         return self.manifest.artifacts.sha256
 
     @property
+    def arrival(self) -> tuple[int, bytes]:
+        """By what the first accepted of several is told."""
+        return self.accepted_ms or 0, self.content_id
+
+    @property
     def own(self) -> bool:
         """Whether it was published here."""
         return self.via is None
@@ -139,3 +144,9 @@ class Book:
     def of_digest(self, digest: str) -> list[Plasmid]:
         """The live plasmids that name an artifact."""
         return list(self._by_digest.get(digest, {}).values())
+
+    def first_of_bytes(self, plasmid: Plasmid) -> Plasmid:
+        """The plasmid that counts in a merge for these bytes: of those in use for one base the first accepted."""
+        base = plasmid.manifest.base_model
+        twins = [one for one in self.of_digest(plasmid.digest) if one.usable and one.manifest.base_model == base]
+        return min(twins, key=lambda one: one.arrival, default=plasmid)

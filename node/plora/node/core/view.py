@@ -335,6 +335,9 @@ def _sentence(core: PeerCore, plasmid: Plasmid, standing: Standing) -> str:
     if verdict is not None and standing.reason == verdict.reason and standing.state not in _SENTENCES:
         too = strangers_who_signed(core, plasmid) if standing.reason == BELOW_QUORUM else ""
         return explain(verdict) + too
+    first = core.desk.book.first_of_bytes(plasmid)
+    if plasmid.usable and first is not plasmid:
+        return f"a copy of {name_of(core, first)}, which was accepted before: it is kept and has no weight in the merge"
     known = _SENTENCES.get(standing.reason) or sentence(standing.reason)
     return known or _SENTENCES.get(standing.state, standing.reason)
 
