@@ -155,6 +155,7 @@ def test_status_is_one_screen() -> None:
     assert rows["plasmids"] == "2 own, 3 accepted, 1 waiting, 1 levitating"
     assert rows["merges"] == "mini: 2 adapters, generation 3, 2.1% of energy discarded"
     assert rows["disk"] == "3 MiB of 20 GiB (store_max)  ·  5 GiB free on the disk, 1 GiB stay free (disk_free_min)"
+    assert "              not measured: type `plora measure mini`" in screen
     assert rows["rates"].startswith("up 1 MiB/s (upload_rate 2 MiB/s), down 0 B/s")
 
 

@@ -25,6 +25,15 @@ def test_an_error_is_read_as_it_was_raised(
     assert caught.value.exit_code == raised.exit_code
 
 
+def test_a_module_that_is_missing_names_the_extra_that_has_it(capsys: pytest.CaptureFixture[str]) -> None:
+    def work() -> None:
+        import no_such_module_of_the_extra  # type: ignore[import-not-found]  # noqa: F401
+
+    assert run_command(work) == 1
+    with pytest.raises(WorkerError, match=r"no_such_module_of_the_extra.*pip install 'plora\[lab\]'"):
+        read_record(capsys.readouterr().out)
+
+
 def test_a_killed_command_ran_out_of_memory() -> None:
     killed = run([sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"], check=False)
     assert "lack of memory" in str(ended(killed.returncode))

@@ -239,15 +239,24 @@ class Peer:
     # What it signs
 
     def signed_folder(
-        self, folder: Path, *, seed: int, width: int = 32, version: int = 1, ahead_s: int = 0, life_s: int = DAY_S
+        self,
+        folder: Path,
+        *,
+        seed: int,
+        width: int = 32,
+        layers: int = 1,
+        version: int = 1,
+        ahead_s: int = 0,
+        life_s: int = DAY_S,
     ) -> Plasmid:
-        """A PEFT folder of this peer's owner, of 32 * `width` bytes and a header; `seed` determines the bytes.
+        """A PEFT folder of this peer's owner, of 32 * `width` bytes a layer and a header; `seed` determines the bytes.
 
         `ahead_s`: by how much the clock that dates it is ahead.
         """
         mine = self.made.owner
         owner = Owner(self.name, mine.record.swarm, mine.key, mine.statement)
-        return write_folder(folder, owner, seed=seed, width=width, version=version, ahead_s=ahead_s, life_s=life_s)
+        dated: Any = {"version": version, "ahead_s": ahead_s, "life_s": life_s}
+        return write_folder(folder, owner, seed=seed, width=width, layers=layers, **dated)
 
 
 def write_folder(
@@ -256,12 +265,13 @@ def write_folder(
     *,
     seed: int,
     width: int = 32,
+    layers: int = 1,
     version: int = 1,
     ahead_s: int = 0,
     life_s: int = DAY_S,
 ) -> Plasmid:
     """A signed PEFT folder of an owner; see `Peer.signed_folder`."""
-    data = tiny_adapter(seed, width=width)
+    data = tiny_adapter(seed, width=width, layers=layers)
     issued_s = int(time.time()) + ahead_s
     plasmid = make_plasmid(owner, folder.name, data, version=version, issued_s=issued_s, life_s=life_s)
     folder.mkdir(parents=True)

@@ -20,6 +20,12 @@ from plora.proto.swarm import Swarm, new_swarm
 from plora.v1 import admin_pb2 as pb
 
 WIDTH = 300
+MEASURED_MS = 1_780_000_000_000
+FIGURES = (
+    ("legal", (96.2, 116.9, 140.1), (26.2, 30.5, 34.9), (24.1, 28.4, 33.2), (-108.1, -88.5, -71.0)),
+    ("medical", (91.1, 99.0, 107.6), (91.0, 99.2, 108.0), (90.7, 98.8, 107.1), (-0.9, -0.2, 0.4)),
+)
+"""What is said to be measured: (low, value, high) of the base, of the merge before, of the merge, and after - base."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +112,17 @@ def _merged(peer: Peer) -> list[int]:
     return [len(one.inputs) for one in peer.call("Merges", pb.MergesRequest()).merges if one.inputs]
 
 
+def _measured(peer: Peer) -> None:
+    """Report figures of the merge that is served, as `plora measure` does."""
+    (merge,) = peer.call("Merges", pb.MergesRequest()).merges
+    measure = pb.Measure(generation=merge.generation, before=merge.before[0], by="ada@host", wall_ms=MEASURED_MS)
+    for domain, base, before, after, change in FIGURES:
+        figures = {"base": base, "before": before, "after": after, "change": change}
+        estimates = {name: pb.Estimate(value=one[1], low=one[0], high=one[2]) for name, one in figures.items()}
+        measure.domains.add(domain=domain, documents=200, **estimates)
+    peer.call("Measured", pb.MeasuredRequest(base_model=merge.base_model, measure=measure))
+
+
 @pytest.fixture(scope="module")
 def five(make_peer: MakePeer, tmp_path_factory: pytest.TempPathFactory) -> list[Peer]:
     """Ada, who dials four others and trusts all but eve. Each publishes one adapter; ada's are merged."""
@@ -123,5 +140,6 @@ def five(make_peer: MakePeer, tmp_path_factory: pytest.TempPathFactory) -> list[
         ada.until(lambda: _merged(ada))  # her own alone is generation 1: there is a merge to go back to
     ada.until(lambda: len(ada.plasmids("accepted")) == 3 and len(ada.plasmids("waiting")) == 1)
     ada.until(lambda: _merged(ada) == [4])
+    _measured(ada)
     assert eve.process is not None
     return peers

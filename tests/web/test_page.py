@@ -142,6 +142,12 @@ def test_the_screens_say_what_the_peer_says(browser: Browser, five: list[Peer]) 
         expect(tab.locator("tbody tr", has_text=eve.id[:12])).to_contain_text("up")
         go(tab, "merges")
         expect(tab.locator("main")).to_contain_text("4 adapters in one")
+        rows = tab.get_by_role("region", name="what the merge brings").locator("tbody tr")
+        expect(rows).to_have_count(2)
+        expect(rows.first).to_contain_text("legalbetter than the base117 [96.2, 140]30.5 [26.2, 34.9]28.4 [24.1, 33.2]")
+        expect(rows.last).to_contain_text("no clear change")
+        expect(tab.locator("main")).to_contain_text("200 held-out answers a domain")
+        expect(tab.locator("main")).to_contain_text("Measured by ada@host, ")
 
 
 def test_read_only_without_the_token(browser: Browser, five: list[Peer]) -> None:
@@ -168,9 +174,12 @@ def test_the_token_acts_and_leaves_the_address(browser: Browser, five: list[Peer
         tab.get_by_role("button", name=re.compile("^Roll back")).click()
         tab.get_by_role("button", name=re.compile("^Really")).click()
         ada.until(lambda: served() < newest)
+        expect(tab.locator("main")).to_contain_text("Not measured yet")
+        expect(tab.locator("main")).to_contain_text("plora measure mini")
         tab.get_by_role("button", name=re.compile("again$")).click()
         ada.until(lambda: served() == newest)
         expect(tab.locator("main")).to_contain_text("rolled back")
+        expect(tab.get_by_role("region", name="what the merge brings")).to_contain_text("28.4")
 
 
 def test_pin_remove_and_fetch(browser: Browser, make_peer: MakePeer, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from plora.cli import (
     joining,
     keeping,
     owning,
+    measuring,
     peer,
     peering,
     publishing,
@@ -99,6 +100,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         serving.path,
         serving.export,
         serving.rollback,
+        measuring.measure,
     ),
     "Whom to believe": (
         trusting.distrust,

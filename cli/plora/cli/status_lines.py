@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from plora.cli.measure_lines import measure_lines
 from plora.node.reach import sentence_of
 from plora.proto.amounts import rate_text, size_text, span_text
 from plora.v1 import admin_pb2 as pb
@@ -31,7 +32,7 @@ def status_lines(status: pb.StatusReply, peers: Sequence[pb.PeerInfo], merges: S
     yield from _labelled("neighbours", neighbour_lines(status, peers))
     yield _row("plasmids", plasmid_text(status))
     yield _row("statements", f"{status.statements}, root {status.root[:12]}, round {status.round}")
-    yield from _labelled("merges", [merge_text(one) for one in merges] or ["none yet"])
+    yield from _labelled("merges", [line for one in merges for line in merge_lines(one)] or ["none yet"])
     yield _row("disk", disk_text(status))
     yield _row("rates", rates_text(status))
 
@@ -59,8 +60,13 @@ def plasmid_text(status: pb.StatusReply) -> str:
     return ", ".join(f"{counts[state]} {state}" for state in ordered) or "none yet"
 
 
+def merge_lines(merge: pb.MergeInfo) -> list[str]:
+    """One base's merge, and what it brings."""
+    return [merge_text(merge), *(measure_lines(merge) if merge.generation else ())]
+
+
 def merge_text(merge: pb.MergeInfo) -> str:
-    """One base's merge."""
+    """One base's merge in a few numbers."""
     inputs = f"{len(merge.inputs)} adapter{'s' if len(merge.inputs) != 1 else ''}"
     lost = f"{merge.discarded_energy:.1%} of energy discarded"
     return f"{merge.base_model}: {inputs}, generation {merge.generation}, {lost}"

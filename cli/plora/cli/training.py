@@ -1,4 +1,4 @@
-"""`plora train`: the lab's training in a process of its own, with a progress bar here."""
+"""The lab's work in processes of its own, started and followed from here; `plora train` with a progress bar."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def train_with_progress(output: Output, arguments: Mapping[str, object]) -> dict
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[loss]}"), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=silent) as bar:
         task = bar.add_task(f"training {arguments['domain']}", total=None, loss="loading the base")
-        for record in _records(command):
+        for record in records(command, "training"):
             if record["event"] == "start":
                 bar.update(task, total=record["steps"])
             elif record["event"] == "step":
@@ -46,9 +46,10 @@ def figure(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _records(command: list[str]) -> Iterator[dict[str, Any]]:
+def records(command: list[str], what: str) -> Iterator[dict[str, Any]]:
+    """What a command of the lab says, record by record. Raises the error that it ends with; `what` names the work."""
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout or ():
-            yield read_record(line)
+            yield read_record(line, what)
     if process.returncode:
-        raise ended(process.returncode, "training")
+        raise ended(process.returncode, what)

@@ -4,7 +4,7 @@ Rules:
 
 - One object a line, keys sorted, flushed at once.
 - A PloraError becomes the line `{"event": "error", "what", "where", "mend", "code"}` and its exit code `code`; the
-  reader raises it again.
+  reader raises it again. So does a module that is missing: only the extra `lab` brings torch and what goes with it.
 
 Not handled here: people. `plora train` turns these lines into a progress bar.
 """
@@ -33,6 +33,9 @@ def run_command(work: Callable[[], None]) -> int:
     except PloraError as error:
         emit(_told(error))
         return error.exit_code
+    except ModuleNotFoundError as error:
+        emit(_told(PloraError(str(error), mend="it comes with the extra `lab`: pip install 'plora[lab]'")))
+        return PloraError.exit_code
     return 0
 
 

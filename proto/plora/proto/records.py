@@ -229,6 +229,25 @@ class MergeDone(Body):
 
 
 @dataclass(frozen=True, slots=True)
+class MergeMeasured(Body):
+    """A person had a merge measured: perplexity of held-out answers, one number a domain, in the order of `domains`.
+
+    `before` is the generation that it is compared with; where it is 0, `perplexity_before` is empty. Intervals lie
+    beside the merge, in `measured.json`.
+    """
+
+    kind: ClassVar[str] = "merge_measured"
+    base: str
+    generation: int
+    before: int
+    domains: tuple[str, ...]
+    perplexity_base: tuple[float, ...]
+    perplexity_before: tuple[float, ...]
+    perplexity_after: tuple[float, ...]
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class ServingChanged(Body):
     """A model server loaded or unloaded an adapter at this peer's word. `change`: loaded or unloaded."""
 
@@ -470,6 +489,7 @@ BODIES: dict[str, type[Body]] = {
             VerdictGiven,
             Knowledge,
             MergeDone,
+            MergeMeasured,
             Rollback,
             ServingChanged,
             Reputation,

@@ -315,7 +315,7 @@ class MergesRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class MergeInfo(_message.Message):
-    __slots__ = ("base_model", "generation", "inputs", "weights", "discarded_energy", "folder", "wall_ms", "newest", "before", "rank", "trouble", "contributions")
+    __slots__ = ("base_model", "generation", "inputs", "weights", "discarded_energy", "folder", "wall_ms", "newest", "before", "rank", "trouble", "contributions", "kept", "measure")
     BASE_MODEL_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
@@ -328,6 +328,8 @@ class MergeInfo(_message.Message):
     RANK_FIELD_NUMBER: _ClassVar[int]
     TROUBLE_FIELD_NUMBER: _ClassVar[int]
     CONTRIBUTIONS_FIELD_NUMBER: _ClassVar[int]
+    KEPT_FIELD_NUMBER: _ClassVar[int]
+    MEASURE_FIELD_NUMBER: _ClassVar[int]
     base_model: str
     generation: int
     inputs: _containers.RepeatedScalarFieldContainer[str]
@@ -340,7 +342,57 @@ class MergeInfo(_message.Message):
     rank: int
     trouble: str
     contributions: _containers.RepeatedCompositeFieldContainer[Contribution]
-    def __init__(self, base_model: _Optional[str] = ..., generation: _Optional[int] = ..., inputs: _Optional[_Iterable[str]] = ..., weights: _Optional[_Iterable[float]] = ..., discarded_energy: _Optional[float] = ..., folder: _Optional[str] = ..., wall_ms: _Optional[int] = ..., newest: _Optional[int] = ..., before: _Optional[_Iterable[int]] = ..., rank: _Optional[int] = ..., trouble: _Optional[str] = ..., contributions: _Optional[_Iterable[_Union[Contribution, _Mapping]]] = ...) -> None: ...
+    kept: _containers.RepeatedCompositeFieldContainer[KeptMerge]
+    measure: Measure
+    def __init__(self, base_model: _Optional[str] = ..., generation: _Optional[int] = ..., inputs: _Optional[_Iterable[str]] = ..., weights: _Optional[_Iterable[float]] = ..., discarded_energy: _Optional[float] = ..., folder: _Optional[str] = ..., wall_ms: _Optional[int] = ..., newest: _Optional[int] = ..., before: _Optional[_Iterable[int]] = ..., rank: _Optional[int] = ..., trouble: _Optional[str] = ..., contributions: _Optional[_Iterable[_Union[Contribution, _Mapping]]] = ..., kept: _Optional[_Iterable[_Union[KeptMerge, _Mapping]]] = ..., measure: _Optional[_Union[Measure, _Mapping]] = ...) -> None: ...
+
+class KeptMerge(_message.Message):
+    __slots__ = ("generation", "folder")
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    FOLDER_FIELD_NUMBER: _ClassVar[int]
+    generation: int
+    folder: str
+    def __init__(self, generation: _Optional[int] = ..., folder: _Optional[str] = ...) -> None: ...
+
+class Estimate(_message.Message):
+    __slots__ = ("value", "low", "high")
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    LOW_FIELD_NUMBER: _ClassVar[int]
+    HIGH_FIELD_NUMBER: _ClassVar[int]
+    value: float
+    low: float
+    high: float
+    def __init__(self, value: _Optional[float] = ..., low: _Optional[float] = ..., high: _Optional[float] = ...) -> None: ...
+
+class DomainMeasure(_message.Message):
+    __slots__ = ("domain", "documents", "base", "before", "after", "change")
+    DOMAIN_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
+    BASE_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    CHANGE_FIELD_NUMBER: _ClassVar[int]
+    domain: str
+    documents: int
+    base: Estimate
+    before: Estimate
+    after: Estimate
+    change: Estimate
+    def __init__(self, domain: _Optional[str] = ..., documents: _Optional[int] = ..., base: _Optional[_Union[Estimate, _Mapping]] = ..., before: _Optional[_Union[Estimate, _Mapping]] = ..., after: _Optional[_Union[Estimate, _Mapping]] = ..., change: _Optional[_Union[Estimate, _Mapping]] = ...) -> None: ...
+
+class Measure(_message.Message):
+    __slots__ = ("generation", "before", "domains", "by", "wall_ms")
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    DOMAINS_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    WALL_MS_FIELD_NUMBER: _ClassVar[int]
+    generation: int
+    before: int
+    domains: _containers.RepeatedCompositeFieldContainer[DomainMeasure]
+    by: str
+    wall_ms: int
+    def __init__(self, generation: _Optional[int] = ..., before: _Optional[int] = ..., domains: _Optional[_Iterable[_Union[DomainMeasure, _Mapping]]] = ..., by: _Optional[str] = ..., wall_ms: _Optional[int] = ...) -> None: ...
 
 class Contribution(_message.Message):
     __slots__ = ("name", "content_id", "domain", "weight", "norm_alone", "norm_merged")
@@ -363,6 +415,18 @@ class MergesReply(_message.Message):
     MERGES_FIELD_NUMBER: _ClassVar[int]
     merges: _containers.RepeatedCompositeFieldContainer[MergeInfo]
     def __init__(self, merges: _Optional[_Iterable[_Union[MergeInfo, _Mapping]]] = ...) -> None: ...
+
+class MeasuredRequest(_message.Message):
+    __slots__ = ("base_model", "measure")
+    BASE_MODEL_FIELD_NUMBER: _ClassVar[int]
+    MEASURE_FIELD_NUMBER: _ClassVar[int]
+    base_model: str
+    measure: Measure
+    def __init__(self, base_model: _Optional[str] = ..., measure: _Optional[_Union[Measure, _Mapping]] = ...) -> None: ...
+
+class MeasuredReply(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class PingRequest(_message.Message):
     __slots__ = ("name",)

@@ -104,6 +104,11 @@ class AdminStub:
                 request_serializer=plora_dot_v1_dot_admin__pb2.MergesRequest.SerializeToString,
                 response_deserializer=plora_dot_v1_dot_admin__pb2.MergesReply.FromString,
                 _registered_method=True)
+        self.Measured = channel.unary_unary(
+                '/plora.v1.Admin/Measured',
+                request_serializer=plora_dot_v1_dot_admin__pb2.MeasuredRequest.SerializeToString,
+                response_deserializer=plora_dot_v1_dot_admin__pb2.MeasuredReply.FromString,
+                _registered_method=True)
         self.Pin = channel.unary_unary(
                 '/plora.v1.Admin/Pin',
                 request_serializer=plora_dot_v1_dot_admin__pb2.PinRequest.SerializeToString,
@@ -253,6 +258,12 @@ class AdminServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Merges(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Measured(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -408,6 +419,11 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.Merges,
                     request_deserializer=plora_dot_v1_dot_admin__pb2.MergesRequest.FromString,
                     response_serializer=plora_dot_v1_dot_admin__pb2.MergesReply.SerializeToString,
+            ),
+            'Measured': grpc.unary_unary_rpc_method_handler(
+                    servicer.Measured,
+                    request_deserializer=plora_dot_v1_dot_admin__pb2.MeasuredRequest.FromString,
+                    response_serializer=plora_dot_v1_dot_admin__pb2.MeasuredReply.SerializeToString,
             ),
             'Pin': grpc.unary_unary_rpc_method_handler(
                     servicer.Pin,
@@ -853,6 +869,33 @@ class Admin:
             '/plora.v1.Admin/Merges',
             plora_dot_v1_dot_admin__pb2.MergesRequest.SerializeToString,
             plora_dot_v1_dot_admin__pb2.MergesReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Measured(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/plora.v1.Admin/Measured',
+            plora_dot_v1_dot_admin__pb2.MeasuredRequest.SerializeToString,
+            plora_dot_v1_dot_admin__pb2.MeasuredReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from plora.node.admin.inviting import invitations_reply, invite
+from plora.node.admin.measuring import keep_measure
 from plora.node.admin.neighbours import lan_reply, peers_reply
 from plora.node.admin.owning import introduce
 from plora.node.admin.pinging import ping
@@ -172,6 +173,11 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         """The merge that stands for each base."""
         await self._node.driver.shelved()
         return merges_reply(self._node.core, self._shelf)
+
+    @_answered
+    async def Measured(self, request: pb.MeasuredRequest, context: Any) -> pb.MeasuredReply:  # noqa: N802
+        """Keep what somebody measured of a merge."""
+        return await keep_measure(self._node, self._shelf, request)
 
     @_answered
     async def Rollback(self, request: pb.RollbackRequest, context: Any) -> pb.RollbackReply:  # noqa: N802

@@ -30,7 +30,7 @@ async def locate(node: Node, shelf: Shelf, name: str) -> pb.LocateReply:
     """The folder of an accepted plasmid or of a served merge. Raises RefusedError where there is none to load."""
     await node.driver.shelved()
     if name == MERGED or name.startswith((MERGED_NAME, f"{MERGED}/")):
-        row = _of_base(node, name.removeprefix(MERGED).lstrip("-/"))
+        row = row_of(node, name.removeprefix(MERGED).lstrip("-/"))
         if not row.serving:
             raise RefusedError("no merge of that base is served", where=name, mend="see `plora ls`")
         folder = node.home.adapters / f"{MERGED_NAME}{folder_name(row.base)}"
@@ -46,7 +46,7 @@ async def locate(node: Node, shelf: Shelf, name: str) -> pb.LocateReply:
 
 async def roll_back(node: Node, shelf: Shelf, request: pb.RollbackRequest) -> pb.RollbackReply:
     """Serve the merge before, or the newest again; answers when it is durable and its link switched."""
-    row, merges, driver = _of_base(node, request.base_model), node.core.desk.merges, node.driver
+    row, merges, driver = row_of(node, request.base_model), node.core.desk.merges, node.driver
     chosen = merges.choice(row.base, request.forward, read_clocks())
     driver.handle(RollbackAsked(row.base, chosen))
     async with asyncio.timeout(ROLLBACK_WAIT_S):
@@ -58,7 +58,8 @@ async def roll_back(node: Node, shelf: Shelf, request: pb.RollbackRequest) -> pb
     return pb.RollbackReply(base_model=row.base, before=row.serving, generation=chosen, folder=folder)
 
 
-def _of_base(node: Node, base: str) -> MergeRow:
+def row_of(node: Node, base: str) -> MergeRow:
+    """The merges of a base, or of the only one that has any. Raises RefusedError for none, UsageError for several."""
     rows = [row for row in node.core.desk.merges.standing() if row.kept]
     found = [row for row in rows if not base or base in (row.base, folder_name(row.base))]
     if len(found) == 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from plora.node.admin.measuring import measure_of
 from plora.node.core import view
 from plora.node.core.merge_report import InputFacts, read_report
 from plora.node.core.now import Now
@@ -17,30 +18,30 @@ TRANSFERS_MAX = 200
 def merges_reply(core: PeerCore, shelf: Shelf) -> pb.MergesReply:
     """The merge that stands for each base."""
     standing = [merge for merge in view.merges(core) if merge["inputs"] or merge["trouble"]]
-    return pb.MergesReply(merges=[_merge(core, shelf, merge) for merge in standing])
+    return pb.MergesReply(merges=[_merge(shelf, merge) for merge in standing])
 
 
-def _merge(core: PeerCore, shelf: Shelf, merge: view.Json) -> pb.MergeInfo:
-    facts = read_report(merge["report"])
-    inputs = zip(merge["content_ids"], merge["inputs"], facts.inputs, strict=False)
+def _merge(shelf: Shelf, merge: view.Json) -> pb.MergeInfo:
+    base, facts = merge["base"], read_report(merge["report"])
+    inputs = zip(merge["content_ids"], merge["inputs"], merge["domains"], facts.inputs, strict=False)
     return pb.MergeInfo(
-        base_model=merge["base"],
+        base_model=base,
         generation=merge["generation"],
         inputs=merge["inputs"],
         weights=[one.weight for one in facts.inputs],
         discarded_energy=facts.discarded_energy,
-        folder=shelf.merged_folder(merge["base"]),
+        folder=shelf.merged_folder(base),
         rank=facts.rank,
         trouble=merge["trouble"],
         newest=merge["newest"],
         before=merge["before"],
-        contributions=[_contribution(core, *one) for one in inputs],
+        contributions=[_contribution(*one) for one in inputs],
+        kept=[pb.KeptMerge(generation=one, folder=str(shelf.merge_folder(base, one))) for one in merge["kept"]],
+        measure=measure_of(shelf, base, merge["generation"]),
     )
 
 
-def _contribution(core: PeerCore, content_id: str, name: str, facts: InputFacts) -> pb.Contribution:
-    plasmid = core.desk.book.live.get(bytes.fromhex(content_id))
-    domain = plasmid.manifest.domain if plasmid else ""
+def _contribution(content_id: str, name: str, domain: str, facts: InputFacts) -> pb.Contribution:
     return pb.Contribution(name=name, content_id=content_id, domain=domain, **asdict(facts))
 
 

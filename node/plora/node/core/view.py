@@ -186,6 +186,8 @@ def merges(core: PeerCore) -> list[Json]:
             "before": [one.number for one in merge.before],
             "inputs": [_short(core, content_id) for content_id in merge.served.inputs],
             "content_ids": list(merge.served.inputs),
+            "domains": [source.domain for source in merge.served.sources],
+            "kept": sorted(merge.kept, reverse=True),
             "trouble": core.desk.merges.trouble(merge.base),
             "report": merge.served.report,
         }

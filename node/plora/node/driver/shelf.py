@@ -1,7 +1,7 @@
 """The adapters that others load: PEFT folders under `adapters/` and merges under `merged/`.
 
     adapters/OWNER--ID -> ../views/CONTENT_ID         views/CONTENT_ID/{adapter_model.safetensors, adapter_config.json}
-    adapters/merged--BASE -> ../merged/BASE/current   merged/BASE/current -> gen-N, merged/BASE/gen-N/{…}
+    adapters/merged--BASE -> ../merged/BASE/current   merged/BASE/current -> gen-N, merged/BASE/gen-N/{…, measured.json}
 
 Rules:
 
@@ -11,6 +11,7 @@ Rules:
   the signed `lora` block; only the base's name may be mapped (`base_paths` in peer.yaml).
 - A merge is written to `tmp/`, synced by its worker, renamed to gen-N; `current` is switched to it later, when its row
   is durable. No owner is called `merged`, so that its name beside the adapters is nobody's.
+- What was measured of a merge lies in its folder, so that it goes when the merge does.
 - A restart begins with `keep_only` what the rows grant, so that nothing withdrawn or not yet granted is left exposed.
 - Everything here blocks, and is called from one thread at a time.
 
@@ -42,6 +43,7 @@ CURRENT = "current"
 TMP = "tmp"
 
 MERGED_NAME = "merged--"
+MEASURED = "measured.json"
 
 _MERGE = "merge-"
 
@@ -91,7 +93,7 @@ class Shelf:
         """Give a written merge its place; nothing names it yet."""
         folder = self._home / MERGED / folder_name(effect.base)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        place = folder / f"gen-{effect.generation}"
+        place = self.merge_folder(effect.base, effect.generation)
         shutil.rmtree(place, ignore_errors=True)
         out.rename(place)
         _sync_folder(folder)
@@ -100,7 +102,7 @@ class Shelf:
         """Switch to a generation, and remove those up to the newest that are not kept. Raises OSError if it is gone."""
         folder = self._home / MERGED / folder_name(effect.base)
         if effect.generation:
-            (folder / f"gen-{effect.generation}").stat()
+            self.merge_folder(effect.base, effect.generation).stat()
             self._show_merge(folder, effect.generation)
         else:
             self.hide_merge(effect.base)
@@ -116,6 +118,25 @@ class Shelf:
         """Where the served merge of a base is; empty where there is none."""
         link = self._home / ADAPTERS / f"{MERGED_NAME}{folder_name(base)}"
         return str(link) if link.exists() else ""
+
+    def merge_folder(self, base: str, generation: int) -> Path:
+        """The folder of one merge, which never changes; there only while the generation is kept."""
+        return self._home / MERGED / folder_name(base) / f"gen-{generation}"
+
+    def keep_measure(self, base: str, generation: int, text: str) -> None:
+        """Put what was measured of a merge beside it. Raises FileNotFoundError if the merge is gone."""
+        folder = self.merge_folder(base, generation)
+        fresh = folder / f".{MEASURED}.new"
+        fresh.unlink(missing_ok=True)
+        _write_synced(fresh, text.encode())
+        fresh.replace(folder / MEASURED)
+        _sync_folder(folder)
+
+    def measure(self, base: str, generation: int) -> str:
+        """What was measured of a merge; empty where nothing was."""
+        with contextlib.suppress(FileNotFoundError):
+            return (self.merge_folder(base, generation) / MEASURED).read_text("utf-8")
+        return ""
 
     def generations(self, base: str) -> list[int]:
         """The generations of a base's merges that have their folders."""

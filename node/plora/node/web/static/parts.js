@@ -66,6 +66,7 @@ const STATES = {
   quarantined: ["warn", "warning"], quarantine: ["warn", "warning"], no_source: ["warn", "warning"],
   refused: ["bad", "cross"], reject: ["bad", "cross"], revoked: ["bad", "cross"], down: ["bad", "cross"], denied: ["bad", "cross"],
   bad_bytes: ["bad", "cross"], disk_full: ["bad", "cross"], io_error: ["bad", "cross"],
+  better: ["good", "tick"], worse: ["bad", "warning"], unclear: ["idle", "dash"],
   unwanted: ["idle", "square"], removed: ["idle", "square"], offered: ["warn", "ring"], carried: ["good", "half"],
 };
 

@@ -31,6 +31,7 @@ const SENTENCES = {
   fetch_failed: (one) => html`couldn't fetch <${Plasmid} digest=${one.digest} />${because(one.reason)}`,
   verdict: (one) => html`<${Plasmid} id=${one.id} /> ${OUTCOMES[one.outcome] || shown(one.outcome)}${because(one.reason)}`,
   merge: (one) => html`merged ${plural(one.inputs.length, "adapter")} of <${Text}>${one.base}<//>, generation ${one.after}`,
+  merge_measured: (one) => html`generation ${one.generation} of <${Text}>${one.base}<//> was measured in <${Text}>${one.domains.join(", ")}<//>`,
   rollback: (one) => html`serves generation ${one.after || "none"} of <${Text}>${one.base}<//> instead of ${one.before}${because(one.reason)}`,
   revoked: (one) => html`${shown(one.target_kind)} ${one.target_kind === "content" ? html`<${Plasmid} id=${one.target} />` : html`<${Hash} value=${one.target} />`} was revoked${one.reason ? html`: <${Text}>${one.reason}<//>` : ""}`,
   bound_hit: (one) => html`reached the limit <code>${shown(one.setting)}</code> of ${one.limit}`,

@@ -1,8 +1,8 @@
-// Merges: what is in the merged adapter of each base, what each input weighs before and after, and what was lost.
+// Merges: what is in the merged adapter of each base, what each input weighs, what was lost, and what it brings.
 
 import { html } from "../vendor/htm-preact.js";
 import { known } from "../data.js";
-import { Action, Ago, Empty, Loading, Text, plural, shown } from "../parts.js";
+import { Action, Ago, Command, Empty, Loading, State, Text, plural, shown } from "../parts.js";
 
 export const title = "Merges";
 export const needs = () => ["merges"];
@@ -16,6 +16,31 @@ function Inputs({ merge }) {
   return html`<div class="rows" tabindex="0" role="region" aria-label="inputs of the merge"><table><thead><tr><th scope="col">domain</th><th scope="col">adapter</th><th scope="col" class="n">weight</th>
     <th scope="col" class="n wide" title="Frobenius norm of its change, by itself">‖ΔW‖ before</th><th scope="col" class="n wide" title="at its weight in the merge">‖ΔW‖ after</th></tr></thead>
     <tbody>${merge.contributions.map(row)}</tbody></table></div>`;
+}
+
+const figure = (value) => (Math.abs(value) < 100 ? value.toFixed(1) : value.toFixed(0));
+
+// A perplexity with its 95 % bounds; the bounds give way to the next line where there is no room beside.
+function Estimate({ of }) {
+  return html`${figure(of.value)} <span class="bounds">[${figure(of.low)}, ${figure(of.high)}]</span>`;
+}
+
+// Against the base alone, on the same answers: clear where the interval of the difference excludes none.
+const change = ({ low, high }) => (high < 0 ? "better" : low > 0 ? "worse" : "unclear");
+const WORDS = { better: "better than the base", worse: "worse than the base", unclear: "no clear change" };
+
+function Gains({ merge }) {
+  const { measure } = merge;
+  if (!measure.domains.length) return html`<div class="notice"><p>Not measured yet. Type</p><${Command}>plora measure ${merge.base_model}<//></div>`;
+  const row = (one) => html`<tr><td><${Text}>${one.domain}<//><${State} value=${change(one.change)} word=${WORDS[change(one.change)]} /></td>
+    <td class="n"><${Estimate} of=${one.base} /></td><td class="n">${measure.before ? html`<${Estimate} of=${one.before} />` : "–"}</td><td class="n"><${Estimate} of=${one.after} /></td></tr>`;
+  const answers = [...new Set(measure.domains.map((one) => one.documents))].join(", ");
+  return html`<div class="rows gains" tabindex="0" role="region" aria-label="what the merge brings"><table>
+    <thead><tr><th scope="col">domain</th><th scope="col" class="n">base alone</th><th scope="col" class="n">${measure.before ? `before (${measure.before})` : "before"}</th>
+    <th scope="col" class="n">now (${measure.generation})</th></tr></thead>
+    <tbody>${measure.domains.map(row)}</tbody></table></div>
+    <p class="light">Perplexity of ${answers} held-out answers a domain with 95 % bounds, lower is better; in brackets the generation.
+    Measured by <${Text}>${measure.by}<//>, <${Ago} ms=${measure.wall_ms} />.</p>`;
 }
 
 function History({ base }) {
@@ -32,13 +57,16 @@ function Merge({ merge }) {
     ["generation served", merge.newest > merge.generation ? `${merge.generation}; the newest is ${merge.newest}` : merge.generation], ["rank", merge.rank || "–"],
     ["lost by truncation", percent(merge.discarded_energy)], ["folder", html`<code>${shown(merge.folder) || "none"}</code>`],
   ];
+  const older = merge.before.find((number) => number < merge.generation) || 0;
   return html`<section><h2><${Text}>${merge.base_model}<//></h2>
     ${merge.trouble && html`<p class="notice wrong">The newest attempt failed: ${shown(merge.trouble)}</p>`}
     <p class="light">${plural(merge.inputs.length, "adapter")} in one, by weight; norms say how large each change is by itself and in the merge.</p>
     <${Inputs} merge=${merge} />
     <dl class="facts card">${facts.map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>
+    <h3>What it brings</h3>
+    <${Gains} merge=${merge} />
     <div class="bar">
-      ${merge.before.length > 0 && html`<${Action} action="rollback" name=${merge.base_model} sure=${`Really serve generation ${merge.before[0]}?`}>Roll back to generation ${merge.before[0]}<//>`}
+      ${older > 0 && html`<${Action} action="rollback" name=${merge.base_model} sure=${`Really serve generation ${older}?`}>Roll back to generation ${older}<//>`}
       ${merge.newest > merge.generation && html`<${Action} action="forward" name=${merge.base_model}>Serve the newest (${merge.newest}) again<//>`}
     </div>
     <${History} base=${merge.base_model} /></section>`;
