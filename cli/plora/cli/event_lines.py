@@ -37,8 +37,8 @@ SAYINGS: Mapping[str, str] = {
     "verdict": "{outcome}: {id} at {stage}{because}",
     "knowledge": "domain {domain} {change}",
     "merge": "merged {inputs} into generation {after} of {base}, {discarded_energy} of energy discarded",
-    "merge_measured": "measured generation {generation} of {base} in {domains}: perplexity {perplexity_after}, "
-    "{perplexity_base} without",
+    "merge_measured": "measured generation {generation} of {base} in {domains}: perplexity {perplexity_after}; "
+    "of the base alone {perplexity_base}",
     "rollback": "{base} went back from generation {before} to {after}: {reason}",
     "reputation": "reputation of {subject}: {alpha} good, {beta} bad",
     "penalty": "penalty of {weight} for {subject}: {reason}",
