@@ -66,18 +66,27 @@ class Mutant:
 
 def mutants_of(path: str, source: str) -> Iterator[Mutant]:
     """All mutants of a file that are counted, in the order of cosmic-ray's operators."""
-    tree = get_ast(source)
-    nodes = list(ast_nodes(tree))
+    nodes = list(ast_nodes(get_ast(source)))
+    known: dict[str, list[tuple[Any, tuple[int, int]]]] = {}
     for name in operator_names():
         family = family_of(name)
         if family in LEFT_OUT:
             continue
-        operator, occurrence = get_operator(name)(), 0
-        for node in nodes:
-            for position, _ in operator.mutation_positions(node):
-                if not _is_left_out(node, name):
-                    yield Mutant(path, source, name, occurrence, (*position, family))
-                occurrence += 1
+        # There are eleven for each binary operator, and all of them change the same spots.
+        spots = name.rpartition("_")[0] if family == "ReplaceBinaryOperator" else name
+        if spots not in known:
+            known[spots] = list(_spots(name, nodes))
+        for occurrence, (node, position) in enumerate(known[spots]):
+            if not _is_left_out(node, name):
+                yield Mutant(path, source, name, occurrence, (*position, family))
+
+
+def _spots(operator: str, nodes: list[Any]) -> Iterator[tuple[Any, tuple[int, int]]]:
+    """The nodes that an operator changes, each as often as it does so, with their positions."""
+    one = get_operator(operator)()
+    for node in nodes:
+        for position, _ in one.mutation_positions(node):
+            yield node, position
 
 
 def family_of(operator: str) -> str:

@@ -25,9 +25,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import cache_from_source
 from pathlib import Path
 from random import Random
@@ -131,16 +132,22 @@ def _run(command: Sequence[str], folder: Path, environment: dict[str, str], time
 def sample(rooms: Sequence[str], count: int, seed: int) -> list[tuple[str, Mutant]]:
     """`count` mutants of different places, each with its room."""
     rng = Random(seed)
-    places: dict[tuple[str, str, tuple[int, int, str]], list[Mutant]] = {}
-    for room in rooms:
-        for path in sorted((ROOT / ROOMS[room].source).glob("*.py")):
-            name = str(path.relative_to(ROOT))
-            for mutant in mutants_of(name, path.read_text(encoding="utf-8")):
-                places.setdefault((room, name, mutant.place), []).append(mutant)
+    places = {(room, *place): mutants for room in rooms for place, mutants in mutants_by_place(room).items()}
     drawn = rng.sample(sorted(places), len(places))
     chosen = ((place[0], _one_that_compiles(places[place], rng)) for place in drawn)
     found = ((room, mutant) for room, mutant in chosen if mutant is not None)
     return list(itertools.islice(found, count))
+
+
+@cache
+def mutants_by_place(room: str) -> Mapping[tuple[str, tuple[int, int, str]], list[Mutant]]:
+    """All mutants of a room by path and place."""
+    places: dict[tuple[str, tuple[int, int, str]], list[Mutant]] = {}
+    for path in sorted((ROOT / ROOMS[room].source).glob("*.py")):
+        name = str(path.relative_to(ROOT))
+        for mutant in mutants_of(name, path.read_text(encoding="utf-8")):
+            places.setdefault((name, mutant.place), []).append(mutant)
+    return places
 
 
 def _one_that_compiles(mutants: list[Mutant], rng: Random) -> Mutant | None:
