@@ -33,7 +33,9 @@ def test_export_writes_a_gguf_file(plora: Run, adapter: Path, tmp_path: Path) ->
 def test_export_writes_what_ollama_create_takes(plora: Run, adapter: Path, tmp_path: Path) -> None:
     assert plora("export", adapter, "--ollama", tmp_path / "o").code == 0
     lines = (tmp_path / "o" / "Modelfile").read_text().splitlines()
-    assert lines == ["# legal", f"FROM {MINI_FOLDER}", "ADAPTER ./adapter.gguf"]
+    assert [line for line in lines if line[0] != "#"] == [f"FROM {MINI_FOLDER}", "ADAPTER ./adapter.gguf"]
+    assert lines[0] == "# legal" and "before 0.34.1" in lines[1]
+    assert gguf.GGUFReader(tmp_path / "o" / "adapter.gguf").fields["general.type"].contents() == "adapter"
     assert plora("export", adapter, "--ollama", tmp_path / "o", "--from", "smollm2:135m").code == 0
     assert "FROM smollm2:135m\n" in (tmp_path / "o" / "Modelfile").read_text()
 
@@ -43,8 +45,8 @@ def test_what_can_not_be_exported_is_said_in_one_line(plora: Run, adapter: Path,
         ((adapter,), 2, "give either --gguf FILE or --ollama DIR"),
         ((adapter, "--gguf", "a", "--ollama", "b"), 2, "give either"),
         ((adapter, "--gguf", tmp_path / "a", "--base", "mimi"), 1, "did you mean 'mini'?"),
-        (("ada/legal", "--gguf", tmp_path / "a", "--home", tmp_path), 4, "no peer is running on this home"),
-        ((tmp_path / "elsewhere", "--gguf", tmp_path / "a", "--home", tmp_path), 4, "no peer is running"),
+        (("ada/legal", "--gguf", tmp_path / "a", "--home", tmp_path), 4, "no peer's home is here"),
+        ((tmp_path / "elsewhere", "--gguf", tmp_path / "a", "--home", tmp_path), 4, "no peer's home is here"),
     ]
     for arguments, code, said in cases:
         done = plora("export", *arguments)

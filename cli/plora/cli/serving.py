@@ -16,6 +16,8 @@ Served = Annotated[
     str, typer.Argument(help="A plasmid, `merged`, or `merged--BASE` where there are several.", metavar="NAME")
 ]
 
+OLLAMA_LAST = "for Ollama before 0.34.1; later ones take no ADAPTER: see docs/serving.md"
+
 
 def path(name: Served, home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
     """Print the folder of an accepted adapter, for others to load.
@@ -52,9 +54,15 @@ def export(
     write_gguf(adapter, folder, file, found["name"])
     hint = f"llama-server --model BASE.gguf --lora {file}"
     if ollama:
-        lines = (f"# {safe(found['name'])}", f"FROM {from_ or folder.resolve()}", "ADAPTER ./adapter.gguf", "")
+        lines = (
+            f"# {safe(found['name'])}",
+            f"# {OLLAMA_LAST}",
+            f"FROM {from_ or folder.resolve()}",
+            "ADAPTER ./adapter.gguf",
+            "",
+        )
         (ollama / "Modelfile").write_text("\n".join(lines), encoding="utf-8")
-        hint = f"ollama create {_model_name(found['name'])} -f {ollama / 'Modelfile'}"
+        hint = f"ollama create {_model_name(found['name'])} -f {ollama / 'Modelfile'}  # {OLLAMA_LAST}"
     output = Output(json_, quiet)
     output.document({"name": found["name"], "file": str(file)}, [f"{found['name']}: wrote {file}"])
     output.hint(f"Next: {hint}")
