@@ -151,6 +151,8 @@ def test_what_was_found_before_a_restart_counts_on() -> None:
     before = tally_of(*(SIGN.vote(number, X) for number in (0, 1, 2)), SIGN.vote(3, X), SIGN.vote(3, Y))
     after = Tally(MEMBERS, before.certificates.values(), before.guilty.values(), before.broken.values())
     assert after.standing(SLOT, X).certificate == before.standing(SLOT, X).certificate
+    for number in (0, 1, 2):
+        assert not after.take(SIGN.vote(number, X))
     assert not after.take(SIGN.vote(3, Y)) and after.guilty == before.guilty
     after.take(SIGN.vote(0, Y))
     assert after.take(SIGN.vote(1, Y))[-1] == after.broken[SLOT]

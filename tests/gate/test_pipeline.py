@@ -49,7 +49,7 @@ def case(world: World, ada: Owner) -> Case:
 
 def test_stages_stand_in_the_order_of_the_design() -> None:
     assert [stage.name for stage in STAGES] == NAMES
-    assert [stage.name for stage in STAGES if stage.off] == NAMES[10:]
+    assert [stage.name for stage in STAGES if stage.off] == NAMES[10:12]
     assert [stage.name for stage in STAGES if stage.needs_bytes] == NAMES[6:10]
 
 
@@ -101,8 +101,8 @@ def test_every_result_keeps_the_contract(world: World, ada: Owner, bob: Owner) -
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
 def test_each_stage_fails_closed(stage: Stage, world: World, ada: Owner) -> None:
     """A case that makes a stage raise is refused and blamed on nobody; the stages that can't raise must pass it."""
-    broken = replace(world.case(ada), manifest=None, features=None)  # type: ignore[arg-type]
-    verdict = run((stage,), broken, Policy(), Trust())
+    broken = replace(world.case(ada), manifest=None, features=None, members=())  # type: ignore[arg-type]
+    verdict = run((stage,), broken, Policy(consensus=True), Trust())
     if stage.off:
         assert verdict.outcome is Outcome.ACCEPT
     else:
@@ -244,7 +244,9 @@ def test_layers_list_all_stages(world: World, ada: Owner, bob: Owner) -> None:
     verdict = decide(world.case(ada), Policy(rank_max=1), world.trust(ada))
     shown = layers(verdict)
     assert [layer.stage for layer in shown] == NAMES
-    assert [layer.state for layer in shown] == ["pass"] * 3 + ["reject"] + ["not reached"] * 6 + ["off"] * 3
+    assert [layer.state for layer in shown] == ["pass"] * 3 + ["reject"] + ["not reached"] * 6 + ["off"] * 2 + [
+        "not reached"
+    ]
     assert shown[3].reason == "rank_too_large" and shown[3].sentence == "the rank is above the policy's bound"
     assert shown[3].evidence == {"ranks": [4], "rank_max": 1}
 

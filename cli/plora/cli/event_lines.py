@@ -45,6 +45,7 @@ SAYINGS: Mapping[str, str] = {
     "repelled": "{count} connections from {host} were ended{because}",
     "vote": "{member} votes {choice} on {content}",
     "certificate": "a quorum accepted {content}: {members}",
+    "alarm": "consensus {alarm}: {subject}: {what}",
     "evidence": "{offence} by {accused}: {first} and {second}",
     "revoked": "revoked {target_kind} {target}: {reason}",
     "rotated": "{owner} changed keys: {threshold} of {keys} must sign from record {record} on",

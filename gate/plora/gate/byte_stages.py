@@ -115,11 +115,6 @@ def probes(case: Case, policy: Policy, trust: Trust) -> Ruling:
     return _off("probes", policy, "tau_trigger", "tau_clean_delta")
 
 
-def consensus(case: Case, policy: Policy, trust: Trust) -> Ruling:
-    """Named here, off in this build."""
-    return _off("consensus", policy)
-
-
 def module_scale(lora: Lora, module: str) -> float:
     """The signed factor before B @ A of a module, with the patterns that name it (PEFT: the key ends the path)."""
     rank = _patterned(lora.rank_pattern, module, lora.r)

@@ -5,6 +5,8 @@
 - `same_version` are the content ids of other manifests of the same owner, lineage, plasmid id and version whose
   signatures are known to be valid; `newest_version` is the newest valid version of that series, 0 if none.
 - `believed` are the owner records, ids in hex, that were followed here before (`plora.proto.rotation`).
+- `members` are those of the consensus where this peer knows any, `standing` what they said of this content; `seen_ms`
+  is when the manifest was first seen here.
 - What is None is unknown: features before the bytes came, base facts where no base model is at hand.
 """
 
@@ -13,7 +15,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from plora.gate.consensus import Membership
 from plora.gate.features import Features
+from plora.gate.tally import UNHEARD, Standing
 from plora.proto.manifest import Manifest
 from plora.proto.payloads import Attestation, OwnerRecord, Revocation
 from plora.proto.statement import Statement
@@ -49,6 +53,9 @@ class Case:
     believed: frozenset[str] = frozenset()
     newest_version: int = 0
     same_version: tuple[bytes, ...] = ()
+    members: Membership | None = None
+    standing: Standing = UNHEARD
+    seen_ms: int = 0
     features: Features | None = None
     base: BaseFacts | None = None
     folder_fault: tuple[str, str] | None = None

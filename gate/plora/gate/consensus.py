@@ -34,11 +34,12 @@ from plora.proto.payloads import Choice, Evidence, Slot, Vote
 from plora.proto.statement import Statement, open_statement, statement_from_json, verify_statement
 
 MEMBERS_MAX = 64
+OTHER_EPOCH = "other_epoch"
 
 FAULTS: Mapping[str, str] = {
     "not_a_member": "the key is not one of a member",
     "other_swarm": "it was made for another swarm",
-    "other_epoch": "the member votes under another configuration of the consensus",
+    OTHER_EPOCH: "the member votes under another configuration of the consensus",
     "other_slot": "it is not about the slot of the content that it names",
     "other_content": "it is about another content",
     "bad_signature": "the signature is not valid",
@@ -184,7 +185,7 @@ def vote_fault(statement: Statement, members: Membership, manifest: Manifest | N
     if vote.swarm != members.swarm:
         return "other_swarm"
     if vote.slot.epoch != members.epoch:
-        return "other_epoch"
+        return OTHER_EPOCH
     return "other_slot" if manifest is not None and members.slot(manifest) != vote.slot else ""
 
 

@@ -2,7 +2,8 @@
 
 Rules:
 
-- `STAGES` is the whole gate, in order. Stages that this build lacks stand in it and say "off" in their evidence.
+- `STAGES` is the whole gate, in order. Stages that this build lacks or the policy switches off stand in it and say
+  "off" in their evidence.
 - REJECT and DEFER end the run; so does PENDING, unless only signatures are missing: a co-signer needs the bytes before
   they can sign, so the byte stages still run. QUARANTINE goes on, since a later stage may refuse.
 - The verdict is the most severe objection (REJECT, DEFER, QUARANTINE, PENDING), the earliest where several are equal.
@@ -21,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from plora.gate import byte_stages, stages
+from plora.gate import byte_stages, certified, stages
 from plora.gate.case import Case
 from plora.gate.policy import Policy
 from plora.gate.reasons import WAITS_ON, reason_of
@@ -55,7 +56,7 @@ STAGES: tuple[Stage, ...] = (
     Stage("weights", byte_stages.weights, needs_bytes=True),
     Stage("reputation", byte_stages.reputation, off=True),
     Stage("probes", byte_stages.probes, off=True),
-    Stage("consensus", byte_stages.consensus, off=True),
+    Stage(certified.CONSENSUS, certified.consensus),
 )
 
 _SEVERITY = (Outcome.REJECT, Outcome.DEFER, Outcome.QUARANTINE, Outcome.PENDING)
@@ -100,8 +101,7 @@ def _ends(result: StageResult) -> bool:
 def _conclude(pipeline: tuple[Stage, ...], results: tuple[StageResult, ...]) -> Verdict:
     objections = [result for result in results if result.outcome is not Outcome.PASS]
     if not objections:
-        off = {stage.name for stage in pipeline if stage.off}
-        last = next((result.stage for result in reversed(results) if result.stage not in off), results[-1].stage)
+        last = next((result.stage for result in reversed(results) if not result.off), results[-1].stage)
         return Verdict(Outcome.ACCEPT, last, stages=results, servable=True)
     decided = min(objections, key=lambda result: _SEVERITY.index(result.outcome))
     pending = decided.outcome is Outcome.PENDING

@@ -4,8 +4,9 @@ Rules:
 
 - An unknown field is refused together with the nearest known one.
 - The thresholds of stages that this build lacks (`min_reputation`, `tau_trigger`, `tau_norm_z`, `tau_clean_delta`) are
-  accepted and kept. *Switching on* such a stage (`reputation`, `probes`, `consensus`, `tensor_outliers`) is refused:
-  nobody may believe that a check runs which does not.
+  accepted and kept. *Switching on* such a stage (`reputation`, `probes`, `tensor_outliers`) is refused: nobody may
+  believe that a check runs which does not.
+- `consensus: true` needs members beside the policy (`consensus.members` in peer.yaml); without them all waits.
 - `signatures_enabled: false` needs `insecure: true` beside it.
 - `quorum_required` counts owners and is at least 1; `quorum_trouble` in `plora.gate.trust` compares it with the owners.
 - `allowed_ranks`, `allowed_targets`, `base_model` left out mean "any"; the bounds always hold.
@@ -37,7 +38,6 @@ MIB = 1024 * 1024
 MISSING_STAGES = {
     "reputation": "min_reputation",
     "probes": "tau_trigger, tau_clean_delta",
-    "consensus": "",
     "tensor_outliers": "tau_norm_z",
 }
 """Stages that this build names but lacks, with the thresholds that belong to them."""
@@ -83,8 +83,11 @@ class Policy(BaseModel):
     # Stages that later builds bring.
     reputation: bool = False
     probes: bool = False
-    consensus: bool = False
     tensor_outliers: bool = False
+
+    # The word of others.
+    consensus: bool = False
+    certificate_wait_ms: Annotated[StrictInt, Field(ge=1)] = 60_000
 
     @model_validator(mode="before")
     @classmethod
@@ -99,11 +102,10 @@ class Policy(BaseModel):
     def _honest_switches(self) -> Self:
         for stage, thresholds in MISSING_STAGES.items():
             if getattr(self, stage):
-                kept = f"; the threshold ({thresholds}) may stay" if thresholds else ""
                 raise ConfigError(
                     f"this build has no {stage} stage, so it can't be switched on",
                     where=f"policy.{stage}",
-                    mend=f"set {stage}: false{kept}",
+                    mend=f"set {stage}: false; the threshold ({thresholds}) may stay",
                 )
         if not self.signatures_enabled and not self.insecure:
             raise ConfigError(

@@ -108,6 +108,11 @@ REASONS: Mapping[str, Reason] = {
     "fp16_overflow": _bad_bytes("the product of the factors can overflow half precision, in which they are stored"),
     "imbalanced_factors": _quarantine("the factors are far larger than their product: most of them cancels out"),
     "fp16_overflow_possible": _quarantine("the product of the factors could overflow in half precision"),
+    # consensus
+    "awaiting_certificate": _pending("a quorum of the consensus' members has not accepted it yet"),
+    "certificate_overdue": _pending("a quorum of the consensus' members should have accepted it by now, and has not"),
+    "bad_certificate": _reject("the certificate is not one of a quorum of members for this content"),
+    "consensus_compromised": _pending("two certificates of one slot exist, so more members lie than may"),
     # pipeline and folder
     "internal_error": _reject("a check failed to run; nobody is to blame but this program"),
     "folder_refused": _reject("the folder holds something that doesn't belong to an adapter"),

@@ -54,8 +54,8 @@ def _stage_result(raw: dict[str, object]) -> StageResult:
 
 
 def _layer(name: str, result: StageResult | None, *, off: bool) -> Layer:
-    if off and (result is None or result.outcome is Outcome.PASS):
-        return Layer(name, OFF, evidence=result.evidence if result else {})
     if result is None:
-        return Layer(name, NOT_REACHED)
+        return Layer(name, OFF if off else NOT_REACHED)
+    if result.off:
+        return Layer(name, OFF, evidence=result.evidence)
     return Layer(name, str(result.outcome), result.reason, sentence(result.reason), result.evidence)

@@ -107,6 +107,33 @@ def _superseded(facts: Facts) -> str:
     return f"version {facts['newest_version']} is known here, this is version {facts['version']}"
 
 
+def _awaiting(facts: Facts) -> str:
+    if not facts["members"]:
+        return "the policy wants a certificate of the consensus, and no members are known here: see consensus.members"
+    count, needed = len(facts["accepted_by"]), facts["needed"]
+    named = f" ({', '.join(facts['accepted_by'])})" if count else ""
+    refused = "".join(f"; {name} refuses it: {why}" for name, why in sorted(facts["rejected_by"].items()))
+    other = f"; for another content: {', '.join(facts['accepted_another'])}" if facts["accepted_another"] else ""
+    guilty = f"; voted twice, so it no longer counts: {', '.join(facts['guilty'])}" if facts["guilty"] else ""
+    silent = f"; not heard: {', '.join(facts['silent'])}" if facts["silent"] else ""
+    return f"{count} of {needed} members accepted it{named}{refused}{other}{guilty}{silent}"
+
+
+def _overdue(facts: Facts) -> str:
+    return f"overdue: {_awaiting(facts)}"
+
+
+def _compromised(facts: Facts) -> str:
+    return (
+        "two certificates of one slot exist, so more members lie than may; nothing is accepted until all peers agree "
+        f"on another consensus.number or other members (this is epoch {facts['epoch']})"
+    )
+
+
+def _bad_certificate(facts: Facts) -> str:
+    return f"its certificate is not valid: {facts['says']}"
+
+
 def _utc(wall_ms: int) -> str:
     return datetime.fromtimestamp(wall_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -123,4 +150,8 @@ _TOLD: Mapping[str, Callable[[Facts], str]] = {
     "not_yet_valid": _not_yet_valid,
     "expired": _expired,
     "superseded": _superseded,
+    "awaiting_certificate": _awaiting,
+    "certificate_overdue": _overdue,
+    "bad_certificate": _bad_certificate,
+    "consensus_compromised": _compromised,
 }

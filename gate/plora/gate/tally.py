@@ -45,6 +45,10 @@ class Standing:
     broken: bool = False
 
 
+UNHEARD = Standing()
+"""Nobody said anything."""
+
+
 @dataclass(slots=True)
 class _Box:
     """The votes for one content, by member."""
@@ -54,7 +58,7 @@ class _Box:
 
 
 class Tally:
-    """The votes of one epoch. `certificates`, `guilty` and `broken` are what was found before."""
+    """The votes of one epoch. `certificates`, `guilty` and `broken` are what was found before; votes come again."""
 
     def __init__(
         self,
@@ -68,9 +72,6 @@ class Tally:
         self.guilty = {guilt.member: guilt for guilt in guilty}
         self.broken = {pair[0].slot: pair for pair in broken}
         self._slots: dict[Slot, dict[str, _Box]] = {}
-        for certificate in self.certificates.values():
-            box = self._box(certificate.slot, certificate.content)
-            box.accepts = {vote.key_id: vote for vote in certificate.votes}
 
     def take(self, statement: Statement) -> list[Finding]:
         """Count a verified vote; what follows from it. One that belongs to another epoch or to nobody is nothing."""
@@ -102,14 +103,16 @@ class Tally:
         if vote.key_id in box.rejects and box.rejects[vote.key_id][0] == statement:
             del box.rejects[vote.key_id]
         if not box.accepts and not box.rejects:
-            self._slots[vote.slot].pop(vote.content)
+            del self._slots[vote.slot][vote.content]
         if not self._slots[vote.slot]:
             del self._slots[vote.slot]
 
-    def forget(self, slot: Slot) -> None:
-        """Forget a slot of which nothing is live any more."""
-        self.certificates.pop(slot, None)
-        self._slots.pop(slot, None)
+    def forget_empty(self, slots: Iterable[Slot] | None = None) -> list[Certificate]:
+        """Forget the certificates of those slots (all by default) that have no live vote left; which they were."""
+        looked_at = list(self.certificates) if slots is None else slots
+        return [
+            self.certificates.pop(slot) for slot in looked_at if slot in self.certificates and slot not in self._slots
+        ]
 
     def standing(self, slot: Slot, content: str) -> Standing:
         """What is known of one content of a slot."""

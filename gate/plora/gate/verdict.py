@@ -38,6 +38,11 @@ class StageResult:
     reason: str = ""
     evidence: Evidence = field(default_factory=dict)
 
+    @property
+    def off(self) -> bool:
+        """Whether the stage is switched off, and so had nothing to object."""
+        return self.outcome is Outcome.PASS and self.evidence.get("state") == "off"
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:

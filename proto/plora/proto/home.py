@@ -1,6 +1,7 @@
 """A peer's home: where everything lies, for all who look into it.
 
-    peer.yaml peer.schema.json trust.yaml swarm.json joined.json identity/{key.pem,peer_id} owner/NAME.{pem,pub,owner}
+    peer.yaml peer.schema.json trust.yaml swarm.json joined.json
+    identity/{key.pem,peer_id,vote.pem} owner/NAME.{pem,pub,owner}
     owners/NAME.owner run/admin.sock
     LOCK VERSION state.db blobs/ partial/ adapters/ merged/ events/ tmp/
 
@@ -61,6 +62,11 @@ class Home:
     def peer_id(self) -> Path:
         """The peer id that this home belongs to: another key in its place is refused."""
         return self.root / "identity" / "peer_id"
+
+    @property
+    def vote_key(self) -> Path:
+        """The key by which this peer votes, if its person made one."""
+        return self.root / "identity" / "vote.pem"
 
     @property
     def owner_folder(self) -> Path:

@@ -311,6 +311,19 @@ class Certificate(Body):
 
 
 @dataclass(frozen=True, slots=True)
+class ConsensusAlarm(Body):
+    """What the members of the consensus must look at: "compromised", "other_epoch", "abstains".
+
+    `subject` is the slot's content ids or the member, `what` a sentence.
+    """
+
+    kind: ClassVar[str] = "alarm"
+    alarm: str
+    subject: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
 class EvidenceFound(Body):
     """Two statements that one key or owner may not both have signed."""
 
@@ -498,6 +511,7 @@ BODIES: dict[str, type[Body]] = {
             Penalty,
             VoteCast,
             Certificate,
+            ConsensusAlarm,
             EvidenceFound,
             Revoked,
             OwnerRotated,

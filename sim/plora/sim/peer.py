@@ -40,6 +40,7 @@ from plora.node.core.effects import (
     ServeList,
     ServeMerge,
     SetTimer,
+    SignWord,
     StoreChunk,
 )
 from plora.node.core.events import (
@@ -53,6 +54,7 @@ from plora.node.core.events import (
     Start,
     Stop,
     TimerDue,
+    WordSigned,
 )
 from plora.node.core.ledger import Ledger
 from plora.node.core.messages import Chunk, ChunkList
@@ -60,7 +62,8 @@ from plora.node.core.peer import PeerCore
 from plora.node.recorder import Recorder
 from plora.node.store.store import Store
 from plora.proto.errors import StoreError
-from plora.proto.statement import Statement
+from plora.proto.keys import PrivateKey
+from plora.proto.statement import Statement, sign_statement
 from plora.sim.clock import MS, VirtualClock
 from plora.sim.disk import PowerCutError, SimDisk
 from plora.sim.links import Network
@@ -90,8 +93,10 @@ class SimPeer:
         network: Network,
         shared: Shared,
         costs: Costs | None = None,
+        vote_key: PrivateKey | None = None,
     ) -> None:
         self.config = config
+        self.vote_key = vote_key
         self.policy = policy
         self.trust = trust
         self.disk = SimDisk()
@@ -129,6 +134,7 @@ class SimPeer:
             Hide: self._hide,
             Merge: self._merge,
             ServeMerge: self._serve_merge,
+            SignWord: self._sign_word,
             Emit: self._write,
         }
 
@@ -207,6 +213,12 @@ class SimPeer:
 
     def _send(self, effect: Send) -> None:
         self._network.send(self.id, effect.peer, effect.message)
+
+    def _sign_word(self, effect: SignWord) -> None:
+        if self.vote_key is None:
+            raise RuntimeError("no vote key")
+        statement = sign_statement(effect.payload.kind, effect.payload, self.vote_key)
+        self._later(0, lambda: WordSigned(statement))
 
     def _set_timer(self, effect: SetTimer) -> None:
         self._timer_number += 1

@@ -19,6 +19,7 @@ from functools import cache
 from typing import Any, get_args
 
 from plora.gate import BaseFacts, Distrusted, Features, Policy, Trust, TrustedOwner
+from plora.gate.consensus import Member, Membership
 from plora.gate.features import ModuleFacts, TensorFacts, ValueFacts
 from plora.node.core.config import Bounds, CoreConfig, Limits, Subscription
 from plora.node.core.events import Event
@@ -38,6 +39,7 @@ CLASSES: Mapping[str, type] = {
         *(kind for group in get_args(Message) for kind in (get_args(group) or (group,))),
         *(Bounds, CoreConfig, Limits, Subscription),
         *(Carried, Cause, DialTry, PeerAddress, Range, Now, ChunkPlan, Snapshot, Statement),
+        *(Member, Membership),
         *(BaseFacts, Features, ModuleFacts, TensorFacts, ValueFacts, Trust, TrustedOwner, Distrusted),
     )
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from plora.gate.consensus import Membership
 from plora.node.core.messages import PeerAddress
 
 
@@ -59,7 +60,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class CoreConfig:
-    """Everything the core needs to know of its configuration."""
+    """Everything the core needs to know of its configuration.
+
+    `members` vote on what is accepted; `vote_key` is the id of this peer's own key among theirs, "" if it has none.
+    """
 
     peer: str
     swarm: str
@@ -84,4 +88,6 @@ class CoreConfig:
     merge: bool = True
     merge_delay_ms: int = 500
     merge_generations_max: int = 3
+    members: Membership | None = None
+    vote_key: str = ""
     bounds: Bounds = Bounds()

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from heapq import heappop, heappush
 
-from plora.gate import BaseFacts, Outcome, Policy, StageResult, Trust, Verdict, decide
+from plora.gate import BaseFacts, Case, Outcome, Policy, StageResult, Trust, Verdict, decide
 from plora.node.core.backing import Backing
 from plora.node.core.bookkeeping import revoked_body, trust_body, verdict_bodies
 from plora.node.core.config import CoreConfig
@@ -53,10 +53,12 @@ from plora.node.core.merges import Merges
 from plora.node.core.notices import (
     BytesFailed,
     BytesHeld,
+    Judged,
     LinkLost,
     LinkReady,
     Notice,
     Outputs,
+    SlotMoved,
     SourceFound,
     StatementAdded,
     StatementDropped,
@@ -106,6 +108,7 @@ class Desk:
         snapshot: Snapshot,
         live: Callable[[], Iterable[Statement]],
         bases: Mapping[str, BaseFacts] | None = None,
+        voted: Callable[[Case, int], Case] = lambda case, seen_ms: case,
     ) -> None:
         self.policy = policy
         self.trust = trust
@@ -121,6 +124,7 @@ class Desk:
         self._kept = {key: decode_verdict(value) for key, value in snapshot.rows(VERDICTS)}
         self._untold = {key for key, _ in snapshot.rows(UNTOLD)}
         self._live = live
+        self._voted = voted
         self._domains: dict[str, int] = {}
         self._alarms: list[tuple[int, bytes]] = []
         self._rows: list[RowOp] = []
@@ -145,6 +149,10 @@ class Desk:
                 return self._statement(event, now)
             case BytesHeld() | BytesFailed() | Examined():
                 return self._bytes(event, now)
+            case SlotMoved(slot, again):
+                touched = list(self.book.live) if slot is None else self.docket.in_slot(slot)
+                plasmids = [self.book.live[key] for key in touched]
+                return self._alarms_in(RETRY_MS, plasmids, now) if again else self._judge_all(touched, now)
             case LinkReady(peer):
                 return self.larder.link_ready(peer)
             case LinkLost(peer):
@@ -284,12 +292,14 @@ class Desk:
             self._note(plasmid, verdict)
         elif plasmid.usable:
             out += self._rename(plasmid)
-        return [*out, *self._alarm(plasmid, plasmid.next_alarm_ms(now.wall_ms), now)]
+        at_ms = plasmid.next_alarm_ms(now.wall_ms, self.policy.certificate_wait_ms)
+        told_council = Judged(plasmid.content_id, plasmid.manifest, verdict)
+        return [*out, told_council, *self._alarm(plasmid, at_ms, now)]
 
     def _decide(self, plasmid: Plasmid, now: Now) -> Verdict:
         digest = plasmid.digest
         features = self.larder.features(plasmid.artifact)
-        case = self.docket.case(plasmid.content_id, now.wall_ms, features)
+        case = self._voted(self.docket.case(plasmid.content_id, now.wall_ms, features), plasmid.seen_ms)
         verdict = decide(case, self.policy, self.trust)
         if features is not None and not self.larder.has(plasmid) and verdict.outcome is not Outcome.REJECT:
             return decide(replace(case, features=None), self.policy, self.trust)  # known good, but not here

@@ -23,7 +23,7 @@ from plora.node.core.rows import VersionRow
 from plora.proto.errors import StatementError
 from plora.proto.manifest import Manifest
 from plora.proto.payload import Payload
-from plora.proto.payloads import Attestation, OwnerRecord, Revocation
+from plora.proto.payloads import Attestation, OwnerRecord, Revocation, Slot
 from plora.proto.rotation import Dossier
 from plora.proto.statement import Statement, open_statement
 
@@ -134,6 +134,11 @@ class Docket:
         revocations = tuple(self._of_keys.get(owner, {}).values())
         words = (word for one, _ in (*records, *revocations) for word in self._witnesses(one.id))
         return Dossier(records, tuple(words), revocations, self.believed)
+
+    def in_slot(self, slot: Slot) -> list[bytes]:
+        """Content ids of the live manifests that propose a value for a slot."""
+        versions = self._versions.get((slot.owner, slot.lineage, slot.plasmid_id), {})
+        return [content_id for content_id, version in versions.items() if version == slot.version]
 
     def raise_floor(self, content_id: bytes, manifest: Manifest) -> bool:
         """Note that a manifest was validly seen; whether that is news."""

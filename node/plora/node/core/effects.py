@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from plora.node.core.messages import Cause, Message
 from plora.node.store.disk import RowOp
+from plora.proto.payloads import Evidence, Vote
 from plora.proto.records import Body
 
 LIST_INDEX = -1
@@ -182,6 +183,13 @@ class ServeMerge:
 
 
 @dataclass(frozen=True, slots=True)
+class SignWord:
+    """Sign a vote or evidence with this peer's vote key; answered by WordSigned."""
+
+    payload: Vote | Evidence
+
+
+@dataclass(frozen=True, slots=True)
 class Emit:
     """Append a record to the event log; the driver adds the header, and no record of its own (see `Noted`)."""
 
@@ -191,5 +199,5 @@ class Emit:
 
 Effect = (
     Send | Dial | Probe | HangUp | CutOff | SetTimer | CancelTimer | Persist | StoreChunk | ServeChunk | ServeList
-    | FinishBlob | DropBlob | Examine | Expose | Hide | Merge | ServeMerge | Emit
+    | FinishBlob | DropBlob | Examine | Expose | Hide | Merge | ServeMerge | SignWord | Emit
 )  # fmt: skip

@@ -184,6 +184,13 @@ class Merged:
 
 
 @dataclass(frozen=True, slots=True)
+class WordSigned:
+    """Answers `SignWord`."""
+
+    statement: Statement
+
+
+@dataclass(frozen=True, slots=True)
 class Publish:
     """A local person publishes: statements of their own; artifacts named by them are already whole in the store."""
 
@@ -295,6 +302,6 @@ class LoopLag:
 Event = (
     Start | Stop | LinkOpened | LinkClosed | DialFailed | Probed | DialBackAsked | Received | Misbehaved | TimerDue
     | Persisted | PersistFailed | ChunkStored | ChunkRefused | ChunkServed | BlobFinished | BlobFailed
-    | Examined | Merged | Publish | FetchAsked | RollbackAsked | PinAsked | RemoveAsked | RoomNeeded | DiskSpace
-    | CallOpened | CallClosed | PolicyChanged | NeighboursChanged | SettingsChanged | Noted | LoopLag
+    | Examined | Merged | WordSigned | Publish | FetchAsked | RollbackAsked | PinAsked | RemoveAsked | RoomNeeded
+    | DiskSpace | CallOpened | CallClosed | PolicyChanged | NeighboursChanged | SettingsChanged | Noted | LoopLag
 )  # fmt: skip

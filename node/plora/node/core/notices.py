@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from plora.gate import Verdict
 from plora.node.core.effects import Effect
 from plora.node.core.messages import Cause
 from plora.node.transfer.artifact import Artifact
+from plora.proto.manifest import Manifest
+from plora.proto.payloads import Slot
 from plora.proto.statement import Statement
 
 
@@ -111,8 +114,32 @@ class BytesWithheld:
     digest: str
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The desk judged a manifest, to the same verdict as before or to another."""
+
+    content_id: bytes
+    manifest: Manifest
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class SlotMoved:
+    """What is known of the votes in a slot has changed; of all slots where it is None. `again`: only try later."""
+
+    slot: Slot | None
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PeerRead:
+    """A neighbour and this peer compared what they hold, and this peer lacked nothing of it."""
+
+    peer: str
+
+
 Notice = (
     StatementAdded | StatementDropped | LinkReady | LinkLost | SourceFound | BytesHeld | BytesFailed
-    | BytesWanted | BytesUnwanted | BytesOffered | BytesServable | BytesWithheld
+    | BytesWanted | BytesUnwanted | BytesOffered | BytesServable | BytesWithheld | Judged | SlotMoved | PeerRead
 )  # fmt: skip
 Outputs = list[Effect | Notice]

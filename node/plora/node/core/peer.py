@@ -1,4 +1,4 @@
-"""The core of one peer: gossip, transfer and desk composed into one pure state machine.
+"""The core of one peer: gossip, transfer, desk and council composed into one pure state machine.
 
 - `handle` takes one event and the time, and returns effects in the order in which they are to be carried out. It reads
   no clock, draws no global randomness, touches no file: equal inputs, equal outputs, on every machine.
@@ -20,6 +20,7 @@ from typing import cast, get_args
 from plora.gate import BaseFacts, Policy, Trust
 from plora.node.core.causes import Causes
 from plora.node.core.config import CoreConfig
+from plora.node.core.council import Council
 from plora.node.core.desk import Desk
 from plora.node.core.effects import Effect, Emit, Persist
 from plora.node.core.events import (
@@ -62,10 +63,13 @@ from plora.node.core.notices import (
     BytesUnwanted,
     BytesWanted,
     BytesWithheld,
+    Judged,
     LinkLost,
     LinkReady,
     Notice,
     Outputs,
+    PeerRead,
+    SlotMoved,
     SourceFound,
     StatementAdded,
     StatementDropped,
@@ -81,14 +85,14 @@ from plora.node.transfer.core import Transfer
 from plora.proto.records import BoundHit
 from plora.proto.statement import verify_statement
 
-GOSSIP, TRANSFER, DESK = "gossip", "transfer", "desk"
+GOSSIP, TRANSFER, DESK, COUNCIL = "gossip", "transfer", "desk", "council"
 
 _BULK = get_args(BulkMessage)
 _NOTICES = get_args(Notice)
 _ORDERS = (BytesWanted, BytesUnwanted, BytesOffered, BytesServable, BytesWithheld)
 
 _LISTENERS: Mapping[type, tuple[str, ...]] = {
-    Start: (GOSSIP, TRANSFER, DESK),
+    Start: (GOSSIP, TRANSFER, COUNCIL, DESK),
     Stop: (DESK, TRANSFER, GOSSIP),
     ChunkStored: (TRANSFER,),
     ChunkRefused: (TRANSFER,),
@@ -111,8 +115,11 @@ _LISTENERS: Mapping[type, tuple[str, ...]] = {
     PolicyChanged: (GOSSIP, DESK),
     SettingsChanged: (TRANSFER, GOSSIP, DESK),
     Publish: (TRANSFER, DESK, GOSSIP),
-    StatementAdded: (DESK,),
-    StatementDropped: (DESK,),
+    StatementAdded: (COUNCIL, DESK),
+    StatementDropped: (COUNCIL, DESK),
+    Judged: (COUNCIL,),
+    PeerRead: (COUNCIL,),
+    SlotMoved: (DESK,),
     SourceFound: (DESK,),
     BytesHeld: (DESK,),
     BytesFailed: (DESK,),
@@ -152,11 +159,13 @@ class PeerCore:
         trusted = [owner.owner for owner in trust.believed]
         self.gossip = Gossip(config, snapshot, Streams(config.seed, config.peer), trusted, verify)
         self.transfer = Transfer(config, snapshot)
-        self.desk = Desk(config, policy, trust, snapshot, self.gossip.live, bases)
+        self.council = Council(config, snapshot, self.gossip.live)
+        self.desk = Desk(config, policy, trust, snapshot, self.gossip.live, bases, self.council.case)
         self._handlers: Mapping[str, Callable[[Event | Notice, Now], Outputs]] = {
             GOSSIP: self.gossip.handle,
             TRANSFER: self.transfer.handle,
             DESK: self.desk.handle,
+            COUNCIL: self.council.handle,
         }
         self._token = 0
         self._asked: dict[int, tuple[str, int]] = {}

@@ -102,13 +102,19 @@ class Plasmid:
         if recorded:
             self.noted, self.usable, self.name = look_of(row.verdict), row.usable, row.name
 
-    def next_alarm_ms(self, now_ms: int) -> int:
-        """When time alone may change the verdict: at its issue, then at its expiry; 0 for never."""
-        for moment in (self.manifest.issued, self.manifest.expires):
-            at_ms = parse_timestamp(moment) * 1000
-            if at_ms > now_ms:
-                return at_ms
-        return 0
+    def next_alarm_ms(self, now_ms: int, certificate_wait_ms: int) -> int:
+        """When time alone may change the verdict; 0 for never.
+
+        At its issue, when a certificate that it awaits is overdue, and at its expiry.
+        """
+        waits = self.verdict is not None and self.verdict.reason == "awaiting_certificate"
+        overdue_ms = self.seen_ms + certificate_wait_ms if waits else 0
+        moments = (
+            parse_timestamp(self.manifest.issued) * 1000,
+            overdue_ms,
+            parse_timestamp(self.manifest.expires) * 1000,
+        )
+        return min((at_ms for at_ms in moments if at_ms > now_ms), default=0)
 
 
 class Book:

@@ -30,13 +30,15 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 
 from plora.gate import Policy
+from plora.gate.consensus import Member, Membership, membership
 from plora.node.core.config import Bounds, Limits, Subscription
 from plora.node.core.messages import PeerAddress
 from plora.node.eventlog import EVENTS_MAX_MIN
 from plora.node.joined import Told, load_told
-from plora.proto.errors import ConfigError, PloraError
+from plora.proto.errors import ConfigError, FormatError, PloraError
 from plora.proto.fields import Id, ListAsTuple
 from plora.proto.home import Home
+from plora.proto.keys import ED25519, PublicKey
 from plora.proto.strict_yaml import parse_yaml
 
 _PORT = r"([0-5]?[0-9]{1,4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
@@ -188,6 +190,45 @@ class ServingBlock(Block):
     vllm: VllmBlock = VllmBlock()
 
 
+class MemberBlock(Block):
+    """One who votes. `key` is what `plora consensus key` prints; `peer` the id of the daemon that holds it."""
+
+    name: Id
+    key: str
+    peer: PeerId | None = None
+
+    def member(self) -> Member:
+        """The member. Raises ConfigError for what is no key to vote with."""
+        mend = "copy what `plora consensus key` prints on the member's machine"
+        try:
+            key = PublicKey.from_text(self.key)
+        except FormatError as error:
+            raise ConfigError(f"the key of {self.name}: {error.what}", where="consensus.members", mend=mend) from error
+        if key.algorithm != ED25519:
+            what = f"the key of {self.name} is an {key.algorithm} key, votes are {ED25519}"
+            raise ConfigError(what, where="consensus.members", mend=mend)
+        return Member(self.name, key, self.peer or "")
+
+
+class ConsensusBlock(Block):
+    """Who votes on what the swarm accepts. All peers have the same block: all of it is in the epoch's id."""
+
+    members: Annotated[tuple[MemberBlock, ...], ListAsTuple] = ()
+    quorum: AtLeastOne | None = None
+    number: AtLeastOne = 1
+
+    def membership(self, swarm: str) -> Membership | None:
+        """The members of the epoch in a swarm, None if there are none. Raises ConfigError for what isn't safe."""
+        if not self.members:
+            return None
+        return membership(swarm, [one.member() for one in self.members], self.quorum, self.number)
+
+    @model_validator(mode="after")
+    def _safe(self) -> ConsensusBlock:
+        self.membership("")
+        return self
+
+
 class PeerConfig(Block):
     """All of peer.yaml."""
 
@@ -200,6 +241,7 @@ class PeerConfig(Block):
     discovery: DiscoveryBlock = DiscoveryBlock()
     gossip: GossipBlock = GossipBlock()
     policy: Policy = Policy()
+    consensus: ConsensusBlock = ConsensusBlock()
     subscribe: SubscribeBlock = SubscribeBlock()
     limits: LimitsBlock = LimitsBlock()
     merge: MergeBlock = MergeBlock()
@@ -210,6 +252,16 @@ class PeerConfig(Block):
     serving: ServingBlock = ServingBlock()
     record: StrictBool = False
     seed: Count = 0
+
+    @model_validator(mode="after")
+    def _certificates_need_members(self) -> PeerConfig:
+        if self.policy.consensus and not self.consensus.members:
+            raise ConfigError(
+                "wants a certificate for all that is accepted, and nobody votes",
+                where="policy.consensus",
+                mend="list the members under consensus.members, or set consensus: false",
+            )
+        return self
 
     def peer_addresses(self) -> tuple[PeerAddress, ...]:
         """The neighbours as the core takes them; entries of one peer are addresses of it."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TextIO
 
 from plora.gate import BaseFacts, Trust, load_trust
+from plora.gate.consensus import Membership
 from plora.node.admin.service import AdminService, serve_admin
 from plora.node.core.config import CoreConfig
 from plora.node.core.events import NeighboursChanged, Noted, PolicyChanged, SettingsChanged, Start, Stop
@@ -47,6 +48,7 @@ from plora.node.transport.transport import Transport
 from plora.node.web.server import WebPage
 from plora.proto.errors import PloraError
 from plora.proto.home import Home
+from plora.proto.keys import PrivateKey, load_private_key
 from plora.proto.records import Boot, BoundHit, ErrorMet, Repair
 from plora.proto.records import Stop as StopRecord
 from plora.proto.swarm import Swarm, load_swarm
@@ -62,6 +64,8 @@ class Checked:
     loaded: LoadedConfig
     identity: Identity
     trust: Trust
+    members: Membership | None = None
+    vote_key: PrivateKey | None = None
 
     @property
     def peer(self) -> PeerConfig:
@@ -83,7 +87,12 @@ def check(path: Path) -> Checked:
     swarm = load_swarm(home.swarm)
     expected = home.peer_id.read_text("ascii").strip() if home.peer_id.is_file() else ""
     identity = Identity(load_identity_key(home.identity_key, expected), swarm)
-    return Checked(loaded, identity, trust)
+    return Checked(loaded, identity, trust, loaded.peer.consensus.membership(swarm.id), vote_key_of(home))
+
+
+def vote_key_of(home: Home) -> PrivateKey | None:
+    """The key by which this peer votes, if it has one. Raises KeyFileError for one that others can read."""
+    return load_private_key(home.vote_key) if home.vote_key.exists() else None
 
 
 def core_config(checked: Checked, boot: str, addresses: tuple[str, ...]) -> CoreConfig:
@@ -108,6 +117,8 @@ def core_config(checked: Checked, boot: str, addresses: tuple[str, ...]) -> Core
         merge=peer.merge.enabled,
         merge_delay_ms=peer.merge.delay_ms,
         merge_generations_max=peer.merge.generations_max,
+        members=checked.members,
+        vote_key=checked.vote_key.public.key_id if checked.vote_key else "",
     )
 
 
@@ -195,6 +206,7 @@ class Node:
             log=self.log,
             clock=read_clocks,
             recorder=self._recorder(config, snapshot, bases),
+            vote_key=checked.vote_key,
         )
         self.joins = await asyncio.to_thread(Joins, self, store)
         self._introductions = await asyncio.to_thread(introductions, home)

@@ -45,6 +45,7 @@ from plora.node.core.effects import (
     ServeList,
     ServeMerge,
     SetTimer,
+    SignWord,
     StoreChunk,
 )
 from plora.node.core.events import (
@@ -64,6 +65,7 @@ from plora.node.core.events import (
     Probed,
     Received,
     TimerDue,
+    WordSigned,
 )
 from plora.node.core.messages import Chunk, ChunkList, DialTry, Message
 from plora.node.core.now import Now
@@ -77,7 +79,9 @@ from plora.node.store.writer import Writer
 from plora.node.transport.transport import Transport
 from plora.node.workers.pool import Workers
 from plora.proto.errors import PloraError, SpoiltBytesError
+from plora.proto.keys import PrivateKey
 from plora.proto.records import Body, ErrorMet, Repelled
+from plora.proto.statement import sign_statement
 
 STORING_BYTES_MAX = 32 << 20
 THREADS = 3
@@ -105,11 +109,13 @@ class Driver:
         clock: Callable[[], Now],
         recorder: Recorder | None = None,
         workers: Workers | None = None,
+        vote_key: PrivateKey | None = None,
     ) -> None:
         self.core = core
         self.log = log
         self.clock = clock
         self._home = home
+        self._vote_key = vote_key
         self._store = store
         self._shelf = shelf
         self._recorder = recorder
@@ -259,6 +265,7 @@ class Driver:
             Hide: self._hide,
             Merge: self._merge,
             ServeMerge: self._serve_merge,
+            SignWord: self._sign_word,
         }
 
     @property
@@ -280,6 +287,11 @@ class Driver:
 
     def _probe(self, effect: Probe) -> None:
         self._links.probe(effect.peer, effect.addresses, effect.purpose)
+
+    def _sign_word(self, effect: SignWord) -> None:
+        if self._vote_key is None:
+            raise RuntimeError("no vote key")
+        self.handle(WordSigned(sign_statement(effect.payload.kind, effect.payload, self._vote_key)))
 
     def _hang_up(self, effect: HangUp) -> None:
         link = self._links.link(effect.peer)

@@ -22,6 +22,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 
+from plora.gate.consensus import FAULTS, OTHER_EPOCH
 from plora.node.core.config import CoreConfig
 from plora.node.core.effects import CancelTimer, Emit, Persist, Send, SetTimer
 from plora.node.core.events import (
@@ -43,6 +44,7 @@ from plora.node.core.events import (
     Start,
     Stop,
     TimerDue,
+    WordSigned,
 )
 from plora.node.core.messages import (
     Carried,
@@ -61,7 +63,16 @@ from plora.node.core.messages import (
     Reconcile,
     Welcome,
 )
-from plora.node.core.notices import LinkLost, LinkReady, Notice, Outputs, SourceFound, StatementAdded, StatementDropped
+from plora.node.core.notices import (
+    LinkLost,
+    LinkReady,
+    Notice,
+    Outputs,
+    PeerRead,
+    SourceFound,
+    StatementAdded,
+    StatementDropped,
+)
 from plora.node.core.now import Now
 from plora.node.core.streams import Streams
 from plora.node.gossip import parcels
@@ -82,6 +93,7 @@ from plora.proto.errors import FormatError, ProtocolError, StoreError
 from plora.proto.manifest import Manifest
 from plora.proto.records import (
     BoundHit,
+    ConsensusAlarm,
     Duplicate,
     ErrorMet,
     EvidenceFound,
@@ -98,6 +110,8 @@ from plora.proto.statement import Statement, verify_statement
 ROUND_TIMER = "gossip:round"
 EXCHANGE_TIMER = "gossip:exchange"
 STAGED_MAX = 4096
+READ_ITEMS_MAX = 128
+"""Sets that differ by more may not have been compared whole in one reconciliation."""
 PATIENCE_ROUNDS = 2
 
 _BOUNDS = ("statements_per_owner", "untrusted_owners")
@@ -125,12 +139,14 @@ class Gossip:
         verify: Verify = verify_statement,
     ) -> None:
         self.round_number = 0
-        self.seen = SeenSet(config.swarm, config.bounds, trusted, verify)
+        self.seen = SeenSet(config.swarm, config.bounds, trusted, verify, config.members)
         self.exchange = Exchange(config, streams.stream("gossip:exchange"), snapshot)
         self.links = Links(config, streams.stream("gossip:links"), self._beat_of, self.exchange)
         self.dial_backs = DialBacks(streams.stream("gossip:dial-backs"))
         self.refusals: dict[bytes, str] = {}
         """Why statements of the newest `Publish` were refused, by id."""
+        self.diverged: dict[str, None] = {}
+        """Names of members who vote under another configuration."""
         self._config = config
         self._rng: Random = streams.stream("gossip:rounds")
         self._push_rng: Random = streams.stream("gossip:push")
@@ -164,7 +180,10 @@ class Gossip:
             case PersistFailed(token, reason):
                 out += self._persist_failed(self._arrivals.pop(token, []), reason)
             case Publish(statements):
+                self.refusals = {}
                 out += self._publish(statements)
+            case WordSigned(statement):
+                out += self._publish((statement,))
             case PolicyChanged(_, trust):
                 self.seen.trust(owner.owner for owner in trust.believed)
             case SettingsChanged(_, _, bounds):
@@ -186,7 +205,7 @@ class Gossip:
     def _start(self, now: Now) -> Outputs:
         self._round_due_ns = now.mono_ns + int(self._rng.random() * self._config.round_ms * 1_000_000)
         repairs = [Emit(Repair("an unreadable statement was dropped", key.hex())) for key in self._unreadable]
-        rows = [Delete(STATEMENTS, key) for key in self._unreadable]
+        rows = [Delete(STATEMENTS, key) for key in (*self._unreadable, *self._foreign)]
         return [
             *repairs,
             *self._persist(rows, []),
@@ -333,6 +352,7 @@ class Gossip:
         limit = self._config.bounds.reconcile_legs
         if not message.ranges or session.legs >= limit:
             hit = self._bound_hit("reconcile_legs", limit, session.legs) if message.ranges else []
+            session.unread = session.unread or bool(hit)
             return [*hit, *self._ended(link.peer, session)]
         try:
             answer = respond(self.seen.view(self.links.day_with(link, now)), message.ranges, session=message.session)
@@ -340,15 +360,17 @@ class Gossip:
             return self.links.punish(link.peer, error.what, now)
         session.leg(answer.ranges)
         session.items += len(answer.need) + len(answer.lacking)
+        session.unread = session.unread or any(map(self.seen.lacks, answer.need))
         out: Outputs = [Send(link.peer, Reconcile(message.session, answer.ranges))]
         out += self._ended(link.peer, session) if not answer.ranges else []
         return [*out, *self._want(link.peer, answer.need, now)]
 
     def _ended(self, peer: str, session: Session) -> Outputs:
         self._sessions.end(peer, session)
+        read: Outputs = [] if session.unread or session.items > READ_ITEMS_MAX else [PeerRead(peer)]
         if session.legs <= 2 and not session.items:
-            return []  # equal sets: the usual case says nothing
-        return [Emit(Reconciled(peer, session.legs, session.wire_bytes, session.items))]
+            return read  # equal sets: the usual case says nothing
+        return [*read, Emit(Reconciled(peer, session.legs, session.wire_bytes, session.items))]
 
     def _want(self, peer: str, ids: Iterable[bytes], now: Now) -> Outputs:
         limit = self._config.bounds.announced_per_link
@@ -385,7 +407,7 @@ class Gossip:
             elif admission.entrance is Entrance.ORPHAN:
                 again += self._chase(item.statement.id, admission.missing)
             else:
-                out += self._refusal(admission.reason)
+                out += self._refusal(admission.reason, item.statement)
         out += self._persist([statement_row(each.entry.statement, each.entry.hops) for each in arrivals], arrivals)
         return [*out, *self._want(peer, again, now)]
 
@@ -396,15 +418,25 @@ class Gossip:
         self._chased[orphan] = None
         return [missing, orphan]
 
-    def _refusal(self, reason: str) -> Outputs:
+    def _refusal(self, reason: str, statement: Statement) -> Outputs:
+        if reason == OTHER_EPOCH:
+            return self._divergence(statement)
         if reason not in _BOUNDS:
             return []
         limit = getattr(self.seen.bounds, reason)
         return self._bound_hit(f"limits.{reason}", limit, limit + 1)
 
+    def _divergence(self, statement: Statement) -> Outputs:
+        """A member votes under another configuration than this peer's: people must agree on one. Told once a round."""
+        name = self._config.members.name(statement.key_id) if self._config.members else ""
+        self.diverged[name] = None
+        if (key := f"{OTHER_EPOCH} {name}") in self._told:
+            return []
+        self._told[key] = None
+        return [Emit(ConsensusAlarm(OTHER_EPOCH, name, FAULTS[OTHER_EPOCH]))]
+
     def _publish(self, statements: tuple[Statement, ...]) -> Outputs:
         out: Outputs = []
-        self.refusals = {}
         arrivals: list[_Arrival] = []
         for item in sorted(map(Carried, statements), key=parcels.arrival_order):
             admission = self.seen.admit(item.statement)
@@ -492,5 +524,5 @@ class Gossip:
                 entries.append(entry_of(*decode_statement(key, value)))
             except (StoreError, FormatError):
                 unreadable.append(key)
-        self.seen.load(entries)
+        self._foreign = self.seen.load(entries)
         return unreadable

@@ -6,6 +6,8 @@ Rules:
   `key_id` and `issued`, which mean the same in every payload.
 - A manifest belongs to a series (owner, lineage, plasmid id) and lives until the day it expires.
 - Attestations and votes *depend* on what they are about: they live as long as it does.
+- Votes and evidence of two votes are *words of members*. One of each is kept: a member's word on a content, and its
+  accusation of another member. The smallest id stands, so that all peers keep the same.
 - Freshness stands outside the reconciled set. Owner records, revocations and evidence are lasting.
 
 Source: PROTOCOL "Sets". Not handled here: signatures, bounds, which of several versions lives (`seen`).
@@ -37,7 +39,7 @@ class Entry:
 
     `owner` is an owner id in hex, None where the kind names none (the key then says who speaks). `expires_day` is the
     last epoch day on which it lives. `keys` are those that an owner record brings. `rank` orders what must be taken up
-    first: owner records, then manifests, then the rest.
+    first: owner records, then manifests, then the rest. `word`: it counts only as the word of a member.
     """
 
     statement: Statement
@@ -52,6 +54,7 @@ class Entry:
     target: bytes | None = None
     lasting: bool = False
     fresh: bool = False
+    word: bool = False
     keys: tuple[PublicKey, ...] = ()
     hops: int = 0
 
@@ -84,7 +87,12 @@ def entry_of(statement: Statement, hops: int = 0) -> Entry:
             last = epoch_day(payload.expires)
             return Entry(*common, payload.owner, rank, payload, expires_day=last, fresh=True, hops=hops)
         case Vote():
-            return Entry(*common, None, rank, payload, target=bytes.fromhex(payload.content), hops=hops)
+            said = (payload.key_id, payload.content, payload.choice.value)
+            about = bytes.fromhex(payload.content)
+            return Entry(*common, None, rank, payload, series=said, target=about, word=True, hops=hops)
+        case Evidence(offence="two_votes"):
+            said = (payload.key_id, payload.accused, payload.offence)
+            return Entry(*common, None, rank, payload, series=said, lasting=True, word=True, hops=hops)
     return Entry(*common, None, rank, payload, lasting=isinstance(payload, Evidence), hops=hops)
 
 

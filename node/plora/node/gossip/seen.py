@@ -4,6 +4,8 @@ Rules (PROTOCOL "Sets"):
 
 - A statement enters when it names this swarm and its signature is by a key that a seen record of its owner lists; one
   whose owner record isn't seen, or whose target isn't, is an *orphan*: not kept, not remembered, welcome later.
+- A vote, or evidence of two, enters as the word of a member whom the configuration names (`words`): of this epoch,
+  about the slot of a manifest that is seen. It counts for no owner's bound; there is one of a member on a content.
 - Trust decides nothing here but the bound on owners: those trusted are never refused for `untrusted_owners`.
 - Live is a pure function of what is seen and the epoch day: of each series the newest version that isn't expired, and
   of one version at most the two contents with the smallest ids (two contents block the version, both stay as evidence).
@@ -28,9 +30,11 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeVar
 
+from plora.gate.consensus import Membership
 from plora.node.core.config import Bounds
 from plora.node.gossip.entries import Entry, Series, entry_of
 from plora.node.gossip.ordered import OrderedKeys
+from plora.node.gossip.words import word_fault
 from plora.proto.errors import FormatError
 from plora.proto.keys import PublicKey
 from plora.proto.payloads import Freshness
@@ -75,16 +79,22 @@ class Dropped:
 class SeenSet:
     """All statements of one swarm that this peer keeps. Nothing lives before `turn` has said which day it is.
 
-    `trusted` are ids of owners; `verify` may be a memo that many peers share.
+    `trusted` are ids of owners; `verify` may be a memo that many peers share; `members` are those of the consensus.
     """
 
     def __init__(
-        self, swarm: str, bounds: Bounds, trusted: Iterable[str] = (), verify: Verify = verify_statement
+        self,
+        swarm: str,
+        bounds: Bounds,
+        trusted: Iterable[str] = (),
+        verify: Verify = verify_statement,
+        members: Membership | None = None,
     ) -> None:
         self.day = -1
         self._swarm = swarm
         self.bounds = bounds
         self._verify = verify
+        self._members = members
         self._trusted = dict.fromkeys(trusted)
         self._entries: dict[bytes, Entry] = {}
         self._staged: dict[bytes, Entry] = {}
@@ -124,6 +134,10 @@ class SeenSet:
     def wanted(self, statement_id: bytes) -> bool:
         """Whether a statement of that id would be news: neither kept, nor under way to the disk, nor refused."""
         return not (statement_id in self._entries or statement_id in self._staged or statement_id in self._refused)
+
+    def lacks(self, statement_id: bytes) -> bool:
+        """Whether a statement of that id is not durable here, and may still be."""
+        return statement_id not in self._entries and statement_id not in self._refused
 
     def limit(self, bounds: Bounds) -> None:
         """Other bounds hold from now on; what was refused may be offered again, and what is kept stays."""
@@ -172,9 +186,16 @@ class SeenSet:
         if self._staged.pop(entry.id, None) is not None:
             self._count(entry, -1)
 
-    def load(self, entries: Iterable[Entry]) -> None:
-        """Take up durable entries at start, in any order; `turn` must follow before anything else."""
+    def load(self, entries: Iterable[Entry]) -> list[bytes]:
+        """Take up durable entries at start, in any order; `turn` must follow before anything else.
+
+        Ids of those left out come back: words of members whom the configuration no longer knows.
+        """
+        foreign = []
         for entry in sorted(entries, key=lambda each: (each.rank, each.key)):
+            if entry.word and self._word_fault(entry):
+                foreign.append(entry.id)
+                continue
             entry = replace(entry, owner=entry.owner or self._speakers.get(entry.statement.key_id))
             self._learn(entry)
             self._count(entry, 1)
@@ -182,6 +203,7 @@ class SeenSet:
                 self._commit_fresh(entry)
             else:
                 self._index(entry)
+        return foreign
 
     def turn(self, day: int) -> list[Dropped]:
         """Go to another day, forward or back, and drop what lives neither on it nor on the day before."""
@@ -198,7 +220,7 @@ class SeenSet:
 
     def twins(self, entry: Entry) -> tuple[Entry, ...]:
         """The other contents of the same version."""
-        siblings = self._series.get(entry.series, {}) if entry.series is not None else {}
+        siblings = self._series.get(entry.series, {}) if entry.series is not None and not entry.word else {}
         return tuple(each for each in siblings.values() if each.version == entry.version and each.id != entry.id)
 
     # Who may enter.
@@ -210,6 +232,8 @@ class SeenSet:
         parent = self._refused_parent(entry)
         if parent is not None:
             return self._refuse(entry.id, Entrance.REFUSED, parent)
+        if entry.word:
+            return self._admit_word(entry)
         owner, key = self._signer(entry)
         if owner is None or key is None:
             missing = None if entry.owner is None or entry.owner in self._keys else bytes.fromhex(entry.owner)
@@ -226,6 +250,23 @@ class SeenSet:
         self._learn(entry)
         self._count(entry, 1)
         return Admission(Entrance.ADMITTED, entry=entry)
+
+    def _admit_word(self, entry: Entry) -> Admission:
+        """The word of a member: whose key it is, and what it may be about, stands in the configuration."""
+        if entry.target is not None and self._known(entry.target) is None:
+            return Admission(Entrance.ORPHAN, "unknown target", missing=entry.target)
+        member = self._members.member(entry.statement.key_id) if self._members else None
+        if member is not None and not self._verify(entry.statement, member.key):
+            return Admission(Entrance.FORGED, "bad_signature")
+        fault = self._word_fault(entry)
+        if fault:
+            return self._refuse(entry.id, Entrance.REFUSED, fault)
+        self._staged[entry.id] = entry
+        return Admission(Entrance.ADMITTED, entry=entry)
+
+    def _word_fault(self, entry: Entry) -> str:
+        about = self._known(entry.target) if entry.target is not None else None
+        return word_fault(entry, self._members, about.payload if about else None)
 
     def _signer(self, entry: Entry) -> tuple[str | None, PublicKey | None]:
         """On whose behalf the statement speaks, and the key that must have signed it."""
@@ -281,6 +322,8 @@ class SeenSet:
             self._speakers.setdefault(key.key_id, entry.owner)
 
     def _count(self, entry: Entry, step: int) -> None:
+        if entry.word:
+            return
         owner = entry.owner or ""
         if owner not in self._counts:
             self._counts[owner] = [0, 0]
@@ -342,7 +385,8 @@ class SeenSet:
     def _lives(self, entry: Entry, day: int) -> bool:
         if entry.target is not None:
             target = self._entries.get(entry.target)
-            return target is not None and target.key in self._views[day]
+            if target is None or target.key not in self._views[day]:
+                return False
         if entry.series is not None:
             return entry.id in _winners(self._siblings(entry), day)
         return True
@@ -372,6 +416,8 @@ class SeenSet:
     def _dropped(self, entry: Entry) -> Dropped:
         """Why an entry died; what depended on another died of the same."""
         cause = entry
+        if entry.word and entry.id not in (standing := _winners(self._siblings(entry), self.day)):
+            return Dropped(entry, "superseded", standing[0])
         while cause.target is not None:
             target = self._entries.get(cause.target)
             if target is None:
@@ -395,7 +441,8 @@ def _winners(siblings: list[Entry], day: int) -> list[bytes]:
     """Ids of a series' live contents: of the newest version not expired on `day`, the smallest few."""
     alive = [each for each in siblings if each.expires_day is None or each.expires_day >= day]
     newest = max((each.version for each in alive), default=0)
-    return sorted(each.id for each in alive if each.version == newest)[:CONTENTS_PER_VERSION]
+    kept = 1 if any(each.word for each in alive) else CONTENTS_PER_VERSION
+    return sorted(each.id for each in alive if each.version == newest)[:kept]
 
 
 def _issue(entry: Entry) -> tuple[str, bytes]:

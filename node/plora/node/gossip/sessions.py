@@ -21,12 +21,16 @@ _NUMBERS = 1 << 32
 
 @dataclass(slots=True)
 class Session:
-    """One reconciliation: frames and their bytes so far, statements missing on either side."""
+    """One reconciliation: frames and their bytes so far, statements missing on either side.
+
+    `unread`: something that the neighbour holds was missing here, or wasn't compared.
+    """
 
     number: int
     legs: int = 0
     wire_bytes: int = 0
     items: int = 0
+    unread: bool = False
 
     def leg(self, ranges: tuple[Range, ...]) -> None:
         """Count one frame."""

@@ -22,6 +22,7 @@ CHUNKS = "chunks"
 CORE_TABLES = (
     *("statements", "features", "verdicts", "untold", "wishes", "merges", "versions", "generations", "audit"),
     *("neighbours", "acquaintances", "rotations"),
+    *("ballots", "certificates", "guilty", "broken"),
 )
 
 _SIZE = struct.Struct(">Q")
