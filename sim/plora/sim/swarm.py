@@ -12,7 +12,7 @@ Peers have ids that their number determines. Phases of rounds, delays and luck c
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from plora.gate import Policy, Trust
 from plora.node.core.config import CoreConfig
 from plora.node.core.messages import PeerAddress
 from plora.node.core.streams import Streams
+from plora.proto.keys import PrivateKey
 from plora.sim.clock import MS, WALL_START_MS, VirtualClock
 from plora.sim.links import Conditions, Network
 from plora.sim.peer import Costs, SimPeer
@@ -67,8 +68,12 @@ class Swarm:
         policy: Policy | None = None,
         trust: Trust | None = None,
         template: CoreConfig | None = None,
+        vote_keys: Sequence[PrivateKey] = (),
     ) -> list[str]:
-        """Make peers 0 … count-1, neighbours along the edges; their ids in order. They are not started."""
+        """Make peers 0 … count-1, neighbours along the edges; their ids in order. They are not started.
+
+        The first peers hold the vote keys, one each.
+        """
         ids = [peer_id(number) for number in range(count)]
         base = template or CoreConfig(peer="", swarm=SWARM_ID, boot="")
         for number, near in enumerate(neighbours(count, edges)):
@@ -79,7 +84,8 @@ class Swarm:
             if base.exchange:
                 config = replace(config, addresses=(address_of(number),))
                 self.network.addresses[config.peer] = address_of(number)
-            self._add(config, policy or Policy(), trust or Trust())
+            key = vote_keys[number] if number < len(vote_keys) else None
+            self._add(config, policy or Policy(), trust or Trust(), key)
         return ids
 
     def peer(self, name: str) -> SimPeer:
@@ -147,6 +153,7 @@ class Swarm:
             path.write_text("".join(peer.log), encoding="utf-8")
         return paths
 
-    def _add(self, config: CoreConfig, policy: Policy, trust: Trust) -> None:
-        peer = SimPeer(config, policy, trust, self.clock, self.network, self._shared, self._costs)
+    def _add(self, config: CoreConfig, policy: Policy, trust: Trust, key: PrivateKey | None) -> None:
+        config = replace(config, vote_key=key.public.key_id if key else "")
+        peer = SimPeer(config, policy, trust, self.clock, self.network, self._shared, self._costs, key)
         self.peers[config.peer] = self.network.endpoints[config.peer] = peer

@@ -19,7 +19,7 @@ from plora.node.gossip.seen import Dropped, Entrance, SeenSet
 from plora.proto.canonical import canonical_bytes
 from plora.proto.dsse import StatementKind, pae
 from plora.proto.fields import format_timestamp
-from plora.proto.payloads import Freshness, OwnerKey, OwnerRecord, Vote
+from plora.proto.payloads import Freshness, OwnerKey, OwnerRecord
 from plora.proto.statement import Statement, sign_statement
 from plora.sim.clock import WALL_START_MS
 from plora.sim.material import ISSUED_S, Owner, attest, make_owner, make_plasmid, revoke
@@ -251,19 +251,6 @@ def test_unknown_kinds_are_relayed_when_their_key_is_known() -> None:
     seen = filled(opaque())
     assert opaque().id in seen
     assert seen.admit(replace(opaque(note="x"), signature=b"no")).entrance is Entrance.FORGED
-
-
-def test_a_vote_counts_for_the_owner_whose_key_it_is() -> None:
-    slot = {"epoch": "00" * 32, "owner": ADA.id, "lineage": ADA.id, "plasmid_id": "legal", "version": 1}
-    fields = {"swarm": SWARM, "issued": "2026-01-01T00:00:00Z", "key_id": BEN.key.public.key_id, "slot": slot}
-    payload = Vote.from_json(canonical_bytes({**fields, "content": plasmid().id.hex(), "choice": "ACCEPT"}))
-    vote = sign_statement(StatementKind.VOTE, payload, BEN.key)
-    seen = filled(plasmid())
-    assert seen.admit(vote).entrance is Entrance.ORPHAN
-    take(seen, BEN.record, vote)
-    entry = seen.get(vote.id)
-    assert entry is not None
-    assert entry.owner == BEN.id
 
 
 def test_a_full_owner_can_still_supersede_and_revoke() -> None:

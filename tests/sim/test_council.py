@@ -1,0 +1,273 @@
+"""A council in a swarm of real cores: certificates, a liar, dead and restored members, a broken epoch."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import pytest
+from tests.council import Ballots, vote_key
+
+from plora.gate import Policy, Trust
+from plora.gate.consensus import Member, Membership, membership
+from plora.node.core import view
+from plora.node.core.config import CoreConfig
+from plora.node.core.events import WordSigned
+from plora.proto.dsse import StatementKind
+from plora.proto.payloads import Choice
+from plora.proto.statement import open_statement
+from plora.sim.links import Conditions
+from plora.sim.material import Plasmid, make_owner, make_plasmid, tiny_adapter
+from plora.sim.peer import SimPeer
+from plora.sim.shared import Shared
+from plora.sim.swarm import SWARM_ID, Swarm, peer_id
+from plora.sim.topology import complete
+
+ADA = make_owner("ada", SWARM_ID)
+LEGAL = make_plasmid(ADA, "legal", tiny_adapter(1))
+RIVAL = make_plasmid(ADA, "legal", tiny_adapter(2))
+OTHER = make_plasmid(ADA, "medical", tiny_adapter(3))
+SHARED = Shared()
+MEMBERS, PEERS, LIAR = 4, 5, 3
+
+
+def members(number: int = 1, quorum: int | None = None) -> Membership:
+    """The first peers vote."""
+    listed = (Member(f"m{one}", vote_key(one).public, peer_id(one)) for one in range(MEMBERS))
+    return membership(SWARM_ID, listed, quorum, number)
+
+
+def make(seed: int = 1, conditions: Conditions | None = None, *, wait_ms: int = 60_000) -> Swarm:
+    """Four members and one who only accepts, all linked; none is started."""
+    swarm = Swarm(seed, conditions, shared=SHARED)
+    template = CoreConfig(peer="", swarm=SWARM_ID, boot="", members=members())
+    policy = Policy(consensus=True, certificate_wait_ms=wait_ms)
+    keys = [vote_key(number) for number in range(MEMBERS)]
+    swarm.add(PEERS, complete(PEERS), policy=policy, trust=Trust((ADA.trusted,)), template=template, vote_keys=keys)
+    return swarm
+
+
+def peers(swarm: Swarm) -> list[SimPeer]:
+    return [swarm.peer(peer_id(number)) for number in range(PEERS)]
+
+
+def publish(peer: SimPeer, plasmid: Plasmid = LEGAL) -> None:
+    peer.publish((ADA.record, plasmid.statement), (plasmid.data,))
+
+
+def up(swarm: Swarm, numbers: Iterable[int] = range(PEERS)) -> Swarm:
+    swarm.boot([peer_id(number) for number in numbers])
+    return swarm
+
+
+def records(peer: SimPeer, kind: str) -> list[dict[str, Any]]:
+    return [record for record in map(json.loads, peer.log) if record["kind"] == kind]
+
+
+def why(swarm: Swarm, number: int, plasmid: Plasmid = LEGAL) -> dict[str, Any]:
+    peer = swarm.peer(peer_id(number))
+    return view.why(peer.core, plasmid.content_id.hex(), swarm.clock.now)
+
+
+def own_accepts(swarm: Swarm, number: int) -> set[str]:
+    """Contents of one version that a member's key accepted, as far as any peer knows."""
+    found = set()
+    for peer in swarm.running():
+        for statement in peer.core.gossip.live():
+            if statement.kind == StatementKind.VOTE and statement.key_id == vote_key(number).public.key_id:
+                vote: Any = open_statement(statement)
+                if vote.choice is Choice.ACCEPT and vote.slot.plasmid_id == "legal":
+                    found.add(vote.content)
+    return found
+
+
+def test_what_a_quorum_accepts_everybody_accepts() -> None:
+    swarm = up(make())
+    publish(swarm.peer(peer_id(4)))
+    assert swarm.run_until(lambda: swarm.usable(LEGAL.content_id) == PEERS, limit_s=60)
+    for peer in peers(swarm):
+        assert [record["content"] for record in records(peer, "certificate")] == [LEGAL.content_id.hex()]
+    layer = next(layer for layer in why(swarm, 4)["layers"] if layer["stage"] == "consensus")
+    assert layer["state"] == "pass" and len(layer["evidence"]["accepted_by"]) >= 3
+    swarm.run_until(lambda: swarm.agree(6), limit_s=60)
+    assert all(own_accepts(swarm, number) == {LEGAL.content_id.hex()} for number in range(MEMBERS))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_with_one_member_dead_and_a_bad_network(seed: int) -> None:
+    swarm = up(make(seed, Conditions(loss=0.2, duplication=0.05, reorder=0.1)), (0, 1, 2, 4))
+    publish(swarm.peer(peer_id(0)))
+    assert swarm.run_until(lambda: swarm.usable(LEGAL.content_id) == 4, limit_s=120)
+
+
+def test_without_a_quorum_it_waits_and_says_for_whom_and_a_late_certificate_counts() -> None:
+    swarm = up(make(wait_ms=20_000), (0, 1, 2, 4))
+    swarm.run(10)
+    swarm.peer(peer_id(2)).crash()
+    publish(swarm.peer(peer_id(0)))
+    swarm.run(15)
+    told = why(swarm, 4)
+    assert (told["state"], told["reason"]) == ("pending", "awaiting_certificate")
+    swarm.run(10)
+    told = why(swarm, 4)
+    assert told["reason"] == "certificate_overdue"
+    assert told["sentence"] == "overdue: 2 of 3 members accepted it (m0, m1); not heard: m2, m3"
+    assert records(swarm.peer(peer_id(4)), "verdict")[-1]["reason"] == "certificate_overdue"
+    up(swarm, (2,))
+    assert swarm.run_until(lambda: swarm.usable(LEGAL.content_id) == 4, limit_s=60)
+
+
+def test_a_member_alone_votes_for_nothing_before_it_has_read_from_others() -> None:
+    swarm = up(make(), (0,))
+    publish(swarm.peer(peer_id(0)))
+    swarm.run(30)
+    assert not own_accepts(swarm, 0)
+    up(swarm, (1, 2))
+    assert swarm.run_until(lambda: own_accepts(swarm, 0) == {LEGAL.content_id.hex()}, limit_s=60)
+
+
+def test_a_liar_who_votes_twice_is_found_and_blocks_nothing() -> None:
+    swarm = up(make(), (0, 1, 2, 4))
+    for number, plasmid in ((0, LEGAL), (1, RIVAL)):
+        peer = swarm.peer(peer_id(number))
+        publish(peer, plasmid)
+        swarm.run(0.05)
+        vote = Ballots(members().slot(plasmid.manifest)).vote(LIAR, plasmid.content_id.hex())
+        peer.handle(WordSigned(vote))
+    publish(swarm.peer(peer_id(0)), OTHER)
+    assert swarm.run_until(lambda: swarm.usable(OTHER.content_id) == 4, limit_s=60)
+    accused = vote_key(LIAR).public.key_id
+    for peer in swarm.running():
+        found = [record for record in records(peer, "evidence") if record["offence"] == "two_votes"]
+        assert [record["accused"] for record in found] == [accused]
+        assert accused in peer.core.council.tally.guilty  # type: ignore[union-attr]
+        assert not records(peer, "alarm")
+    evidence = [one for one in swarm.running()[3].core.gossip.live() if one.kind == StatementKind.EVIDENCE]
+    assert evidence
+    assert swarm.usable(LEGAL.content_id) == swarm.usable(RIVAL.content_id) == 0
+
+
+def test_who_lies_in_one_slot_counts_in_no_other_also_after_a_restart() -> None:
+    swarm = up(make(), (0, 1, 4))
+    peer = swarm.peer(peer_id(4))
+    publish(peer, LEGAL)
+    publish(peer, RIVAL)
+    publish(peer, OTHER)
+    swarm.run(1)
+    for plasmid in (LEGAL, RIVAL, OTHER):
+        vote = Ballots(members().slot(plasmid.manifest)).vote(LIAR, plasmid.content_id.hex())
+        peer.handle(WordSigned(vote))
+    swarm.run(20)
+    peer.crash()
+    peer.boot()
+    swarm.run(20)
+    told = why(swarm, 4, OTHER)
+    assert told["reason"] == "awaiting_certificate"
+    assert "voted twice, so it no longer counts: m3" in told["sentence"]
+    up(swarm, (2,))
+    assert swarm.run_until(lambda: swarm.usable(OTHER.content_id) == 4, limit_s=60)
+
+
+@pytest.mark.parametrize("cut_ms", range(0, 1500, 100))
+def test_a_member_that_crashes_at_any_moment_votes_once_and_in_the_end(cut_ms: int) -> None:
+    swarm = up(make(3))
+    swarm.run(8)
+    publish(swarm.peer(peer_id(0)))
+    swarm.run(cut_ms / 1000)
+    crashed = swarm.peer(peer_id(1))
+    crashed.crash(Random(cut_ms))
+    swarm.run(0.5)
+    crashed.boot()
+    assert swarm.run_until(lambda: swarm.usable(LEGAL.content_id) == PEERS, limit_s=60)
+    assert swarm.run_until(lambda: len(own_accepts(swarm, 1)) == 1, limit_s=60)
+    assert not any(records(peer, "evidence") for peer in swarm.running())
+
+
+def test_a_restored_member_reads_its_vote_back_and_never_votes_twice() -> None:
+    swarm = up(make())
+    swarm.run(8)
+    member = swarm.peer(peer_id(1))
+    old = copy.deepcopy(member.disk)
+    publish(swarm.peer(peer_id(0)))
+    assert swarm.run_until(lambda: bool(own_accepts(swarm, 1)), limit_s=60)
+    swarm.run(5)
+    member.crash()
+    member.disk = old
+    member.boot()
+    assert not member.core.council.voter.ballots  # type: ignore[union-attr]
+    publish(member, RIVAL)  # what the restored member sees first
+    assert swarm.run_until(lambda: member.core.council.voter.missing == 0, limit_s=60)  # type: ignore[union-attr]
+    swarm.run(20)
+    assert own_accepts(swarm, 1) == {LEGAL.content_id.hex()}
+    slot = members().slot(LEGAL.manifest)
+    assert member.core.council.voter.ballots[slot].content == LEGAL.content_id.hex()  # type: ignore[union-attr]
+
+
+def test_two_certificates_end_the_epoch_for_everything_and_another_begins() -> None:
+    swarm = up(make())
+    publish(swarm.peer(peer_id(4)), OTHER)
+    assert swarm.run_until(lambda: swarm.usable(OTHER.content_id) == PEERS, limit_s=60)
+    first = swarm.peer(peer_id(4))
+    for plasmid in (LEGAL, RIVAL):
+        publish(first, plasmid)
+    swarm.run(0.1)
+    for number in range(3):
+        for plasmid in (LEGAL, RIVAL):
+            vote = Ballots(members().slot(plasmid.manifest)).vote(number, plasmid.content_id.hex())
+            first.handle(WordSigned(vote))
+    assert swarm.run_until(lambda: swarm.usable(OTHER.content_id) == 0, limit_s=60)
+    for peer in swarm.running():
+        assert [record["alarm"] for record in records(peer, "alarm")] == ["compromised"]
+    first.crash()
+    first.boot()
+    swarm.run(5)
+    assert why(swarm, 4, OTHER)["reason"] == "consensus_compromised" and not records(first, "error")
+    for peer in peers(swarm):
+        peer.crash()
+        peer.config = replace(peer.config, members=members(number=2))
+    up(swarm)
+    assert swarm.run_until(lambda: swarm.usable(OTHER.content_id) == PEERS, limit_s=60)
+
+
+def test_members_of_another_epoch_are_told_apart_and_alarm() -> None:
+    swarm = make()
+    stray = swarm.peer(peer_id(1))
+    stray.config = replace(stray.config, members=members(number=2))
+    up(swarm)
+    publish(swarm.peer(peer_id(0)))
+    assert swarm.run_until(lambda: swarm.usable(LEGAL.content_id) == 4, limit_s=60)
+    swarm.run(10)
+    # alone in its epoch, the stray member sees the others vote in another
+    assert {(record["alarm"], record["subject"]) for record in records(stray, "alarm")} == {
+        ("other_epoch", name) for name in ("m0", "m2", "m3")
+    }
+    assert why(swarm, 1)["reason"] == "awaiting_certificate"
+
+
+def test_a_refusal_is_advice_and_says_why() -> None:
+    swarm = make()
+    strict = swarm.peer(peer_id(2))
+    strict.policy = Policy(consensus=True, delta_norm_max=1e-6)
+    up(swarm, (0, 1, 2, 4))
+    publish(swarm.peer(peer_id(0)))
+    assert swarm.run_until(lambda: "m2 refuses it: norm_too_large" in why(swarm, 4).get("sentence", ""), limit_s=60)
+    strict.crash()
+    strict.policy = Policy(consensus=True)
+    strict.boot()
+    assert swarm.run_until(lambda: swarm.usable(LEGAL.content_id) == 4, limit_s=60)
+
+
+def test_peers_without_the_block_are_left_in_peace() -> None:
+    swarm = make()
+    stranger = swarm.peer(peer_id(4))
+    stranger.config = replace(stranger.config, members=None)
+    stranger.policy = Policy()
+    up(swarm)
+    publish(swarm.peer(peer_id(0)))
+    assert swarm.run_until(lambda: swarm.usable(LEGAL.content_id) == PEERS, limit_s=60)
+    assert not records(stranger, "vote") and not records(stranger, "penalty")
+    assert all(len(peer.core.gossip.links.ready()) == PEERS - 1 for peer in swarm.running())
