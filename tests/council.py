@@ -58,9 +58,21 @@ class Ballots:
         reason: str | None = None,
     ) -> Statement:
         """What member `number` says of a content."""
-        key = vote_key(number)
+        return self.signed(vote_key(number), content, choice, issued=issued, reason=reason)
+
+    def signed(
+        self,
+        key: PrivateKey,
+        content: str,
+        choice: Choice = Choice.ACCEPT,
+        *,
+        swarm: str = SWARM,
+        issued: str = ISSUED,
+        reason: str | None = None,
+    ) -> Statement:
+        """What whoever holds a key says of a content."""
         payload = Vote(
-            swarm=SWARM,
+            swarm=swarm,
             issued=issued,
             key_id=key.public.key_id,
             slot=self.slot,

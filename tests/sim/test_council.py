@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 from collections.abc import Iterable
 from dataclasses import replace
@@ -23,6 +24,7 @@ from plora.proto.statement import open_statement
 from plora.sim.links import Conditions
 from plora.sim.material import Plasmid, make_owner, make_plasmid, tiny_adapter
 from plora.sim.peer import SimPeer
+from plora.sim.replay import first_difference, replay
 from plora.sim.shared import Shared
 from plora.sim.swarm import SWARM_ID, Swarm, peer_id
 from plora.sim.topology import complete
@@ -271,3 +273,14 @@ def test_peers_without_the_block_are_left_in_peace() -> None:
     assert swarm.run_until(lambda: swarm.usable(LEGAL.content_id) == PEERS, limit_s=60)
     assert not records(stranger, "vote") and not records(stranger, "penalty")
     assert all(len(peer.core.gossip.links.ready()) == PEERS - 1 for peer in swarm.running())
+
+
+def test_a_members_recording_replays_to_the_same_log() -> None:
+    swarm = make()
+    member = swarm.peer(peer_id(0))
+    member.recording = io.StringIO()
+    up(swarm)
+    publish(member)
+    assert swarm.run_until(lambda: swarm.usable(LEGAL.content_id) == PEERS, limit_s=60)
+    lines = member.recording.getvalue().splitlines()
+    assert first_difference(replay(lines), member.log) is None and records(member, "certificate")

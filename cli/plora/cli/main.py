@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from plora.cli import (
+    consensus,
     cosigning,
     doctor,
     files,
@@ -116,6 +117,8 @@ app.add_typer(trusting.app, name="trust")
 PANELS["trust"] = "Whom to believe"
 app.add_typer(owning.app, name="owner")
 PANELS["owner"] = "Whom to believe"
+app.add_typer(consensus.app, name="consensus")
+PANELS["consensus"] = "Whom to believe"
 app.add_typer(peering.app, name="peers")
 PANELS["peers"] = "Other peers"
 

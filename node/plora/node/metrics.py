@@ -20,13 +20,15 @@ REQUEST_BYTES_MAX = 8 * 1024
 REQUEST_WAIT_S = 5.0
 
 Status = Callable[[], Mapping[str, Any]]
+Votes = Callable[[], Mapping[str, int]]
 
 
 class Collector:
-    """The peer's numbers, from `plora.node.core.view.status` and the transport's counters."""
+    """The peer's numbers, from `plora.node.core.view.status`, of the consensus, and the transport's counters."""
 
-    def __init__(self, status: Status, traffic: Traffic) -> None:
+    def __init__(self, status: Status, traffic: Traffic, votes: Votes = dict) -> None:
         self._status = status
+        self._votes = votes
         self._traffic = traffic
 
     def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
@@ -38,6 +40,8 @@ class Collector:
         for state, count in status["plasmids"].items():
             plasmids.add_metric([state], float(count))
         yield plasmids
+        for name, count in self._votes().items():
+            yield GaugeMetricFamily(f"plora_consensus_{name}", f"consensus: {name}", value=float(count))
         for direction in ("sent", "received"):
             for unit in ("frames", "bytes"):
                 family = CounterMetricFamily(f"plora_{direction}_{unit}", f"{unit} {direction}", labels=["frame"])
@@ -46,10 +50,10 @@ class Collector:
                 yield family
 
 
-async def serve_metrics(address: str, status: Status, traffic: Traffic) -> asyncio.Server:
+async def serve_metrics(address: str, status: Status, traffic: Traffic, votes: Votes = dict) -> asyncio.Server:
     """Listen on `host:port`; `TransportError` when it is in use."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Collector(status, traffic))
+    registry.register(Collector(status, traffic, votes))
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -174,6 +174,11 @@ class AdminStub:
                 request_serializer=plora_dot_v1_dot_admin__pb2.IntroduceRequest.SerializeToString,
                 response_deserializer=plora_dot_v1_dot_admin__pb2.IntroduceReply.FromString,
                 _registered_method=True)
+        self.Consensus = channel.unary_unary(
+                '/plora.v1.Admin/Consensus',
+                request_serializer=plora_dot_v1_dot_admin__pb2.ConsensusRequest.SerializeToString,
+                response_deserializer=plora_dot_v1_dot_admin__pb2.ConsensusReply.FromString,
+                _registered_method=True)
 
 
 class AdminServicer:
@@ -347,6 +352,12 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Consensus(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -489,6 +500,11 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.Introduce,
                     request_deserializer=plora_dot_v1_dot_admin__pb2.IntroduceRequest.FromString,
                     response_serializer=plora_dot_v1_dot_admin__pb2.IntroduceReply.SerializeToString,
+            ),
+            'Consensus': grpc.unary_unary_rpc_method_handler(
+                    servicer.Consensus,
+                    request_deserializer=plora_dot_v1_dot_admin__pb2.ConsensusRequest.FromString,
+                    response_serializer=plora_dot_v1_dot_admin__pb2.ConsensusReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1247,6 +1263,33 @@ class Admin:
             '/plora.v1.Admin/Introduce',
             plora_dot_v1_dot_admin__pb2.IntroduceRequest.SerializeToString,
             plora_dot_v1_dot_admin__pb2.IntroduceReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Consensus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/plora.v1.Admin/Consensus',
+            plora_dot_v1_dot_admin__pb2.ConsensusRequest.SerializeToString,
+            plora_dot_v1_dot_admin__pb2.ConsensusReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -33,6 +33,7 @@ from plora.node.admin.spreading import check_bytes, check_publishable, check_tak
 from plora.node.admin.trusting import attest, judge, owners_reply, revoke, settled
 from plora.node.admin.work import merges_reply, transfers_reply
 from plora.node.core import view
+from plora.node.core.council_view import consensus
 from plora.node.core.events import PinAsked, RemoveAsked, RoomNeeded
 from plora.node.core.owners import attestations
 from plora.node.core.plasmid import Plasmid
@@ -119,6 +120,10 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         """What the gate saw, or why it isn't here."""
         document = view.why(self._node.core, request.name, read_clocks())
         return pb.WhyReply(document=json.dumps(document, sort_keys=True))
+
+    async def Consensus(self, request: pb.ConsensusRequest, context: Any) -> pb.ConsensusReply:  # noqa: N802
+        """Who votes, and what they decided."""
+        return pb.ConsensusReply(document=json.dumps(consensus(self._node.core), sort_keys=True))
 
     @_answered
     async def Publish(self, request: pb.PublishRequest, context: Any) -> pb.PublishReply:  # noqa: N802

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from plora.gate import quorum_trouble
+from plora.node.core import council_view
 from plora.node.core.plasmid import Plasmid
 from plora.node.driver.clock import read_clocks
 from plora.proto.amounts import rate_text, size_text, span_text
@@ -22,7 +23,12 @@ RECENT_MS = 600_000
 
 def troubles(node: Node, status: dict[str, Any], uptime_ms: int, free_bytes: int) -> list[str]:
     """`status` is `view.status`; `free_bytes` are those of the home's file system."""
-    return [*_of_the_person(node), *_of_the_disk(node, status, free_bytes), *_of_the_swarm(node, status, uptime_ms)]
+    return [
+        *_of_the_person(node),
+        *council_view.troubles(node.core),
+        *_of_the_disk(node, status, free_bytes),
+        *_of_the_swarm(node, status, uptime_ms),
+    ]
 
 
 def _of_the_person(node: Node) -> Iterator[str]:

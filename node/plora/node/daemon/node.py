@@ -20,6 +20,7 @@ from plora.gate import BaseFacts, Trust, load_trust
 from plora.gate.consensus import Membership
 from plora.node.admin.service import AdminService, serve_admin
 from plora.node.core.config import CoreConfig
+from plora.node.core.council_view import counts
 from plora.node.core.events import NeighboursChanged, Noted, PolicyChanged, SettingsChanged, Start, Stop
 from plora.node.core.ledger import Ledger
 from plora.node.core.merge_rows import MERGES, decode_merge, merge_row
@@ -242,7 +243,10 @@ class Node:
                 from plora.node.metrics import serve_metrics
 
                 server = await serve_metrics(
-                    peer.metrics, lambda: status(self.core, read_clocks()), self.transport.traffic
+                    peer.metrics,
+                    lambda: status(self.core, read_clocks()),
+                    self.transport.traffic,
+                    lambda: counts(self.core),
                 )
                 self._closers.append(server)
             if peer.discovery.lan:

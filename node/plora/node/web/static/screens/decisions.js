@@ -21,6 +21,12 @@ const KINDS = [
     commands: (one) => [`plora cosign ${one.name}`],
   },
   {
+    title: "No certificate yet",
+    said: "A quorum of the consensus' members must accept it. Who votes, and what they said:",
+    fits: (one) => ["awaiting_certificate", "certificate_overdue", "consensus_compromised"].includes(one.reason),
+    commands: (one) => ["plora consensus", `plora why ${one.name}`],
+  },
+  {
     title: "Kept apart",
     said: "The gate found something that a person should look at. It isn't used meanwhile.",
     fits: (one) => one.state === "quarantined",

@@ -1,0 +1,93 @@
+"""The consensus as people ask about it: who votes, what was decided, who lied, what waits. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from plora.gate.certified import CONSENSUS
+from plora.gate.consensus import Member, Membership
+from plora.gate.tally import Tally
+from plora.node.core.peer import PeerCore
+
+Json = dict[str, Any]
+
+
+def consensus(core: PeerCore) -> Json:
+    """The whole of it. Without members in peer.yaml only `on` and `required` are there."""
+    council, required = core.council, core.desk.policy.consensus
+    if council.members is None or council.tally is None:
+        return {"on": False, "required": required}
+    members, tally, voter = council.members, council.tally, council.voter
+    return {
+        "on": True,
+        "required": required,
+        "epoch": members.epoch,
+        "number": members.number,
+        "needed": members.quorum,
+        "faults": members.faults,
+        "members": [_member(core, members, tally, one) for one in members.members],
+        "votes_here": voter is not None,
+        "to_read": voter.missing if voter is not None else 0,
+        "ballots": len(voter.ballots) if voter is not None else 0,
+        "certificates": len(tally.certificates),
+        "compromised": [sorted(one.content for one in pair) for pair in tally.broken.values()],
+        "waiting": waiting(core),
+    }
+
+
+def waiting(core: PeerCore) -> list[str]:
+    """Names of the plasmids that wait for a certificate."""
+    plasmids = core.desk.book.live.values()
+    return sorted(
+        core.desk.title(one) for one in plasmids if one.verdict is not None and one.verdict.stage == CONSENSUS
+        and not one.verdict.accepted
+    )  # fmt: skip
+
+
+def counts(core: PeerCore) -> Mapping[str, int]:
+    """The numbers of it, for metrics."""
+    tally = core.council.tally
+    if tally is None:
+        return {}
+    return {
+        "certificates": len(tally.certificates),
+        "guilty": len(tally.guilty),
+        "compromised": len(tally.broken),
+        "waiting": len(waiting(core)),
+    }
+
+
+def troubles(core: PeerCore) -> Iterator[str]:
+    """What its person must do something about, the worst first."""
+    council = core.council
+    if council.members is None or council.tally is None:
+        return
+    if council.tally.broken:
+        yield (
+            "consensus compromised: two certificates of one slot exist; nothing is accepted until all peers agree on "
+            "other members or another consensus.number"
+        )
+    for member in council.tally.guilty:
+        yield f"member {council.members.name(member)} voted for two contents of one slot; its votes no longer count"
+    if core.gossip.diverged:
+        names = ", ".join(core.gossip.diverged)
+        yield f"{names} votes under another configuration: the block `consensus` must be the same at every peer"
+    if council.voter is not None and council.voter.missing:
+        yield (
+            f"this member doesn't vote yet: it must read from {council.voter.missing} more members, so be linked with "
+            "them (consensus.members.peer, neighbours)"
+        )
+
+
+def _member(core: PeerCore, members: Membership, tally: Tally, member: Member) -> Json:
+    voter = core.council.voter
+    return {
+        "name": member.name,
+        "key": member.key.to_text(),
+        "peer": member.peer,
+        "here": voter is not None and voter.key_id == member.key.key_id,
+        "linked": member.peer in core.desk.larder.ready,
+        "guilty": member.key.key_id in tally.guilty,
+        "diverged": member.name in core.gossip.diverged,
+    }
