@@ -10,8 +10,8 @@ import pytest
 
 from plora.base.registry import MINI_FOLDER
 from plora.cli.measure_lines import change_text, measure_lines, table_rows
-from plora.cli.scoring import domains_of, folders_of, generation_before, measured, model_of, served
-from plora.proto.errors import BaseModelError, RefusedError, UsageError
+from plora.cli.scoring import domains_of, folders_of, generation_before, measured, merge_of, model_of
+from plora.proto.errors import BaseModelError, RefusedError
 from plora.v1 import admin_pb2 as pb
 
 
@@ -60,14 +60,13 @@ def test_domains_without_held_out_answers_are_named() -> None:
         domains_of(merge(domains=("poetry", "art")))
 
 
-def test_one_merge_is_meant() -> None:
-    mini, none, other = merge(), pb.MergeInfo(base_model="smollm2"), merge()
-    other.base_model = "org/other"
-    assert served([none, mini], "") == mini == served([mini, other], "mini")
-    with pytest.raises(UsageError, match="mini, org/other"):
-        served([mini, other], "")
-    with pytest.raises(RefusedError, match="smollm2: no merge"):
-        served([none, mini], "smollm2")
+def test_the_merge_is_the_one_that_the_peer_located() -> None:
+    mini, fallen, other = merge(), pb.MergeInfo(base_model="smollm2"), merge()
+    other.base_model = "org/other@main"
+    assert merge_of("merged/mini@3", [fallen, other, mini]) == mini
+    assert merge_of("merged/org/other@main@3", [fallen, mini, other]) == other
+    with pytest.raises(RefusedError, match="merged/smollm2@1: it is served no more"):
+        merge_of("merged/smollm2@1", [fallen, mini])
 
 
 def test_the_base_is_where_the_settings_say_if_it_is_there(tmp_path: Path) -> None:

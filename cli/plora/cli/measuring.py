@@ -29,12 +29,12 @@ def measure(
 
     output = Output(json_, quiet)
     with running_peer(home) as client:
-        merge = scoring.served(client.call("Merges", pb.MergesRequest()).merges, base)
+        located = client.call("Locate", pb.LocateRequest(name=f"merged/{base}" if base else "merged"))
+        merge = scoring.merge_of(located.name, client.call("Merges", pb.MergesRequest()).merges)
         domains, left_out = scoring.domains_of(merge)
         if left_out:
             output.hint(f"Left out, since there are no held-out answers: {', '.join(left_out)}.")
-        mapped = client.call("Locate", pb.LocateRequest(name=f"merged/{merge.base_model}")).base_model
-        model = scoring.model_of(merge.base_model, mapped)
+        model = scoring.model_of(merge.base_model, located.base_model)
         output.hint(f"Scoring {documents} answers a domain ({', '.join(domains)}); that may take minutes.")
         rows = scoring.scored(model, scoring.folders_of(merge), domains, documents)
         found = scoring.measured(rows, merge, by=scoring.whoever(), wall_ms=time.time_ns() // 1_000_000)

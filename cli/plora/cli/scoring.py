@@ -18,21 +18,22 @@ from typing import Any
 from plora.base import find_base, resolve_base
 from plora.cli.training import records
 from plora.lab.corpora import DOMAINS
-from plora.proto.errors import RefusedError, UsageError, WorkerError
+from plora.proto.errors import RefusedError, WorkerError
 from plora.v1 import admin_pb2 as pb
 
 BEFORE, AFTER = "before", "after"
 
 
-def served(merges: Sequence[pb.MergeInfo], base: str) -> pb.MergeInfo:
-    """The served merge of a base, or the only one. Raises RefusedError for none, UsageError for several."""
-    found = [one for one in merges if one.generation and base in ("", one.base_model)]
-    if not found:
-        raise RefusedError("no merge of that base is served", where=base or "merged", mend="see `plora ls`")
-    if len(found) > 1:
-        names = ", ".join(one.base_model for one in found)
-        raise UsageError(f"there are merges of several bases: {names}", where="plora measure", mend="name one of them")
-    return found[0]
+def merge_of(located: str, merges: Iterable[pb.MergeInfo]) -> pb.MergeInfo:
+    """The merge that the peer located under a name such as `merged/mini@2`.
+
+    Raises RefusedError if it went meanwhile.
+    """
+    base = located.removeprefix("merged/").rpartition("@")[0]
+    for merge in merges:
+        if merge.base_model == base and merge.generation:
+            return merge
+    raise RefusedError("it is served no more", where=located, mend="see `plora events --kind rollback`")
 
 
 def domains_of(merge: pb.MergeInfo) -> tuple[list[str], list[str]]:

@@ -64,9 +64,7 @@ def _check(measure: pb.Measure) -> None:
         raise UsageError(f"{len(measure.domains)} domains; a measure has 1 to {DOMAINS_MAX}", where="measure")
     for one in measure.domains:
         if not all(map(math.isfinite, _figures(one))):
-            raise UsageError(
-                "a figure is no number", where=f"measure of {one.domain}", mend="see what the adapter does"
-            )
+            raise UsageError("a figure is no number", where=f"measure of {one.domain}")
 
 
 def _figures(one: pb.DomainMeasure) -> Iterator[float]:

@@ -63,8 +63,7 @@ function Merge({ merge }) {
     <p class="light">${plural(merge.inputs.length, "adapter")} in one, by weight; norms say how large each change is by itself and in the merge.</p>
     <${Inputs} merge=${merge} />
     <dl class="facts card">${facts.map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>
-    <h3>What it brings</h3>
-    <${Gains} merge=${merge} />
+    ${merge.generation > 0 && html`<h3>What it brings</h3><${Gains} merge=${merge} />`}
     <div class="bar">
       ${older > 0 && html`<${Action} action="rollback" name=${merge.base_model} sure=${`Really serve generation ${older}?`}>Roll back to generation ${older}<//>`}
       ${merge.newest > merge.generation && html`<${Action} action="forward" name=${merge.base_model}>Serve the newest (${merge.newest}) again<//>`}
