@@ -34,6 +34,7 @@ KILLED_SEEN_MS = 3000
 SLOW = 32_000
 SCHEMES: dict[Literal["light", "dark"], list[str] | None] = {"dark": None, "light": ["color-contrast"]}
 """What axe-core looks at in each: the other rules don't depend on colours."""
+ONE_LINE_PX = 30
 SHOWN = os.environ.get("PLORA_SCREENSHOTS", "")
 """A folder that `make web-pictures` names: what the tests saw is kept there."""
 MARKUP = '<script>document.title="owned"</script><img src=x onerror=alert(1)>'
@@ -119,6 +120,11 @@ def test_every_screen_fits_is_accessible_and_stays_at_home(
                 tab.emulate_media(color_scheme=scheme)
                 shoot(tab, f"{screen}-{width}-{scheme}")
                 assert faults(tab, axe, rules) == [], f"{screen}, {scheme}"
+        go(tab, "plasmids")
+        domain = tab.locator("tbody tr", has_text="bob/medical").get_by_text("medical", exact=True).filter(visible=True)
+        expect(domain).to_have_count(1)
+        box = domain.bounding_box()
+        assert box is not None and box["height"] < ONE_LINE_PX, "the domain's name is broken"
 
 
 def test_the_screens_say_what_the_peer_says(browser: Browser, five: list[Peer]) -> None:
@@ -168,7 +174,7 @@ def test_the_token_acts_and_leaves_the_address(browser: Browser, five: list[Peer
 
     newest = served()
     with tab_of(browser, page) as tab:
-        expect(tab.locator("#mode")).to_have_text("may act")
+        expect(tab.locator("#mode")).to_have_text("can change this peer")
         assert page.token not in tab.url
         go(tab, "merges")
         tab.get_by_role("button", name=re.compile("^Roll back")).click()

@@ -31,18 +31,15 @@ from plora.cli import (
 )
 from plora.cli.errors import explain
 from plora.cli.output import Output
-from plora.cli.usage import PANELS, Command, Sections, wrong_call
+from plora.cli.usage import PANELS, App, Sections, wrong_call
 
-app = typer.Typer(
+app = App(
     cls=Sections,
     help=(
         "Share LoRA adapters between peers: signed, gossiped, judged, merged; no hub.\n\n"
         "Try `plora demo`. Then `plora init --name ada`, `plora up`, and `plora ls` from another terminal."
     ),
     no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -111,7 +108,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
 }
 for panel, commands in COMMANDS.items():
     for command in commands:
-        app.command(cls=Command)(command)
+        app.command()(command)
         PANELS[command.__name__] = panel
 app.add_typer(trusting.app, name="trust")
 PANELS["trust"] = "Whom to believe"

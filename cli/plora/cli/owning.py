@@ -17,6 +17,7 @@ import typer
 from plora.cli.options import Home, Json, Key, Quiet, confirm
 from plora.cli.output import Output
 from plora.cli.running import root_of, running_peer
+from plora.cli.usage import App
 from plora.proto.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,9 +26,7 @@ if TYPE_CHECKING:
     from plora.proto.payloads import OwnerKey
     from plora.proto.statement import Statement
 
-app = typer.Typer(
-    help="Your keys over time: show, rotate, sign, revoke-key, publish.", no_args_is_help=True, rich_markup_mode=None
-)
+app = App(help="Your keys over time: show, rotate, sign, revoke-key, publish.", no_args_is_help=True)
 
 File = Annotated[Path | None, typer.Option("--owner", help="The owner's file (.owner); beside the key otherwise.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
@@ -37,7 +36,7 @@ NAMES_SHOWN = 12
 @app.command()
 def show(
     file: Annotated[
-        Path | None, typer.Argument(help="An owner's file; the home's own otherwise.", metavar="[FILE]")
+        Path | None, typer.Argument(help="An owner's file; the home's own otherwise.", metavar="FILE")
     ] = None,
     home: Home = None,
     json_: Json = False,
@@ -124,7 +123,7 @@ def revoke_key(
 @app.command()
 def publish(
     file: Annotated[
-        Path | None, typer.Argument(help="An owner's file; the home's own otherwise.", metavar="[FILE]")
+        Path | None, typer.Argument(help="An owner's file; the home's own otherwise.", metavar="FILE")
     ] = None,
     home: Home = None,
     json_: Json = False,

@@ -13,17 +13,15 @@ import typer
 from plora.cli.options import Home, Json, Quiet
 from plora.cli.output import Output, safe
 from plora.cli.running import fields_of, home_of, running_peer
-from plora.cli.usage import Command, Group
+from plora.cli.usage import App
 from plora.proto.errors import UsageError
 
 PING_TIMEOUT_S = 60.0
 CLOCK_MS_SHOWN = 1_000
 
-app = typer.Typer(
-    cls=Group,
+app = App(
     help="List neighbours, try whether they can be dialed, add and remove them.",
     invoke_without_command=True,
-    rich_markup_mode=None,
 )
 
 
@@ -48,7 +46,7 @@ def peers(ctx: typer.Context, home: Home = None, json_: Json = False, quiet: Qui
         )
 
 
-@app.command(cls=Command)
+@app.command()
 def ping(
     ctx: typer.Context,
     name: Annotated[
@@ -68,7 +66,7 @@ def ping(
         raise typer.Exit(1)
 
 
-@app.command(cls=Command)
+@app.command()
 def lan(ctx: typer.Context, home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
     """Show who else is on the local network; nobody is trusted for that."""
     from plora.v1 import admin_pb2 as pb
@@ -98,7 +96,7 @@ def _lan_hints(found: Any) -> list[str]:
     ]
 
 
-@app.command(cls=Command)
+@app.command()
 def add(
     ctx: typer.Context,
     peer: Annotated[str, typer.Argument(help="Its peer id, 64 hexadecimal digits.", metavar="PEER")],
@@ -119,7 +117,7 @@ def add(
     output.hint(f"Next: plora peers ping {entry.peer[:12]}" if now else "It is dialed when the peer runs: plora up")
 
 
-@app.command(cls=Command)
+@app.command()
 def rm(
     ctx: typer.Context,
     name: Annotated[

@@ -20,7 +20,7 @@ import typer
 from plora.cli.options import Home, Json, Quiet, checked_field, confirm
 from plora.cli.output import Output, safe
 from plora.cli.running import home_of
-from plora.cli.usage import Command, Group
+from plora.cli.usage import App
 from plora.proto.errors import PeerNotRunningError, UsageError
 from plora.proto.home import Home as HomePaths
 
@@ -32,12 +32,10 @@ Owner = Annotated[
     str, typer.Argument(help="An owner: nickname, name, start of the id, or their record (.owner).", metavar="NAME")
 ]
 ANY = "any"
-app = typer.Typer(
-    cls=Group, help="Whom this peer believes: ls, pending, add, rm.", no_args_is_help=True, rich_markup_mode=None
-)
+app = App(help="Whom this peer believes: ls, pending, add, rm.", no_args_is_help=True)
 
 
-@app.command(cls=Command)
+@app.command()
 def ls(home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
     """List whom this peer believes, about what, and who was struck out."""
     trust = _load(home)[1]
@@ -46,7 +44,7 @@ def ls(home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
     Output(json_, quiet).table(("nickname", "fingerprint", "believed_about", "since"), shown, rows)
 
 
-@app.command(cls=Command)
+@app.command()
 def pending(home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
     """List the strangers whose plasmids wait: only their manifests are here."""
     from plora.cli.acquaintances import owners_reply
@@ -75,7 +73,7 @@ def pending(home: Home = None, json_: Json = False, quiet: Quiet = False) -> Non
     output.hint("Compare the fingerprint with the owner, then: plora trust add NAME" if rows else "Nobody waits.")
 
 
-@app.command(cls=Command)
+@app.command()
 def add(
     name: Owner,
     home: Home = None,
@@ -100,7 +98,7 @@ def add(
     _change(Output(json_, quiet), paths, lambda now: now.with_owner(owner), f"trusts {owner.nickname}")
 
 
-@app.command(cls=Command)
+@app.command()
 def rm(name: Owner, home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
     """Forget an owner: they are a stranger, and what they signed leaves adapters and merge and waits."""
     paths, trust = _load(home)

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import typer
@@ -56,6 +57,18 @@ class Sections(Group):
         names = self.list_commands(ctx)
         for panel in dict.fromkeys(PANELS[name] for name in names):
             self.list_section(panel, [name for name in names if PANELS[name] == panel], formatter)
+
+
+class App(typer.Typer):
+    """Commands of these classes, plain help, and no guesses at the shell."""
+
+    def __init__(self, **options: Any) -> None:
+        given = {"cls": Group, "rich_markup_mode": None, "add_completion": False, **options}
+        super().__init__(pretty_exceptions_enable=False, **given)
+
+    def command(self, name: str | None = None, **options: Any) -> Callable[[Any], Any]:
+        """A decorator that makes a function a command."""
+        return super().command(name, **{"cls": Command, **options})
 
 
 def wrong_call(error: typer.TyperException) -> UsageError:

@@ -49,7 +49,7 @@ function App() {
     <header id="top">
       <a href="#/now">Plora ${peer && html`<span>${shown(peer)}</span>`}</a>
       <${Nav} current=${name} />
-      <span id="mode">${known.session.writable ? "may act" : "read-only"}</span>
+      <span id="mode">${known.session.writable ? "can change this peer" : "read-only"}</span>
     </header>
     ${lost && html`<p class="banner" role="alert">The peer stopped answering at ${clock(known.lostAt)}. What you see is from before; trying again …</p>`}
     <main class=${lost ? "stale" : ""}><${screen.Screen} argument=${argument} key=${name + argument} /></main>`;

@@ -10,14 +10,14 @@ const SHOWN_MAX = 200;
 export function Rows({ plasmids }) {
   const row = (one) => html`<tr key=${one.content_id}>
     <td><${State} value=${one.state} word=${one.state === "fetching" ? `${Math.floor(one.percent)} %` : ""} />${one.pinned && html`<span class="sub">pinned</span>`}</td>
-    <td><a href=${`#/plasmids/${one.content_id}`}><${Text}>${one.name}<//></a>
+    <td><a href=${`#/plasmids/${one.content_id}`}><${Text}>${one.name}<//></a><span class="sub narrow"><${Text}>${one.domain}<//></span>
       ${one.sentence && !["accepted", "own"].includes(one.state) && html`<span class="sub"><${Words}>${one.sentence}<//></span>`}</td>
-    <td><${Text}>${one.domain}<//></td>
-    <td class="wide"><${Text}>${one.base_model}<//></td>
+    <td class="wide word"><${Text}>${one.domain}<//></td>
+    <td class="wide word"><${Text}>${one.base_model}<//></td>
     <td class="n wide">${bytes(one.size_bytes)}</td>
     <td class="n wide"><${Ago} ms=${one.seen_wall_ms} /></td></tr>`;
   return html`<div class="rows" tabindex="0" role="region" aria-label="plasmids"><table>
-    <thead><tr><th scope="col">state</th><th scope="col">name</th><th scope="col">domain</th><th scope="col" class="wide">base</th><th scope="col" class="n wide">size</th><th scope="col" class="n wide">seen</th></tr></thead>
+    <thead><tr><th scope="col">state</th><th scope="col">name</th><th scope="col" class="wide">domain</th><th scope="col" class="wide">base</th><th scope="col" class="n wide">size</th><th scope="col" class="n wide">seen</th></tr></thead>
     <tbody>${plasmids.map(row)}</tbody></table></div>`;
 }
 
