@@ -129,7 +129,7 @@ _LINES = """
 107 H lying metrics are never an input
 108 P votes withheld: pending with a reason, and no other slot is blocked
 109 R evidence forged from two slots
-110 R two certificates for one slot: nothing is accepted until a new epoch
+110 P two certificates for one slot: nothing is accepted until a new epoch
 111 R templates, tokenizers, code or pages in the folder
 112 R pipes, devices, links or names that differ only in case
 113 R escapes, hidden directions, markup or line ends in names
