@@ -149,3 +149,17 @@ def test_check_says_every_fault_or_that_all_is_good(make_daemon: Make, capsys: p
     assert code == 1
     assert "readable by others" in line
     assert not (home.root / "state.db").exists()
+
+
+def test_garbage_is_collected_once_the_program_is_loaded() -> None:
+    code = """
+import gc, sys
+from plora.node.daemon import main
+try:
+    main()
+except SystemExit:
+    sys.exit(0 if gc.isenabled() else "a peer would never collect garbage")
+"""
+    done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "plora-node" in done.stdout
