@@ -72,9 +72,12 @@ web-pictures: $(READY) ## take the pictures of docs/web.md anew, from a swarm of
 	@seen=$$(mktemp -d) && PLORA_SCREENSHOTS=$$seen $(BIN)/python -m pytest -q -k every_screen tests/web/test_page.py && \
 		cp $$seen/now-1280-light.png docs/web-now.png && cp $$seen/plasmid-1280-dark.png docs/web-plasmid.png && rm -r $$seen
 
-.PHONY: attacks
+.PHONY: attacks mutate-gate
 attacks: $(READY) ## every attack in one table: what must happen, what was seen, why; JSON=path for the rows
-	@$(BIN)/python -m pytest -q -p tests.attacks.table $(if $(JSON),--attacks-json=$(JSON)) tests/attacks
+	@$(BIN)/python -m pytest -q -p tests.attacks.table --attacks-page=docs/attacks.md $(if $(JSON),--attacks-json=$(JSON)) tests/attacks
+
+mutate-gate: $(READY) ## switch off each check of the gate and see that a test of an attack notices
+	$(BIN)/python bench/mutate_gate.py
 
 .PHONY: check fmt proto proto-baseline nightly test-vllm mutate smoke-base smoke-container constraints
 check: $(READY) ## lint, types, room borders, generated code, wire compatibility

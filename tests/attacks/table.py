@@ -4,7 +4,8 @@ Rules:
 
 - An attack is withstood when it has a test, and all its tests passed and said what they saw.
 - `--attacks-json PATH` writes the rows in the format of bench/report.py: how many were withstood, then one an attack.
-- The milliseconds are those of the slowest input.
+- `--attacks-page PATH` puts the table, without times, between `<!-- attacks -->` and `<!-- /attacks -->` of that page.
+- The milliseconds are those of the slowest input, with what its test had to make for it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from rich.table import Table
 from tests.attacks.catalogue import ATTACKS, Attack
 
 COMMAND = "make attacks"
+_PLACE = re.compile(r"(<!-- attacks -->\n).*?(<!-- /attacks -->)", re.DOTALL)
 _NUMBER = re.compile(r"::test_attack_([0-9]{3})_")
 
 
@@ -64,8 +66,9 @@ class Seen:
 class Watcher:
     """Collects what the tests' reports carry."""
 
-    def __init__(self, json_path: str | None) -> None:
+    def __init__(self, json_path: str | None, page_path: str | None) -> None:
         self._json_path = json_path
+        self._page_path = page_path
         self.seen: dict[int, Seen] = defaultdict(Seen)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -91,6 +94,9 @@ class Watcher:
         Console(width=160, file=terminalreporter._tw._file).print(table_of(self.seen))
         if self._json_path:
             Path(self._json_path).write_text(to_json(rows_of(self.seen)), encoding="utf-8")
+        if self._page_path:
+            page = Path(self._page_path)
+            page.write_text(with_table(page.read_text(encoding="utf-8"), self.seen), encoding="utf-8")
 
 
 def table_of(seen: Mapping[int, Seen]) -> Table:
@@ -114,6 +120,17 @@ def rows_of(seen: Mapping[int, Seen]) -> list[Row]:
     return rows
 
 
+def with_table(page: str, seen: Mapping[int, Seen]) -> str:
+    """The page with the table of all attacks in its place."""
+    lines = ["| No. | Attack | Must | Seen | Because |", "|--:|---|---|---|---|"]
+    for attack in ATTACKS.values():
+        met = _of(seen, attack)
+        cells = (f"{attack.number:03}", attack.title, attack.verdicts, met.state, met.reason.replace("|", "\\|"))
+        lines.append("| " + " | ".join(cells) + " |")
+    table = "\n".join([f"{_headline(seen)}.", "", *lines])
+    return _PLACE.sub(lambda place: f"{place[1]}{table}\n{place[2]}", page)
+
+
 def _said(values: object) -> tuple[str, str, float]:
     _, verdict, reason, milliseconds = cast("list[Any]", values)
     return str(verdict), str(reason), float(milliseconds)
@@ -132,10 +149,11 @@ def _headline(seen: Mapping[int, Seen]) -> str:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--attacks-json`."""
+    """Add `--attacks-json` and `--attacks-page`."""
     parser.addoption("--attacks-json", default=None, metavar="PATH", help="where to write the attacks' rows")
+    parser.addoption("--attacks-page", default=None, metavar="PATH", help="the page to put the attacks' table into")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Watch this run."""
-    config.pluginmanager.register(Watcher(config.getoption("--attacks-json")))
+    config.pluginmanager.register(Watcher(config.getoption("--attacks-json"), config.getoption("--attacks-page")))

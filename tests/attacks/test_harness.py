@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from bench.report import from_json, to_json
 from tests.attacks.catalogue import ATTACKS, LETTERS
 from tests.attacks.table import Seen, rows_of, table_of
@@ -38,3 +40,10 @@ def test_rows_are_those_of_every_bench() -> None:
     rows = rows_of(withstood())
     assert rows[0].holds and len(rows) == len(ATTACKS) + 1
     assert from_json(to_json(rows)) == rows
+
+
+def test_the_page_lists_every_attack_of_the_catalogue() -> None:
+    """What was seen is written by `make attacks`; titles and what must happen are those of today."""
+    page = (Path(__file__).parents[2] / "docs" / "attacks.md").read_text(encoding="utf-8")
+    for attack in ATTACKS.values():
+        assert f"| {attack.number:03} | {attack.title} | {attack.verdicts} |" in page

@@ -93,7 +93,7 @@ def test_attack_053_highest_version_by_a_stolen_key(attack: Watched, world: Worl
     record = world.owner_record("ada", (new,), owner=ada.id, previous=ada.id, version=2, signer=new)
 
     def known(case: Case) -> Case:
-        gone = (world.revocation(ada, "key", ada.key.public.key_id),)
+        gone = (world.revocation(ada, "key", ada.key.public.key_id, key=new),)
         words = (world.attestation(ada, record),)
         return replace(case, owner_records=(record_of(record),), attestations=words, revocations=gone)
 

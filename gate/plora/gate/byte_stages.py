@@ -58,8 +58,6 @@ def header(case: Case, policy: Policy, trust: Trust) -> Ruling:
         return objection("unexpected_tensor", tensors=list(features.unexpected[:NAMES_SHOWN_MAX]))
     if features.unpaired:
         return objection("unpaired_factor", tensors=list(features.unpaired[:NAMES_SHOWN_MAX]))
-    if not features.modules:
-        return objection("no_factors", tensors=len(features.tensors))
     foreign = [module for module in sorted(features.modules) if _target(module) not in lora.target_modules]
     absent = [name for name in lora.target_modules if name not in {_target(module) for module in features.modules}]
     if foreign or absent:

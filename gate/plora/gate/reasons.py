@@ -56,7 +56,6 @@ REASONS: Mapping[str, Reason] = {
     # strict manifest
     "bad_manifest": _bad_bytes("the manifest breaks its schema"),
     "manifest_differs": _reject("the manifest is not the signed payload"),
-    "signer_differs": _reject("the manifest names another key or algorithm than the statement that carries it"),
     "config_differs": _reject("adapter_config.json doesn't say what the signed manifest says"),
     "ambiguous_pattern": _bad_bytes("two patterns can name one module, so its rank or alpha depends on their order"),
     # swarm and base
@@ -96,7 +95,6 @@ REASONS: Mapping[str, Reason] = {
     # header
     "unexpected_tensor": _bad_bytes("the file holds a tensor that is no LoRA factor"),
     "unpaired_factor": _bad_bytes("a factor A or B lacks its partner or doesn't fit it"),
-    "no_factors": _bad_bytes("the file holds no LoRA factors"),
     "target_mismatch": _bad_bytes("the tensors' modules are not the signed target modules"),
     "rank_mismatch": _bad_bytes("the tensors' rank is not the signed rank"),
     "dims_mismatch": _reject("the tensors' dimensions are not the base model's"),

@@ -41,7 +41,7 @@ Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
 _FACTOR = re.compile(r"base_model\.model\.([A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+)*)\.lora_([AB])\.weight")
-_FOREIGN = (
+FOREIGN = (
     (b"PK\x03\x04", "zip"),
     (b"7z\xbc\xaf\x27\x1c", "7z"),
     (b"\x1f\x8b", "gzip"),
@@ -265,7 +265,7 @@ def _core(tall: Floats) -> tuple[Doubles, float]:
 
 def _code(error: TensorFileError, first: bytes) -> str:
     """The parser's code, or what the file rather is, where its first bytes say so."""
-    for magic, name in _FOREIGN:
+    for magic, name in FOREIGN:
         if first.startswith(magic):
             return f"header_{name}"
     return str(error.code)
