@@ -1,4 +1,6 @@
-"""The Prometheus endpoint, on the loopback address that peer.yaml names: plain HTTP, `GET /metrics`, nothing else.
+"""The Prometheus endpoint, on the address that peer.yaml names: plain HTTP, `GET /metrics`, nothing else.
+
+On a loopback address `Host` must be a loopback name, so that a name rebound to 127.0.0.1 in a browser reads nothing.
 
 It runs on the peer's event loop, so that numbers are read between two events and never while the core changes.
 """
@@ -13,7 +15,9 @@ from typing import Any
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
+from plora.node.gossip.addresses import is_local
 from plora.node.transport.traffic import Traffic
+from plora.node.web.guard import is_own_host
 from plora.proto.errors import TransportError
 
 REQUEST_BYTES_MAX = 8 * 1024
@@ -36,11 +40,6 @@ class Collector:
         status = self._status()
         for name in ("statements", "links", "held", "held_bytes"):
             yield GaugeMetricFamily(f"plora_{name}", f"{name} of this peer", value=float(status[name]))
-        if status["freshness"] is not None:
-            stale = float(status["freshness"]["state"] == "stale")
-            yield GaugeMetricFamily(
-                "plora_stale", "1 while the pinned root's owners were not heard lately", value=stale
-            )
         plasmids = GaugeMetricFamily("plora_plasmids", "live plasmids by state", labels=["state"])
         for state, count in status["plasmids"].items():
             plasmids.add_metric([state], float(count))
@@ -60,18 +59,20 @@ async def serve_metrics(address: str, status: Status, traffic: Traffic, votes: V
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Collector(status, traffic, votes))
 
+    host, _, port = address.rpartition(":")
+
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with asyncio.timeout(REQUEST_WAIT_S):
-                request = await reader.readline()
-            writer.write(_response(request, registry))
+                request = await reader.readuntil(b"\r\n\r\n")
+            status = _status_of(request, local=is_local(f"{host}:1"))
+            writer.write(_response(status, generate_latest(registry) if status is HTTPStatus.OK else b""))
             await writer.drain()
-        except (TimeoutError, ConnectionError, ValueError):
+        except (TimeoutError, ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             return
         finally:
             writer.close()
 
-    host, _, port = address.rpartition(":")
     try:
         return await asyncio.start_server(answer, host.strip("[]"), int(port), limit=REQUEST_BYTES_MAX)
     except OSError as error:
@@ -79,9 +80,14 @@ async def serve_metrics(address: str, status: Status, traffic: Traffic, votes: V
         raise TransportError(f"can't listen on {address} ({error.strerror})", mend=mend) from error
 
 
-def _response(request: bytes, registry: CollectorRegistry) -> bytes:
-    found = request.split(b" ")[:2] == [b"GET", b"/metrics"]
-    status = HTTPStatus.OK if found else HTTPStatus.NOT_FOUND
-    body = generate_latest(registry) if found else b""
+def _status_of(request: bytes, *, local: bool) -> HTTPStatus:
+    line, *headers = request.split(b"\r\n")
+    named = [header.partition(b":")[2].strip() for header in headers if header.lower().startswith(b"host:")]
+    if local and not all(is_own_host(host.decode("latin-1")) for host in named):
+        return HTTPStatus.MISDIRECTED_REQUEST
+    return HTTPStatus.OK if line.split(b" ")[:2] == [b"GET", b"/metrics"] else HTTPStatus.NOT_FOUND
+
+
+def _response(status: HTTPStatus, body: bytes) -> bytes:
     head = f"HTTP/1.0 {status.value} {status.phrase}\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body

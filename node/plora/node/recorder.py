@@ -3,6 +3,8 @@
     {"v":1,"core":{…}}                      config, policy, trust, snapshot, bases
     {"at":[mono_ns,wall_ms],"event":{…}}    one line for each call of `PeerCore.handle`
 
+    {"v":1,"full":bytes}                    the last line where `bytes_max` was reached: what came later isn't there
+
 `plora.sim.replay` feeds it to the same core again; the event log comes out byte for byte.
 A recording holds no keys and no artifact bytes, but everything else that the peer saw.
 """
@@ -10,7 +12,8 @@ A recording holds no keys and no artifact bytes, but everything else that the pe
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
 from plora.gate import BaseFacts, Policy, Trust
@@ -24,7 +27,10 @@ RECORDING_VERSION = 1
 
 
 class Recorder:
-    """Writes a recording into an open text file; the caller opens, flushes and closes it."""
+    """Writes a recording of at most `bytes_max` (0: any size) into a text file; the caller opens, flushes, closes it.
+
+    `on_full` is called once, when that is reached.
+    """
 
     def __init__(
         self,
@@ -34,8 +40,14 @@ class Recorder:
         trust: Trust,
         snapshot: Snapshot,
         bases: Mapping[str, BaseFacts] | None = None,
+        *,
+        bytes_max: int = 0,
+        on_full: Callable[[], None] = lambda: None,
     ) -> None:
         self._out = out
+        self._bytes_left = bytes_max or math.inf
+        self._bytes_max = bytes_max
+        self._on_full = on_full
         parts = {"config": config, "policy": policy, "trust": trust, "snapshot": snapshot, "bases": bases or {}}
         core = {name: to_plain(part) for name, part in parts.items()}
         self._write({"v": RECORDING_VERSION, "core": core})
@@ -45,4 +57,12 @@ class Recorder:
         self._write({"at": [now.mono_ns, now.wall_ms], "event": to_plain(event)})
 
     def _write(self, line: dict[str, Any]) -> None:
-        self._out.write(json.dumps(line, separators=(",", ":"), sort_keys=True) + "\n")
+        if self._bytes_left <= 0:
+            return
+        text = json.dumps(line, separators=(",", ":"), sort_keys=True) + "\n"
+        self._bytes_left -= len(text)
+        if self._bytes_left > 0:
+            self._out.write(text)
+            return
+        self._out.write(json.dumps({"v": RECORDING_VERSION, "full": self._bytes_max}) + "\n")
+        self._on_full()

@@ -171,3 +171,15 @@ def test_a_recording_has_a_header_and_one_line_an_input() -> None:
     assert header["v"] == 1 and from_plain(header["core"]["config"]) == config
     assert event == {"at": [5, 6], "event": codec.to_plain(ChunkStored("cd", 1))}
     assert note == {"at": [7, 8], "event": {"Noted": {"body": {"$record": {"kind": "stop", "reason": "done"}}}}}
+
+
+def test_a_recording_that_is_full_says_so_and_grows_no_more() -> None:
+    out, told = io.StringIO(), []
+    config = CoreConfig(peer="aa", swarm="bb", boot="1")
+    parts = (config, Policy(), Trust(), Snapshot())
+    recorder = Recorder(out, *parts, bytes_max=20_000, on_full=lambda: told.append("full"))
+    for number in range(1000):
+        recorder.event(ChunkStored("cd", number), Now(number, 0))
+    lines = out.getvalue().splitlines()
+    assert len(out.getvalue()) <= 20_000 + 100 and told == ["full"]
+    assert json.loads(lines[-1]) == {"v": 1, "full": 20_000} and "event" in json.loads(lines[-2])

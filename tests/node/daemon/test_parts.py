@@ -292,9 +292,9 @@ def test_the_console_shows_what_matters(capsys: pytest.CaptureFixture[str]) -> N
     assert "reason=done" in capsys.readouterr().err
 
 
-async def _ask(port: int, line: bytes) -> tuple[bytes, str]:
+async def _ask(port: int, line: bytes, host: bytes = b"") -> tuple[bytes, str]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(line + b" HTTP/1.0\r\n\r\n")
+    writer.write(line + b" HTTP/1.0\r\n" + host + b"\r\n")
     head, _, body = (await reader.read()).partition(b"\r\n\r\n")
     writer.close()
     await writer.wait_closed()
@@ -312,6 +312,13 @@ async def test_metrics_answer_one_path_only() -> None:
     assert {'plora_plasmids{state="accepted"} 2.0', 'plora_sent_bytes_total{frame="Chunk"} 77.0'} <= set(
         body.splitlines()
     )
+    assert (await _ask(port, b"GET /metrics", b"Host: localhost:%d\r\n" % port))[0] == b"HTTP/1.0 200 OK"
+    for rebound in (
+        b"Host: evil.example\r\n",
+        b"HOST: 127.0.0.1.evil.example:1\r\n",
+        b"host: localhost\r\nHost: x\r\n",
+    ):
+        assert await _ask(port, b"GET /metrics", rebound) == (b"HTTP/1.0 421 Misdirected Request", "")
     assert (await _ask(port, b"GET /secret"))[0] == b"HTTP/1.0 404 Not Found"
     assert (await _ask(port, b"POST /metrics"))[0] == b"HTTP/1.0 404 Not Found"
     with pytest.raises(TransportError, match="change `metrics`"):

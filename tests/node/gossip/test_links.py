@@ -8,17 +8,19 @@ from typing import Any
 import pytest
 
 from plora.node.core.config import Bounds, CoreConfig
-from plora.node.core.effects import Dial, Emit, HangUp, Send
+from plora.node.core.effects import CutOff, Dial, Emit, HangUp, Send
 from plora.node.core.events import NeighboursChanged
 from plora.node.core.messages import Goodbye, Heartbeat, Hello, PeerAddress, Welcome
 from plora.node.core.notices import LinkLost, LinkReady
 from plora.node.core.now import Now
 from plora.node.gossip.dialing import Dialing
 from plora.node.gossip.exchange import Exchange
+from plora.node.gossip.link import FRAME_RANGES, RANGES_PER_ROUND, Link
 from plora.node.gossip.links import Links
 from plora.node.gossip.sessions import Sessions
 from plora.node.gossip.wants import WINDOW, Wants
 from plora.node.store.snapshot import Snapshot
+from plora.proto.records import Penalty
 
 ME, ADA, BEN = "5" * 64, "a" * 64, "b" * 64
 SWARM = "ab" * 32
@@ -95,6 +97,41 @@ def test_a_pair_goes_by_the_earlier_day(theirs: int, pair: int) -> None:
     assert link is not None
     links.hello(link, hello(day=theirs), at(1))
     assert links.day_with(link, at(1)) == pair
+
+
+@pytest.mark.parametrize(
+    ("own", "dialed", "seen", "host"),
+    [
+        ("0.0.0.0:4700", False, "127.0.0.1:50000", ""),
+        ("203.0.113.1:4700", False, "[::1]:50000", ""),
+        ("0.0.0.0:4700", False, "192.0.2.7:50000", "192.0.2.7"),
+        ("0.0.0.0:4700", True, "127.0.0.1:4701", "127.0.0.1"),
+        ("127.0.0.1:4700", False, "127.0.0.1:50000", "127.0.0.1"),
+    ],
+)
+def test_who_comes_from_this_machine_to_a_peer_open_to_others_may_be_anywhere(
+    own: str, dialed: bool, seen: str, host: str
+) -> None:
+    links = links_of(NEIGHBOUR, addresses=(own,))
+    links.opened(ADA, dialed, at(0), seen)
+    link = links.get(ADA)
+    assert link is not None
+    assert (link.host, link.address) == (host, seen)
+
+
+def test_who_broke_a_rule_is_cut_off_with_or_without_a_link() -> None:
+    links = ready(links_of(NEIGHBOUR, redial_ms_max=4000))
+    cut = CutOff(ADA, 5000 * 1_000_000)
+    for _ in range(2):
+        outputs = links.punish(ADA, "bad_signature", at(1000))
+        assert outputs[0] == Emit(Penalty(ADA, "bad_signature")) and outputs[-1] == cut
+
+
+def test_ranges_of_reconciliation_are_paid_for_by_time() -> None:
+    link = Link(ADA, True, 0, 0)
+    frame = RANGES_PER_ROUND // 2 - FRAME_RANGES
+    owed = [link.owes_ranges(frame, at(ms), round_ms=1000) for ms in (1000, 1000, 2000, 9000)]
+    assert owed == [RANGES_PER_ROUND // 2, RANGES_PER_ROUND, RANGES_PER_ROUND // 2, RANGES_PER_ROUND // 2]
 
 
 def test_silence_ends_a_link_but_own_lag_is_forgiven() -> None:

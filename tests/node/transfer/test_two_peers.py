@@ -357,6 +357,7 @@ def test_a_silent_source_is_left_for_another() -> None:
     assert held.sources == ("cyd",)
     assert ("bob", "ada", Cancel(artifact.digest)) in world.sent
     assert world.now.mono_ns == 1 + 1000 * MS
+    assert [record for record in bob.records if isinstance(record, Penalty)] == [Penalty("ada", "stalled", 0.25)]
 
 
 def test_a_stalled_only_source_is_asked_again_with_doubled_patience() -> None:
@@ -374,6 +375,7 @@ def test_a_stalled_only_source_is_asked_again_with_doubled_patience() -> None:
     assert asked_at == [0, 2, 6]
     world.run()
     assert isinstance(bob.notices[0], BytesHeld)
+    assert not [record for record in bob.records if isinstance(record, Penalty)], "the line may have been at fault"
 
 
 def test_late_chunks_are_used_and_cost_no_penalty() -> None:

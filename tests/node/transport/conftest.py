@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -78,7 +78,9 @@ class EmptyLibrary:
     def get_statements(self, request: pb.GetStatementsRequest) -> pb.GetStatementsReply:
         return pb.GetStatementsReply()
 
-    async def fetch(self, request: pb.FetchRequest, peer: str, host: str) -> AsyncIterator[pb.FetchReply]:
+    read_wait_s = WAIT_S
+
+    async def fetch(self, request: pb.FetchRequest, peer: str, host: str) -> AsyncGenerator[pb.FetchReply, None]:
         if request.digest:
             raise KeyError("not here")
         yield pb.FetchReply()

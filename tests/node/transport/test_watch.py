@@ -25,8 +25,23 @@ def test_a_link_that_reads_and_is_read_is_left_alone() -> None:
     assert not any(looks(*growing))
 
 
+def test_a_link_that_is_being_read_may_have_much_that_waits() -> None:
+    busy = [[replace(FLOODED, received_bytes=20 << 20, told_bytes=n * 1000)] for n in range(20)]
+    assert not any(looks(*busy))
+    assert looks(*busy, *busy[-1:] * 2)[-1] == [Offence(PEER, "control_flood", (HERE,))]
+    over = [[replace(FLOODED, received_bytes=rules.BACKLOG_BYTES_MAX * 2, told_bytes=n)] for n in range(2)]
+    assert looks(*over)[-1] == [Offence(PEER, "control_flood", (HERE,))]
+
+
 def test_bytes_of_no_message_are_a_flood_when_they_are_still_there_at_the_next_look() -> None:
-    assert looks([FLOODED], [FLOODED]) == [[], [Offence(PEER, "control_flood", (HERE,))]]
+    stranger = replace(FLOODED, linked=False)
+    assert looks([stranger], [stranger]) == [[], [Offence(PEER, "control_flood", (HERE,))]]
+    assert looks([FLOODED], [FLOODED], [FLOODED]) == [[], [], [Offence(PEER, "control_flood", (HERE,))]]
+
+
+def test_far_more_bytes_than_any_buffer_holds_are_a_flood_at_once() -> None:
+    stranger = replace(FLOODED, linked=False, received_bytes=5 * rules.UNTOLD_BYTES_MAX)
+    assert looks([stranger])[0][0].reason == "control_flood"
 
 
 def test_what_only_waits_to_be_read_is_no_flood() -> None:

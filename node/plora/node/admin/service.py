@@ -13,7 +13,6 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import json
 import os
@@ -22,10 +21,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
+from plora.node.admin.following import Following
 from plora.node.admin.inviting import invitations_reply, invite
 from plora.node.admin.measuring import keep_measure
 from plora.node.admin.neighbours import lan_reply, peers_reply
-from plora.node.admin.owning import introduce, newness_reply
+from plora.node.admin.owning import introduce
 from plora.node.admin.pinging import ping
 from plora.node.admin.replies import kept_message, plasmid_message, status_reply
 from plora.node.admin.serving import locate, roll_back
@@ -246,27 +246,15 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         """Spread an owner's records and revocations of keys."""
         return await introduce(self._node, request)
 
-    async def Newness(self, request: pb.NewnessRequest, context: Any) -> pb.NewnessReply:  # noqa: N802
-        """How fresh this peer is by the root that is pinned."""
-        return newness_reply(self._node)
-
     async def Events(self, request: pb.EventsRequest, context: Any) -> AsyncIterator[pb.EventsReply]:  # noqa: N802
         """The records of this boot after `after_seq` (0: all), and with `follow` those to come."""
-        lines: asyncio.Queue[str] = asyncio.Queue()
-        leave = self._node.log.follow(lines.put_nowait)
+        following = Following(self._node.log)
         try:
-            last = -1
-            for segment in self._node.log.segments():
-                for line in await asyncio.to_thread(_lines_of, segment):
-                    last = json.loads(line)["seq"]
-                    if _wanted(line, request):
-                        yield pb.EventsReply(line=line)
-            while request.follow:
-                line = await lines.get()
-                if json.loads(line)["seq"] > last and _wanted(line, request):
+            async for line in following.lines(to_come=request.follow):
+                if _wanted(line, request):
                     yield pb.EventsReply(line=line)
         finally:
-            leave()
+            following.leave()
 
     # Publishing
 
@@ -373,13 +361,6 @@ def _opened(path: Path) -> BinaryIO:
         stream.close()
         raise AdapterError("is not a regular file", where=str(path))
     return stream
-
-
-def _lines_of(segment: Path) -> list[str]:
-    """The lines of a segment; none if it was dropped meanwhile."""
-    with contextlib.suppress(FileNotFoundError):
-        return segment.read_text(encoding="utf-8").splitlines(keepends=True)
-    return []
 
 
 def _wanted(line: str, request: pb.EventsRequest) -> bool:

@@ -242,7 +242,6 @@ class PeerConfig(Block):
     gossip: GossipBlock = GossipBlock()
     policy: Policy = Policy()
     consensus: ConsensusBlock = ConsensusBlock()
-    root: str = ""
     subscribe: SubscribeBlock = SubscribeBlock()
     limits: LimitsBlock = LimitsBlock()
     merge: MergeBlock = MergeBlock()

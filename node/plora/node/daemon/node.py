@@ -16,9 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
-from plora.gate import BaseFacts, Trust, load_root, load_trust
+from plora.gate import BaseFacts, Trust, load_trust
 from plora.gate.consensus import Membership
-from plora.gate.root import NO_AUDIT_HEAD
 from plora.node.admin.service import AdminService, serve_admin
 from plora.node.core.config import CoreConfig
 from plora.node.core.council_view import counts
@@ -84,7 +83,7 @@ def check(path: Path) -> Checked:
     """Read configuration, trust, swarm and identity; raises the first fault."""
     loaded = load_config(path)
     home = loaded.home
-    trust = trust_of(home, loaded.peer)
+    trust = load_trust(home.trust)
     key_of(loaded.peer.serving.vllm, home.root)
     swarm = load_swarm(home.swarm)
     expected = home.peer_id.read_text("ascii").strip() if home.peer_id.is_file() else ""
@@ -95,12 +94,6 @@ def check(path: Path) -> Checked:
 def vote_key_of(home: Home) -> PrivateKey | None:
     """The key by which this peer votes, if it has one. Raises KeyFileError for one that others can read."""
     return load_private_key(home.vote_key) if home.vote_key.exists() else None
-
-
-def trust_of(home: Home, peer: PeerConfig) -> Trust:
-    """Whom this peer believes: trust.yaml, and the root that peer.yaml pins."""
-    root = load_root(home.root / peer.root) if peer.root else None
-    return replace(load_trust(home.trust), root=root)
 
 
 def core_config(checked: Checked, boot: str, addresses: tuple[str, ...]) -> CoreConfig:
@@ -237,7 +230,9 @@ class Node:
             return None
         place = self.log.path.with_suffix(".inputs")
         self._recording = os.fdopen(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8")
-        return Recorder(self._recording, config, self._checked.peer.policy, self._checked.trust, snapshot, bases)
+        limit, checked = self._limits.events_max, self._checked
+        parts = (config, checked.peer.policy, checked.trust, snapshot, bases)
+        return Recorder(self._recording, *parts, bytes_max=limit, on_full=lambda: self._events_dropped(limit, limit))
 
     async def _open_sockets(self, service: AdminService) -> None:
         peer, home = self._checked.peer, self._checked.home
@@ -317,16 +312,12 @@ class Node:
 
     def reload_trust(self) -> list[str]:
         """Read trust.yaml alone, so that a fault elsewhere keeps nobody believed. The names of what changed."""
-        trust = trust_of(self.home, self.config)
+        trust = load_trust(self.home.trust)
         if trust == self._checked.trust:
             return []
         self._checked = replace(self._checked, trust=trust)
         self.driver.handle(PolicyChanged(self.config.policy, trust))
         return ["policy and trust"]
-
-    def audit_head(self) -> str:
-        """The head of the audit log's chain, for freshness statements; zeros, since this build keeps no such chain."""
-        return NO_AUDIT_HEAD
 
     @property
     def name(self) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Protocol
 
 from plora.node.core.events import CallClosed, CallOpened, Event, Received
@@ -26,6 +26,7 @@ from plora.v1 import peer_pb2 as pb
 OFFERED_MAX = 1024
 STATEMENTS_MAX = 64
 WINDOW_BYTES = 4 << 20
+READ_PATIENCE = 3
 
 _ENDS = {"denied": "this peer is denied here", "busy": "too many fetches at once; try again", "unreadable": "try again"}
 
@@ -66,7 +67,12 @@ class CoreLibrary:
             found += docket.about(one.hex())
         return pb.GetStatementsReply(statements=[statement_to_pb(one) for one in found[:STATEMENTS_MAX]])
 
-    async def fetch(self, request: pb.FetchRequest, peer: str, host: str) -> AsyncIterator[pb.FetchReply]:
+    @property
+    def read_wait_s(self) -> float:
+        """How long a caller of Fetch may take to read one reply: some times `gossip.stall_ms`."""
+        return READ_PATIENCE * self._core.config.stall_ms / 1000
+
+    async def fetch(self, request: pb.FetchRequest, peer: str, host: str) -> AsyncGenerator[pb.FetchReply, None]:
         """The chunk list, then the chunks from `first_chunk` on."""
         artifact = self._artifact(request.digest.hex())
         caller = caller_of(peer, next(self._numbers))

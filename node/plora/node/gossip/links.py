@@ -26,6 +26,7 @@ from plora.node.core.events import NeighboursChanged
 from plora.node.core.messages import WIRE_VERSION, Goodbye, Heartbeat, Hello, Welcome
 from plora.node.core.notices import LinkLost, LinkReady, Outputs
 from plora.node.core.now import Now
+from plora.node.gossip.addresses import is_local
 from plora.node.gossip.dialing import Dialing
 from plora.node.gossip.exchange import Exchange
 from plora.node.gossip.link import Link
@@ -51,6 +52,7 @@ class Links:
         self._dialing = Dialing(
             config.neighbours, config.bounds.links_out, config.redial_ms_max, rng, exchange.addresses_of
         )
+        self._listens_wide = not all(map(is_local, config.addresses))
         self._denied: dict[str, None] = dict.fromkeys(config.denied)
         self._shunned: dict[str, int] = {}
         self._farewells: dict[str, str] = {}
@@ -100,7 +102,8 @@ class Links:
     def opened(self, peer: str, dialed: bool, now: Now, address: str = "") -> Outputs:
         """A link is open: greet, or send away."""
         out: Outputs = self._gone(self._links.pop(peer), "replaced") if peer in self._links else []
-        self._links[peer] = Link(peer, dialed, now.mono_ns, now.mono_ns, address)
+        forwarded = not dialed and self._listens_wide and is_local(address)
+        self._links[peer] = Link(peer, dialed, now.mono_ns, now.mono_ns, address, forwarded=forwarded)
         self._dialing.linked(peer)
         self._exchange.opened(peer)
         reason = self._unwelcome(peer, dialed, now)

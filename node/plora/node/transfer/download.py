@@ -8,7 +8,8 @@ Rules:
 - A stored chunk is never asked for again. A chunk that was not asked for, or can't be used, counts as wasted; one from
   a peer that owes none is also a penalty.
 - A wrong list, a chunk with a wrong hash or length: penalty, and that peer is not asked for this artifact again.
-- No chunk for `stall_ms` while some were asked for: the source is left for another, and its patience doubles.
+- No chunk for `stall_ms` while some were asked for: the source is left for another, and its patience doubles. When
+  another then sends a chunk of the artifact, the line was not at fault: the one that was left gets a small penalty.
 - `limits.download_rate` bytes a second are asked for, of all sources that are not exempt (see `rate`): chunks that
   the line has no time for yet stay to do.
 - A full or failing disk pauses the fetch for `PAUSE_MS`, or until there is room; nothing that is stored is lost.
@@ -40,6 +41,7 @@ PAUSE_MS = 30_000
 RETRY_MS_MIN = 1000
 RETRY_MS_MAX = 300_000
 PATIENCE_DOUBLINGS = 5
+STALLED_WEIGHT = 0.25
 DISK_TROUBLES = ("disk_full", "io_error", "limits.store_max", "limits.disk_free_min")
 
 _HASH_BYTES = 32
@@ -253,6 +255,7 @@ class Downloads:
         return asked or (fetch.listed and index in fetch.todo)
 
     def _store(self, fetch: Fetch, peer: str, message: Chunk, offset: int, now: Now) -> None:
+        self._blame_stalled(fetch, peer)
         source, size, index = fetch.sources[peer], len(message.data), message.index
         source.progress_ns, source.failures = now.mono_ns, 0
         fetch.storing[index] = peer
@@ -260,6 +263,12 @@ class Downloads:
         self._links[peer].outstanding_bytes += size
         expected = fetch.hashes[index] if fetch.hashes else b""
         self._out.append(StoreChunk(peer, fetch.digest, index, offset, size, expected, message.data))
+
+    def _blame_stalled(self, fetch: Fetch, giver: str) -> None:
+        for peer, source in fetch.sources.items():
+            if source.stalled and peer != giver:
+                self._out.append(Emit(Penalty(peer, "stalled", STALLED_WEIGHT)))
+            source.stalled = False
 
     def chunk_stored(self, event: ChunkStored, now: Now) -> None:
         """A chunk is in the partial file."""
@@ -334,6 +343,7 @@ class Downloads:
     def _stalled(self, fetch: Fetch, source: Source, now: Now) -> None:
         source.retry_ns = self._stalls_ns(source) - source.progress_ns + now.mono_ns
         source.failures += 1
+        source.stalled = True
         self._leave(fetch)
 
     def _stalls_ns(self, source: Source) -> int:

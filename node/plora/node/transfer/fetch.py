@@ -16,12 +16,16 @@ from plora.node.transfer.artifact import Artifact, Progress
 
 @dataclass(slots=True)
 class Source:
-    """One peer as a source of one artifact. `asked`: chunk (or LIST_INDEX) to bytes. A banned source is never asked."""
+    """One peer as a source of one artifact. `asked`: chunk (or LIST_INDEX) to bytes. A banned source is never asked.
+
+    `stalled`: it was left for sending nothing, and nobody has shown since that this peer's own line wasn't at fault.
+    """
 
     asked: dict[int, int] = field(default_factory=dict)
     progress_ns: int = 0
     retry_ns: int = 0
     failures: int = 0
+    stalled: bool = False
     banned: bool = False
 
 

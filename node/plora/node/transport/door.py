@@ -6,6 +6,8 @@ Rules:
   status that says which; `GRACE_S` later their connections are ended, whatever still runs on them.
 - What `watch` finds ends at once: the connections are cut, and the listener hears who misbehaved. Where nobody's
   identity is known, it hears from which host how many connections were repelled.
+- A link ends whole, with its connection. Where the caller or gRPC broke off one of its streams and the connection still
+  stands `BROKEN_S` later, gRPC refused what came: a message beyond the limit, or compressed.
 - A connection that ended before any call came of it is repelled too: no TLS 1.3, no member's certificate, or nothing
   asked in time. The look at the sockets with which each handshake begins knows where it came from.
 
@@ -16,9 +18,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Protocol
 
+from plora.node.memory import give_back
 from plora.node.transport import channelz, sockets
 from plora.node.transport.link import Link
 from plora.node.transport.tls import peer_id_of_pem
@@ -29,7 +33,9 @@ LOOK_S = 0.5
 GRACE_S = 2.0
 BEGUN_MAX = 1024
 BEGUN_LOOK_S = 0.02
+BROKEN_S = 1.0
 NO_CALL = "no_call"
+BROKEN_OFF = "broke off one stream of a link"
 
 DENIED = "this peer is denied here"
 CUT_OFF = "this peer broke a rule and is cut off for now"
@@ -57,6 +63,7 @@ class Door:
         self._cut: dict[str, float] = {}
         self._unwelcome: dict[str, float] = {}
         self._handled: Counter[str] = Counter()
+        self._broken: dict[str, tuple[str, float]] = {}
         self._begun: dict[str, None] = {}
         self._begun_s = 0.0
         self._loop = asyncio.get_running_loop()
@@ -96,6 +103,16 @@ class Door:
         self._begun.pop(address, None)
         self._bell.repelled(_host(address), reason, 1)
 
+    @contextmanager
+    def broken_off(self, link: Link) -> Iterator[None]:
+        """Around what waits for one of a link's streams: it is cancelled when that stream is broken off."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            if not link.closing:
+                self._broken[link.address] = (link.peer, self._loop.time())
+            raise
+
     def knocked(self) -> None:
         """A handshake begins; called on a thread of gRPC's."""
         now_s = self._loop.time()
@@ -112,6 +129,8 @@ class Door:
         open_now = {one.address: one for one in sockets.connections()}
         seen = self._seen(open_now)
         for offence in self._watch.look(seen, now_s):
+            self._end(offence)
+        for offence in self._half_links(seen, now_s):
             self._end(offence)
         self._see_off(seen, now_s)
         self._forget(open_now, seen, now_s)
@@ -131,11 +150,19 @@ class Door:
 
     def _end(self, offence: Offence) -> None:
         sockets.cut(*offence.addresses)
+        self._loop.call_later(GRACE_S, self._loop.run_in_executor, None, give_back)
         if offence.peer:
             self._bell.misbehaved(offence.peer, offence.reason)
             return
         for host, count in Counter(map(_host, offence.addresses)).items():
             self._bell.repelled(host, offence.reason, count)
+
+    def _half_links(self, seen: Iterable[Seen], now_s: float) -> list[Offence]:
+        """Connections that outlived one stream of their link."""
+        standing = {one.address for one in seen}
+        self._broken = {one: found for one, found in self._broken.items() if one in standing}
+        late = [one for one, (_, since_s) in self._broken.items() if now_s - since_s >= BROKEN_S]
+        return [Offence(self._broken.pop(one)[0], BROKEN_OFF, (one,)) for one in late]
 
     def _see_off(self, seen: Iterable[Seen], now_s: float) -> None:
         """End what is left of those who are kept out."""

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from typing import Any, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -31,6 +32,7 @@ SESSION_METHOD = f"/{SERVICE}/Session"
 BULK_METHOD = f"/{SERVICE}/Bulk"
 HEALTH_METHOD = "/grpc.health.v1.Health/Check"
 JOIN_METHOD = f"/{SERVICE}/Join"
+UNREAD = "doesn't read what it fetches"
 REFUSAL_S = 0.1
 """So long a refused caller has to read why, before its connection ends."""
 
@@ -55,7 +57,11 @@ class Library(Protocol):
     def get_statements(self, request: pb.GetStatementsRequest) -> pb.GetStatementsReply:
         """Statements by id, and those about others."""
 
-    def fetch(self, request: pb.FetchRequest, peer: str, host: str) -> AsyncIterator[pb.FetchReply]:
+    @property
+    def read_wait_s(self) -> float:
+        """How long a caller of Fetch may take to read one reply."""
+
+    def fetch(self, request: pb.FetchRequest, peer: str, host: str) -> AsyncGenerator[pb.FetchReply, None]:
         """The chunk list, then the chunks, as the limits let them go to that peer.
 
         `KeyError` when these bytes are not served; `FetchEndedError` when the peer may not, or not now.
@@ -129,10 +135,14 @@ class Guard(grpc.aio.ServerInterceptor):
 
 
 def peer_handlers(
-    session: StreamHandler, bulk: StreamHandler, library: Library, invitations: Invitations
+    session: StreamHandler,
+    bulk: StreamHandler,
+    library: Library,
+    invitations: Invitations,
+    misbehaved: Callable[[str, str], None],
 ) -> grpc.GenericRpcHandler:
-    """The handlers of service plora.v1.Peer."""
-    calls = _OneWay(library, invitations)
+    """The handlers of service plora.v1.Peer; `misbehaved` hears which caller broke which rule."""
+    calls = _OneWay(library, invitations, misbehaved)
     return grpc.method_handlers_generic_handler(
         SERVICE,
         {
@@ -159,7 +169,8 @@ def add_health_and_reflection(server: grpc.aio.Server) -> None:
 
 
 class _OneWay:
-    def __init__(self, library: Library, invitations: Invitations) -> None:
+    def __init__(self, library: Library, invitations: Invitations, misbehaved: Callable[[str, str], None]) -> None:
+        self._misbehaved = misbehaved
         self._library = library
         self._invitations = invitations
 
@@ -180,10 +191,15 @@ class _OneWay:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "at most 64 ids")
         return self._library.get_statements(request)
 
-    async def fetch(self, request: pb.FetchRequest, context: Any) -> AsyncIterator[pb.FetchReply]:
+    async def fetch(self, request: pb.FetchRequest, context: Any) -> None:
+        peer = peer_id_of(context)
         try:
-            async for reply in self._library.fetch(request, peer_id_of(context), host_of(context)):
-                yield reply
+            async with aclosing(self._library.fetch(request, peer, host_of(context))) as replies:
+                async for reply in replies:
+                    async with asyncio.timeout(self._library.read_wait_s):
+                        await context.write(reply)
+        except TimeoutError:
+            self._misbehaved(peer, UNREAD)  # who is cut off for it: a status would wait behind what isn't read
         except KeyError:
             await context.abort(grpc.StatusCode.NOT_FOUND, "these bytes are not served here")
         except FetchEndedError as error:

@@ -45,6 +45,7 @@ from plora.node.transport.traffic import Traffic
 from plora.proto.errors import TransportError
 
 PAIR_WAIT_S = 5.0
+HALF_A_LINK = "opened half a link"
 STOP_WAIT_S = 3.0
 LINKS_IN_MAX = 64
 
@@ -107,7 +108,7 @@ class Transport:
         """Answer on `host:port` (port 0 takes a free one) and return the port; `TransportError` when it is in use."""
         guard = Guard(self._door, self._identity.mark_keys)
         server = grpc.aio.server(options=server_options(counts_pings=sockets.SEEN), interceptors=(guard,))
-        handlers = peer_handlers(self._session, self._bulk, self._library, self._invitations)
+        handlers = peer_handlers(self._session, self._bulk, self._library, self._invitations, self._listener.misbehaved)
         server.add_generic_rpc_handlers((handlers,))
         add_health_and_reflection(server)
         try:
@@ -226,13 +227,15 @@ class Transport:
         await context.send_initial_metadata(())
         half = await self._bulk_half((peer, context.peer()))
         if half is None:
+            self._listener.misbehaved(peer, HALF_A_LINK)
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "no bulk stream was opened beside the session")
             return
         link = Link(peer, False, context, half.context, self, self.traffic, address=address_of(context))
         half.link.set_result(link)
         if sum(not other.dialed for other in self._links.values()) >= LINKS_IN_MAX or not self._admit(link):
             link.abandon()
-        else:
+            return
+        with self._door.broken_off(link):
             await link.run()
 
     async def _bulk(self, _: Any, context: Any) -> None:
@@ -247,8 +250,11 @@ class Transport:
             await asyncio.wait([half.link], timeout=PAIR_WAIT_S)
         finally:  # also where the caller hung up
             self._meetings.pop(key, None)
-        if half.link.done():
-            await half.link.result().wait_over()
+        if not half.link.done():
+            self._listener.misbehaved(key[0], HALF_A_LINK)
+        else:
+            with self._door.broken_off(half.link.result()):
+                await half.link.result().wait_over()
 
     def _meeting(self, key: tuple[str, str]) -> asyncio.Future[_BulkHalf]:
         """Where session and bulk of one connection meet, whichever comes first."""

@@ -3,8 +3,10 @@
 gRPC answers what HTTP/2 demands before anything of this program hears of it. So each `look` compares, for every
 connection, what the system and gRPC counted with what the frames that were read account for.
 
-- *Control flood*: bytes that belong to no message and no call, over `UNTOLD_BYTES_MAX`, on two looks in a row: pings,
-  settings, window updates, endless headers. `BACKLOG_BYTES_MAX` where chunks came, for those wait for the store.
+- *Control flood*: bytes that belong to no message and no call: pings, settings, window updates, endless headers. Over
+  `UNTOLD_BYTES_MAX` on two looks in a row, or without a link over four times as many at once. What came on a link may
+  wait in gRPC to be read: while its frames are being read, or chunks came (which wait for the store), it is
+  `BACKLOG_BYTES_MAX`, more than gRPC takes in ahead.
 - *Call flood*: more than `CALLS_MAX` calls on a connection within `SPAN_S`, however they ended.
 - *Lost calls*: more than `LOST_CALLS_MAX` calls that no handler ever saw, on two looks in a row: reset at once, larger
   than a message may be, or compressed.
@@ -17,8 +19,8 @@ Not handled here: the counting (`sockets`, `channelz`), the frames themselves (`
 
 >>> watch = Watch()
 >>> seen = Seen("192.0.2.1:9", "ab" * 32, received_bytes=9 << 20, calls=2, handled=2)
->>> watch.look([seen], now_s=0.0), watch.look([seen], now_s=0.5)[0].reason
-([], 'control_flood')
+>>> watch.look([seen], now_s=0.0)[0].reason
+'control_flood'
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-UNTOLD_BYTES_MAX = 2 << 20
+UNTOLD_BYTES_MAX = 1 << 20
 BACKLOG_BYTES_MAX = 32 << 20
 CALL_BYTES = 4096
 """What beginning a call may take beside its message."""
@@ -78,7 +80,16 @@ class _Record:
     received_bytes: int
     changed_s: float
     suspicion: str = ""
+    told_bytes: int = -1
     calls: deque[tuple[float, int]] = field(default_factory=deque)
+
+    def suspect(self, one: Seen) -> str:
+        """What would be an offence if it stayed so: what is on its way through gRPC isn't read yet."""
+        being_read, self.told_bytes = one.told_bytes != self.told_bytes, one.told_bytes
+        waits = one.linked and (one.bulky or being_read)
+        if _untold_bytes(one) > (BACKLOG_BYTES_MAX if waits else UNTOLD_BYTES_MAX):
+            return CONTROL_FLOOD
+        return LOST_CALLS if one.calls - one.handled > LOST_CALLS_MAX else ""
 
 
 class Watch:
@@ -121,8 +132,8 @@ class Watch:
             return IMPOSTOR
         if self._calls_lately(record, one.calls, now_s) > CALLS_MAX:
             return CALL_FLOOD
-        before, record.suspicion = record.suspicion, _suspicion(one)
-        if record.suspicion and record.suspicion == before:
+        before, record.suspicion = record.suspicion, record.suspect(one)
+        if record.suspicion and (record.suspicion == before or _is_far_too_much(one)):
             return record.suspicion
         return SILENT if not one.linked and now_s - record.changed_s > SILENT_S else ""
 
@@ -141,12 +152,12 @@ class Watch:
         return len(self._came.get(peer, ())) > COMERS_MAX
 
 
-def _suspicion(one: Seen) -> str:
-    """What would be an offence if it stayed so: what is still on its way through gRPC isn't read yet."""
-    untold_bytes = one.received_bytes - one.told_bytes - one.calls * CALL_BYTES
-    if untold_bytes > (BACKLOG_BYTES_MAX if one.bulky else UNTOLD_BYTES_MAX):
-        return CONTROL_FLOOD
-    return LOST_CALLS if one.calls - one.handled > LOST_CALLS_MAX else ""
+def _untold_bytes(one: Seen) -> int:
+    return one.received_bytes - one.told_bytes - one.calls * CALL_BYTES
+
+
+def _is_far_too_much(one: Seen) -> bool:
+    return not one.linked and _untold_bytes(one) > 4 * UNTOLD_BYTES_MAX
 
 
 def _blamed(one: Seen, reason: str) -> str:

@@ -48,10 +48,15 @@ class Refusal:
     sentence: str
 
 
+def is_own_host(host: str) -> bool:
+    """Whether a `Host` header names this machine, with or without a port."""
+    return host in HOSTS or host.rpartition(":")[0] in HOSTS
+
+
 def refusal(method: str, path: str, headers: Mapping[str, str], *, token: str) -> Refusal | None:
     """Why a request gets no answer; None if it may have one. Names of headers are in lower case."""
     host = headers.get("host", "")
-    if host.rpartition(":")[0] not in HOSTS and host not in HOSTS:
+    if not is_own_host(host):
         return Refusal(421, "this page answers to loopback names only")
     origin = headers.get("origin")
     if origin is not None and origin != f"http://{host}":
