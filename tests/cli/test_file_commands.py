@@ -170,7 +170,7 @@ def test_init_makes_a_home_once(plora: Run, world: Path) -> None:
     assert len(Path("peer/peer.yaml").read_text().splitlines()) <= 40
     again = plora("init", "--name", "ada", "--home", "peer")
     assert again.code == 2
-    assert "is not empty" in again.err
+    assert "a peer's home is here already; start it by `plora up --home " in again.err
 
 
 def test_init_joins_a_swarm_by_file_or_name(plora: Run, world: Path) -> None:

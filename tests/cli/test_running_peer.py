@@ -113,6 +113,12 @@ def test_two_peers_answer_every_command(plora: Run, world: Path) -> None:
         misspelt = plora("events", "--home", "b", "--kind", "verdct")
         assert (misspelt.code, "did you mean 'verdict'?" in misspelt.err) == (2, True)
 
+        nowhere = plora("fetch", "medical", "--home", "b", "--out", "b/peer.yaml")
+        assert (nowhere.code, nowhere.err.count("\n")) == (1, 1)
+        assert "b/peer.yaml: can't be written (File exists); name another folder\n" in nowhere.err
+        foreign_base = plora("path", "merged--nix", "--home", "b")
+        assert (foreign_base.code, "nix: nothing was merged of that base; there are" in foreign_base.err) == (2, True)
+
         fetched = plora("fetch", "medical", "--home", "b", "--out", "copy")
         assert fetched.code == 0
         assert plora("verify", "copy", "--owner", "a/owner/a.owner").out == "copy: valid\n"

@@ -30,6 +30,7 @@ _FOREIGN: tuple[tuple[type[BaseException], str, int], ...] = (
     (BrokenPipeError, "nobody reads the output any more", 1),
     (PermissionError, "{error}; check the owner and mode of that path", 1),
     (FileNotFoundError, "{error}; check the path", 1),
+    (FileExistsError, "{error}; name another path", 1),
     (IsADirectoryError, "{error}; a file was expected", 2),
     (NotADirectoryError, "{error}; a folder was expected", 2),
     (ModuleNotFoundError, "{error}; this command needs the extra `lab`: pip install 'plora[lab]'", 1),
@@ -45,5 +46,11 @@ def explain(error: BaseException) -> Failure | None:
         return Failure(str(error), error.exit_code)
     for kind, sentence, code in _FOREIGN:
         if isinstance(error, kind):
-            return Failure(sentence.format(error=error), code)
+            return Failure(sentence.format(error=_said(error)), code)
     return None
+
+
+def _said(error: BaseException) -> str:
+    """The system's words for a path without its number, which tells nobody anything."""
+    named = isinstance(error, OSError) and error.filename and error.strerror
+    return f"{error.filename}: {error.strerror}" if named else str(error)  # type: ignore[attr-defined]

@@ -170,11 +170,13 @@ def gate(
     """Run the gate on a signed folder and show what every layer saw."""
     from plora.cli.judging import judge_folder
     from plora.cli.layers import verdict_document, verdict_lines
+    from plora.gate import explain
 
     verdict = judge_folder(folder, home=home, policy=policy, owner=owner)
     Output(json_, quiet).document(verdict_document(verdict), verdict_lines(verdict))
     if not verdict.accepted:
-        raise RefusedError(f"{verdict.outcome}: {verdict.reason} (layer {verdict.stage})", where=str(folder))
+        why = explain(verdict) or verdict.reason
+        raise RefusedError(f"{verdict.outcome}: {why} (layer {verdict.stage})", where=str(folder))
 
 
 def merge(
@@ -204,7 +206,8 @@ def merge(
         for one in report["modules"]
     ]
     output.table(("module", "rank", "norm", "discarded_energy"), rows, report)
-    output.hint(f"Merged {len(folders)} adapters into {out}; PeftModel.from_pretrained(base, '{out}') loads it.")
+    merged = "1 adapter" if len(folders) == 1 else f"{len(folders)} adapters"
+    output.hint(f"Merged {merged} into {out}; PeftModel.from_pretrained(base, '{out}') loads it.")
 
 
 def parse_weights(text: str | None, count: int) -> list[float] | None:

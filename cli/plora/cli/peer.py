@@ -227,7 +227,7 @@ def _swarm(text: str, name: str) -> Any:
     from plora.proto.swarm import load_swarm, new_swarm, open_swarm
 
     if text.startswith("open:"):
-        return open_swarm(text.removeprefix("open:"))
+        return open_swarm(checked_name(text.removeprefix("open:"), "--swarm"))
     if Path(text).is_file() or "/" in text or text.endswith(".json"):
         return load_swarm(Path(text))
     return new_swarm(checked_name(text, "--swarm") if text else f"{name}-swarm", os.urandom(64))

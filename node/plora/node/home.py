@@ -134,6 +134,8 @@ def settings_text(name: str, listen: str, advertise: Sequence[str] = ()) -> str:
 
 def check_empty(root: Path) -> None:
     """ConfigError if something is in a folder that is to become a home."""
+    if Home(root).peer_id.exists():
+        mend = f"start it by `plora up --home {root}`, or choose another --home"
+        raise ConfigError("a peer's home is here already", where=str(root), mend=mend)
     if root.exists() and any(root.iterdir()):
-        mend = "choose another --home, or start the peer that is there by `plora up`"
-        raise ConfigError("is not empty", where=str(root), mend=mend)
+        raise ConfigError("is not empty", where=str(root), mend="choose another --home")

@@ -64,6 +64,9 @@ def row_of(node: Node, base: str) -> MergeRow:
     found = [row for row in rows if not base or base in (row.base, folder_name(row.base))]
     if len(found) == 1:
         return found[0]
+    if not found and rows:
+        here = ", ".join(row.base for row in rows)
+        raise UsageError("nothing was merged of that base", where=base, mend=f"there are merges of: {here}")
     if not found:
         raise RefusedError("nothing was merged yet", where=base or MERGED, mend="see `plora ls`")
     names = ", ".join(f"{MERGED_NAME}{folder_name(row.base)}" for row in found)

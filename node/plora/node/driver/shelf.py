@@ -32,7 +32,7 @@ from typing import Any
 from plora.merge.lora_config import adapter_config_bytes
 from plora.node.core.effects import Expose, Merge, MergeInput, ServeMerge
 from plora.node.store.store import blob_path
-from plora.proto.errors import SpoiltBytesError
+from plora.proto.errors import SpoiltBytesError, StoreError
 from plora.proto.manifest import ARTIFACT_FILENAME, Manifest
 from plora.proto.yaml_view import PLORA_YML
 
@@ -217,10 +217,14 @@ class Shelf:
 
 def copy_folder(source: Path, target: Path, plora_yml: str) -> None:
     """Copy an exposed adapter, with its signed manifest, to a folder of the user's; what is there is replaced."""
-    target.mkdir(parents=True, exist_ok=True)
-    for name in (ARTIFACT_FILENAME, "adapter_config.json"):
-        shutil.copyfile(source / name, target / name)
-    (target / PLORA_YML).write_text(plora_yml, encoding="utf-8")
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        for name in (ARTIFACT_FILENAME, "adapter_config.json"):
+            shutil.copyfile(source / name, target / name)
+        (target / PLORA_YML).write_text(plora_yml, encoding="utf-8")
+    except OSError as error:
+        what = f"can't be written ({error.strerror})"
+        raise StoreError(what, where=str(error.filename or target), mend="name another folder") from error
 
 
 def report_text(report: Mapping[str, Any]) -> str:
