@@ -33,7 +33,9 @@ def export(
         str, typer.Argument(help="A plasmid, `merged`, `merged--BASE`, or an adapter folder.", metavar="NAME")
     ],
     gguf: Annotated[Path | None, typer.Option("--gguf", help="Write this file, for llama.cpp's --lora.")] = None,
-    ollama: Annotated[Path | None, typer.Option("--ollama", help="Write Modelfile and adapter.gguf to here.")] = None,
+    ollama: Annotated[
+        Path | None, typer.Option("--ollama", help="Write Modelfile and adapter.gguf to here; Ollama < 0.34.1.")
+    ] = None,
     base: Annotated[str, typer.Option("--base", help="The base, if the adapter's name for it isn't known.")] = "",
     from_: Annotated[str, typer.Option("--from", help="With --ollama: its FROM; else the base's folder.")] = "",
     home: Home = None,
