@@ -50,6 +50,7 @@ SAYINGS: Mapping[str, str] = {
     "revoked": "revoked {target_kind} {target}: {reason}",
     "rotated": "{owner} changed keys: {threshold} of {keys} must sign from record {record} on",
     "trust": "trust changed{changes}",
+    "freshness": "this peer is {state}: of the {required} owners needed, {signed} said lately how new the swarm is",
     "invited": "made a ticket for {name}",
     "joined": "{name} joined as {member}; the words are {words}",
     "wished": "{id} is {wish} at its person's word",

@@ -16,6 +16,7 @@ from plora.cli import (
     cosigning,
     doctor,
     files,
+    freshness,
     joining,
     keeping,
     measuring,
@@ -103,6 +104,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Whom to believe": (
         trusting.distrust,
         cosigning.cosign,
+        freshness.root,
     ),
     "The specification's walk": (walk.offer,),
 }
@@ -116,6 +118,8 @@ app.add_typer(owning.app, name="owner")
 PANELS["owner"] = "Whom to believe"
 app.add_typer(consensus.app, name="consensus")
 PANELS["consensus"] = "Whom to believe"
+app.add_typer(freshness.app, name="freshness")
+PANELS["freshness"] = "Whom to believe"
 app.add_typer(peering.app, name="peers")
 PANELS["peers"] = "Other peers"
 

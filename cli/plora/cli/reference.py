@@ -66,6 +66,9 @@ MEANINGS: Mapping[str, str] = {
     "policy.scale_max": "A larger alpha / r is refused.",
     "policy.delta_norm_max": "A module whose change has a larger Frobenius norm is refused.",
     "policy.delta_rms_max": "A module whose change has a larger root mean square is refused; empty: no bound.",
+    "policy.max_trust_age_ms": "How old a freshness statement of the pinned root may be; see `root`.",
+    "root": "The file of an organisation's root, relative to the home; empty: none. With one, nothing new is accepted "
+    "unless the root's owners said lately how new the swarm is, and what they revoke together is void. See trust.md.",
     "policy.clock_skew_ms_max": "How far in the future a statement may be issued.",
     "policy.reputation": SWITCH,
     "policy.probes": SWITCH,

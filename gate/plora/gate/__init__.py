@@ -10,6 +10,8 @@ from plora.gate.features import STAGE_VERSION, Features, examine
 from plora.gate.pipeline import STAGES, Stage, decide, decide_bytes
 from plora.gate.policy import Policy
 from plora.gate.report import Layer, layers, verdict_from_json, verdict_to_json
+from plora.gate.root import Currency, Root, RootMember, currency
+from plora.gate.root_file import load_root, root_text
 from plora.gate.sentences import explain, sentence
 from plora.gate.trust import Distrusted, Trust, TrustedOwner, quorum_trouble
 from plora.gate.trust_file import edit_trust, load_trust, save_trust
@@ -20,25 +22,31 @@ __all__ = [
     "STAGE_VERSION",
     "BaseFacts",
     "Case",
+    "Currency",
     "Distrusted",
     "Features",
     "Layer",
     "Outcome",
     "Policy",
+    "Root",
+    "RootMember",
     "Stage",
     "StageResult",
     "Trust",
     "TrustedOwner",
     "Verdict",
     "alignment_gate",
+    "currency",
     "decide",
     "decide_bytes",
     "edit_trust",
     "examine",
     "explain",
     "layers",
+    "load_root",
     "load_trust",
     "quorum_trouble",
+    "root_text",
     "save_trust",
     "sentence",
     "verdict_from_json",

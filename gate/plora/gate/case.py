@@ -7,6 +7,8 @@
 - `believed` are the owner records, ids in hex, that were followed here before (`plora.proto.rotation`).
 - `members` are those of the consensus where this peer knows any, `standing` what they said of this content; `seen_ms`
   is when the manifest was first seen here.
+- `freshness` are the freshness statements that are known; `signed_time_ms` is the latest time that a quorum signed, of
+  all that was ever seen here; `granted`: the manifest was accepted here before, so its acceptance is no new one.
 - What is None is unknown: features before the bytes came, base facts where no base model is at hand.
 """
 
@@ -19,7 +21,7 @@ from plora.gate.consensus import Membership
 from plora.gate.features import Features
 from plora.gate.tally import UNHEARD, Standing
 from plora.proto.manifest import Manifest
-from plora.proto.payloads import Attestation, OwnerRecord, Revocation
+from plora.proto.payloads import Attestation, Freshness, OwnerRecord, Revocation
 from plora.proto.statement import Statement
 
 
@@ -51,6 +53,9 @@ class Case:
     attestations: tuple[tuple[Statement, Attestation], ...] = ()
     revocations: tuple[tuple[Statement, Revocation], ...] = ()
     believed: frozenset[str] = frozenset()
+    freshness: tuple[tuple[Statement, Freshness], ...] = ()
+    signed_time_ms: int = 0
+    granted: bool = False
     newest_version: int = 0
     same_version: tuple[bytes, ...] = ()
     members: Membership | None = None

@@ -79,6 +79,7 @@ class Policy(BaseModel):
     delta_norm_max: Positive = 64.0
     delta_rms_max: Positive | None = None
     clock_skew_ms_max: Annotated[StrictInt, Field(ge=0)] = 120_000
+    max_trust_age_ms: Annotated[StrictInt, Field(ge=1)] = 604_800_000
 
     # Stages that later builds bring.
     reputation: bool = False

@@ -82,6 +82,8 @@ REASONS: Mapping[str, Reason] = {
     "below_quorum": _pending("fewer trusted owners have signed than the policy requires"),
     # replay
     "not_yet_valid": Reason(Outcome.DEFER, "the manifest was issued in the future of the local clock"),
+    "clock_behind": Reason(Outcome.DEFER, "this machine's clock is behind what a quorum has signed"),
+    "stale": Reason(Outcome.DEFER, "the pinned root's owners haven't said lately how new the swarm is"),
     "expired": _reject("the manifest has expired"),
     "superseded": _reject("a newer version is known"),
     "equivocation": _reject("the owner signed two contents under one version"),

@@ -103,6 +103,24 @@ def _expired(facts: Facts) -> str:
     return f"it expired at {facts['expires']}; this machine's clock says {_utc(facts['now_ms'])}"
 
 
+def _clock_behind(facts: Facts) -> str:
+    behind = span_text(facts["signed_time_ms"] - facts["now_ms"])
+    return (
+        f"this machine's clock says {_utc(facts['now_ms'])}, {behind} before what a quorum has signed already; "
+        "set the clock by `timedatectl set-ntp true`"
+    )
+
+
+def _stale(facts: Facts) -> str:
+    signed, required = facts["signed"], facts["required"]
+    who = f" ({', '.join(signed)})" if signed else ""
+    newer = "; the others speak under a newer root file: ask for it" if facts["outdated"] else ""
+    return (
+        f"STALE: {len(signed)} of {required} owners of the pinned root said lately how new the swarm is{who}, "
+        f"so nothing new is accepted{newer or '; see `plora freshness issue`'}"
+    )
+
+
 def _superseded(facts: Facts) -> str:
     return f"version {facts['newest_version']} is known here, this is version {facts['version']}"
 
@@ -148,6 +166,8 @@ _TOLD: Mapping[str, Callable[[Facts], str]] = {
     "revoked_content": _revoked("it"),
     "revoked_owner": _revoked("everything of theirs"),
     "not_yet_valid": _not_yet_valid,
+    "clock_behind": _clock_behind,
+    "stale": _stale,
     "expired": _expired,
     "superseded": _superseded,
     "awaiting_certificate": _awaiting,

@@ -9,6 +9,7 @@ Rules:
 - An owner has signed if as many of their keys as their newest record requires validly signed: the manifest itself, or
   an attestation of it. Only unrevoked keys of an allowed algorithm count, each once, and an owner is one word however
   many keys it took.
+- What a pinned root revoked is void whoever's it is (`plora.gate.root`).
 - At most `ATTESTATIONS_MAX` attestations are verified for a manifest, taken from the owners in turn, so that one
   owner's flood can't crowd out another's word; whatever names an unknown key costs no verification.
 
@@ -23,13 +24,15 @@ from itertools import chain, zip_longest
 
 from plora.gate.case import Case
 from plora.gate.policy import Policy
+from plora.gate.root import Root, root_revocations
 from plora.gate.trust import COSIGN, Trust, TrustedOwner
 from plora.proto.keys import PublicKey
-from plora.proto.payloads import Attestation
+from plora.proto.payloads import Attestation, Revocation
 from plora.proto.rotation import Authority, Known, walk
 from plora.proto.statement import Statement, verify_statement
 
 ATTESTATIONS_MAX = 16
+ANYBODY = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +60,18 @@ class Keyring:
 
 @dataclass(frozen=True, slots=True)
 class Struck:
-    """What valid revocations strike, with the reason that was given: keys as (owner id, key id), the others by id."""
+    """What valid revocations strike, with the reason that was given: keys as (owner id, key id), the others by id.
+
+    A key that the root revoked is struck whoever lists it: it stands under `ANYBODY`.
+    """
 
     keys: Mapping[tuple[str, str], str] = field(default_factory=dict)
     contents: Mapping[str, str] = field(default_factory=dict)
     owners: Mapping[str, str] = field(default_factory=dict)
+
+    def key(self, owner: str, key_id: str) -> str | None:
+        """Why an owner's key is void; None where it isn't."""
+        return self.keys.get((owner, key_id), self.keys.get((ANYBODY, key_id)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +89,12 @@ class Signers:
     invalid: int = 0
 
 
-def keyring(owner: TrustedOwner, known: Known) -> Keyring:
-    """The owner's keys after every rotation that is proved."""
+def keyring(owner: TrustedOwner, known: Known, root: Root | None = None) -> Keyring:
+    """The owner's keys after every rotation that is proved; a key that the root revoked signs none."""
     keys = {key.key_id: key for key in owner.keys}
-    start = Authority(owner.owner, owner.record, keys, keys, owner.threshold, owner.lineages)
+    by_root = root_revocations(root, known) if root is not None else ()
+    void = {one.target: _by_root(one) for one in by_root if one.target_kind == "key"}
+    start = Authority(owner.owner, owner.record, keys, keys, owner.threshold, owner.lineages, struck_by_others=void)
     return Keyring(owner, walk(start, known, frozenset(owner.rotations)))
 
 
@@ -93,14 +105,24 @@ def struck(case: Case, trust: Trust) -> Struck:
     owners: dict[str, str] = {}
     speaking = (trust.owner(owner) for owner in dict.fromkeys(body.owner for _, body in case.revocations))
     for owner in (one for one in speaking if one is not None):
-        for revocation in keyring(owner, case).authority.revocations.values():
+        for revocation in keyring(owner, case, trust.root).authority.revocations.values():
             if revocation.target_kind == "key":
                 keys[(owner.owner, revocation.target)] = revocation.reason
             elif revocation.target_kind == "owner" and revocation.target == owner.owner:
                 owners[owner.owner] = revocation.reason
             elif revocation.target_kind == "content" and case.manifest.owner == owner.owner:
                 contents[revocation.target] = revocation.reason
+    for revocation in root_revocations(trust.root, case) if trust.root is not None else ():
+        if revocation.target_kind == "key":
+            keys[(ANYBODY, revocation.target)] = _by_root(revocation)
+        else:
+            struck = owners if revocation.target_kind == "owner" else contents
+            struck[revocation.target] = _by_root(revocation)
     return Struck(keys, contents, owners)
+
+
+def _by_root(revocation: Revocation) -> str:
+    return f"{revocation.reason} (by the pinned root)"
 
 
 def signers(case: Case, policy: Policy, trust: Trust, void: Struck) -> Signers:
@@ -161,7 +183,7 @@ def _candidates(case: Case, policy: Policy, trust: Trust, void: Struck) -> list[
     known = [(statement, owner) for statement, owner in words if owner is not None]  # however many strangers speak
     for statement, owner in sorted(known, key=lambda pair: (pair[0].id, pair[0].signature)):
         if owner.owner not in rings:
-            rings[owner.owner] = keyring(owner, case)
+            rings[owner.owner] = keyring(owner, case, trust.root)
         key = _usable(rings[owner.owner], statement.key_id, policy, trust, void)
         if key is not None and not rings[owner.owner].forked:
             found.setdefault(owner.owner, []).append((rings[owner.owner], key, statement))
@@ -184,7 +206,7 @@ def _usable(ring: Keyring, key_id: str, policy: Policy, trust: Trust, void: Stru
     key = ring.keys.get(key_id)
     if key is None or key.algorithm not in policy.algorithms or trust.distrusts(key_id):
         return None
-    return None if (ring.owner.owner, key_id) in void.keys else key
+    return key if void.key(ring.owner.owner, key_id) is None else None
 
 
 def _in_turn(groups: list[list[_Candidate]]) -> Iterator[_Candidate]:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from plora.gate.case import Case
 from plora.gate.policy import Policy
 from plora.gate.reasons import LOOSENED
+from plora.gate.root import currency
 from plora.gate.ruling import Ruling, objection, passed, refusal
 from plora.gate.signers import Keyring, Struck, keyring, signers, struck
 from plora.gate.trust import COSIGN, PUBLISH, Trust, TrustedOwner
@@ -97,14 +98,19 @@ def signatures(case: Case, policy: Policy, trust: Trust) -> Ruling:
         return _wait_or_refuse("unknown_owner", policy, owner=manifest.owner)
     if not owner.covers(manifest.domain, manifest.base_model, PUBLISH):
         return _wait_or_refuse("out_of_scope", policy, **_scope(manifest, owner))
-    ring, void = keyring(owner, case), struck(case, trust)
+    ring, void = keyring(owner, case, trust.root), struck(case, trust)
     fault = _own_signature(case, policy, ring, void)
     return fault if fault is not None else _enough(case, policy, trust, ring, void)
 
 
 def replay(case: Case, policy: Policy, trust: Trust) -> Ruling:
-    """The manifest is valid now, no newer version is known, and its owner signed nothing else under this version."""
+    """The manifest is valid now, no newer version is known, its owner signed nothing else under this version.
+
+    And this peer's clock and, where a root is pinned, its knowledge are new enough to accept anything.
+    """
     manifest = case.manifest
+    if not case.granted and case.now_ms + policy.clock_skew_ms_max < case.signed_time_ms:
+        return objection("clock_behind", now_ms=case.now_ms, signed_time_ms=case.signed_time_ms)
     issued_ms, expires_ms = parse_timestamp(manifest.issued) * 1000, parse_timestamp(manifest.expires) * 1000
     if issued_ms > case.now_ms + policy.clock_skew_ms_max:
         return objection("not_yet_valid", issued=manifest.issued, now_ms=case.now_ms)
@@ -115,7 +121,19 @@ def replay(case: Case, policy: Policy, trust: Trust) -> Ruling:
     rivals = sorted(content.hex() for content in case.same_version if content != case.statement.id)
     if rivals:
         return objection("equivocation", version=manifest.version, others=rivals[:SUPERSEDED_EVIDENCE_MAX])
-    return passed(version=manifest.version)
+    return _current(case, policy, trust)
+
+
+def _current(case: Case, policy: Policy, trust: Trust) -> Ruling:
+    """Whether the pinned root's owners lately said how new the swarm is; what was accepted before needs no new word."""
+    version = case.manifest.version
+    if trust.root is None:
+        return passed(version=version)
+    found = currency(case.freshness, trust.root, policy, case.now_ms)
+    seen = {"signed": list(found.signed), "required": found.required, "outdated": found.outdated}
+    if found.fresh or case.granted:
+        return passed(version=version, fresh=found.fresh, **seen)
+    return objection("stale", **seen)
 
 
 def largest_scale(lora: Lora) -> float:
@@ -161,8 +179,8 @@ def _own_signature(case: Case, policy: Policy, ring: Keyring, void: Struck) -> R
     manifest, owner = case.manifest, ring.owner
     if owner.owner in void.owners:
         return objection("revoked_owner", owner=owner.nickname, said=void.owners[owner.owner])
-    if (owner.owner, manifest.key_id) in void.keys:
-        said = void.keys[(owner.owner, manifest.key_id)]
+    said = void.key(owner.owner, manifest.key_id)
+    if said is not None:
         return objection("revoked_key", key_id=manifest.key_id, owner=owner.nickname, said=said)
     if ring.forked:
         return objection("forked_owner", owner=owner.nickname, records=list(ring.forked))

@@ -23,6 +23,7 @@ import json
 from dataclasses import dataclass, field, replace
 
 from plora.gate.policy import Policy
+from plora.gate.root import Root
 from plora.proto.errors import ConfigError, StatementError
 from plora.proto.fields import check_id
 from plora.proto.keys import PublicKey
@@ -140,11 +141,15 @@ class Distrusted:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """The trusted owners and what was struck out. Raises ConfigError where nickname, owner or key stands twice."""
+    """The trusted owners and what was struck out. Raises ConfigError where nickname, owner or key stands twice.
+
+    `root` is the organisation's, if one is pinned in peer.yaml; the trust file has none.
+    """
 
     owners: tuple[TrustedOwner, ...] = ()
     version: int = 0
     distrusted: tuple[Distrusted, ...] = ()
+    root: Root | None = None
     _by_owner: dict[str, TrustedOwner] = field(init=False, repr=False, compare=False)
     _struck: frozenset[str] = field(init=False, repr=False, compare=False)
 
@@ -176,6 +181,10 @@ class Trust:
         """The trusted owner of that local nickname."""
         return next((owner for owner in self.owners if owner.nickname == nickname), None)
 
+    def hears(self, owner_id: str) -> bool:
+        """Whether the owner's statements may change a verdict: they are trusted, or of the pinned root."""
+        return self.owner(owner_id) is not None or (self.root is not None and self.root.member(owner_id) is not None)
+
     def nickname(self, owner_id: str) -> str:
         """The local nickname, or the first twelve digits of the id."""
         found = self._by_owner.get(owner_id)
@@ -201,7 +210,9 @@ class Trust:
     def digest(self) -> str:
         """SHA-256 over everything that verdicts depend on, 64 hex digits; the order of owners doesn't matter."""
         owners = [owner.to_fields() | {"added": None} for owner in sorted(self.owners, key=lambda owner: owner.owner)]
-        text = json.dumps({"owners": owners, "distrusted": [one.entry for one in self.distrusted]}, sort_keys=True)
+        struck = [one.entry for one in self.distrusted]
+        root = self.root.digest() if self.root is not None else ""
+        text = json.dumps({"owners": owners, "distrusted": struck, "root": root}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -40,6 +40,11 @@ class Collector:
         status = self._status()
         for name in ("statements", "links", "held", "held_bytes"):
             yield GaugeMetricFamily(f"plora_{name}", f"{name} of this peer", value=float(status[name]))
+        if status["freshness"] is not None:
+            stale = float(status["freshness"]["state"] == "stale")
+            yield GaugeMetricFamily(
+                "plora_stale", "1 while the pinned root's owners were not heard lately", value=stale
+            )
         plasmids = GaugeMetricFamily("plora_plasmids", "live plasmids by state", labels=["state"])
         for state, count in status["plasmids"].items():
             plasmids.add_metric([state], float(count))

@@ -45,6 +45,9 @@ STATEMENT_ID_TAG = b"plora/statement/v1\x00"
 CHUNKS_TAG = b"plora/chunks/v1\x00"
 """Prefix of what a chunk root is the SHA-256 of."""
 
+REVOCATIONS_TAG = b"plora/revocations/v1\x00"
+"""Prefix of what the digest of a set of revocations is the SHA-256 of."""
+
 EPOCH_TAG = b"plora/epoch/v1\x00"
 """Prefix of what the id of a consensus' epoch is the SHA-256 of."""
 

@@ -357,6 +357,17 @@ class OwnerRotated(Body):
 
 
 @dataclass(frozen=True, slots=True)
+class FreshnessChanged(Body):
+    """The peer turned "stale", or "fresh" until then (ms since 1970). `signed`: those of the root who spoke."""
+
+    kind: ClassVar[str] = "freshness"
+    state: str
+    signed: tuple[str, ...]
+    required: int
+    until_wall_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class TrustChanged(Body):
     """A person changed whom this peer believes: local nicknames, or the beginnings of ids."""
 
@@ -515,6 +526,7 @@ BODIES: dict[str, type[Body]] = {
             EvidenceFound,
             Revoked,
             OwnerRotated,
+            FreshnessChanged,
             TrustChanged,
             Expired,
             Superseded,

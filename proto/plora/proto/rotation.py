@@ -75,7 +75,7 @@ class Authority:
 
     `keys` are all that ever were the owner's on the walk, `current` those of the newest record. `revocations` are those
     that count, by statement id; `forked` are the rival successors of `record`; `walked` are the records that followed
-    the one where the walk began.
+    the one where the walk began. `struck_by_others`: keys that a root revoked, with the reason.
     """
 
     owner: str
@@ -87,12 +87,13 @@ class Authority:
     revocations: Mapping[str, Revocation] = field(default_factory=dict)
     forked: tuple[str, ...] = ()
     walked: tuple[str, ...] = ()
+    struck_by_others: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def void_keys(self) -> Mapping[str, str]:
         """The keys whose signatures are void, each with the reason that was given."""
         struck = (one for one in self.revocations.values() if one.target_kind == "key")
-        return {one.target: one.reason for one in struck}
+        return {**self.struck_by_others, **{one.target: one.reason for one in struck}}
 
 
 def first_authority(statement: Statement, record: OwnerRecord) -> Authority:

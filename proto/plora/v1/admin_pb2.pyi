@@ -710,6 +710,30 @@ class AttestReply(_message.Message):
     document: str
     def __init__(self, statement_id: _Optional[str] = ..., document: _Optional[str] = ...) -> None: ...
 
+class NewnessRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class NewnessReply(_message.Message):
+    __slots__ = ("state", "signed", "required", "until_wall_ms", "trust_version", "revocation_root", "audit_head", "signed_time_wall_ms")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    SIGNED_FIELD_NUMBER: _ClassVar[int]
+    REQUIRED_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_WALL_MS_FIELD_NUMBER: _ClassVar[int]
+    TRUST_VERSION_FIELD_NUMBER: _ClassVar[int]
+    REVOCATION_ROOT_FIELD_NUMBER: _ClassVar[int]
+    AUDIT_HEAD_FIELD_NUMBER: _ClassVar[int]
+    SIGNED_TIME_WALL_MS_FIELD_NUMBER: _ClassVar[int]
+    state: str
+    signed: _containers.RepeatedScalarFieldContainer[str]
+    required: int
+    until_wall_ms: int
+    trust_version: int
+    revocation_root: str
+    audit_head: str
+    signed_time_wall_ms: int
+    def __init__(self, state: _Optional[str] = ..., signed: _Optional[_Iterable[str]] = ..., required: _Optional[int] = ..., until_wall_ms: _Optional[int] = ..., trust_version: _Optional[int] = ..., revocation_root: _Optional[str] = ..., audit_head: _Optional[str] = ..., signed_time_wall_ms: _Optional[int] = ...) -> None: ...
+
 class IntroduceRequest(_message.Message):
     __slots__ = ("statements",)
     STATEMENTS_FIELD_NUMBER: _ClassVar[int]

@@ -179,6 +179,11 @@ class AdminStub:
                 request_serializer=plora_dot_v1_dot_admin__pb2.ConsensusRequest.SerializeToString,
                 response_deserializer=plora_dot_v1_dot_admin__pb2.ConsensusReply.FromString,
                 _registered_method=True)
+        self.Newness = channel.unary_unary(
+                '/plora.v1.Admin/Newness',
+                request_serializer=plora_dot_v1_dot_admin__pb2.NewnessRequest.SerializeToString,
+                response_deserializer=plora_dot_v1_dot_admin__pb2.NewnessReply.FromString,
+                _registered_method=True)
 
 
 class AdminServicer:
@@ -358,6 +363,12 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Newness(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -505,6 +516,11 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.Consensus,
                     request_deserializer=plora_dot_v1_dot_admin__pb2.ConsensusRequest.FromString,
                     response_serializer=plora_dot_v1_dot_admin__pb2.ConsensusReply.SerializeToString,
+            ),
+            'Newness': grpc.unary_unary_rpc_method_handler(
+                    servicer.Newness,
+                    request_deserializer=plora_dot_v1_dot_admin__pb2.NewnessRequest.FromString,
+                    response_serializer=plora_dot_v1_dot_admin__pb2.NewnessReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1290,6 +1306,33 @@ class Admin:
             '/plora.v1.Admin/Consensus',
             plora_dot_v1_dot_admin__pb2.ConsensusRequest.SerializeToString,
             plora_dot_v1_dot_admin__pb2.ConsensusReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Newness(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/plora.v1.Admin/Newness',
+            plora_dot_v1_dot_admin__pb2.NewnessRequest.SerializeToString,
+            plora_dot_v1_dot_admin__pb2.NewnessReply.FromString,
             options,
             channel_credentials,
             insecure,

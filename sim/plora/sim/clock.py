@@ -33,6 +33,10 @@ class VirtualClock:
         """The current time as the cores see it."""
         return Now(self.mono_ns, self._wall_start_ms + self.mono_ns // MS)
 
+    def jump_wall(self, by_ms: int) -> None:
+        """Set the wall clock forward or, below zero, back; monotonic time goes on."""
+        self._wall_start_ms += by_ms
+
     def at(self, due_ns: int, call: Callable[[], object]) -> None:
         """Plan a call; one that is due in the past happens next."""
         self._planned += 1

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from plora.gate.root import revocation_root
 from plora.gate.signers import keyring
 from plora.node.admin.spreading import spread
+from plora.node.core.newness import newness
+from plora.node.driver.clock import read_clocks
 from plora.proto.errors import UsageError
 from plora.proto.owner_chain import OwnerFile
-from plora.proto.payloads import Attestation, OwnerRecord, Revocation
+from plora.proto.payloads import Attestation, Freshness, OwnerRecord, Revocation
 from plora.proto.statement import open_statement
 from plora.proto.wire import statement_from_pb
 from plora.v1 import admin_pb2 as pb
@@ -24,11 +27,33 @@ if TYPE_CHECKING:
 async def introduce(node: Node, request: pb.IntroduceRequest) -> pb.IntroduceReply:
     """Spread an owner's statements, and say what this peer makes of them."""
     file = OwnerFile(tuple(map(statement_from_pb, request.statements)))
-    if not all(isinstance(open_statement(one), OwnerRecord | Attestation | Revocation) for one in file.statements):
-        raise UsageError("is more than an owner's records, revocations and attestations", where=file.first.name)
+    if not all(
+        isinstance(open_statement(one), OwnerRecord | Attestation | Revocation | Freshness) for one in file.statements
+    ):
+        raise UsageError(
+            "is more than an owner's records, revocations, attestations and freshness", where=file.first.name
+        )
     for statement in file.statements:
         await spread(node, (statement,), (), statement)
     return pb.IntroduceReply(owner=file.id, record=file.authority.record, note=_note(node, file))
+
+
+def newness_reply(node: Node) -> pb.NewnessReply:
+    """How fresh this peer is, and what a freshness statement would say of it."""
+    desk = node.core.desk
+    root, found = desk.trust.root, newness(desk.docket, desk.policy, desk.trust, read_clocks())
+    said = pb.NewnessReply(
+        state="no root",
+        revocation_root=revocation_root(desk.docket.revocation_ids),
+        audit_head=node.audit_head(),
+        signed_time_wall_ms=desk.docket.signed_time_ms,
+    )
+    if root is None or found is None:
+        return said
+    said.state = "fresh" if found.fresh else "stale"
+    said.signed.extend(found.signed)
+    said.trust_version, said.required, said.until_wall_ms = root.version, found.required, found.until_ms
+    return said
 
 
 def _note(node: Node, file: OwnerFile) -> str:
@@ -36,7 +61,7 @@ def _note(node: Node, file: OwnerFile) -> str:
     owner = node.core.desk.trust.owner(file.id)
     if owner is None:
         return "its owner is not trusted here"
-    at = keyring(owner, node.core.desk.docket.dossier(file.id)).authority
+    at = keyring(owner, node.core.desk.docket.dossier(file.id), node.core.desk.trust.root).authority
     if at.forked:
         return "another record claims to follow the same one, so neither is believed"
     return "" if at.record == file.authority.record else f"it believes record {at.record[:12]}"

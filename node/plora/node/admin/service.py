@@ -25,7 +25,7 @@ from plora.node.admin.following import Following
 from plora.node.admin.inviting import invitations_reply, invite
 from plora.node.admin.measuring import keep_measure
 from plora.node.admin.neighbours import lan_reply, peers_reply
-from plora.node.admin.owning import introduce
+from plora.node.admin.owning import introduce, newness_reply
 from plora.node.admin.pinging import ping
 from plora.node.admin.replies import kept_message, plasmid_message, status_reply
 from plora.node.admin.serving import locate, roll_back
@@ -245,6 +245,10 @@ class AdminService(admin_pb2_grpc.AdminServicer):
     async def Introduce(self, request: pb.IntroduceRequest, context: Any) -> pb.IntroduceReply:  # noqa: N802
         """Spread an owner's records and revocations of keys."""
         return await introduce(self._node, request)
+
+    async def Newness(self, request: pb.NewnessRequest, context: Any) -> pb.NewnessReply:  # noqa: N802
+        """How fresh this peer is by the root that is pinned."""
+        return newness_reply(self._node)
 
     async def Events(self, request: pb.EventsRequest, context: Any) -> AsyncIterator[pb.EventsReply]:  # noqa: N802
         """The records of this boot after `after_seq` (0: all), and with `follow` those to come."""

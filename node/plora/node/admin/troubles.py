@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from plora.gate import quorum_trouble
 from plora.node.core import council_view
+from plora.node.core.newness import newness
+from plora.node.core.now import Now
 from plora.node.core.plasmid import Plasmid
 from plora.node.driver.clock import read_clocks
 from plora.proto.amounts import rate_text, size_text, span_text
@@ -34,6 +36,7 @@ def troubles(node: Node, status: dict[str, Any], uptime_ms: int, free_bytes: int
 def _of_the_person(node: Node) -> Iterator[str]:
     if node.core.desk.policy.insecure:
         yield "signatures are switched off: anybody's adapter is accepted (policy.insecure)"
+    yield from staleness(node, read_clocks())
     trouble = quorum_trouble(node.core.desk.policy, node.core.desk.trust)
     if trouble:
         yield trouble
@@ -44,6 +47,22 @@ def _of_the_person(node: Node) -> Iterator[str]:
         yield f"the last reload failed: {node.reload_trouble}"
     if node.serving is not None:
         yield from node.serving.troubles
+
+
+def staleness(node: Node, now: Now) -> Iterator[str]:
+    """Why nothing new is accepted: the clock is wrong, or the pinned root's owners were not heard lately."""
+    desk = node.core.desk
+    behind_ms = desk.docket.signed_time_ms - now.wall_ms
+    if behind_ms > desk.policy.clock_skew_ms_max:
+        yield f"STALE: the clock is {span_text(behind_ms)} behind what a quorum signed; set it, nothing new is accepted"
+    found = newness(desk.docket, desk.policy, desk.trust, now)
+    if found is not None and not found.fresh:
+        who = f" ({', '.join(found.signed)})" if found.signed else ""
+        newer = "; others speak under a newer root file: ask for it" if found.outdated else ""
+        yield (
+            f"STALE: {len(found.signed)} of {found.required} owners of the pinned root said lately how new the swarm "
+            f"is{who}, so nothing new is accepted{newer}"
+        )
 
 
 def _of_the_disk(node: Node, status: dict[str, Any], free_bytes: int) -> Iterator[str]:

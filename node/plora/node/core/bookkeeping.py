@@ -1,8 +1,8 @@
-"""Bodies of the event-log records that the desk emits, made from what it knows. Pure."""
+"""Bodies of the event-log records that the desk emits, and the verdict on bytes that no worker could read. Pure."""
 
 from __future__ import annotations
 
-from plora.gate import Policy, Trust, Verdict
+from plora.gate import Outcome, Policy, StageResult, Trust, Verdict
 from plora.node.core.merge_report import read_report
 from plora.node.core.merge_rows import MergeRow
 from plora.proto.payloads import Revocation
@@ -50,3 +50,10 @@ def merge_body(row: MergeRow, before: int) -> MergeDone:
         before=before,
         after=row.serving,
     )
+
+
+def unexamined(verdict: Verdict, outcome: Outcome, reason: str) -> Verdict:
+    """The verdict where a worker failed over the bytes: what passed before stays, the header did not."""
+    result = StageResult("header", outcome, "internal_error", {"worker": reason})
+    stages = (*(stage for stage in verdict.stages if stage.outcome is Outcome.PASS), result)
+    return Verdict(outcome, result.stage, result.reason, stages)

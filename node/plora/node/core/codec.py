@@ -18,7 +18,7 @@ from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any, get_args
 
-from plora.gate import BaseFacts, Distrusted, Features, Policy, Trust, TrustedOwner
+from plora.gate import BaseFacts, Distrusted, Features, Policy, Root, RootMember, Trust, TrustedOwner
 from plora.gate.consensus import Member, Membership
 from plora.gate.features import ModuleFacts, TensorFacts, ValueFacts
 from plora.node.core.config import Bounds, CoreConfig, Limits, Subscription
@@ -41,6 +41,7 @@ CLASSES: Mapping[str, type] = {
         *(Carried, Cause, DialTry, PeerAddress, Range, Now, ChunkPlan, Snapshot, Statement),
         *(Member, Membership),
         *(BaseFacts, Features, ModuleFacts, TensorFacts, ValueFacts, Trust, TrustedOwner, Distrusted),
+        *(Root, RootMember),
     )
 }
 

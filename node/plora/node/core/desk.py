@@ -22,9 +22,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from heapq import heappop, heappush
 
-from plora.gate import BaseFacts, Case, Outcome, Policy, StageResult, Trust, Verdict, decide
+from plora.gate import BaseFacts, Case, Outcome, Policy, Trust, Verdict, decide
 from plora.node.core.backing import Backing
-from plora.node.core.bookkeeping import revoked_body, trust_body, verdict_bodies
+from plora.node.core.bookkeeping import revoked_body, trust_body, unexamined, verdict_bodies
 from plora.node.core.config import CoreConfig
 from plora.node.core.docket import Docket, opened, owner_speaking, series_of
 from plora.node.core.effects import Emit, Expose, Hide, Persist, SetTimer
@@ -50,6 +50,7 @@ from plora.node.core.larder import ANNOUNCE_TIMER, Larder
 from plora.node.core.merge_rows import MERGES, MergeRow, decode_merge, merge_row
 from plora.node.core.merges import TIMER as MERGE_TIMER
 from plora.node.core.merges import Merges
+from plora.node.core.newness import NEWNESS_TIMER, SIGNED_TIME, Newness
 from plora.node.core.notices import (
     BytesFailed,
     BytesHeld,
@@ -84,7 +85,7 @@ from plora.node.core.wishes import WISHES, Wishes
 from plora.node.store.disk import RowOp
 from plora.node.store.snapshot import Snapshot
 from plora.proto.manifest import Manifest
-from plora.proto.payloads import Revocation
+from plora.proto.payloads import Freshness, Revocation
 from plora.proto.records import ErrorMet, Knowledge, Wished
 from plora.proto.records import Examined as ExaminedRecord
 from plora.proto.statement import Statement
@@ -115,6 +116,7 @@ class Desk:
         versions = (decode_version(key, value) for key, value in snapshot.rows(VERSIONS))
         self.docket = Docket(config.swarm, bases or {}, {row.series: row for row in versions})
         self.docket.believed = believed_ids(snapshot.rows(ROTATIONS))
+        self.newness = Newness(self.docket, snapshot.rows(SIGNED_TIME))
         self.book = Book()
         self.wishes = Wishes(snapshot.rows(WISHES))
         self.larder = Larder(config, self.book, self.wishes, snapshot, self._nickname)
@@ -195,7 +197,7 @@ class Desk:
     def _policy_changed(self, event: PolicyChanged, now: Now) -> Outputs:
         before, self.policy, self.trust = self.trust, event.policy, event.trust
         out: Outputs = [Emit(trust_body(before, self.trust))] if before != self.trust else []
-        out += self._follow(owner.owner for owner in self.trust.believed)
+        out += [*self._follow(owner.owner for owner in self.trust.believed), *self._look(now)]
         return [*out, *self._judge_all(list(self.book.live), now), *self.merges.touch_all(now)]
 
     # Statements
@@ -210,7 +212,7 @@ class Desk:
         out: Outputs = [Hide(name) for key, name in shown.items() if key in lost or key in self._untold]
         self._rows += [row for key in lost for row in (forget_verdict(key), told(key))]
         self._kept, self._untold = {}, set()
-        out += self._follow(owner.owner for owner in self.trust.believed)
+        out += [*self._follow(owner.owner for owner in self.trust.believed), *self._look(now)]
         out += self._judge_all(list(self.book.live), now)
         out += [effect for plasmid in self.book.live.values() if plasmid.usable for effect in self._show(plasmid)]
         return [*out, *self.merges.touch_all(now, self._bases()), *self.larder.start(now)]
@@ -246,7 +248,9 @@ class Desk:
             self.larder.arrived(payload.artifacts.sha256)
         if isinstance(payload, Revocation):
             out.append(Emit(revoked_body(payload)))
-            out += self.merges.touch_all(now) if self.trust.owner(payload.owner) else []
+            out += self.merges.touch_all(now) if self.trust.hears(payload.owner) else []
+        if isinstance(payload, Freshness) and self.trust.hears(payload.owner):
+            return [*out, *self._renew(now)]
         return [*out, *self._judge_all(self._touched_by(statement), now)]
 
     def _follow(self, owners: Iterable[str]) -> Outputs:
@@ -255,10 +259,21 @@ class Desk:
         self._rows += rows
         return [Emit(body) for body in told_of]
 
+    def _look(self, now: Now) -> Outputs:
+        """Note how new this peer may believe to be."""
+        rows, out = self.newness.look(self.policy, self.trust, now)
+        self._rows += rows
+        return out
+
+    def _renew(self, now: Now) -> Outputs:
+        """Look again, and judge again what waits for its time."""
+        waiting = [key for key, one in self.book.live.items() if one.verdict and one.verdict.outcome is Outcome.DEFER]
+        return [*self._look(now), *self._judge_all(waiting, now)]
+
     def _touched_by(self, statement: Statement) -> list[bytes]:
         """Whose verdict it may change: a stranger's word about others changes none, however many of them speak."""
         speaks_for = owner_speaking(statement)
-        return self.docket.touched_by(statement) if speaks_for is None or self.trust.owner(speaks_for) else []
+        return self.docket.touched_by(statement) if speaks_for is None or self.trust.hears(speaks_for) else []
 
     def _leave(self, content_id: bytes, reason: str, now: Now) -> Outputs:
         plasmid = self.book.drop(content_id, reason)
@@ -299,13 +314,14 @@ class Desk:
     def _decide(self, plasmid: Plasmid, now: Now) -> Verdict:
         digest = plasmid.digest
         features = self.larder.features(plasmid.artifact)
-        case = self._voted(self.docket.case(plasmid.content_id, now.wall_ms, features), plasmid.seen_ms)
+        known = self.docket.case(plasmid.content_id, now.wall_ms, features, granted=plasmid.usable)
+        case = self._voted(known, plasmid.seen_ms)
         verdict = decide(case, self.policy, self.trust)
         if features is not None and not self.larder.has(plasmid) and verdict.outcome is not Outcome.REJECT:
             return decide(replace(case, features=None), self.policy, self.trust)  # known good, but not here
         if digest in self.larder.unreadable and verdict.wants_bytes:
             outcome = Outcome.REJECT if digest in self.larder.defects else Outcome.QUARANTINE
-            return _unexamined(verdict, outcome, self.larder.unreadable[digest])
+            return unexamined(verdict, outcome, self.larder.unreadable[digest])
         return verdict
 
     def _remember_version(self, plasmid: Plasmid) -> None:
@@ -376,6 +392,7 @@ class Desk:
         if plasmid.usable:
             return []
         plasmid.usable = True
+        self._rows += self.newness.accepted(plasmid.manifest, plasmid.verdict) if plasmid.verdict else []
         domain = plasmid.manifest.domain
         self._domains[domain] = self._domains.get(domain, 0) + 1
         out: Outputs = [Emit(Knowledge(domain, "gained"))] if self._domains[domain] == 1 else []
@@ -548,6 +565,8 @@ class Desk:
             return out
         if timer == ANNOUNCE_TIMER:
             return self.larder.announce_due(now)
+        if timer == NEWNESS_TIMER:
+            return self._renew(now)
         return self._clock(now) if timer == CLOCK_TIMER else []
 
     def _alarm(self, plasmid: Plasmid, at_ms: int, now: Now) -> Outputs:
@@ -574,9 +593,3 @@ class Desk:
             return []
         wait_ms = min(max(self._alarms[0][0] - now.wall_ms, 1), CLOCK_MS_MAX)
         return [SetTimer(CLOCK_TIMER, now.after_ms(wait_ms))]
-
-
-def _unexamined(verdict: Verdict, outcome: Outcome, reason: str) -> Verdict:
-    result = StageResult("header", outcome, "internal_error", {"worker": reason})
-    stages = (*(stage for stage in verdict.stages if stage.outcome is Outcome.PASS), result)
-    return Verdict(outcome, result.stage, result.reason, stages)

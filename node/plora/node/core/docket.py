@@ -8,7 +8,8 @@
   raised by `raise_floor`, outlast what is live. Two contents of that version block it for ever.
 - `believed` are the records of owners that were followed here: a rotation that was believed stays so.
 - Every index is a dict in the order of arrival; nothing iterates over a set.
-- Not handled here: statements of other kinds (freshness, votes, evidence), which no stage of this build reads.
+- `freshness` are the newest statements about freshness, and `signed_time_ms` the latest time that was signed here.
+- Not handled here: statements of other kinds (votes, evidence), which no stage of this build reads.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from plora.node.core.rows import VersionRow
 from plora.proto.errors import StatementError
 from plora.proto.manifest import Manifest
 from plora.proto.payload import Payload
-from plora.proto.payloads import Attestation, OwnerRecord, Revocation, Slot
+from plora.proto.payloads import Attestation, Freshness, OwnerRecord, Revocation, Slot
 from plora.proto.rotation import Dossier
 from plora.proto.statement import Statement, open_statement
 
@@ -48,11 +49,13 @@ class Docket:
     bases: Mapping[str, BaseFacts] = field(default_factory=dict)
     floors: dict[Series, VersionRow] = field(default_factory=dict)
     believed: frozenset[str] = frozenset()
+    signed_time_ms: int = 0
     _manifests: dict[bytes, tuple[Statement, Manifest]] = field(default_factory=dict)
     _versions: dict[Series, dict[bytes, int]] = field(default_factory=dict)
     _records: _Index[OwnerRecord] = field(default_factory=dict)
     _attestations: _Index[Attestation] = field(default_factory=dict)
     _revocations: _Index[Revocation] = field(default_factory=dict)
+    _fresh: dict[bytes, tuple[Statement, Freshness]] = field(default_factory=dict)
     _of_keys: _Index[Revocation] = field(default_factory=dict)
 
     def add(self, statement: Statement) -> Payload | None:
@@ -70,7 +73,19 @@ class Docket:
                 self._revocations.setdefault(payload.target, {})[statement.id] = (statement, payload)
                 if payload.target_kind == "key":
                     self._of_keys.setdefault(payload.owner, {})[statement.id] = (statement, payload)
+            case Freshness():
+                self._fresh[statement.id] = (statement, payload)
         return payload
+
+    @property
+    def freshness(self) -> _Entries[Freshness]:
+        """The freshness statements that are kept, of whomever."""
+        return tuple(self._fresh.values())
+
+    @property
+    def revocation_ids(self) -> list[bytes]:
+        """The ids of all revocations that were seen."""
+        return [statement_id for entries in self._revocations.values() for statement_id in entries]
 
     def drop(self, statement: Statement) -> None:
         """Forget a statement that is no longer live."""
@@ -86,6 +101,8 @@ class Docket:
             case Revocation():
                 _discard(self._revocations, payload.target, statement.id)
                 _discard(self._of_keys, payload.owner, statement.id)
+            case Freshness():
+                self._fresh.pop(statement.id, None)
 
     def touched_by(self, statement: Statement) -> list[bytes]:
         """Content ids of the live manifests whose verdict may depend on the statement."""
@@ -100,7 +117,7 @@ class Docket:
                 return self._struck_by(revocation)
         return []
 
-    def case(self, content_id: bytes, now_ms: int, features: Features | None) -> Case:
+    def case(self, content_id: bytes, now_ms: int, features: Features | None, *, granted: bool = False) -> Case:
         """Everything the gate may know of a live manifest. Raises KeyError for one that isn't live."""
         statement, manifest = self._manifests[content_id]
         vouching = self._witnesses(content_id)
@@ -122,6 +139,9 @@ class Docket:
             attestations=(*vouching, *(witness for other in signed for witness in self._witnesses(other))),
             revocations=revocations,
             believed=self.believed,
+            freshness=self.freshness,
+            signed_time_ms=self.signed_time_ms,
+            granted=granted,
             newest_version=max(floor.version, *versions.values()),
             same_version=tuple(sorted(dict.fromkeys(other for other in rivals if other != content_id))),
             features=features,
@@ -131,7 +151,7 @@ class Docket:
     def dossier(self, owner: str) -> Dossier:
         """What is known of one owner's keys: records, revocations of keys, and who attests those."""
         records = tuple(self._records.get(owner, {}).values())
-        revocations = tuple(self._of_keys.get(owner, {}).values())
+        revocations = tuple(self._against_keys(owner).values())
         words = (word for one, _ in (*records, *revocations) for word in self._witnesses(one.id))
         return Dossier(records, tuple(words), revocations, self.believed)
 
@@ -191,8 +211,15 @@ class Docket:
             targets += [payload.owner, statement.key_id]
         owners = dict.fromkeys((manifest.owner, *(payload.owner for _, payload in vouching)))
         found = {one.id: (one, body) for name in targets for one, body in self._revocations.get(name, {}).values()}
-        found |= {one.id: (one, body) for owner in owners for one, body in self._of_keys.get(owner, {}).values()}
+        for owner in owners:
+            found |= self._against_keys(owner)
         return tuple(found.values())
+
+    def _against_keys(self, owner: str) -> dict[bytes, tuple[Statement, Revocation]]:
+        """The revocations of keys that the owner spoke, and those that others spoke of keys in the owner's records."""
+        keys = (key_id for _, record in self._records.get(owner, {}).values() for key_id in record.signing_key_ids())
+        others = (self._revocations.get(key_id, {}) for key_id in dict.fromkeys(keys))
+        return {key: entry for index in (self._of_keys.get(owner, {}), *others) for key, entry in index.items()}
 
     def _involving(self, owner: str) -> list[bytes]:
         return [cid for cid, (_, m) in self._manifests.items() if m.owner == owner or owner in self.attesters(cid)]
@@ -232,11 +259,11 @@ def opened(statement: Statement) -> Payload | None:
 
 
 def owner_speaking(statement: Statement) -> str | None:
-    """The owner in whose name a record, attestation or revocation speaks; None for a statement of another kind."""
+    """The owner in whose name a record, attestation, revocation or freshness statement speaks; None for other kinds."""
     match opened(statement):
         case OwnerRecord() as record:
             return _owner_of(statement, record)
-        case Attestation(owner=owner) | Revocation(owner=owner):
+        case Attestation(owner=owner) | Revocation(owner=owner) | Freshness(owner=owner):
             return owner
     return None
 

@@ -16,6 +16,9 @@ from plora.proto.manifest import Manifest
 from plora.proto.records import BoundHit
 from plora.proto.statement import Statement
 
+CLOCK_BEHIND = "clock_behind"
+CLOCK_LOOK_MS = 10_000
+
 Look = tuple[str, str, str, bool, bool]
 
 
@@ -105,8 +108,11 @@ class Plasmid:
     def next_alarm_ms(self, now_ms: int, certificate_wait_ms: int) -> int:
         """When time alone may change the verdict; 0 for never.
 
-        At its issue, when a certificate that it awaits is overdue, and at its expiry.
+        At its issue, when a certificate that it awaits is overdue, and at its expiry. Where the local clock is known
+        to be wrong, soon: somebody may set it.
         """
+        if self.verdict is not None and self.verdict.reason == CLOCK_BEHIND:
+            return now_ms + CLOCK_LOOK_MS
         waits = self.verdict is not None and self.verdict.reason == "awaiting_certificate"
         overdue_ms = self.seen_ms + certificate_wait_ms if waits else 0
         moments = (

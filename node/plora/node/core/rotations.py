@@ -35,7 +35,7 @@ def believed_ids(rows: Iterable[tuple[bytes, bytes]]) -> frozenset[str]:
 def follow(docket: Docket, trust: Trust, owners: Iterable[str]) -> tuple[list[RowOp], list[OwnerRotated]]:
     """Believe what is proved of these owners now: the rows to write, and what to tell. Strangers are left alone."""
     trusted = (trust.owner(owner) for owner in dict.fromkeys(owners))
-    rings = [keyring(owner, docket.dossier(owner.owner)) for owner in trusted if owner is not None]
+    rings = [keyring(owner, docket.dossier(owner.owner), trust.root) for owner in trusted if owner is not None]
     moved = [ring for ring in rings if any(record not in docket.believed for record in ring.authority.walked)]
     for ring in moved:
         docket.believed |= frozenset(ring.authority.walked)

@@ -17,6 +17,7 @@ from typing import Any
 
 from plora.gate import Outcome, explain, layers, sentence
 from plora.node.core.limit_sentences import limit_sentence, limit_value
+from plora.node.core.newness import newness
 from plora.node.core.now import Now
 from plora.node.core.owners import (
     BELOW_QUORUM,
@@ -111,8 +112,15 @@ def status(core: PeerCore, now: Now) -> Json:
         "sent_bytes": core.transfer.sent_bytes,
         "trusted_owners": [owner.nickname for owner in core.desk.trust.owners],
         "insecure": core.desk.policy.insecure,
+        "freshness": _newness(core, now),
         "merges": merges(core),
     }
+
+
+def _newness(core: PeerCore, now: Now) -> Json | None:
+    """How fresh the peer is by the root that is pinned; None where none is."""
+    found = newness(core.desk.docket, core.desk.policy, core.desk.trust, now)
+    return None if found is None else {"state": "fresh" if found.fresh else "stale", **asdict(found)}
 
 
 def ls(core: PeerCore, now: Now) -> list[Json]:

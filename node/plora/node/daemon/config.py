@@ -242,6 +242,7 @@ class PeerConfig(Block):
     gossip: GossipBlock = GossipBlock()
     policy: Policy = Policy()
     consensus: ConsensusBlock = ConsensusBlock()
+    root: str = ""
     subscribe: SubscribeBlock = SubscribeBlock()
     limits: LimitsBlock = LimitsBlock()
     merge: MergeBlock = MergeBlock()

@@ -16,8 +16,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
-from plora.gate import BaseFacts, Trust, load_trust
+from plora.gate import BaseFacts, Trust, load_root, load_trust
 from plora.gate.consensus import Membership
+from plora.gate.root import NO_AUDIT_HEAD
 from plora.node.admin.service import AdminService, serve_admin
 from plora.node.core.config import CoreConfig
 from plora.node.core.council_view import counts
@@ -83,7 +84,7 @@ def check(path: Path) -> Checked:
     """Read configuration, trust, swarm and identity; raises the first fault."""
     loaded = load_config(path)
     home = loaded.home
-    trust = load_trust(home.trust)
+    trust = trust_of(home, loaded.peer)
     key_of(loaded.peer.serving.vllm, home.root)
     swarm = load_swarm(home.swarm)
     expected = home.peer_id.read_text("ascii").strip() if home.peer_id.is_file() else ""
@@ -94,6 +95,12 @@ def check(path: Path) -> Checked:
 def vote_key_of(home: Home) -> PrivateKey | None:
     """The key by which this peer votes, if it has one. Raises KeyFileError for one that others can read."""
     return load_private_key(home.vote_key) if home.vote_key.exists() else None
+
+
+def trust_of(home: Home, peer: PeerConfig) -> Trust:
+    """Whom this peer believes: trust.yaml, and the root that peer.yaml pins."""
+    root = load_root(home.root / peer.root) if peer.root else None
+    return replace(load_trust(home.trust), root=root)
 
 
 def core_config(checked: Checked, boot: str, addresses: tuple[str, ...]) -> CoreConfig:
@@ -312,12 +319,16 @@ class Node:
 
     def reload_trust(self) -> list[str]:
         """Read trust.yaml alone, so that a fault elsewhere keeps nobody believed. The names of what changed."""
-        trust = load_trust(self.home.trust)
+        trust = trust_of(self.home, self.config)
         if trust == self._checked.trust:
             return []
         self._checked = replace(self._checked, trust=trust)
         self.driver.handle(PolicyChanged(self.config.policy, trust))
         return ["policy and trust"]
+
+    def audit_head(self) -> str:
+        """The head of the audit log's chain, for freshness statements; zeros, since this build keeps no such chain."""
+        return NO_AUDIT_HEAD
 
     @property
     def name(self) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from plora.node.admin.neighbours import name_of, trouble_with
+from plora.node.admin.troubles import staleness
 from plora.node.core.now import DAY_MS, Now
 from plora.node.doctor.finding import Finding, file_limit, unreachable
 from plora.node.gossip.addresses import Scope, scope_of, seen_scope, split
@@ -29,6 +30,7 @@ def examine_node(node: Node, now: Now, uptime_ms: int) -> list[Finding]:
     """Everything that is wrong with a running peer."""
     return [
         *_clock(node),
+        *_freshness(node, now),
         *_certificates(node, now),
         *(_neighbours(node) if uptime_ms >= SETTLED_AFTER_MS else ()),
         *_reach(node),
@@ -40,6 +42,11 @@ def examine_node(node: Node, now: Now, uptime_ms: int) -> list[Finding]:
 def _clock(node: Node) -> list[Finding]:
     links = node.core.gossip.links.ready()
     return clock_findings({name_of(node, one.peer): one.ahead_ms for one in links if one.ahead_ms is not None})
+
+
+def _freshness(node: Node, now: Now) -> Iterator[Finding]:
+    for what in staleness(node, now):
+        yield Finding("freshness", what, "see `plora peers`, and ask the root's owners for `plora freshness issue`")
 
 
 def clock_findings(ahead_ms: Mapping[str, int]) -> list[Finding]:
