@@ -345,6 +345,94 @@ def tickets() -> list[dict[str, object]]:
     return made
 
 
+def derived() -> list[dict[str, Any]]:
+    """What else hashes and keys are made of: sets of revocations, open swarms, marks, epochs."""
+    ids = [hashlib.sha256(name).digest() for name in (b"three", b"one", b"two")]
+    open_swarm = {
+        part: hashlib.sha256(b"\x00".join((b"plora/open-swarm/v1", part.encode(), b"walk"))).hexdigest()
+        for part in ("id", "secret")
+    }
+    secret = hashlib.sha256(b"secret").digest()
+    mark, _ = bindings.crypto_sign_seed_keypair(hkdf(secret, b"plora/mark/v1"))
+    infos = [ed25519_spki(key_pair(name)[0]) for name in ("member one", "member two")]
+    members = [
+        {"name": f"m{number}", "key": text(info), "peer": digest(f"peer {number}")} for number, info in enumerate(infos)
+    ]
+    in_order = sorted(members, key=lambda one: hashlib.sha256(base64.b64decode(one["key"])).hexdigest())
+    block = {"swarm": SWARM, "number": 1, "quorum": 2, "members": in_order}
+    epoch = hashlib.sha256(b"plora/epoch/v1\x00" + canonical(block)).hexdigest()
+    root = hashlib.sha256(b"plora/revocations/v1\x00" + b"".join(sorted(ids))).hexdigest()
+    return [
+        {"what": "revocations", "ids": [one.hex() for one in ids], "root": root},
+        {"what": "open swarm", "name": "walk", **open_swarm},
+        {"what": "mark", "secret": secret.hex(), "public_key": mark.hex()},
+        {
+            "what": "epoch",
+            **{name: block[name] for name in ("swarm", "number", "quorum")},
+            "members": members,
+            "id": epoch,
+        },
+    ]
+
+
+def key_pair(name: str) -> tuple[bytes, bytes]:
+    """The Ed25519 public key and secret of a name."""
+    public, secret = bindings.crypto_sign_seed_keypair(hashlib.sha256(name.encode()).digest())
+    return public, secret
+
+
+def signed_by(name: str, short: str, body: dict[str, Any]) -> dict[str, str]:
+    """A statement of that kind by the key of a name."""
+    public, secret = key_pair(name)
+    info = ed25519_spki(public)
+    payload = canonical({"schema_version": 0, "swarm": SWARM, "issued": ISSUED, **body, "key_id": key_id_of(name)})
+    kind = f"application/vnd.plora.{short}.v1+json"
+    return {
+        "kind": kind,
+        "payload": payload.decode(),
+        "id": hashlib.sha256(b"plora/statement/v1\x00" + kind.encode() + b"\x00" + payload).hexdigest(),
+        "algorithm": "Ed25519",
+        "key_id": hashlib.sha256(info).hexdigest(),
+        "signature": text(bindings.crypto_sign(pae(kind, payload), secret)[:64]),
+    }
+
+
+def key_id_of(name: str) -> str:
+    """The id of the key of a name."""
+    return hashlib.sha256(ed25519_spki(key_pair(name)[0])).hexdigest()
+
+
+def listed(*names: str) -> list[dict[str, str]]:
+    """The keys of these names as an owner record lists them."""
+    return [
+        {"algorithm": "Ed25519", "public_key": text(ed25519_spki(key_pair(name)[0])), "purpose": "sign"}
+        for name in names
+    ]
+
+
+def rotation() -> dict[str, Any]:
+    """Two of three keys revoke the third and rotate into a new lineage; the third tries to rotate too."""
+    first = signed_by("k1", "owner", {"name": "house", "version": 1, "keys": listed("k1", "k2", "k3"), "threshold": 2})
+    owner = first["id"]
+    follows = {"name": "house", "version": 2, "owner": owner, "previous": owner}
+    second = signed_by("k1", "owner", {**follows, "keys": listed("k1", "k2", "k4"), "threshold": 2})
+    thiefs = signed_by("k3", "owner", {**follows, "keys": listed("k3"), "threshold": 1})
+    void = {"owner": owner, "target_kind": "key", "target": key_id_of("k3"), "reason": "stolen"}
+    revocation = signed_by("k1", "revocation", void)
+    witnesses = [
+        signed_by("k2", "attestation", {"owner": owner, "target": target["id"]}) for target in (second, revocation)
+    ]
+    return {
+        "statements": [first, revocation, second, thiefs, *witnesses],
+        "owner": owner,
+        "record": second["id"],
+        "current": sorted(map(key_id_of, ("k1", "k2", "k4"))),
+        "void": [key_id_of("k3")],
+        "threshold": 2,
+        "lineages": [owner, second["id"]],
+    }
+
+
 def documents() -> dict[str, str]:
     """File name to text."""
     made = {
@@ -354,6 +442,8 @@ def documents() -> dict[str, str]:
         "chunks": chunks(),
         "sha256_context": sha256_context(),
         "tickets": tickets(),
+        "derived": derived(),
+        "rotation": [rotation()],
     }
     return {f"{name}.json": json.dumps(content, indent=1, sort_keys=True) + "\n" for name, content in made.items()}
 

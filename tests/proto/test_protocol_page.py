@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from plora.proto.dsse import CHUNKS_TAG, EPOCH_TAG, SHA256_CONTEXT, STATEMENT_ID_TAG, StatementKind
+from plora.proto.dsse import SHA256_CONTEXT, StatementKind
 from plora.proto.payloads import PAYLOAD_MODELS
 
-PAGE = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
-TAGS = [
-    *StatementKind,
-    SHA256_CONTEXT,
-    *(tag.rstrip(b"\x00").decode() for tag in (STATEMENT_ID_TAG, CHUNKS_TAG, EPOCH_TAG)),
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
+SOURCES = [
+    path.read_text(encoding="utf-8") for room in ("proto", "gate", "node") for path in (ROOT / room).rglob("*.py")
 ]
+HASHED = sorted({tag for text in SOURCES for tag in re.findall(r"plora/[a-z-]+/v[0-9]+", text)})
+TAGS = [*StatementKind, SHA256_CONTEXT, *HASHED]
 
 
 @pytest.mark.parametrize("tag", TAGS)
-def test_every_domain_tag_is_in_the_table(tag: str) -> None:
-    assert f"| `{tag}`" in PAGE
+def test_every_domain_tag_is_in_the_table_with_its_vectors(tag: str) -> None:
+    (row,) = (line for line in PAGE.splitlines() if line.startswith(f"| `{tag}`"))
+    assert row.endswith(".json` |")
+
+
+def test_the_tags_in_the_code_are_found() -> None:
+    assert {"plora/statement/v1", "plora/chunks/v1", "plora/mark/v1", "plora/epoch/v1"} <= set(HASHED)
 
 
 def test_no_tag_is_the_beginning_of_another() -> None:

@@ -16,13 +16,18 @@ from mnemonic import Mnemonic
 from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
 
+from plora.gate.consensus import Member, Membership
+from plora.gate.root import revocation_root
+from plora.node.transport.identity import mark_key
 from plora.proto.canonical import canonical_bytes, parse_canonical
 from plora.proto.chunks import chunk_hashes, chunk_root, describe_artifact
 from plora.proto.dsse import StatementKind, pae
 from plora.proto.errors import FormatError
 from plora.proto.keys import PublicKey
+from plora.proto.owner_chain import OwnerFile
 from plora.proto.signatures import verify_sha256_hex
 from plora.proto.statement import Statement, open_statement, verify_statement
+from plora.proto.swarm import Swarm, open_swarm
 from plora.proto.ticket import Ticket, read_ticket
 from plora.proto.words import meeting_words
 
@@ -113,6 +118,28 @@ def test_ticket(vector: Mapping[str, Any]) -> None:
     assert read_ticket(vector["text"]) == ticket
     words = meeting_words(vector["peer"], vector["joiner"], bytes.fromhex(vector["public_key"]))
     assert words == "-".join(Mnemonic("english").wordlist[place] for place in vector["words"])
+
+
+def test_derived() -> None:
+    """Revocation roots, open swarms, marks and epochs, each as the code makes it."""
+    found = {one["what"]: one for one in vectors("derived")}
+    revoked, swarm, mark, epoch = (found[what] for what in ("revocations", "open swarm", "mark", "epoch"))
+    assert revocation_root(map(bytes.fromhex, revoked["ids"])) == revoked["root"]
+    assert (open_swarm(swarm["name"]).id, open_swarm(swarm["name"]).secret) == (swarm["id"], swarm["secret"])
+    made = mark_key(Swarm("", "0" * 64, mark["secret"])).public_key().public_bytes_raw()
+    assert made.hex() == mark["public_key"]
+    members = tuple(Member(one["name"], PublicKey.from_text(one["key"]), one["peer"]) for one in epoch["members"])
+    assert Membership(epoch["swarm"], members, epoch["quorum"], epoch["number"]).epoch == epoch["id"]
+
+
+def test_rotation() -> None:
+    (vector,) = vectors("rotation")
+    file = OwnerFile(tuple(map(statement_of, vector["statements"])))
+    assert [one.id.hex() for one in file.statements] == [one["id"] for one in vector["statements"]]
+    at = file.authority
+    assert (file.id, at.record, at.threshold) == (vector["owner"], vector["record"], vector["threshold"])
+    assert (sorted(at.current), list(at.void_keys)) == (vector["current"], vector["void"])
+    assert list(at.lineages) == vector["lineages"]
 
 
 def test_the_committed_files_are_what_the_script_writes(tmp_path: Path) -> None:
