@@ -11,6 +11,7 @@ import asyncio
 import select
 import socket
 import ssl
+import struct
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -22,7 +23,7 @@ import h2.config
 import h2.connection
 import hpack
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hyperframe.frame import Frame, HeadersFrame
+from hyperframe.frame import ContinuationFrame, DataFrame, Frame, HeadersFrame, PingFrame, RstStreamFrame, SettingsFrame
 
 from plora.node.core.messages import WIRE_VERSION, BulkMessage, Goodbye, Hello, Message, Welcome
 from plora.node.transport.codec import decode_bulk, decode_session, encode
@@ -98,6 +99,13 @@ class Raw:
             frame.flags.add("END_HEADERS")
         return frame.serialize()
 
+    def call(self, path: str, request: bytes) -> None:
+        """Make a whole call with one small message; nothing of the answer is read."""
+        data = DataFrame(1)
+        data.data = b"\0" + struct.pack(">I", len(request)) + request
+        data.flags.add("END_STREAM")
+        self.tls.sendall(self.begin(1, path) + data.serialize())
+
     def flood(self, frames: Callable[[int], Iterable[Frame | bytes]], pause_s: float = 0.0) -> int:
         """Send `frames(0)`, `frames(1)`, … until the other side ends the connection; how many rounds it took."""
         self.tls.settimeout(0.2)
@@ -147,6 +155,42 @@ class Raw:
 
     def close(self) -> None:
         self.tls.close()
+
+
+Flood = Callable[[Raw, int], list[Frame | bytes]]
+
+
+def pings(_: Raw, number: int) -> list[Frame | bytes]:
+    frame = PingFrame(0)
+    frame.opaque_data = struct.pack(">Q", number)
+    return [frame]
+
+
+def resets(raw: Raw, number: int) -> list[Frame | bytes]:
+    stream = 2 * number + 1
+    frame = RstStreamFrame(stream)
+    frame.error_code = 8
+    return [raw.begin(stream), frame]
+
+
+def settings(_: Raw, number: int) -> list[Frame | bytes]:
+    frame = SettingsFrame(0)
+    frame.settings = {4: 65_535 + number % 2}
+    return [frame]
+
+
+def continuations(raw: Raw, number: int) -> list[Frame | bytes]:
+    frame = ContinuationFrame(1)
+    frame.data = b"\x00\x01a" + bytes([100]) + b"b" * 100  # a header that enters no table
+    return [frame] if number else [raw.begin(1, end_headers=False), frame]
+
+
+def offers(raw: Raw, number: int) -> list[Frame | bytes]:
+    stream = 2 * number + 1
+    frame = DataFrame(stream)
+    frame.data = bytes(5)
+    frame.flags.add("END_STREAM")
+    return [raw.begin(stream), frame]
 
 
 class Talker:

@@ -16,8 +16,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hyperframe.frame import ContinuationFrame, DataFrame, Frame, PingFrame, RstStreamFrame, SettingsFrame
-from tests.attacks.misbehaving import OFFER, Member, Raw, Talker, talk
+from hyperframe.frame import DataFrame
+from tests.attacks.misbehaving import (
+    OFFER,
+    Flood,
+    Member,
+    Raw,
+    Talker,
+    continuations,
+    offers,
+    pings,
+    resets,
+    settings,
+    talk,
+)
 
 from plora.gate import load_trust, save_trust
 from plora.node.core.messages import Carried, Chunk, ChunkList, Heartbeat, IHave, Push, Range, Reconcile, Want
@@ -30,6 +42,7 @@ from plora.node.transport.transport import HALF_A_LINK
 from plora.proto.chunks import chunk_hashes
 from plora.proto.swarm import Swarm, load_swarm
 from plora.sim.material import Owner, Plasmid, make_owner, make_plasmid, tiny_adapter
+from plora.v1 import peer_pb2 as pb
 
 if TYPE_CHECKING:
     from tests.attacks.conftest import Watched
@@ -224,11 +237,8 @@ async def test_attack_057_a_fetch_that_nobody_reads(scene: Scene, attack: Watche
     member = scene.member()
     plasmid = await asyncio.to_thread(_published, scene.victim, tmp_path / "large")
     raw = await scene.raw(member)
-    body = b"\x0a\x20" + bytes.fromhex(plasmid.manifest.artifacts.sha256)
-    data = DataFrame(1)
-    data.data = _length_of(len(body)) + body
-    data.flags.add("END_STREAM")
-    raw.tls.sendall(raw.begin(1, "/plora.v1.Peer/Fetch") + data.serialize())
+    request = pb.FetchRequest(digest=bytes.fromhex(plasmid.manifest.artifacts.sha256))
+    raw.call("/plora.v1.Peer/Fetch", request.SerializeToString())
     await scene.named(member, "doesn't read")
     attack.saw("X", "does_not_read")
 
@@ -285,42 +295,6 @@ def _data(stream: int, message: bytes) -> Iterator[bytes]:
         frame = DataFrame(stream)
         frame.data = message[at : at + 16_384]
         yield frame.serialize()
-
-
-Flood = Callable[[Raw, int], list[Frame | bytes]]
-
-
-def pings(_: Raw, number: int) -> list[Frame | bytes]:
-    frame = PingFrame(0)
-    frame.opaque_data = struct.pack(">Q", number)
-    return [frame]
-
-
-def resets(raw: Raw, number: int) -> list[Frame | bytes]:
-    stream = 2 * number + 1
-    frame = RstStreamFrame(stream)
-    frame.error_code = 8
-    return [raw.begin(stream), frame]
-
-
-def settings(_: Raw, number: int) -> list[Frame | bytes]:
-    frame = SettingsFrame(0)
-    frame.settings = {4: 65_535 + number % 2}
-    return [frame]
-
-
-def continuations(raw: Raw, number: int) -> list[Frame | bytes]:
-    frame = ContinuationFrame(1)
-    frame.data = b"\x00\x01a" + bytes([100]) + b"b" * 100  # a header that enters no table
-    return [frame] if number else [raw.begin(1, end_headers=False), frame]
-
-
-def offers(raw: Raw, number: int) -> list[Frame | bytes]:
-    stream = 2 * number + 1
-    frame = DataFrame(stream)
-    frame.data = bytes(5)
-    frame.flags.add("END_STREAM")
-    return [raw.begin(stream), frame]
 
 
 async def _flooded(scene: Scene, attack: Watched, flood: Flood, reason: str, pause_s: float = 0.0) -> None:

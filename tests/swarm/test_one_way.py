@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from tests.attacks.misbehaving import Member
 
 from plora.node.transport.grpc_setup import grpc
 from plora.node.transport.identity import Identity
@@ -51,6 +52,19 @@ def test_a_fetch_keeps_to_the_rate_and_ends_on_a_deny(make_peer: MakePeer, tmp_p
                 read += len(reply.chunk.data)
         assert denied.value.code() is grpc.StatusCode.PERMISSION_DENIED
         assert read < plasmid.manifest.artifacts.size_bytes
+
+
+def test_a_deny_ends_a_fetch_that_nobody_reads(make_peer: MakePeer, tmp_path: Path) -> None:
+    ada, plasmid = _serving(make_peer, tmp_path)
+    stranger = Member(load_swarm(ada.home.swarm), tmp_path)
+    raw = stranger.raw(ada)
+    request = pb.FetchRequest(digest=bytes.fromhex(plasmid.manifest.artifacts.sha256))
+    raw.call("/plora.v1.Peer/Fetch", request.SerializeToString())
+    assert raw.tls.recv(1)
+    ada.settings["deny"] = [stranger.id]
+    ada.reload()
+    assert raw.ends(within_s=10)
+    raw.close()
 
 
 def test_a_fetch_that_is_given_up_makes_room_for_another(make_peer: MakePeer, tmp_path: Path) -> None:

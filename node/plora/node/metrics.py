@@ -57,6 +57,9 @@ class Collector:
                 for frame, count in sorted(getattr(self._traffic, f"{direction}_{unit}").items()):
                     family.add_metric([frame], float(count))
                 yield family
+        offences = (("cut_off", "peers cut off for breaking a rule"), ("repelled", "connections of nobody known ended"))
+        for name, what in offences:
+            yield CounterMetricFamily(f"plora_{name}", what, value=float(getattr(self._traffic, name)))
 
 
 async def serve_metrics(address: str, status: Status, traffic: Traffic, votes: Votes = dict) -> asyncio.Server:

@@ -1,4 +1,4 @@
-"""Counts of frames and bytes by frame name, for the `wire` record and the metrics."""
+"""Counts of frames and bytes by frame name, and of who was shown the door, for the `wire` record and the metrics."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ class Traffic:
         self.sent_bytes: Counter[str] = Counter()
         self.received_frames: Counter[str] = Counter()
         self.received_bytes: Counter[str] = Counter()
+        self.cut_off = 0
+        self.repelled = 0
 
     def sent(self, message: Message, size_bytes: int) -> None:
         """A frame was handed to the wire or its queue."""

@@ -100,9 +100,9 @@ class Transport:
         self._links: dict[str, Link] = {}
         self._meetings: dict[tuple[str, str], asyncio.Future[_BulkHalf]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._door = Door(listener, self._links.values)
-        self._errors: dict[str, str] = {}
         self.traffic = Traffic()
+        self._door = Door(self, self._links.values)
+        self._errors: dict[str, str] = {}
 
     async def listen(self, address: str) -> int:
         """Answer on `host:port` (port 0 takes a free one) and return the port; `TransportError` when it is in use."""
@@ -158,6 +158,7 @@ class Transport:
 
     def cut_off(self, peer: str, seconds: float) -> None:
         """Keep a peer out for so long: its calls are refused, and its connections end."""
+        self.traffic.cut_off += 1
         self._door.cut_off(peer, seconds)
 
     async def stop(self) -> None:
@@ -189,6 +190,17 @@ class Transport:
         if self._links.get(link.peer) is link:
             del self._links[link.peer]
             self._listener.link_closed(link.peer, reason)
+
+    # What the door reports.
+
+    def misbehaved(self, peer: str, reason: str) -> None:
+        """A peer broke a rule below the frames."""
+        self._listener.misbehaved(peer, reason)
+
+    def repelled(self, host: str, reason: str, count: int) -> None:
+        """Connections of nobody known were ended."""
+        self.traffic.repelled += count
+        self._listener.repelled(host, reason, count)
 
     async def link_room(self, link: Link) -> None:
         """Back pressure from the store."""
