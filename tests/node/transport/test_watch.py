@@ -86,8 +86,8 @@ def test_coming_again_and_again_is_a_crowd_too() -> None:
     assert not any(looks(*comings, step_s=rules.COMERS_S / rules.COMERS_MAX))
 
 
-def test_a_silent_connection_ends_without_blame_unless_it_carries_a_link() -> None:
-    silent = replace(CALM, linked=False)
+def test_a_silent_connection_ends_without_blame_unless_one_of_its_calls_was_answered() -> None:
+    silent = replace(CALM, linked=False, handled=0)
     assert looks([silent], [silent], step_s=rules.SILENT_S + 1)[1] == [Offence("", "silent", (HERE,))]
     assert not any(looks([CALM], [CALM], step_s=rules.SILENT_S + 1))
 

@@ -30,6 +30,7 @@ from cryptography.x509.oid import NameOID
 from plora.node.core.messages import CHUNK_BYTES_MAX
 from plora.node.transport.grpc_setup import grpc
 from plora.node.transport.identity import TLS_NAME, Identity, Leaf, certificate, public_key_of
+from plora.node.transport.sockets import written
 from plora.proto.errors import FormatError, ProtocolError
 
 MESSAGE_BYTES_MAX = CHUNK_BYTES_MAX + 64 * 1024
@@ -185,7 +186,10 @@ def peer_id_of(context: AuthContext) -> str:
 def address_of(context: Any) -> str:
     """Where an RPC comes from, of grpc's names such as `ipv4:192.0.2.1:40000` or `ipv6:%5B::1%5D:40000`."""
     kind, _, address = unquote(context.peer()).partition(":")
-    return address if kind in ("ipv4", "ipv6") else ""
+    if kind not in ("ipv4", "ipv6"):
+        return ""
+    host, _, port = address.rpartition(":")
+    return written(host.strip("[]"), int(port))
 
 
 def host_of(context: Any) -> str:

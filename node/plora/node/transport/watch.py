@@ -12,7 +12,7 @@ connection, what the system and gRPC counted with what the frames that were read
   than a message may be, or compressed.
 - *Crowd*: more than `CONNECTIONS_MAX` connections of one peer at once, or `COMERS_MAX` within `COMERS_S`.
 - *Impostor*: the leaf isn't signed by the identity that it names. Nobody is blamed but the host.
-- *Silent*: a connection without a link on which nothing came for `SILENT_S`. Nobody is blamed.
+- *Silent*: a connection of which no call reached a handler, and on which nothing came for `SILENT_S`. Nobody is blamed.
 - Everything kept is of connections that are open, and of peers that came lately.
 
 Not handled here: the counting (`sockets`, `channelz`), the frames themselves (`link`), what an offence costs.
@@ -135,7 +135,7 @@ class Watch:
         before, record.suspicion = record.suspicion, record.suspect(one)
         if record.suspicion and (record.suspicion == before or _is_far_too_much(one)):
             return record.suspicion
-        return SILENT if not one.linked and now_s - record.changed_s > SILENT_S else ""
+        return SILENT if not one.handled and now_s - record.changed_s > SILENT_S else ""
 
     def _calls_lately(self, record: _Record, calls: int, now_s: float) -> int:
         record.calls.append((now_s, calls))
