@@ -109,7 +109,7 @@ async def test_nonsense_costs_its_sender_the_link(wire: Any, make_identity: Make
         await channel.close()
 
 
-async def test_a_session_without_a_bulk_stream_is_refused(
+async def test_a_session_without_a_bulk_stream_is_refused_and_an_offence(
     wire: Any, make_identity: MakeIdentity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("plora.node.transport.transport.PAIR_WAIT_S", 0.05)  # the setting, not the code
@@ -120,7 +120,7 @@ async def test_a_session_without_a_bulk_stream_is_refused(
         )
         session = channel.stream_stream(SESSION_METHOD)(timeout=20)
         assert await session.code() is grpc.StatusCode.FAILED_PRECONDITION
-        assert not a.ears.events
+        assert a.ears.events == [("misbehaved", identity.peer_id, HALF_A_LINK)]
         await channel.close()
 
 
