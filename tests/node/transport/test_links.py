@@ -16,6 +16,7 @@ from plora.node.transport.link import Link
 from plora.node.transport.services import BULK_METHOD, SESSION_METHOD
 from plora.node.transport.tls import channel_credentials, channel_options
 from plora.node.transport.traffic import Traffic
+from plora.node.transport.transport import HALF_A_LINK
 from plora.proto.swarm import Swarm
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
