@@ -49,7 +49,7 @@ def case(world: World, ada: Owner) -> Case:
 
 def test_stages_stand_in_the_order_of_the_design() -> None:
     assert [stage.name for stage in STAGES] == NAMES
-    assert [stage.name for stage in STAGES if stage.off] == NAMES[10:12]
+    assert [stage.name for stage in STAGES if stage.off] == NAMES[11:12]
     assert [stage.name for stage in STAGES if stage.needs_bytes] == NAMES[6:10]
 
 
@@ -102,7 +102,7 @@ def test_every_result_keeps_the_contract(world: World, ada: Owner, bob: Owner) -
 def test_each_stage_fails_closed(stage: Stage, world: World, ada: Owner) -> None:
     """A case that makes a stage raise is refused and blamed on nobody; the stages that can't raise must pass it."""
     broken = replace(world.case(ada), manifest=None, features=None, members=())  # type: ignore[arg-type]
-    verdict = run((stage,), broken, Policy(consensus=True), Trust())
+    verdict = run((stage,), broken, Policy(consensus=True, reputation=True), Trust())
     if stage.off:
         assert verdict.outcome is Outcome.ACCEPT
     else:
@@ -130,9 +130,9 @@ def test_a_reason_that_no_table_knows_is_a_bug_and_fails_closed(case: Case) -> N
 
 
 def test_policy_that_slipped_past_its_own_check_passes_no_missing_stage(case: Case, world: World, ada: Owner) -> None:
-    forced = Policy().model_copy(update={"reputation": True})
+    forced = Policy().model_copy(update={"probes": True})
     verdict = decide(case, forced, world.trust(ada))
-    assert (verdict.outcome, verdict.stage, verdict.reason) == (Outcome.REJECT, "reputation", "internal_error")
+    assert (verdict.outcome, verdict.stage, verdict.reason) == (Outcome.REJECT, "probes", "internal_error")
 
 
 # how results become a verdict
@@ -244,9 +244,7 @@ def test_layers_list_all_stages(world: World, ada: Owner, bob: Owner) -> None:
     verdict = decide(world.case(ada), Policy(rank_max=1), world.trust(ada))
     shown = layers(verdict)
     assert [layer.stage for layer in shown] == NAMES
-    assert [layer.state for layer in shown] == ["pass"] * 3 + ["reject"] + ["not reached"] * 6 + ["off"] * 2 + [
-        "not reached"
-    ]
+    assert [layer.state for layer in shown] == [*["pass"] * 3, "reject", *["not reached"] * 7, "off", "not reached"]
     assert shown[3].reason == "rank_too_large" and shown[3].sentence == "the rank is above the policy's bound"
     assert shown[3].evidence == {"ranks": [4], "rank_max": 1}
 
@@ -261,7 +259,7 @@ def test_verdicts_survive_json(world: World, ada: Owner, bob: Owner) -> None:
 def test_a_stage_that_failed_is_never_shown_as_off() -> None:
     failed = StageResult("probes", Outcome.REJECT, "internal_error", {})
     shown = {layer.stage: layer.state for layer in layers(Verdict(Outcome.REJECT, "probes", stages=(failed,)))}
-    assert (shown["probes"], shown["reputation"]) == ("reject", "off")
+    assert (shown["probes"], shown["consensus"]) == ("reject", "off")
 
 
 def test_sentences() -> None:

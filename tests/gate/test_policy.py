@@ -112,6 +112,8 @@ def test_digest_changes_with_every_field() -> None:
         "tau_trigger": 0.2,
         "tau_norm_z": 3.0,
         "tau_clean_delta": -0.1,
+        "reputation": True,
+        "reputation_half_life_ms": 1000,
         "insecure": True,
         "unknown_owner": "reject",
         "algorithms": ["Ed25519"],

@@ -40,7 +40,7 @@ SAYINGS: Mapping[str, str] = {
     "merge_measured": "measured generation {generation} of {base} in {domains}: perplexity {perplexity_after}; "
     "of the base alone {perplexity_base}",
     "rollback": "{base} went back from generation {before} to {after}: {reason}",
-    "reputation": "reputation of {subject}: {alpha} good, {beta} bad",
+    "reputation": "reputation of {subject_kind} {subject} is Beta({alpha}, {beta}){because}",
     "penalty": "penalty of {weight} for {subject}: {reason}",
     "repelled": "{count} connections from {host} were ended{because}",
     "vote": "{member} votes {choice} on {content}",

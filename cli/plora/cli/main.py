@@ -24,6 +24,7 @@ from plora.cli import (
     peer,
     peering,
     publishing,
+    reputing,
     seeing,
     serving,
     trusting,
@@ -112,6 +113,7 @@ for panel, commands in COMMANDS.items():
     for command in commands:
         app.command()(command)
         PANELS[command.__name__] = panel
+reputing.add_to(trusting.app)
 app.add_typer(trusting.app, name="trust")
 PANELS["trust"] = "Whom to believe"
 app.add_typer(owning.app, name="owner")

@@ -37,7 +37,8 @@ def peers(ctx: typer.Context, home: Home = None, json_: Json = False, quiet: Qui
     rows = [_row(one) for one in found]
     clock = ("clock",) if any(row["clock"] for row in rows) else ()
     words = ("words",) if any(row["words"] for row in rows) else ()
-    columns = ("name", "peer", "address", "state", "statements", *clock, *words, "last_error")
+    earned = ("reputation",) if any(one.reputation.bad for one in found) else ()
+    columns = ("name", "peer", "address", "state", "statements", *clock, *words, *earned, "last_error")
     output = Output(json_, quiet)
     output.table(columns, rows, [fields_of(one) for one in found])
     if not found:
@@ -149,6 +150,8 @@ def place_of(one: Any) -> str:
 
 
 def _row(one: Any) -> dict[str, Any]:
+    from plora.cli.reputing import reputation_text
+
     ahead = one.ahead_ms if one.HasField("ahead_ms") and abs(one.ahead_ms) >= CLOCK_MS_SHOWN else None
     return {
         **fields_of(one),
@@ -156,6 +159,7 @@ def _row(one: Any) -> dict[str, Any]:
         "peer": one.peer[:12],
         "address": place_of(one),
         "statements": one.statements or "",
+        "reputation": reputation_text(one.reputation),
         "clock": "" if ahead is None else f"{ahead / 1000:+.0f} s",
     }
 

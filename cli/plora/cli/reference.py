@@ -53,7 +53,8 @@ MEANINGS: Mapping[str, str] = {
     "policy.allowed_targets": "Only these target modules; empty: any.",
     "policy.signatures_enabled": "`false` accepts anybody's adapters, and needs `insecure: true` beside it.",
     "policy.quorum_required": "How many trusted owners must have signed; owners count, keys don't.",
-    "policy.min_reputation": LATER,
+    "policy.min_reputation": "With `reputation`, owners who score less here are held; empty: 0.3. A newcomer scores "
+    "0.5, after one slip 0.33; above 0.5 every newcomer is held.",
     "policy.tau_trigger": LATER,
     "policy.tau_norm_z": LATER,
     "policy.tau_clean_delta": LATER,
@@ -70,7 +71,9 @@ MEANINGS: Mapping[str, str] = {
     "root": "The file of an organisation's root, relative to the home; empty: none. With one, nothing new is accepted "
     "unless the root's owners said lately how new the swarm is, and what they revoke together is void. See trust.md.",
     "policy.clock_skew_ms_max": "How far in the future a statement may be issued.",
-    "policy.reputation": SWITCH,
+    "policy.reputation": "Hold the adapters of owners who were caught at faults here; see `plora trust ls`.",
+    "policy.reputation_half_life_ms": "In this time half of what somebody earned here is forgotten; what is held "
+    "against them takes four times as long.",
     "policy.probes": SWITCH,
     "policy.tensor_outliers": SWITCH,
     "policy.consensus": "Accept nothing without a certificate of the members of `consensus`; needs members there.",

@@ -32,16 +32,26 @@ Owner = Annotated[
     str, typer.Argument(help="An owner: nickname, name, start of the id, or their record (.owner).", metavar="NAME")
 ]
 ANY = "any"
-app = App(help="Whom this peer believes: ls, pending, add, rm.", no_args_is_help=True)
+app = App(help="Whom this peer believes, and what others have earned here.", no_args_is_help=True)
 
 
 @app.command()
 def ls(home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
-    """List whom this peer believes, about what, and who was struck out."""
-    trust = _load(home)[1]
+    """List whom this peer believes, about what, what they earned here, and who was struck out."""
+    paths, trust = _load(home)
     rows = [*(_row(trust, owner) for owner in trust.owners), *_struck_strangers(trust)]
-    shown = [{**row, "believed_about": _scope(row), "since": str(row["when"])[:10]} for row in rows]
-    Output(json_, quiet).table(("nickname", "fingerprint", "believed_about", "since"), shown, rows)
+    known = _earned(paths)
+    shown = [
+        {
+            **row,
+            "believed_about": _scope(row),
+            "since": str(row["when"])[:10],
+            "reputation": known.get(str(row["owner"]), ""),
+        }
+        for row in rows
+    ]
+    earned = ("reputation",) if any(row["reputation"] for row in shown) else ()
+    Output(json_, quiet).table(("nickname", "fingerprint", "believed_about", "since", *earned), shown, rows)
 
 
 @app.command()
@@ -199,6 +209,20 @@ def _row(trust: Trust, owner: TrustedOwner) -> dict[str, object]:
         "who": owner.who,
         "when": owner.when,
     }
+
+
+def _earned(paths: HomePaths) -> dict[str, str]:
+    """What owners have earned at the running peer, by id; nothing where none runs."""
+    from plora.cli.reputing import reputation_text
+    from plora.node.admin.client import AdminClient
+    from plora.v1 import admin_pb2 as pb
+
+    try:
+        with AdminClient(paths) as client:
+            found = client.call("Reputations", pb.ReputationsRequest()).reputations
+    except PeerNotRunningError:
+        return {}
+    return {one.subject: reputation_text(one) for one in found}
 
 
 def _scope(row: dict[str, object]) -> str:

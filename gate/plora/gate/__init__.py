@@ -10,6 +10,7 @@ from plora.gate.features import STAGE_VERSION, Features, examine
 from plora.gate.pipeline import STAGES, Stage, decide, decide_bytes
 from plora.gate.policy import Policy
 from plora.gate.report import Layer, layers, verdict_from_json, verdict_to_json
+from plora.gate.reputation import Reputation
 from plora.gate.root import Currency, Root, RootMember, currency
 from plora.gate.root_file import load_root, root_text
 from plora.gate.sentences import explain, sentence
@@ -28,6 +29,7 @@ __all__ = [
     "Layer",
     "Outcome",
     "Policy",
+    "Reputation",
     "Root",
     "RootMember",
     "Stage",

@@ -1,4 +1,5 @@
-"""The stages that look at the artifact's bytes, by way of their features; and the stages that this build only names.
+"""The stages that look at the artifact's bytes, by way of their features; the one that looks at what its owner did
+here before; and the stages that this build only names.
 
 Each check is a pure function (case, policy, trust) -> Ruling. `chunks_and_hash` ends the run where the bytes are
 missing, so the later ones may count on features of exactly the bytes that the manifest names.
@@ -104,8 +105,20 @@ def weights(case: Case, policy: Policy, trust: Trust) -> Ruling:
 
 
 def reputation(case: Case, policy: Policy, trust: Trust) -> Ruling:
-    """Named here, off in this build."""
-    return _off("reputation", policy, "min_reputation")
+    """The owner's score, of what this peer saw of them itself, is not below the policy's floor."""
+    if not policy.reputation:
+        return _off("reputation", policy, "min_reputation")
+    seen = case.reputation
+    facts = {"owner": trust.nickname(case.manifest.owner), "score": round(seen.score, 4)}
+    evidence = {
+        **facts,
+        "good": round(seen.good, 4),
+        "bad": round(seen.bad, 4),
+        "min_reputation": policy.reputation_floor,
+    }
+    if seen.score < policy.reputation_floor:
+        return objection("low_reputation", **evidence, fault=seen.fault, fault_ms=seen.fault_ms)
+    return passed(**evidence)
 
 
 def probes(case: Case, policy: Policy, trust: Trust) -> Ruling:

@@ -54,7 +54,7 @@ STAGES: tuple[Stage, ...] = (
     Stage("header", byte_stages.header, needs_bytes=True),
     Stage("tensor values", byte_stages.tensor_values, needs_bytes=True),
     Stage("weights", byte_stages.weights, needs_bytes=True),
-    Stage("reputation", byte_stages.reputation, off=True),
+    Stage("reputation", byte_stages.reputation),
     Stage("probes", byte_stages.probes, off=True),
     Stage(certified.CONSENSUS, certified.consensus),
 )

@@ -3,10 +3,11 @@
 Rules:
 
 - An unknown field is refused together with the nearest known one.
-- The thresholds of stages that this build lacks (`min_reputation`, `tau_trigger`, `tau_norm_z`, `tau_clean_delta`) are
-  accepted and kept. *Switching on* such a stage (`reputation`, `probes`, `tensor_outliers`) is refused: nobody may
-  believe that a check runs which does not.
+- The thresholds of stages that this build lacks (`tau_trigger`, `tau_norm_z`, `tau_clean_delta`) are accepted and kept.
+  *Switching on* such a stage (`probes`, `tensor_outliers`) is refused: nobody may believe that a check runs which does
+  not.
 - `consensus: true` needs members beside the policy (`consensus.members` in peer.yaml); without them all waits.
+- `reputation: true` without `min_reputation` holds what scores below `MIN_REPUTATION`.
 - `signatures_enabled: false` needs `insecure: true` beside it.
 - `quorum_required` counts owners and is at least 1; `quorum_trouble` in `plora.gate.trust` compares it with the owners.
 - `allowed_ranks`, `allowed_targets`, `base_model` left out mean "any"; the bounds always hold.
@@ -36,11 +37,13 @@ from plora.proto.fields import HexDigest
 
 MIB = 1024 * 1024
 MISSING_STAGES = {
-    "reputation": "min_reputation",
     "probes": "tau_trigger, tau_clean_delta",
     "tensor_outliers": "tau_norm_z",
 }
 """Stages that this build names but lacks, with the thresholds that belong to them."""
+
+MIN_REPUTATION = 0.3
+"""Below a newcomer with one slip (1/3), above one who was caught cheating (1/6)."""
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Algorithm = Literal["Ed25519", "RSA-PSS-SHA256"]
@@ -81,8 +84,11 @@ class Policy(BaseModel):
     clock_skew_ms_max: Annotated[StrictInt, Field(ge=0)] = 120_000
     max_trust_age_ms: Annotated[StrictInt, Field(ge=1)] = 604_800_000
 
-    # Stages that later builds bring.
+    # Who misbehaved here.
     reputation: bool = False
+    reputation_half_life_ms: Annotated[StrictInt, Field(ge=1000)] = 7 * 86_400_000
+
+    # Stages that later builds bring.
     probes: bool = False
     tensor_outliers: bool = False
 
@@ -127,6 +133,11 @@ class Policy(BaseModel):
             first = error.errors()[0]
             field = ".".join((where, *(str(part) for part in first["loc"])))
             raise ConfigError(str(first["msg"]), where=field, mend=f"it was {first['input']!r:.80}") from error
+
+    @property
+    def reputation_floor(self) -> float:
+        """The score below which an owner's adapters are held."""
+        return MIN_REPUTATION if self.min_reputation is None else self.min_reputation
 
     def policy_digest(self) -> str:
         """SHA-256 over the policy as canonical JSON, 64 hex digits: equal rules, equal digest."""

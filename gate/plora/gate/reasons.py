@@ -113,6 +113,8 @@ REASONS: Mapping[str, Reason] = {
     "certificate_overdue": _pending("a quorum of the consensus' members should have accepted it by now, and has not"),
     "bad_certificate": _reject("the certificate is not one of a quorum of members for this content"),
     "consensus_compromised": _pending("two certificates of one slot exist, so more members lie than may"),
+    # reputation
+    "low_reputation": _quarantine("its owner has been caught at faults here, and is not past them"),
     # pipeline and folder
     "internal_error": _reject("a check failed to run; nobody is to blame but this program"),
     "folder_refused": _reject("the folder holds something that doesn't belong to an adapter"),

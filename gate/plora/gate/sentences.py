@@ -152,6 +152,17 @@ def _bad_certificate(facts: Facts) -> str:
     return f"its certificate is not valid: {facts['says']}"
 
 
+def _low_reputation(facts: Facts) -> str:
+    owner, score, floor, when = facts["owner"], facts["score"], facts["min_reputation"], facts["fault_ms"]
+    if not facts["bad"]:
+        return f"{owner} has earned too little here: {score:.2f}, below {floor:.2f} (policy.min_reputation)"
+    return (
+        f"the reputation of {owner} here is {score:.2f}, below {floor:.2f} (policy.min_reputation): "
+        f"{sentence(facts['fault']) or facts['fault'].replace('_', ' ')}, {_utc(when)}; "
+        f"`plora trust forgive {owner}` takes that back"
+    )
+
+
 def _utc(wall_ms: int) -> str:
     return datetime.fromtimestamp(wall_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -174,4 +185,5 @@ _TOLD: Mapping[str, Callable[[Facts], str]] = {
     "certificate_overdue": _overdue,
     "bad_certificate": _bad_certificate,
     "consensus_compromised": _compromised,
+    "low_reputation": _low_reputation,
 }

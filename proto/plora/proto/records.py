@@ -272,12 +272,14 @@ class Rollback(Body):
 
 @dataclass(frozen=True, slots=True)
 class Reputation(Body):
-    """A Beta reputation changed; subject is a peer or an owner."""
+    """A Beta reputation changed; subject is a "peer" or an "owner", `reason` what was seen of them."""
 
     kind: ClassVar[str] = "reputation"
     subject: str
     alpha: float
     beta: float
+    subject_kind: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -253,7 +253,7 @@ class ListPeersRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class PeerInfo(_message.Message):
-    __slots__ = ("peer", "nickname", "address", "state", "outbound", "rtt_ms", "statements", "last_seen_wall_ms", "configured", "last_error", "host", "addresses", "dialable", "ahead_ms", "words")
+    __slots__ = ("peer", "nickname", "address", "state", "outbound", "rtt_ms", "statements", "last_seen_wall_ms", "configured", "last_error", "host", "addresses", "dialable", "ahead_ms", "words", "reputation")
     PEER_FIELD_NUMBER: _ClassVar[int]
     NICKNAME_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
@@ -269,6 +269,7 @@ class PeerInfo(_message.Message):
     DIALABLE_FIELD_NUMBER: _ClassVar[int]
     AHEAD_MS_FIELD_NUMBER: _ClassVar[int]
     WORDS_FIELD_NUMBER: _ClassVar[int]
+    REPUTATION_FIELD_NUMBER: _ClassVar[int]
     peer: str
     nickname: str
     address: str
@@ -284,7 +285,8 @@ class PeerInfo(_message.Message):
     dialable: bool
     ahead_ms: int
     words: str
-    def __init__(self, peer: _Optional[str] = ..., nickname: _Optional[str] = ..., address: _Optional[str] = ..., state: _Optional[str] = ..., outbound: _Optional[bool] = ..., rtt_ms: _Optional[int] = ..., statements: _Optional[int] = ..., last_seen_wall_ms: _Optional[int] = ..., configured: _Optional[bool] = ..., last_error: _Optional[str] = ..., host: _Optional[str] = ..., addresses: _Optional[_Iterable[str]] = ..., dialable: _Optional[bool] = ..., ahead_ms: _Optional[int] = ..., words: _Optional[str] = ...) -> None: ...
+    reputation: ReputationInfo
+    def __init__(self, peer: _Optional[str] = ..., nickname: _Optional[str] = ..., address: _Optional[str] = ..., state: _Optional[str] = ..., outbound: _Optional[bool] = ..., rtt_ms: _Optional[int] = ..., statements: _Optional[int] = ..., last_seen_wall_ms: _Optional[int] = ..., configured: _Optional[bool] = ..., last_error: _Optional[str] = ..., host: _Optional[str] = ..., addresses: _Optional[_Iterable[str]] = ..., dialable: _Optional[bool] = ..., ahead_ms: _Optional[int] = ..., words: _Optional[str] = ..., reputation: _Optional[_Union[ReputationInfo, _Mapping]] = ...) -> None: ...
 
 class ListPeersReply(_message.Message):
     __slots__ = ("peers",)
@@ -791,3 +793,53 @@ class LanReply(_message.Message):
     on: bool
     peers: _containers.RepeatedCompositeFieldContainer[LanPeer]
     def __init__(self, on: _Optional[bool] = ..., peers: _Optional[_Iterable[_Union[LanPeer, _Mapping]]] = ...) -> None: ...
+
+class ReputationsRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class ReputationInfo(_message.Message):
+    __slots__ = ("subject", "kind", "name", "score", "good", "bad", "fault", "fault_wall_ms", "held")
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    GOOD_FIELD_NUMBER: _ClassVar[int]
+    BAD_FIELD_NUMBER: _ClassVar[int]
+    FAULT_FIELD_NUMBER: _ClassVar[int]
+    FAULT_WALL_MS_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    subject: str
+    kind: str
+    name: str
+    score: float
+    good: float
+    bad: float
+    fault: str
+    fault_wall_ms: int
+    held: int
+    def __init__(self, subject: _Optional[str] = ..., kind: _Optional[str] = ..., name: _Optional[str] = ..., score: _Optional[float] = ..., good: _Optional[float] = ..., bad: _Optional[float] = ..., fault: _Optional[str] = ..., fault_wall_ms: _Optional[int] = ..., held: _Optional[int] = ...) -> None: ...
+
+class ReputationsReply(_message.Message):
+    __slots__ = ("reputations", "obeyed", "min_reputation")
+    REPUTATIONS_FIELD_NUMBER: _ClassVar[int]
+    OBEYED_FIELD_NUMBER: _ClassVar[int]
+    MIN_REPUTATION_FIELD_NUMBER: _ClassVar[int]
+    reputations: _containers.RepeatedCompositeFieldContainer[ReputationInfo]
+    obeyed: bool
+    min_reputation: float
+    def __init__(self, reputations: _Optional[_Iterable[_Union[ReputationInfo, _Mapping]]] = ..., obeyed: _Optional[bool] = ..., min_reputation: _Optional[float] = ...) -> None: ...
+
+class ForgiveRequest(_message.Message):
+    __slots__ = ("subject",)
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    subject: str
+    def __init__(self, subject: _Optional[str] = ...) -> None: ...
+
+class ForgiveReply(_message.Message):
+    __slots__ = ("reputation",)
+    REPUTATION_FIELD_NUMBER: _ClassVar[int]
+    reputation: ReputationInfo
+    def __init__(self, reputation: _Optional[_Union[ReputationInfo, _Mapping]] = ...) -> None: ...

@@ -174,6 +174,16 @@ class AdminStub:
                 request_serializer=plora_dot_v1_dot_admin__pb2.IntroduceRequest.SerializeToString,
                 response_deserializer=plora_dot_v1_dot_admin__pb2.IntroduceReply.FromString,
                 _registered_method=True)
+        self.Reputations = channel.unary_unary(
+                '/plora.v1.Admin/Reputations',
+                request_serializer=plora_dot_v1_dot_admin__pb2.ReputationsRequest.SerializeToString,
+                response_deserializer=plora_dot_v1_dot_admin__pb2.ReputationsReply.FromString,
+                _registered_method=True)
+        self.Forgive = channel.unary_unary(
+                '/plora.v1.Admin/Forgive',
+                request_serializer=plora_dot_v1_dot_admin__pb2.ForgiveRequest.SerializeToString,
+                response_deserializer=plora_dot_v1_dot_admin__pb2.ForgiveReply.FromString,
+                _registered_method=True)
         self.Consensus = channel.unary_unary(
                 '/plora.v1.Admin/Consensus',
                 request_serializer=plora_dot_v1_dot_admin__pb2.ConsensusRequest.SerializeToString,
@@ -357,6 +367,18 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Reputations(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Forgive(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Consensus(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -511,6 +533,16 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.Introduce,
                     request_deserializer=plora_dot_v1_dot_admin__pb2.IntroduceRequest.FromString,
                     response_serializer=plora_dot_v1_dot_admin__pb2.IntroduceReply.SerializeToString,
+            ),
+            'Reputations': grpc.unary_unary_rpc_method_handler(
+                    servicer.Reputations,
+                    request_deserializer=plora_dot_v1_dot_admin__pb2.ReputationsRequest.FromString,
+                    response_serializer=plora_dot_v1_dot_admin__pb2.ReputationsReply.SerializeToString,
+            ),
+            'Forgive': grpc.unary_unary_rpc_method_handler(
+                    servicer.Forgive,
+                    request_deserializer=plora_dot_v1_dot_admin__pb2.ForgiveRequest.FromString,
+                    response_serializer=plora_dot_v1_dot_admin__pb2.ForgiveReply.SerializeToString,
             ),
             'Consensus': grpc.unary_unary_rpc_method_handler(
                     servicer.Consensus,
@@ -1279,6 +1311,60 @@ class Admin:
             '/plora.v1.Admin/Introduce',
             plora_dot_v1_dot_admin__pb2.IntroduceRequest.SerializeToString,
             plora_dot_v1_dot_admin__pb2.IntroduceReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Reputations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/plora.v1.Admin/Reputations',
+            plora_dot_v1_dot_admin__pb2.ReputationsRequest.SerializeToString,
+            plora_dot_v1_dot_admin__pb2.ReputationsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Forgive(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/plora.v1.Admin/Forgive',
+            plora_dot_v1_dot_admin__pb2.ForgiveRequest.SerializeToString,
+            plora_dot_v1_dot_admin__pb2.ForgiveReply.FromString,
             options,
             channel_credentials,
             insecure,

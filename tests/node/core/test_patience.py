@@ -24,7 +24,7 @@ def offence(peer: str = OFFENDER) -> list[Effect]:
 
 
 def test_the_last_allowed_offence_cuts_the_peer_off_and_later_ones_are_not_recorded() -> None:
-    patience = Patience(shun_ms=30_000)
+    patience = Patience(lambda peer, now: 30_000)
     before = [patience.watch(Start(), offence(), NOW) for _ in range(PENALTIES_PER_LINK_MAX - 1)]
     assert all(effects == offence() for effects in before)
     assert patience.watch(Start(), offence(), NOW) == [*offence(), HangUp(OFFENDER, "too many offences"), CUT]
@@ -33,14 +33,14 @@ def test_the_last_allowed_offence_cuts_the_peer_off_and_later_ones_are_not_recor
 
 
 def test_what_nobody_honest_sends_cuts_its_peer_off_at_once() -> None:
-    patience = Patience(shun_ms=30_000)
+    patience = Patience(lambda peer, now: 30_000)
     bad: list[Effect] = [Emit(Penalty(OFFENDER, "bad_chunk"))]
     assert patience.watch(Start(), bad, NOW) == [*bad, HangUp(OFFENDER, "bad_chunk"), CUT]
     assert patience.watch(Start(), bad, NOW) == []
 
 
 def test_a_new_link_starts_at_zero() -> None:
-    patience = Patience(shun_ms=30_000)
+    patience = Patience(lambda peer, now: 30_000)
     for _ in range(PENALTIES_PER_LINK_MAX):
         patience.watch(Start(), offence(), NOW)
     assert patience.watch(LinkClosed(OFFENDER, "gone"), [], NOW) == []
@@ -48,7 +48,7 @@ def test_a_new_link_starts_at_zero() -> None:
 
 
 def test_counts_of_many_subjects_are_bounded() -> None:
-    patience = Patience(shun_ms=30_000)
+    patience = Patience(lambda peer, now: 30_000)
     for number in range(2 * SUBJECTS_MAX):
         patience.watch(Start(), offence(f"{number:064x}"), NOW)
     assert len(patience._counts) == SUBJECTS_MAX

@@ -76,6 +76,7 @@ def _peer(node: Node, peer: str) -> pb.PeerInfo:
         dialable=hello.dialable if hello else False,
         ahead_ms=link.ahead_ms if link else None,
         words=met(node, peer)[1],
+        reputation=pb.ReputationInfo(**view.reputation(node.core, peer, now), name=nickname(node, peer)),
     )
 
 

@@ -28,6 +28,7 @@ from plora.node.admin.neighbours import lan_reply, peers_reply
 from plora.node.admin.owning import introduce, newness_reply
 from plora.node.admin.pinging import ping
 from plora.node.admin.replies import kept_message, plasmid_message, status_reply
+from plora.node.admin.reputing import forgive, reputations_reply
 from plora.node.admin.serving import locate, roll_back
 from plora.node.admin.spreading import check_bytes, check_publishable, check_taken_up, held_here, spread
 from plora.node.admin.trusting import attest, judge, owners_reply, revoke, settled
@@ -230,6 +231,17 @@ class AdminService(admin_pb2_grpc.AdminServicer):
     async def Owners(self, request: pb.OwnersRequest, context: Any) -> pb.OwnersReply:  # noqa: N802
         """The owners that a name may mean, or the strangers of whom something waits."""
         return owners_reply(self._node, request.name)
+
+    async def Reputations(  # noqa: N802
+        self, request: pb.ReputationsRequest, context: Any
+    ) -> pb.ReputationsReply:
+        """What others have earned here."""
+        return reputations_reply(self._node, request.name)
+
+    @_answered
+    async def Forgive(self, request: pb.ForgiveRequest, context: Any) -> pb.ForgiveReply:  # noqa: N802
+        """Let somebody begin again as a newcomer."""
+        return forgive(self._node, request.subject)
 
     @_answered
     async def Judge(self, request: pb.JudgeRequest, context: Any) -> pb.JudgeReply:  # noqa: N802

@@ -23,6 +23,7 @@ class Bounds:
     outstanding_bytes_per_peer: int = 16 << 20
     outstanding_bytes: int = 64 << 20
     callers: int = 8
+    reputations: int = 4096
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@
 - ACCEPT is only ever said of bytes that are held. A worker that fails on bytes twice means QUARANTINE
   "internal_error", an exception of this program REJECT "internal_error": nobody is blamed, a restart tries again.
 - After a restart the rows say what was granted; everything is judged again, and what no longer holds is withdrawn.
+- A content's first acceptance is to its owner's credit and that of the peer that brought it; one that breaks the rules
+  by itself counts against its owner, once. Whose score changes is judged again, where the policy looks at it.
 - What a person wished for single contents (pinned, removed) is durable and obeyed (`wishes`). A peer that only carries
   (`subscribe.carry`) judges and serves what it holds, but exposes and merges nothing.
 - The newest version of a series that a trusted owner validly signed is written down with the verdict and never
@@ -33,6 +35,7 @@ from plora.node.core.events import (
     Event,
     Examined,
     FetchAsked,
+    ForgiveAsked,
     Merged,
     Persisted,
     PersistFailed,
@@ -66,6 +69,7 @@ from plora.node.core.notices import (
 )
 from plora.node.core.now import Now
 from plora.node.core.plasmid import Book, Plasmid, look_of
+from plora.node.core.reputations import OWNER, PEER, REPUTATIONS, Reputations
 from plora.node.core.rotations import ROTATIONS, believed_ids, follow
 from plora.node.core.rows import (
     UNTOLD,
@@ -93,6 +97,7 @@ from plora.proto.statement import Statement
 CLOCK_TIMER = "desk:clock"
 CLOCK_MS_MAX = 3_600_000
 RETRY_MS = 10_000
+LOW_REPUTATION = "low_reputation"
 SIGNED = "signatures and quorum"
 SIGNED_WELL = ("", "below_quorum")
 """What that stage says of a manifest that a believed key of a trusted owner signed."""
@@ -110,9 +115,12 @@ class Desk:
         live: Callable[[], Iterable[Statement]],
         bases: Mapping[str, BaseFacts] | None = None,
         voted: Callable[[Case, int], Case] = lambda case, seen_ms: case,
+        reputations: Reputations | None = None,
     ) -> None:
-        self.policy = policy
-        self.trust = trust
+        self.reputations = (
+            Reputations(snapshot.rows(REPUTATIONS), config.bounds.reputations) if reputations is None else reputations
+        )
+        self._obey(policy, trust)
         versions = (decode_version(key, value) for key, value in snapshot.rows(VERSIONS))
         self.docket = Docket(config.swarm, bases or {}, {row.series: row for row in versions})
         self.docket.believed = believed_ids(snapshot.rows(ROTATIONS))
@@ -135,6 +143,7 @@ class Desk:
         self._token = 0
         self._pending: dict[int, dict[bytes, Verdict]] = {}
         self._pending_merges: dict[int, list[MergeRow]] = {}
+        self._pending_conduct: dict[int, list[str]] = {}
 
     @property
     def carrying(self) -> bool:
@@ -143,7 +152,7 @@ class Desk:
 
     def handle(self, event: Event | Notice, now: Now) -> Outputs:
         """What follows from an event or a notice; those that concern others give nothing."""
-        return [*self._route(event, now), *self._share_room(now), *self._flush()]
+        return [*self._route(event, now), *self._settle(now), *self._share_room(now), *self._flush()]
 
     def _route(self, event: Event | Notice, now: Now) -> Outputs:
         match event:
@@ -186,6 +195,9 @@ class Desk:
                 return self.larder.make_room(size_bytes, now)
             case FetchAsked() | PinAsked() | RemoveAsked():
                 return self._wished(event, now)
+            case ForgiveAsked(subject):
+                self.reputations.forgive(subject)
+                return []
             case RollbackAsked(base, generation):
                 self._keep_merge(self.merges.serve(base, generation, now))
                 return []
@@ -195,10 +207,16 @@ class Desk:
                 return []
 
     def _policy_changed(self, event: PolicyChanged, now: Now) -> Outputs:
-        before, self.policy, self.trust = self.trust, event.policy, event.trust
+        before = self.trust
+        self._obey(event.policy, event.trust)
         out: Outputs = [Emit(trust_body(before, self.trust))] if before != self.trust else []
         out += [*self._follow(owner.owner for owner in self.trust.believed), *self._look(now)]
         return [*out, *self._judge_all(list(self.book.live), now), *self.merges.touch_all(now)]
+
+    def _obey(self, policy: Policy, trust: Trust) -> None:
+        self.policy, self.trust = policy, trust
+        self.reputations.half_life_ms = policy.reputation_half_life_ms
+        self.reputations.trust(owner.owner for owner in trust.believed)
 
     # Statements
 
@@ -301,21 +319,44 @@ class Desk:
         self._remember_version(plasmid)
         out = [] if verdict.accepted else self._withdraw(plasmid, now)
         out += self.larder.attend(plasmid, now)
-        if verdict.accepted and plasmid.accepted_ms is None:
-            plasmid.accepted_ms = now.wall_ms
+        self._take_down(plasmid, verdict, now)
         if plasmid.noted != look_of(verdict):
             self._note(plasmid, verdict)
         elif plasmid.usable:
             out += self._rename(plasmid)
         at_ms = plasmid.next_alarm_ms(now.wall_ms, self.policy.certificate_wait_ms)
+        if verdict.reason == LOW_REPUTATION:
+            out += self._alarm(plasmid, now.wall_ms + CLOCK_MS_MAX, now)  # time alone mends it
         told_council = Judged(plasmid.content_id, plasmid.manifest, verdict)
         return [*out, told_council, *self._alarm(plasmid, at_ms, now)]
+
+    def _take_down(self, plasmid: Plasmid, verdict: Verdict, now: Now) -> None:
+        """What the verdict says of those whom it concerns."""
+        if verdict.accepted and plasmid.accepted_ms is None:
+            plasmid.accepted_ms = now.wall_ms
+            if not plasmid.own:
+                self.reputations.credit(OWNER, plasmid.manifest.owner, "accepted", now.wall_ms)
+            if plasmid.via:
+                self.reputations.credit(PEER, plasmid.via, "accepted", now.wall_ms)
+        if verdict.bytes_only and not (plasmid.blamed or plasmid.own):
+            plasmid.blamed = True
+            self.reputations.fault(OWNER, plasmid.manifest.owner, verdict.reason, now.wall_ms)
+
+    def _settle(self, now: Now) -> Outputs:
+        """Judge again what is signed by owners whose score changed; it ends, since a content counts once."""
+        out: Outputs = []
+        while owners := self.reputations.unsettled():
+            if self.policy.reputation:
+                touched = [key for key, plasmid in self.book.live.items() if plasmid.manifest.owner in owners]
+                out += self._judge_all(touched, now)
+        return out
 
     def _decide(self, plasmid: Plasmid, now: Now) -> Verdict:
         digest = plasmid.digest
         features = self.larder.features(plasmid.artifact)
         known = self.docket.case(plasmid.content_id, now.wall_ms, features, granted=plasmid.usable)
-        case = self._voted(known, plasmid.seen_ms)
+        earned = self.reputations.of(plasmid.manifest.owner, now.wall_ms)
+        case = replace(self._voted(known, plasmid.seen_ms), reputation=earned)
         verdict = decide(case, self.policy, self.trust)
         if features is not None and not self.larder.has(plasmid) and verdict.outcome is not Outcome.REJECT:
             return decide(replace(case, features=None), self.policy, self.trust)  # known good, but not here
@@ -342,16 +383,22 @@ class Desk:
         self._judged[plasmid.content_id] = verdict
 
     def _flush(self) -> Outputs:
+        rows, told = self.reputations.take()
+        self._rows += rows
         if not self._rows:
             return []
         self._token += 1
+        self._pending_conduct[self._token] = [row.key.hex() for row in rows]
         self._pending[self._token], self._judged = self._judged, {}
         self._pending_merges[self._token], self._remerged = self._remerged, []
-        rows, self._rows = tuple(self._rows), []
-        return [Persist(self._token, rows)]
+        written, self._rows = tuple(self._rows), []
+        return [*told, Persist(self._token, written)]
 
     def _persisted(self, event: Persisted | PersistFailed, now: Now) -> Outputs:
         verdicts = self._pending.pop(event.token, {})
+        conduct = self._pending_conduct.pop(event.token, [])
+        if isinstance(event, PersistFailed):
+            self.reputations.again(conduct)
         out: Outputs = self._merges_persisted(event, now)
         for content_id, verdict in verdicts.items():
             plasmid = self.book.live.get(content_id)
@@ -434,6 +481,11 @@ class Desk:
 
     def _nickname(self, owner: str) -> str:
         return self.trust.nickname(owner)
+
+    def owner_of(self, content_id: str) -> str:
+        """Id of the owner of a live content in hex; empty where it isn't live."""
+        plasmid = self.book.live.get(bytes.fromhex(content_id))
+        return plasmid.manifest.owner if plasmid else ""
 
     def title(self, plasmid: Plasmid) -> str:
         """`owner/id@version`, with the local nickname of the owner."""

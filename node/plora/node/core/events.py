@@ -229,6 +229,13 @@ class RemoveAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class ForgiveAsked:
+    """A local person lets a peer or an owner begin again, as a newcomer."""
+
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
 class RoomNeeded:
     """A local person is about to publish so many bytes: what may give way, does."""
 
@@ -302,6 +309,7 @@ class LoopLag:
 Event = (
     Start | Stop | LinkOpened | LinkClosed | DialFailed | Probed | DialBackAsked | Received | Misbehaved | TimerDue
     | Persisted | PersistFailed | ChunkStored | ChunkRefused | ChunkServed | BlobFinished | BlobFailed
-    | Examined | Merged | WordSigned | Publish | FetchAsked | RollbackAsked | PinAsked | RemoveAsked | RoomNeeded
+    | Examined | Merged | WordSigned | Publish | FetchAsked | RollbackAsked | PinAsked | RemoveAsked | ForgiveAsked
+    | RoomNeeded
     | DiskSpace | CallOpened | CallClosed | PolicyChanged | NeighboursChanged | SettingsChanged | Noted | LoopLag
 )  # fmt: skip

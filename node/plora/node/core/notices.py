@@ -138,8 +138,14 @@ class PeerRead:
     peer: str
 
 
+@dataclass(frozen=True, slots=True)
+class ConductSeen:
+    """Something was taken down of the conduct of others: it is to be written, and whom it touches judged again."""
+
+
 Notice = (
     StatementAdded | StatementDropped | LinkReady | LinkLost | SourceFound | BytesHeld | BytesFailed
     | BytesWanted | BytesUnwanted | BytesOffered | BytesServable | BytesWithheld | Judged | SlotMoved | PeerRead
+    | ConductSeen
 )  # fmt: skip
 Outputs = list[Effect | Notice]

@@ -1,13 +1,16 @@
 """How many offences a link may bring before its peer is cut off: what it sends must not be able to fill the event log.
 
 - Each penalty of a peer counts on its present link. With the last one that is allowed the link is hung up and the peer
-  is kept out for `shun_ms`; what still arrives until the link is closed is recorded no more.
+  is kept out for what `shun_ms` gives for it; what still arrives until the link is closed is recorded no more.
 - What nobody honest sends (`AT_ONCE`) is one too many.
 - A closed link starts at zero. The oldest of more than `SUBJECTS_MAX` counts is forgotten.
-- Not handled here: what an offence is (gossip and transfer say so), and reputation over links.
+- Not handled here: what an offence is (gossip and transfer say so), what is remembered of it over links
+  (`reputations`).
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from plora.node.core.effects import CutOff, Effect, Emit, HangUp
 from plora.node.core.events import Event, LinkClosed
@@ -22,7 +25,7 @@ AT_ONCE = ("bad_chunk", "bad_chunk_list", "unrequested_chunk")
 class Patience:
     """Counts penalties by peer, as long as its link lives."""
 
-    def __init__(self, shun_ms: int) -> None:
+    def __init__(self, shun_ms: Callable[[str, Now], int]) -> None:
         self._shun_ms = shun_ms
         self._counts: dict[str, int] = {}
 
@@ -49,4 +52,4 @@ class Patience:
         if count < PENALTIES_PER_LINK_MAX:
             return [effect]
         reason = penalty.reason if at_once else "too many offences"
-        return [effect, HangUp(subject, reason), CutOff(subject, now.after_ms(self._shun_ms))]
+        return [effect, HangUp(subject, reason), CutOff(subject, now.after_ms(self._shun_ms(subject, now)))]

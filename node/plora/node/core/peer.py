@@ -6,6 +6,7 @@
 - Every record of the log is an `Emit` of the core, also what the driver notes; statements that leave name theirs.
 - Each part numbers its own transactions; `PeerCore` renumbers them, so that an answer finds the part that asked.
 - A bound that is reached is remembered by its setting (`bounds`): people see it whatever became of the log.
+- What the records say of the conduct of others is taken down (`reputations`), once for all parts.
 - Timers find their part by the first word of their name: "desk:", "transfer:", anything else is gossip's.
 
 Not handled here: carrying effects out (`plora.node.driver`, `plora.sim.swarm`).
@@ -35,6 +36,7 @@ from plora.node.core.events import (
     Event,
     Examined,
     FetchAsked,
+    ForgiveAsked,
     LinkClosed,
     LinkOpened,
     Merged,
@@ -63,6 +65,7 @@ from plora.node.core.notices import (
     BytesUnwanted,
     BytesWanted,
     BytesWithheld,
+    ConductSeen,
     Judged,
     LinkLost,
     LinkReady,
@@ -76,6 +79,7 @@ from plora.node.core.notices import (
 )
 from plora.node.core.now import Now
 from plora.node.core.patience import Patience
+from plora.node.core.reputations import REPUTATIONS, Reputations, witness
 from plora.node.core.streams import Streams
 from plora.node.core.throttle import Throttle
 from plora.node.gossip.core import Gossip
@@ -105,6 +109,7 @@ _LISTENERS: Mapping[type, tuple[str, ...]] = {
     RollbackAsked: (DESK,),
     PinAsked: (DESK,),
     RemoveAsked: (DESK,),
+    ForgiveAsked: (GOSSIP, DESK),
     RoomNeeded: (DESK,),
     DiskSpace: (TRANSFER, DESK),
     LinkOpened: (TRANSFER, GOSSIP),
@@ -121,6 +126,7 @@ _LISTENERS: Mapping[type, tuple[str, ...]] = {
     PeerRead: (COUNCIL,),
     SlotMoved: (DESK,),
     SourceFound: (DESK,),
+    ConductSeen: (DESK,),
     BytesHeld: (DESK,),
     BytesFailed: (DESK,),
     LinkReady: (TRANSFER, DESK),
@@ -157,10 +163,14 @@ class PeerCore:
     ) -> None:
         self.config = config
         trusted = [owner.owner for owner in trust.believed]
-        self.gossip = Gossip(config, snapshot, Streams(config.seed, config.peer), trusted, verify)
-        self.transfer = Transfer(config, snapshot)
+        streams = Streams(config.seed, config.peer)
+        self.reputations = Reputations(snapshot.rows(REPUTATIONS), config.bounds.reputations)
+        self.gossip = Gossip(config, snapshot, streams, trusted, verify, self.reputations)
+        self.transfer = Transfer(config, snapshot, self.reputations)
         self.council = Council(config, snapshot, self.gossip.live)
-        self.desk = Desk(config, policy, trust, snapshot, self.gossip.live, bases, self.council.case)
+        self.desk = Desk(
+            config, policy, trust, snapshot, self.gossip.live, bases, self.council.case, reputations=self.reputations
+        )
         self._handlers: Mapping[str, Callable[[Event | Notice, Now], Outputs]] = {
             GOSSIP: self.gossip.handle,
             TRANSFER: self.transfer.handle,
@@ -170,7 +180,7 @@ class PeerCore:
         self._token = 0
         self._asked: dict[int, tuple[str, int]] = {}
         self._causes = Causes(config.peer, config.boot)
-        self._patience = Patience(config.redial_ms_max)
+        self._patience = Patience(self._shun_ms)
         self._throttle = Throttle()
         self.bounds: dict[str, BoundReached] = {}
         self._dropped: list[bytes] = []
@@ -187,12 +197,29 @@ class PeerCore:
 
     def handle(self, event: Event, now: Now) -> list[Effect]:
         """The effects of one event. What raises an exception has emitted nothing."""
-        bounded = self._throttle.watch(event, self._patience.watch(event, self._effects(event, now), now), now)
+        patient = self._patience.watch(event, self._effects(event, now), now)
+        bounded = self._throttle.watch(event, [*patient, *self._take_down(patient, now)], now)
         effects = self._causes.number(bounded)
         self._note_bounds(bounded, now)
         self._causes.forget(self._dropped)
         self._dropped.clear()
         return effects
+
+    def _shun_ms(self, peer: str, now: Now) -> int:
+        return self.reputations.shun_ms(peer, self.config.redial_ms_max, now.wall_ms)
+
+    def _take_down(self, effects: list[Effect], now: Now) -> list[Effect]:
+        """What the records of this event say of others: it is judged and written at once."""
+        out: list[Effect] = []
+        lag_ms = self.gossip.links.lag_ms
+        seen = [
+            witness(self.reputations, effect.body, self.desk.owner_of, now, lag_ms)
+            for effect in effects
+            if isinstance(effect, Emit)
+        ]
+        if any(seen):
+            self._tell(DESK, ConductSeen(), now, out)
+        return out
 
     def _note_bounds(self, effects: list[Effect], now: Now) -> None:
         for effect in effects:

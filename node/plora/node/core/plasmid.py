@@ -33,7 +33,7 @@ class Plasmid:
 
     `usable`: accepted durably, and the bytes are held. `name`: the folder under adapters/ while it is exposed.
     `trouble`: why the bytes are not here although they are wanted; `bound`: the limit that leaves them no room.
-    `gone`: why it left the live set.
+    `gone`: why it left the live set. `blamed`: it counts against its owner's reputation, once and for all.
     """
 
     statement: Statement
@@ -50,6 +50,7 @@ class Plasmid:
     trouble: str = ""
     bound: BoundHit | None = None
     gone: str = ""
+    blamed: bool = False
     alarm_ms: int = 0
 
     @property
@@ -94,14 +95,23 @@ class Plasmid:
         """What is kept of it; only a plasmid with a verdict has a row."""
         if self.verdict is None:
             raise ValueError("no verdict yet")
-        seen, accepted = self.seen_ms, self.accepted_ms
-        return VerdictRow(self.verdict, seen, accepted, self.asked, self.usable, self.via, self.hops, self.name)
+        return VerdictRow(
+            verdict=self.verdict,
+            seen_ms=self.seen_ms,
+            accepted_ms=self.accepted_ms,
+            asked=self.asked,
+            usable=self.usable,
+            via=self.via,
+            hops=self.hops,
+            name=self.name,
+            blamed=self.blamed,
+        )
 
     def recall(self, row: VerdictRow, *, recorded: bool) -> None:
         """Take up what was kept before a restart. A verdict that wasn't `recorded` is to be granted anew."""
         self.verdict = row.verdict
         self.seen_ms, self.accepted_ms = row.seen_ms, row.accepted_ms
-        self.via, self.hops, self.asked = row.via, row.hops, row.asked
+        self.via, self.hops, self.asked, self.blamed = row.via, row.hops, row.asked, row.blamed
         if recorded:
             self.noted, self.usable, self.name = look_of(row.verdict), row.usable, row.name
 

@@ -34,7 +34,10 @@ CONTENTS_MAX = 2
 
 @dataclass(frozen=True, slots=True)
 class VerdictRow:
-    """A plasmid's newest durable verdict. `usable`: accepted while its bytes were held. Times in ms since 1970."""
+    """A plasmid's newest durable verdict. `usable`: accepted while its bytes were held. Times in ms since 1970.
+
+    `blamed`: it counts against its owner's reputation.
+    """
 
     verdict: Verdict
     seen_ms: int
@@ -44,6 +47,7 @@ class VerdictRow:
     via: str | None = None
     hops: int = 0
     name: str = ""
+    blamed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,7 @@ def verdict_row(content_id: bytes, row: VerdictRow) -> Put:
         "via": row.via,
         "hops": row.hops,
         "name": row.name,
+        "blamed": row.blamed,
     }
     return Put(VERDICTS, content_id, _packed(fields))
 

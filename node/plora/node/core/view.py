@@ -12,10 +12,12 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from plora.gate import Outcome, explain, layers, sentence
+from plora.node.core.desk import LOW_REPUTATION
 from plora.node.core.limit_sentences import limit_sentence, limit_value
 from plora.node.core.newness import newness
 from plora.node.core.now import Now
@@ -201,6 +203,32 @@ def merges(core: PeerCore) -> list[Json]:
         }
         for merge in core.desk.merges.standing()
     ]
+
+
+def reputations(core: PeerCore, now: Now) -> list[Json]:
+    """What is known of the conduct of peers and owners, the worst first; how many plasmids are held for it."""
+    held = Counter(
+        plasmid.manifest.owner
+        for plasmid in core.desk.book.live.values()
+        if plasmid.verdict is not None and plasmid.verdict.reason == LOW_REPUTATION
+    )
+    return [
+        {**reputation(core, one.subject, now), "held": held[one.subject]} for one in core.reputations.known(now.wall_ms)
+    ]
+
+
+def reputation(core: PeerCore, subject: str, now: Now) -> Json:
+    """What one peer or owner has earned here."""
+    one = core.reputations.of(subject, now.wall_ms)
+    return {
+        "subject": subject,
+        "kind": core.reputations.kind(subject),
+        "score": round(one.score, 4),
+        "good": round(one.good, 4),
+        "bad": round(one.bad, 4),
+        "fault": one.fault,
+        "fault_wall_ms": one.fault_ms,
+    }
 
 
 def neighbour(core: PeerCore, peer: str, now: Now) -> Json:

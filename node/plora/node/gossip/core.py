@@ -2,8 +2,9 @@
 
 Rules (PROTOCOL "What gossips"):
 
-- Every `round_ms`, at a phase of its own, a peer picks `fanout` ready neighbours uniformly and reconciles with each,
-  both ways. Equal sets cost two tiny frames; the heartbeat's root is no reason to skip, for it may be a beat old.
+- Every `round_ms`, at a phase of its own, a peer draws `fanout` ready neighbours by what they earned here, uniformly
+  while nobody has earned anything, and reconciles with each, both ways. Equal sets cost two tiny frames; the
+  heartbeat's root is no reason to skip, for it may be a beat old.
 - What a reconciliation finds missing is asked for by IWant and comes by Have. A statement is verified, persisted, and
   counts only when `Persisted` has come; then `StatementAdded` tells the other parts.
 - With `eager_fanout` fresh statements are pushed to that many more neighbours at once. Freshness statements stand
@@ -31,6 +32,7 @@ from plora.node.core.events import (
     DialBackAsked,
     DialFailed,
     Event,
+    ForgiveAsked,
     LinkClosed,
     LinkOpened,
     LoopLag,
@@ -76,6 +78,7 @@ from plora.node.core.notices import (
     StatementDropped,
 )
 from plora.node.core.now import Now
+from plora.node.core.reputations import REPUTATIONS, Reputations
 from plora.node.core.streams import Streams
 from plora.node.gossip import parcels
 from plora.node.gossip.addresses import join
@@ -140,11 +143,15 @@ class Gossip:
         streams: Streams,
         trusted: Iterable[str] = (),
         verify: Verify = verify_statement,
+        reputations: Reputations | None = None,
     ) -> None:
         self.round_number = 0
+        self._reputations = (
+            Reputations(snapshot.rows(REPUTATIONS), config.bounds.reputations) if reputations is None else reputations
+        )
         self.seen = SeenSet(config.swarm, config.bounds, trusted, verify, config.members)
         self.exchange = Exchange(config, streams.stream("gossip:exchange"), snapshot)
-        self.links = Links(config, streams.stream("gossip:links"), self._beat_of, self.exchange)
+        self.links = Links(config, streams.stream("gossip:links"), self._beat_of, self.exchange, self._reputations)
         self.dial_backs = DialBacks(streams.stream("gossip:dial-backs"))
         self.refusals: dict[bytes, str] = {}
         """Why statements of the newest `Publish` were refused, by id."""
@@ -242,7 +249,7 @@ class Gossip:
         step_ns = self._config.round_ms * 1_000_000
         self._round_due_ns += step_ns * max(1, -(-(now.mono_ns - self._round_due_ns + 1) // step_ns))
         ready = self.links.ready()
-        picked = self._rng.sample(ready, min(self._config.fanout, len(ready)))
+        picked = self._reputations.pick(self._rng, ready, lambda link: link.peer, now.wall_ms, self._config.fanout)
         out: Outputs = [SetTimer(ROUND_TIMER, self._round_due_ns)]
         if picked:
             today = self.seen.view(now.epoch_day)
@@ -269,6 +276,8 @@ class Gossip:
                 return self.links.punish(peer, reason, now)
             case NeighboursChanged():
                 return self.links.changed(event, now)
+            case ForgiveAsked(peer):
+                return self.links.pardon(peer, now)
             case LoopLag(lag_ms):
                 self.links.late(lag_ms)
         return []

@@ -9,7 +9,8 @@ Rules (PROTOCOL "RPCs", "Membership"):
 - The driver keeps one link with a peer: of two the one that the smaller peer id dialed, of two in one direction the
   newer. `LinkOpened` for a peer that has a link therefore replaces it.
 - A link on which nothing was heard for `link_timeout_ms`, plus twice what this peer's own loop was late, is hung up.
-- A peer that broke a rule is hung up and not let in again for `redial_ms_max`. Denied peers are never let in.
+- A peer that broke a rule is hung up and not let in again for `redial_ms_max`, doubled with each fault that is still
+  held against it. Denied peers are never let in.
 - At most `links_in` links that others dialed, `links_out` of one's own.
 
 Not handled here: what is said on a ready link (`core`).
@@ -26,6 +27,7 @@ from plora.node.core.events import NeighboursChanged
 from plora.node.core.messages import WIRE_VERSION, Goodbye, Heartbeat, Hello, Welcome
 from plora.node.core.notices import LinkLost, LinkReady, Outputs
 from plora.node.core.now import Now
+from plora.node.core.reputations import Reputations
 from plora.node.gossip.addresses import is_local
 from plora.node.gossip.dialing import Dialing
 from plora.node.gossip.exchange import Exchange
@@ -43,9 +45,15 @@ class Links:
     """All links of one peer, by peer id. `beat_of` makes the heartbeat for a link."""
 
     def __init__(
-        self, config: CoreConfig, rng: Random, beat_of: Callable[[Link, Now], Heartbeat], exchange: Exchange
+        self,
+        config: CoreConfig,
+        rng: Random,
+        beat_of: Callable[[Link, Now], Heartbeat],
+        exchange: Exchange,
+        reputations: Reputations | None = None,
     ) -> None:
         self._config = config
+        self._reputations = Reputations((), config.bounds.reputations) if reputations is None else reputations
         self._beat_of = beat_of
         self._links: dict[str, Link] = {}
         self._exchange = exchange
@@ -155,11 +163,17 @@ class Links:
     def punish(self, peer: str, reason: str, now: Now) -> Outputs:
         """Hang up on who broke a rule, and keep them out for a while, linked or not."""
         self._shunned.pop(peer, None)
-        self._shunned[peer] = until_ns = now.after_ms(self._config.redial_ms_max)
+        shun_ms = self._reputations.shun_ms(peer, self._config.redial_ms_max, now.wall_ms)
+        self._shunned[peer] = until_ns = now.after_ms(shun_ms)
         while len(self._shunned) > SHUNNED_MAX:
             del self._shunned[next(iter(self._shunned))]
         parted = self.part(peer, reason, now, self._config.redial_ms_max)
         return [Emit(Penalty(peer, reason)), *parted, CutOff(peer, until_ns)]
+
+    def pardon(self, peer: str, now: Now) -> Outputs:
+        """Let in again who was sent away."""
+        self._shunned.pop(peer, None)
+        return [CutOff(peer, now.mono_ns)] if self.get(peer) is None else []
 
     def hello(self, link: Link, hello: Hello, now: Now) -> Outputs:
         """Answer a Hello, the first or a later one."""

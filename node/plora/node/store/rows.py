@@ -21,7 +21,7 @@ HELD = "held"
 CHUNKS = "chunks"
 CORE_TABLES = (
     *("statements", "features", "verdicts", "untold", "wishes", "merges", "versions", "generations", "audit"),
-    *("neighbours", "acquaintances", "rotations", "signed_time"),
+    *("neighbours", "acquaintances", "rotations", "reputations", "signed_time"),
     *("ballots", "certificates", "guilty", "broken"),
 )
 

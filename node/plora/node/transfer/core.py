@@ -33,6 +33,7 @@ from plora.node.core.events import (
 from plora.node.core.messages import Cancel, Chunk, ChunkList, Message, Refuse, Want
 from plora.node.core.notices import LinkLost, LinkReady, Notice, Outputs
 from plora.node.core.now import Now
+from plora.node.core.reputations import Reputations
 from plora.node.store.snapshot import Snapshot
 from plora.node.transfer.artifact import Artifact, Progress
 from plora.node.transfer.download import STALL_TIMER, Downloads
@@ -45,9 +46,9 @@ __all__ = ["Artifact", "Progress", "Transfer"]
 class Transfer:
     """One peer's bytes under way. All calls return effects and notices in the order in which they count."""
 
-    def __init__(self, config: CoreConfig, snapshot: Snapshot) -> None:
+    def __init__(self, config: CoreConfig, snapshot: Snapshot, reputations: Reputations | None = None) -> None:
         self._near = Neighbourhood(config.limits)
-        self._downloads = Downloads(config, snapshot, self._near)
+        self._downloads = Downloads(config, snapshot, self._near, reputations)
         self._uploads = Uploads(config, self._near)
 
     def want(self, artifact: Artifact, now: Now) -> Outputs:

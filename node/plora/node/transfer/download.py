@@ -3,8 +3,9 @@
 Rules:
 
 - The chunk list comes first. It must hash to the signed root, and it is durable before a chunk is asked for.
-- Chunks are asked of one source at a time, chosen at random among the linked ones. What is asked or on its way to the
-  disk is at most `outstanding_bytes_per_peer` and `outstanding_bytes`; the window is refilled when it is half empty.
+- Chunks are asked of one source at a time, drawn among the linked ones by what they earned here. What is asked or on
+  its way to the disk is at most `outstanding_bytes_per_peer` and `outstanding_bytes`; the window is refilled when it is
+  half empty.
 - A stored chunk is never asked for again. A chunk that was not asked for, or can't be used, counts as wasted; one from
   a peer that owes none is also a penalty.
 - A wrong list, a chunk with a wrong hash or length: penalty, and that peer is not asked for this artifact again.
@@ -28,6 +29,7 @@ from plora.node.core.events import BlobFailed, BlobFinished, ChunkRefused, Chunk
 from plora.node.core.messages import CHUNK_LIST_MAX, WANT_MAX, Cancel, Chunk, ChunkList, Refuse, Want
 from plora.node.core.notices import BytesFailed, BytesHeld, Outputs
 from plora.node.core.now import Now
+from plora.node.core.reputations import REPUTATIONS, Reputations
 from plora.node.core.streams import Streams
 from plora.node.store.rows import ChunkPlan, plan_row
 from plora.node.store.snapshot import Snapshot
@@ -58,8 +60,17 @@ class _Link:
 class Downloads:
     """What this peer gets from others."""
 
-    def __init__(self, config: CoreConfig, snapshot: Snapshot, neighbourhood: Neighbourhood) -> None:
+    def __init__(
+        self,
+        config: CoreConfig,
+        snapshot: Snapshot,
+        neighbourhood: Neighbourhood,
+        reputations: Reputations | None = None,
+    ) -> None:
         self._config = config
+        self._reputations = (
+            Reputations(snapshot.rows(REPUTATIONS), config.bounds.reputations) if reputations is None else reputations
+        )
         self._limits = config.limits
         self._near = neighbourhood
         self._line = Line("limits.download_rate", config.limits.download_rate)
@@ -399,7 +410,7 @@ class Downloads:
             able = [peer for peer in self._linked(fetch) if fetch.sources[peer].retry_ns <= now.mono_ns]
             if not able:
                 return None
-            fetch.active = self._random.choice(able)
+            fetch.active = self._reputations.draw(self._random, able, str, now.wall_ms)
             fetch.since_ns, fetch.since_bytes = now.mono_ns, fetch.wire_bytes
         return fetch.sources[fetch.active]
 
