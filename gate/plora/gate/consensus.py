@@ -224,6 +224,7 @@ def guilt_in(evidence: Evidence, members: Membership) -> Guilt | str:
     return "one_content" if first.content == second.content else Guilt(evidence.accused, votes)
 
 
+@lru_cache(maxsize=4096)
 def _accept_fault(statement: Statement, members: Membership) -> str:
     fault = vote_fault(statement, members)
     if fault:

@@ -63,6 +63,8 @@ def troubles(core: PeerCore) -> Iterator[str]:
     council = core.council
     if council.members is None or council.tally is None:
         return
+    if core.config.vote_key and council.voter is None:
+        yield "this peer's vote key is none of consensus.members: compare them with what `plora consensus key` prints"
     if council.tally.broken:
         yield (
             "consensus compromised: two certificates of one slot exist; nothing is accepted until all peers agree on "

@@ -33,6 +33,8 @@ const SENTENCES = {
   merge: (one) => html`merged ${plural(one.inputs.length, "adapter")} of <${Text}>${one.base}<//>, generation ${one.after}`,
   merge_measured: (one) => html`generation ${one.generation} of <${Text}>${one.base}<//> was measured in <${Text}>${one.domains.join(", ")}<//>`,
   rollback: (one) => html`serves generation ${one.after || "none"} of <${Text}>${one.base}<//> instead of ${one.before}${because(one.reason)}`,
+  certificate: (one) => html`a quorum accepted <${Plasmid} id=${one.content} />${said("namely", one.members)}`,
+  alarm: (one) => html`consensus, <${Text}>${one.subject}<//>: <${Text}>${one.what}<//>`,
   revoked: (one) => html`${shown(one.target_kind)} ${one.target_kind === "content" ? html`<${Plasmid} id=${one.target} />` : html`<${Hash} value=${one.target} />`} was revoked${one.reason ? html`: <${Text}>${one.reason}<//>` : ""}`,
   bound_hit: (one) => html`reached the limit <code>${shown(one.setting)}</code> of ${one.limit}`,
   evicted: (one) => html`deleted <${Plasmid} digest=${one.digest} />, ${bytes(one.size_bytes)}${because(one.reason)}`,
@@ -48,7 +50,7 @@ const SENTENCES = {
   repair: (one) => html`<${Text}>${one.what}<//>`,
   error: (one) => html`<${Text}>${one.what}<//>${one.where ? html` <span class="light">(<${Text}>${one.where}<//>)</span>` : ""}`,
 };
-const MOODS = { trust: "warn", error: "bad", penalty: "bad", fetch_failed: "bad", revoked: "bad", bound_hit: "warn", link_down: "warn", evicted: "warn" };
+const MOODS = { alarm: "bad", trust: "warn", error: "bad", penalty: "bad", fetch_failed: "bad", revoked: "bad", bound_hit: "warn", link_down: "warn", evicted: "warn" };
 
 export const tells = (record) => record.kind in SENTENCES && record.kind !== "knowledge" && record.kind !== "fetch_started" && record.reason !== "bytes_missing";
 export const sentence = (record) => SENTENCES[record.kind]?.(record);
