@@ -27,6 +27,7 @@ from tests.sim.assembly import (
 )
 
 from plora.gate import Policy
+from plora.node.core import council_view
 from plora.node.core.events import WordSigned
 from plora.proto.dsse import StatementKind
 from plora.sim.links import Conditions
@@ -231,3 +232,35 @@ def test_a_members_recording_replays_to_the_same_log() -> None:
     assert swarm.run_until(lambda: swarm.usable(LEGAL.content_id) == PEERS, limit_s=60)
     lines = member.recording.getvalue().splitlines()
     assert first_difference(replay(lines), member.log) is None and records(member, "certificate")
+
+
+def test_status_says_what_a_person_must_do_and_metrics_count_it() -> None:
+    swarm = up(make(), (0, 1))
+    peer = swarm.peer(peer_id(0))
+    publish(peer)
+    swarm.run(5)
+    (said,) = council_view.troubles(peer.core)
+    assert said.startswith("this member doesn't vote yet: it must read from 1 more members")
+    assert council_view.counts(peer.core) == {"certificates": 0, "guilty": 0, "compromised": 0, "waiting": 1}
+    up(swarm, (2,))
+    assert swarm.run_until(lambda: swarm.usable(LEGAL.content_id) == 3, limit_s=60)
+    assert not list(council_view.troubles(peer.core))
+    assert council_view.counts(peer.core) == {"certificates": 1, "guilty": 0, "compromised": 0, "waiting": 0}
+    shown = council_view.consensus(peer.core)
+    assert [(one["name"], one["here"], one["linked"]) for one in shown["members"]] == [
+        ("m0", True, False),
+        ("m1", False, True),
+        ("m2", False, True),
+        ("m3", False, False),
+    ]
+    assert (shown["needed"], shown["faults"], shown["ballots"], shown["waiting"]) == (3, 1, 1, [])
+
+
+def test_a_key_that_is_no_members_is_pointed_out() -> None:
+    swarm = make()
+    peer = swarm.peer(peer_id(4))
+    peer.vote_key = vote_key(9)
+    peer.config = replace(peer.config, vote_key=vote_key(9).public.key_id)
+    up(swarm, (4,))
+    (said,) = council_view.troubles(peer.core)
+    assert "`plora consensus key`" in said and not council_view.consensus(peer.core)["votes_here"]

@@ -104,8 +104,7 @@ class Council:
             case Evidence(offence="two_votes"):
                 self._accused[payload.accused] = None
                 guilt = guilt_in(payload, tally.members)
-                news = isinstance(guilt, Guilt) and tally.convict(guilt)
-                return self._found([guilt]) if news and isinstance(guilt, Guilt) else []
+                return self._found(tally, [guilt]) if isinstance(guilt, Guilt) and tally.convict(guilt) else []
         return []
 
     def _vote(self, tally: Tally, statement: Statement, vote: Vote) -> Outputs:
@@ -116,7 +115,7 @@ class Council:
             ballot = self.voter.recall(vote)
             out += self._persist([rows.ballot_row(ballot)]) if ballot is not None else []
         found = tally.take(statement)
-        return [*out, *self._found(found), *([] if found else [SlotMoved(vote.slot)])]
+        return [*out, *self._found(tally, found), *([] if found else [SlotMoved(vote.slot)])]
 
     def _dropped(self, tally: Tally, statement: Statement) -> Outputs:
         vote = vote_of(statement) if statement.kind == StatementKind.VOTE else None
@@ -127,28 +126,28 @@ class Council:
             self._own.pop((vote.content, vote.choice), None)
         return self._persist([rows.forget_certificate(one) for one in tally.forget_empty([vote.slot])])
 
-    def _found(self, findings: list[Finding]) -> Outputs:
+    def _found(self, tally: Tally, findings: list[Finding]) -> Outputs:
         """Write down and tell what votes prove, and have judged again what it touches."""
         out: Outputs = []
         for finding in findings:
             match finding:
                 case Certificate():
-                    out += self._certified(finding)
+                    out += self._certified(tally, finding)
                 case Guilt():
-                    out += self._guilt(finding)
+                    out += self._guilt(tally, finding)
                 case _:
                     out += self._broken(finding)
         only = findings[0].slot if len(findings) == 1 and isinstance(findings[0], Certificate) else None
         return [*out, SlotMoved(only)] if findings else []
 
-    def _certified(self, certificate: Certificate) -> Outputs:
-        names = self.members.names(vote.key_id for vote in certificate.votes) if self.members else ()
+    def _certified(self, tally: Tally, certificate: Certificate) -> Outputs:
+        names = tally.members.names(vote.key_id for vote in certificate.votes)
         row = rows.certificate_row(certificate)
         return [*self._persist([row]), Emit(CertificateRecord(certificate.content, names))]
 
-    def _guilt(self, guilt: Guilt) -> Outputs:
+    def _guilt(self, tally: Tally, guilt: Guilt) -> Outputs:
         first, second = (vote.id.hex() for vote in guilt.votes)
-        row = rows.guilt_row(guilt, self.members.epoch if self.members else "")
+        row = rows.guilt_row(guilt, tally.members.epoch)
         out: Outputs = [*self._persist([row]), Emit(EvidenceFound("two_votes", guilt.member, first, second))]
         return [*out, *self._accuse(guilt)]
 

@@ -9,7 +9,7 @@
 - `believed` are the records of owners that were followed here: a rotation that was believed stays so.
 - Every index is a dict in the order of arrival; nothing iterates over a set.
 - `freshness` are the newest statements about freshness, and `signed_time_ms` the latest time that was signed here.
-- Not handled here: statements of other kinds (votes, evidence), which no stage of this build reads.
+- Not handled here: votes and evidence of them (`council`).
 """
 
 from __future__ import annotations
