@@ -227,3 +227,15 @@ def test_a_forgotten_vote_that_comes_back_binds_again() -> None:
     assert voter.recall(theirs) is None  # type: ignore[arg-type]
     assert voter.recall(own) is not None  # type: ignore[arg-type]
     assert voter.written(pending) is None and voter.ballots[SLOT].content == X
+
+
+def test_a_certificate_is_forgotten_when_nothing_of_its_slot_is_left() -> None:
+    other = Ballots(slot(MEMBERS, plasmid_id="other"))
+    tally = tally_of(*(sign.vote(number, X) for sign in (SIGN, other) for number in (0, 1, 2)))
+    tally.take(SIGN.vote(3, Y, Choice.REJECT))
+    for number in (0, 1, 2):
+        tally.drop(SIGN.vote(number, X))
+    assert not tally.forget_empty()
+    tally.drop(SIGN.vote(3, Y, Choice.REJECT))
+    assert not tally.forget_empty([other.slot])
+    assert [one.slot for one in tally.forget_empty()] == [SLOT] and list(tally.certificates) == [other.slot]
