@@ -11,12 +11,9 @@ import typer
 from plora.cli.options import Home, Json, Quiet
 from plora.cli.output import Output
 from plora.cli.running import home_of, running_peer
+from plora.cli.usage import App
 
-app = typer.Typer(
-    help="Show who votes on what the swarm accepts, and make this peer's vote key.",
-    invoke_without_command=True,
-    rich_markup_mode=None,
-)
+app = App(help="Show who votes on what the swarm accepts; this peer's vote key.", invoke_without_command=True)
 
 
 @app.callback()

@@ -11,7 +11,7 @@ from plora.cli.options import Home, Json, Quiet
 from plora.cli.output import Output
 from plora.cli.running import fields_of, running_peer
 
-Base = Annotated[str, typer.Argument(help="The base model, where there are merges of several.")]
+Base = Annotated[str, typer.Argument(help="The base model, where there are merges of several.", metavar="BASE")]
 Documents = Annotated[int, typer.Option("--documents", min=2, help="Held-out answers a domain.")]
 
 
