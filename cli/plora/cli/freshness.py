@@ -15,6 +15,7 @@ import typer
 from plora.cli.options import DAY_S, Home, Json, Quiet
 from plora.cli.output import Output
 from plora.cli.running import running_peer
+from plora.cli.usage import App
 from plora.proto.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,18 +24,18 @@ if TYPE_CHECKING:
     from plora.proto.owner_chain import OwnerFile
     from plora.proto.payloads import Freshness
 
-app = typer.Typer(help="How new this peer may believe to be: show, issue.", no_args_is_help=True, rich_markup_mode=None)
+app = App(help="How new this peer may believe to be: show, issue.", no_args_is_help=True)
 
 
 def root(
-    owners: Annotated[list[Path], typer.Argument(help="The owners' files (.owner).", metavar="FILE...")],
+    owners: Annotated[list[Path], typer.Argument(help="The owners' files (.owner).", metavar="FILE")],
     threshold: Annotated[int, typer.Option("--threshold", min=1, help="How many of them must speak.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Where to write.")] = Path("root.yaml"),
     version: Annotated[int, typer.Option("--version", min=1, help="Higher than that of the file it replaces.")] = 1,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make an organisation's root file, which people pin by `root:` in peer.yaml."""
+    """Make the root file of an organisation, for `root:` in peer.yaml."""
     from plora.gate import Root, root_text
     from plora.proto.keys import write_new_file
     from plora.proto.owner_chain import read_owner_file
