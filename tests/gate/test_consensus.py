@@ -239,3 +239,20 @@ def test_a_certificate_is_forgotten_when_nothing_of_its_slot_is_left() -> None:
     tally.drop(SIGN.vote(3, Y, Choice.REJECT))
     assert not tally.forget_empty([other.slot])
     assert [one.slot for one in tally.forget_empty()] == [SLOT] and list(tally.certificates) == [other.slot]
+
+
+def test_how_many_members_there_may_be() -> None:
+    assert council(1).quorum == 1 and council(64).quorum == 43
+    with pytest.raises(ConfigError, match="65 members, it takes 1 to 64"):
+        council(65)
+
+
+def test_what_was_never_counted_may_be_dropped() -> None:
+    tally = tally_of(SIGN.vote(0, X))
+    for statement in (SIGN.vote(1, X), SIGN.vote(0, Y), accuse(0, 3, SIGN.vote(3, X), SIGN.vote(3, Y))):
+        tally.drop(statement)
+    assert tally.standing(SLOT, X).accepts == ("m0",)
+
+
+def test_a_key_that_is_no_members_has_no_name() -> None:
+    assert MEMBERS.name(vote_key(2).public.key_id) == "m2" and MEMBERS.name("ab" * 32) == "ab" * 6

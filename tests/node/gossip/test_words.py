@@ -143,3 +143,11 @@ def test_loaded_in_any_order_the_same_votes_live() -> None:
         roots.append(seen.view(TODAY).root())
         assert len(seen) == 3
     assert roots[0] == roots[1]
+
+
+def test_what_is_on_its_way_to_the_disk_is_not_held_yet() -> None:
+    seen = filled()
+    admission = seen.admit(LEGAL.statement)
+    assert admission.entry is not None and seen.lacks(LEGAL.content_id) and not seen.wanted(LEGAL.content_id)
+    seen.commit(admission.entry)
+    assert not seen.lacks(LEGAL.content_id)
