@@ -96,6 +96,11 @@ def test_what_json_cannot_carry(value: object) -> None:
         canonical_bytes(value)
 
 
+def test_an_object_may_have_hundreds_of_members() -> None:
+    members = {f"member{number}": number for number in range(1000)}
+    assert parse_canonical(canonical_bytes(members)) == members
+
+
 def test_size_and_nesting_bounds_are_exact() -> None:
     deepest = b"[" * NESTING_MAX + b"]" * NESTING_MAX
     assert canonical_bytes(parse_canonical(deepest)) == deepest

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from plora.proto.errors import FormatError
 from plora.proto.record_lines import Cause, Instant, Record, record_from_line, record_to_line, stamp
-from plora.proto.records import BODIES, Body, Health, Opaque, Stage, StatementSeen, Stop
+from plora.proto.records import BODIES, Body, ErrorMet, Health, Opaque, Stage, StatementSeen, Stop
 
 DOCUMENTED = (
     "boot stop link_up link_down neighbours round wire reconcile published statement_seen duplicate fetch_started "
@@ -66,6 +66,11 @@ def test_the_line_of_a_statement() -> None:
         '"mono_ns":1152921504606846976,"peer":"' + "ef" * 32 + '","round":3,"seq":7,"statement_kind":"manifest","v":1,'
         '"via":"push","wall_ms":1000}\n'
     )
+
+
+def test_a_line_is_for_people_too() -> None:
+    line = record_to_line(stamped(ErrorMet("l'été est fini", where="état.db")))
+    assert "l'été est fini" in line and "état.db" in line
 
 
 def test_newer_logs_can_be_read() -> None:

@@ -203,6 +203,13 @@ def test_a_following_record_may_be_signed_by_an_old_key(key: PrivateKey, other_k
     assert OwnerRecord.model_validate(fields).signing_key_ids() == (other_key.public.key_id,)
 
 
+def test_an_owner_is_named_by_the_first_record_for_ever(key: PrivateKey, other_key: PrivateKey) -> None:
+    first = OwnerRecord.model_validate(owner_fields(key))
+    following = OwnerRecord.model_validate(owner_fields(other_key, **FOLLOWING))
+    assert first.owner_id(bytes(32)) == "00" * 32
+    assert following.owner_id(bytes(32)) == OWNER
+
+
 def test_owner_keys(key: PrivateKey) -> None:
     entry = OwnerKey.of(key.public).model_dump()
     for keys in (

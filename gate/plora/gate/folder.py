@@ -42,7 +42,7 @@ class FolderView:
 def read_folder(folder: Path, manifest: Manifest) -> FolderView:
     """Examine a folder under a manifest. Raises AdapterError where the folder itself can't be opened."""
     try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
         raise AdapterError(f"not a folder that can be read ({error.strerror})", where=str(folder)) from error
     try:
@@ -81,7 +81,7 @@ def _foreign_entry(folder: int, names: list[str]) -> str | None:
 
 
 def _open_regular(folder: int, name: str) -> int:
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
     descriptor = os.open(name, flags, dir_fd=folder)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)

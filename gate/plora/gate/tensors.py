@@ -54,7 +54,7 @@ FOREIGN = (
 def examine_file(path: Path, *, chunk_bytes: int = 0) -> Features:
     """The features of the file at `path`. Raises AdapterError where it isn't a readable, regular file."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
         raise AdapterError(f"can't be opened ({error.strerror})", where=str(path)) from error
     try:

@@ -437,7 +437,8 @@ def test_statements_on_their_way_to_the_disk_are_bounded() -> None:
     core = world.cores[BEN]
     for statement in (ADA_OWNER.record, *(rumour(number) for number in range(STAGED_MAX - 1))):
         assert core.seen.admit(statement).entry is not None
-    outputs = core.handle(Received(ADA, Push((Carried(rumour(STAGED_MAX)),))), world.now)
+    late = tuple(Carried(rumour(STAGED_MAX + number)) for number in range(3))
+    outputs = core.handle(Received(ADA, Push(late)), world.now)
     assert [output.body for output in outputs if isinstance(output, Emit)] == [
         BoundHit("STAGED_MAX", STAGED_MAX, STAGED_MAX + 1)
     ]

@@ -261,6 +261,28 @@ def test_the_best_acquaintance_is_dialed_first_and_a_dead_one_forgotten() -> Non
     assert picked == entry(1)
 
 
+def test_what_gives_way_is_the_lowest_score_and_never_the_newest() -> None:
+    known = Acquaintances(4, Random(1))
+    for who in (ADA, ADA, BEN, CYD):
+        known.succeeded(who, "203.0.113.1:4700")
+    assert sorted(known.addresses()) == [ADA, CYD]
+
+
+def test_who_was_reached_is_hearsay_no_more() -> None:
+    known = Acquaintances(256, Random(1))
+    for teller in (ADA, BEN):
+        known.hear(teller, [PeerAddress(CYD, (f"203.0.113.{len(known)}:4700",))])
+    assert known.addresses_of(CYD) == ("203.0.113.0:4700", "203.0.113.1:4700")
+    known.succeeded(CYD, "203.0.113.9:4700")
+    assert known.addresses_of(CYD) == ("203.0.113.9:4700",)
+    assert len(known) == 1
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "169.254.1.1", "fe80::1", "224.0.0.1", "240.0.0.1", "a.example"])
+def test_what_nobody_can_be_dialed_at_has_no_scope(host: str) -> None:
+    assert scope_of(host) is None
+
+
 def test_configured_neighbours_keep_their_places() -> None:
     configured = [PeerAddress(peer(number), (f"198.51.100.{number}:4700",)) for number in range(1, 4)]
     bench = Bench(*configured, bounds=Bounds(links_out=4))

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from plora.node.core.config import CoreConfig
-from plora.node.core.effects import Persist, Send
-from plora.node.core.events import LinkOpened, Persisted, Received, Start
+from plora.node.core.effects import Emit, Persist, Send
+from plora.node.core.events import LinkOpened, Persisted, Publish, Received, Start
 from plora.node.core.messages import (
     WIRE_VERSION,
     Carried,
@@ -29,6 +29,7 @@ from plora.node.gossip.reconcile import open_ranges
 from plora.node.store.snapshot import Snapshot
 from plora.node.transport.codec import decode_session, encode
 from plora.proto.errors import ProtocolError
+from plora.proto.records import StatementSeen
 from plora.sim.clock import WALL_START_MS
 from plora.sim.material import make_owner
 
@@ -64,6 +65,21 @@ def test_a_number_of_hops_at_its_limit_travels_on() -> None:
     assert isinstance(sent, Have)
     assert decode_session(encode(sent)) == sent
     assert [item.statement for item in sent.items] == [OWNER.record]
+
+
+def test_a_statement_is_told_together_with_who_brought_it() -> None:
+    core = listening()
+    greet(core, ADA)
+    ben = make_owner("ben", SWARM)
+    told = []
+    for event in (Received(ADA, Push((Carried(OWNER.record, 0),))), Publish((ben.record,))):
+        taken = tell(core, event)
+        outputs = tell(core, *(Persisted(output.token) for output in taken if isinstance(output, Persist)))
+        told += [output.body for output in outputs if isinstance(output, Emit)]
+    assert [(body.id, body.from_) for body in told if isinstance(body, StatementSeen)] == [
+        (OWNER.record.id.hex(), ADA),
+        (ben.record.id.hex(), ME),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -156,6 +156,7 @@ def test_a_bad_signature_is_forged_but_its_id_stays_welcome() -> None:
         (opaque(swarm="xx"), "malformed"),
         (opaque(owner="xx"), "malformed"),
         (opaque(issued="yesterday"), "malformed"),
+        (opaque(issued="1969-12-31T23:59:59Z"), "malformed"),
         (replace(ADA.record, payload=b"{}"), "malformed"),
     ],
 )
@@ -311,6 +312,14 @@ def test_the_memory_of_refusals_is_bounded_and_forgets_the_oldest() -> None:
     for statement in foreign:
         seen.admit(statement)
     assert [seen.wanted(statement.id) for statement in foreign] == [True, False, False]
+
+
+def test_a_bound_of_hundreds_of_refusals_holds_too() -> None:
+    seen = filled(refused_ids=300)
+    foreign = [opaque(swarm="cd" * 32, note=str(number)) for number in range(303)]
+    for statement in foreign:
+        seen.admit(statement)
+    assert [seen.wanted(statement.id) for statement in foreign] == [True] * 3 + [False] * 300
 
 
 def test_parcels_hold_at_most_64_statements_with_what_others_need_first() -> None:

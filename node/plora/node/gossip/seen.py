@@ -335,7 +335,7 @@ class SeenSet:
             self._untrusted -= owner not in self._trusted
 
     def _refuse(self, statement_id: bytes, entrance: Entrance, reason: str) -> Admission:
-        while len(self._refused) >= max(1, self.bounds.refused_ids):
+        while len(self._refused) >= self.bounds.refused_ids:
             del self._refused[next(iter(self._refused))]
         self._refused[statement_id] = reason
         return Admission(entrance, reason)
