@@ -6,8 +6,9 @@ Rules:
   place one mutant. Rooms weigh as much as they have places.
 - Each mutant is made in a private copy of the tree, whose rooms come first on the path; this tree is never changed. The
   copy's own tests must pass before anything is changed.
-- Only the tests of the mutant's room run, those named like its module first, in a fixed order and with fixed seeds, and
-  end at the first failure. Killed: a test fails, or they take three times as long as unchanged.
+- The tests of the mutant's room run, those named like its module first, in a fixed order and with fixed seeds, and end
+  at the first failure; where they pass, so do those of other rooms that lean on this one. Killed: a test fails, or they
+  take three times as long as unchanged.
 - Processes that tests start with an empty environment (sandboxed workers) run the installed code, not the copy's; other
   tests have to notice there.
 """
@@ -47,16 +48,23 @@ BASELINE_S = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What is changed, and what should notice."""
+    """What is changed, what should notice, and what else may."""
 
     source: str
     tests: tuple[str, ...]
+    leaning: tuple[str, ...]
 
 
+ATTACKS = tuple(
+    f"tests/attacks/test_{name}.py"
+    for name in ("bytes", "manifest", "replay", "signatures", "values", "consensus_attacks")
+)
 ROOMS = {
-    "proto": Room("proto/plora/proto", ("tests/proto", "proto")),
-    "gate": Room("gate/plora/gate", ("tests/gate", "gate")),
-    "gossip": Room("node/plora/node/gossip", ("tests/node/gossip", "node/plora/node/gossip")),
+    "proto": Room("proto/plora/proto", ("tests/proto", "proto"), ("tests/gate", *ATTACKS)),
+    "gate": Room("gate/plora/gate", ("tests/gate", "gate"), (*ATTACKS, "tests/node/core")),
+    "gossip": Room(
+        "node/plora/node/gossip", ("tests/node/gossip", "node/plora/node/gossip"), ("tests/node/core", "tests/sim")
+    ),
 }
 
 
@@ -98,12 +106,12 @@ class Tree:
         if not done.stdout.startswith(str(self.root)):
             raise RuntimeError(f"{module} comes from {done.stdout.strip()}, not from the copy")
 
-    def tests_pass(self, room: Room, module: str, timeout_s: float) -> bool:
-        """Whether the room's tests pass. Raises subprocess.TimeoutExpired."""
+    def tests_pass(self, tests: Sequence[str], module: str, timeout_s: float) -> bool:
+        """Whether these tests pass, those named like the module first. Raises subprocess.TimeoutExpired."""
         shutil.rmtree(self.root / ".hypothesis", ignore_errors=True)
-        first = [str(path.relative_to(self.root)) for path in self._named_like(room, module)]
+        first = [str(path.relative_to(self.root)) for path in self._named_like(tests, module)]
         options = ("-x", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", "--hypothesis-seed=0", "--no-header")
-        command = [sys.executable, "-m", "pytest", *options, *first, *room.tests]
+        command = [sys.executable, "-m", "pytest", *options, *first, *tests]
         return _run(command, self.root, self._environment, timeout_s) == 0
 
     def write(self, path: str, text: str) -> None:
@@ -112,9 +120,9 @@ class Tree:
         target.write_text(text, encoding="utf-8")
         Path(cache_from_source(str(target))).unlink(missing_ok=True)
 
-    def _named_like(self, room: Room, module: str) -> list[Path]:
-        tests = sorted((self.root / room.tests[0]).glob("test_*.py"))
-        return [path for path in tests if module and module in path.stem]
+    def _named_like(self, tests: Sequence[str], module: str) -> list[Path]:
+        files = sorted((self.root / tests[0]).glob("test_*.py"))
+        return [path for path in files if module and module in path.stem]
 
 
 def _run(command: Sequence[str], folder: Path, environment: dict[str, str], timeout_s: float) -> int:
@@ -154,23 +162,25 @@ def _one_that_compiles(mutants: list[Mutant], rng: Random) -> Mutant | None:
     return next((mutant for mutant in rng.sample(mutants, len(mutants)) if mutant.code() is not None), None)
 
 
-def baselines(tree: Tree, rooms: Sequence[str]) -> dict[str, float]:
-    """Seconds that each room's tests take unchanged. Raises RuntimeError where they fail."""
-    seconds = {}
+def baselines(tree: Tree, rooms: Sequence[str]) -> dict[Sequence[str], float]:
+    """Seconds that the tests of each room and those that lean on it take unchanged. RuntimeError where they fail."""
+    seconds: dict[Sequence[str], float] = {}
     for room in rooms:
         tree.check_is_used(ROOMS[room].source.partition("/")[2].replace("/", "."))
-        started = time.monotonic()
-        if not tree.tests_pass(ROOMS[room], "", BASELINE_S):
-            raise RuntimeError(f"the tests of {room} fail before anything is changed")
-        seconds[room] = time.monotonic() - started
+        for tests in (ROOMS[room].tests, ROOMS[room].leaning):
+            started = time.monotonic()
+            if not tree.tests_pass(tests, "", BASELINE_S):
+                raise RuntimeError(f"{' '.join(tests)} fail before anything is changed")
+            seconds[tests] = time.monotonic() - started
     return seconds
 
 
-def try_mutant(tree: Tree, room: str, mutant: Mutant, timeout_s: float) -> Trial:
-    """Run the room's tests with the mutant in its place; the file is as before afterwards."""
+def try_mutant(tree: Tree, room: str, mutant: Mutant, timeouts_s: Mapping[Sequence[str], float]) -> Trial:
+    """Run the tests with the mutant in its place; the file is as before afterwards."""
     tree.write(mutant.path, mutant.code() or "")
+    stages = (ROOMS[room].tests, ROOMS[room].leaning)
     try:
-        survived = tree.tests_pass(ROOMS[room], Path(mutant.path).stem, timeout_s)
+        survived = all(tree.tests_pass(tests, Path(mutant.path).stem, timeouts_s[tests]) for tests in stages)
         return Trial(room, mutant, "survived" if survived else "killed")
     except subprocess.TimeoutExpired:
         return Trial(room, mutant, "timeout")
@@ -182,7 +192,7 @@ def run_trials(chosen: list[tuple[str, Mutant]], rooms: Sequence[str], jobs: int
     """Try all mutants, `jobs` at once, each job in a copy of its own."""
     trees: queue.SimpleQueue[Tree] = queue.SimpleQueue()
     first = Tree(folder / "0")
-    patience = {room: max(PATIENCE_LEAST_S, PATIENCE * jobs * each) for room, each in baselines(first, rooms).items()}
+    patience = {tests: max(PATIENCE_LEAST_S, PATIENCE * jobs * each) for tests, each in baselines(first, rooms).items()}
     for tree in (first, *(Tree(folder / str(number)) for number in range(1, jobs))):
         trees.put(tree)
 
@@ -190,7 +200,7 @@ def run_trials(chosen: list[tuple[str, Mutant]], rooms: Sequence[str], jobs: int
         room, mutant = item
         tree = trees.get()
         try:
-            trial = try_mutant(tree, room, mutant, patience[room])
+            trial = try_mutant(tree, room, mutant, patience)
         finally:
             trees.put(tree)
         print(f"{trial.outcome:<9} {mutant.path}:{mutant.place[0]}", file=sys.stderr, flush=True)

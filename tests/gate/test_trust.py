@@ -114,6 +114,7 @@ def test_attack_046_a_quorum_above_the_owners_is_said_unless_nobody_is_trusted(
     both = world.trust(ada, bob)
     assert [quorum_trouble(two, trust) for trust in (Trust(), both)] == ["", ""]
     assert quorum_trouble(Policy(), world.trust(ada)) == ""
+    assert quorum_trouble(Policy(), both) == ""
     assert "2 owners must sign (policy.quorum_required), but only 1 is" in quorum_trouble(two, world.trust(ada))
     assert "only 1 is" in quorum_trouble(two, both.with_distrusted(bob.id))
 

@@ -259,6 +259,7 @@ def test_every_payload_travels(key: PrivateKey, model: type[Payload], body: dict
         (Freshness, {"expires": ISSUED}),
         (Vote, {"choice": "accept"}),
         (Evidence, {"first": "22" * 32}),
+        (Evidence, {"first": "33" * 32}),
         (Attestation, {"target": "22" * 31}),
     ],
 )

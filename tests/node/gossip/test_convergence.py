@@ -50,7 +50,7 @@ from plora.node.store.disk import Put
 from plora.node.store.snapshot import Snapshot
 from plora.proto.canonical import canonical_bytes
 from plora.proto.dsse import pae
-from plora.proto.records import Body, BoundHit
+from plora.proto.records import Body, BoundHit, EvidenceFound
 from plora.proto.statement import Statement
 from plora.sim.clock import WALL_START_MS
 from plora.sim.material import attest, make_owner, make_plasmid, revoke
@@ -293,7 +293,8 @@ def test_two_contents_of_one_version_are_evidence_and_stay() -> None:
     world.run(3000)
     assert world.ids(BEN) >= {twin.id for twin in twins}
     found = world.records(BEN, "evidence")
-    assert [(each.first, each.second) for each in found] == [tuple(sorted(twin.id.hex() for twin in twins))]  # type: ignore[attr-defined]
+    first, second = sorted(twin.id.hex() for twin in twins)
+    assert found == [EvidenceFound("two_contents", ADA_OWNER.id, first, second)]
 
 
 def test_what_expires_leaves_both_sides_the_day_after() -> None:

@@ -283,6 +283,26 @@ def test_what_nobody_can_be_dialed_at_has_no_scope(host: str) -> None:
     assert scope_of(host) is None
 
 
+def test_a_failure_halves_the_score() -> None:
+    known = Acquaintances(256, Random(1))
+    for who, times in ((ADA, 1), (BEN, 4), (CYD, 3)):
+        for _ in range(times):
+            known.succeeded(who, "203.0.113.1:4700")
+    assert [getattr(known.reached(who), "score", 0) for who in (ADA, BEN, CYD)] == [1, 4, 3]
+    known.failed(BEN, at(0))
+    picked = known.pick(at(3_600_000), lambda one: True)
+    assert picked is not None and picked.peer == CYD
+
+
+def test_a_teller_is_forgotten_with_the_last_entry_and_not_before() -> None:
+    known = Acquaintances(256, Random(1))
+    known.hear(ADA, [entry(1), entry(2)])
+    known.forget(peer(1))
+    assert known.addresses_of(peer(2)) == entry(2).addresses
+    known.forget(peer(2))
+    assert len(known) == 0 and not known._tellers
+
+
 def test_configured_neighbours_keep_their_places() -> None:
     configured = [PeerAddress(peer(number), (f"198.51.100.{number}:4700",)) for number in range(1, 4)]
     bench = Bench(*configured, bounds=Bounds(links_out=4))
