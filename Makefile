@@ -125,5 +125,5 @@ constraints: $(READY) ## write down the versions of this environment
 	$(BIN)/python -m pip freeze --exclude-editable | grep -v ' @ ' | sed 's/+cpu$$//' | sort -f > constraints.txt
 
 ##@ Measure
-bench-%: $(READY) ## bench-node: transfer, start, memory, reconciliation; bench-attack: honest fetches under attack
+bench-%: $(READY) ## bench-node: transfer, start, memory, reconciliation; bench-attack: honest fetches under attack; bench-gate: verdicts, statistics, signatures
 	$(BIN)/python bench/$*.py

@@ -21,11 +21,16 @@ from hypothesis.extra import numpy as hnp
 from tests.gate.conftest import CHUNK_BYTES, MODULE, World, a_name, b_name, factors, safetensors_bytes
 
 from plora.gate import Features, examine
-from plora.gate.features import STAGE_VERSION, ValueFacts
-from plora.gate.tensors import BLOCK_ELEMENTS, add_values, decode, module_facts
+from plora.gate.features import STAGE_VERSION, ModuleFacts, ValueFacts
+from plora.gate.tensors import BLOCK_ELEMENTS, Factor, Floats, add_values, decode, module_facts
 from plora.gate.worker import answer, serve
 from plora.proto.chunks import describe_artifact
 from plora.proto.errors import AdapterError
+
+
+def facts_of(a: Floats, b: Floats) -> ModuleFacts:
+    """The facts of a pair of factors in memory."""
+    return module_facts(Factor.of("a", "F32", a), Factor.of("b", "F32", b.T))
 
 
 def test_facts_of_a_good_file(world: World) -> None:
@@ -85,7 +90,7 @@ def test_norm_and_bound_against_the_dense_product(rank: int, dims: tuple[int, in
     a = rng.standard_normal((rank, dims[0])).astype(np.float32)
     b = rng.standard_normal((dims[1], rank)).astype(np.float32)
     dense = b.astype(np.float64) @ a.astype(np.float64)
-    facts = module_facts(a, b, ("F32", "F32"))
+    facts = facts_of(a, b)
     assert facts.delta_norm == pytest.approx(float(np.linalg.norm(dense)), rel=1e-9)
     assert facts.product_bound >= np.abs(dense).max() * (1 - 1e-12)
     rows, columns = np.linalg.norm(b.astype(np.float64), axis=1), np.linalg.norm(a.astype(np.float64), axis=0)
@@ -97,7 +102,7 @@ def test_blocks_join_without_a_seam() -> None:
     a = rng.standard_normal((2, BLOCK_ELEMENTS + 3)).astype(np.float32)
     b = rng.standard_normal((3, 2)).astype(np.float32)
     dense = np.linalg.norm(b.astype(np.float64) @ a.astype(np.float64))
-    assert module_facts(a, b, ("F32", "F32")).delta_norm == pytest.approx(float(dense), rel=1e-9)
+    assert facts_of(a, b).delta_norm == pytest.approx(float(dense), rel=1e-9)
     facts = add_values(ValueFacts(), "t", a.reshape(-1))
     assert facts.elements == a.size
     assert facts.max_abs == float(np.abs(a).max())
@@ -106,7 +111,7 @@ def test_blocks_join_without_a_seam() -> None:
 
 def test_rank_beyond_every_manifest_costs_nothing() -> None:
     a, b = np.ones((1025, 1), dtype=np.float32), np.ones((1, 1025), dtype=np.float32)
-    facts = module_facts(a, b, ("F32", "F32"))
+    facts = facts_of(a, b)
     assert (facts.rank, facts.delta_norm, facts.product_bound) == (1025, 0.0, 0.0)
 
 
@@ -117,7 +122,7 @@ def test_what_is_not_finite_counts_as_zero_in_the_product(value: float) -> None:
     facts = []
     for number in (value, 0.0):
         a[1, 2] = b[3, 0] = number
-        facts.append(module_facts(a, b, ("F32", "F32")))
+        facts.append(facts_of(a, b))
     assert facts[0] == facts[1]
     assert facts[0].delta_norm > 0
 
@@ -285,8 +290,7 @@ def test_attack_117_worker_that_allocates_too_much_fails_alone(world: World) -> 
 
 def test_imbalance_by_hand() -> None:
     """Orthonormal factors of rank 4 and their product have norm 2 each; the others cancel but for one."""
-    dtypes = ("F32", "F32")
-    assert module_facts(np.eye(4, 16, dtype=np.float32), np.eye(12, 4, dtype=np.float32), dtypes).imbalance == 2.0
+    assert facts_of(np.eye(4, 16, dtype=np.float32), np.eye(12, 4, dtype=np.float32)).imbalance == 2.0
     a, b = np.array([[1, 0], [-1, 1]], dtype=np.float32), np.array([[1, 1], [0, 0]], dtype=np.float32)
-    assert module_facts(a, b, dtypes).imbalance == pytest.approx(6**0.5)
-    assert module_facts(a, 0 * b, dtypes).imbalance == 1.0
+    assert facts_of(a, b).imbalance == pytest.approx(6**0.5)
+    assert facts_of(a, 0 * b).imbalance == 1.0

@@ -35,7 +35,9 @@ BLOCK_BYTES = 1 << 20
 BLOCK_ELEMENTS = 1 << 20
 CORE_RANK_MAX = 1024
 PEAK_ELEMENTS_MIN = 64
-SINGLE_MIN_NORMAL = float(np.finfo(np.float32).tiny)
+LONG_SHARE = 0.999
+"""Columns whose squared norm in single precision is at least this share of the largest are measured exactly."""
+SINGLE_MIN_NORMAL = np.finfo(np.float32).tiny
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -80,9 +82,9 @@ def examine_descriptor(descriptor: int, *, chunk_bytes: int = 0) -> Features:
 
 
 def _examine(source: _Source, size_bytes: int, survey: _Survey) -> None:
-    start = source.read(LENGTH_BYTES)
+    start = bytes(source.read(LENGTH_BYTES))
     length = int.from_bytes(start, "little")
-    header = parse_header(start + source.read(min(length, HEADER_BYTES_MAX)), size_bytes)
+    header = parse_header(start + bytes(source.read(min(length, HEADER_BYTES_MAX))), size_bytes)
     for name, entry in header.tensors.items():
         raw = source.read(entry.end - entry.begin)
         if len(raw) != entry.end - entry.begin:
@@ -102,14 +104,14 @@ class _Source:
     _chunk: hashlib._Hash = field(default_factory=hashlib.sha256)
     _chunks: list[bytes] = field(default_factory=list)
 
-    def read(self, count: int) -> bytes:
+    def read(self, count: int) -> memoryview:
         """`count` bytes, or fewer at the end of the file."""
-        parts: list[bytes] = []
-        while count > 0 and (part := os.read(self.descriptor, min(count, BLOCK_BYTES))):
-            self._hash(part)
-            parts.append(part)
-            count -= len(part)
-        return b"".join(parts)
+        whole = memoryview(bytearray(count))
+        filled = 0
+        while filled < count and (got := os.readv(self.descriptor, [whole[filled : filled + BLOCK_BYTES]])):
+            self._hash(whole[filled : filled + got])
+            filled += got
+        return whole[:filled].toreadonly()
 
     def drain(self) -> None:
         """Hash what is left."""
@@ -136,8 +138,8 @@ class _Source:
             chunk_root=root,
         )
 
-    def _hash(self, part: bytes) -> None:
-        self.first = (self.first + part[:16])[:16]
+    def _hash(self, part: memoryview) -> None:
+        self.first = (self.first + bytes(part[:16]))[:16]
         self._whole.update(part)
         while self.chunk_bytes and part:
             room = self.chunk_bytes - self.size_bytes % self.chunk_bytes
@@ -159,20 +161,22 @@ class _Survey:
     values: ValueFacts = field(default_factory=ValueFacts)
     unexpected: list[str] = field(default_factory=list)
     unfit: list[str] = field(default_factory=list)
-    _alone: dict[str, tuple[str, str, Floats]] = field(default_factory=dict)
+    _alone: dict[str, Factor] = field(default_factory=dict)
 
-    def add(self, name: str, dtype: str, shape: tuple[int, ...], raw: bytes) -> None:
+    def add(self, name: str, dtype: str, shape: tuple[int, ...], raw: bytes | memoryview) -> None:
         """Take in one tensor in file order."""
         self.tensors[name] = TensorFacts(dtype, shape)
         numbers = decode(raw, dtype)
-        self.values = add_values(self.values, name, numbers)
-        factor = _FACTOR.fullmatch(name)
-        if factor is None:
+        match, factor = _FACTOR.fullmatch(name), None
+        if match is None:
             self.unexpected.append(name)
         elif len(shape) != 2 or 0 in shape:
             self.unfit.append(name)
         else:
-            self._pair(factor[1], name, dtype, numbers.reshape(shape))
+            matrix = numbers.reshape(shape)
+            factor = Factor.of(name, dtype, matrix if match[2] == "A" else matrix.T)
+            self._pair(match[1], factor)
+        self.values = add_values(self.values, name, numbers, factor.energy if factor else None)
 
     def features(self) -> Features:
         """The features, still without a name."""
@@ -183,42 +187,73 @@ class _Survey:
             values=self.values,
             modules=self.modules,
             unexpected=tuple(sorted(self.unexpected)),
-            unpaired=tuple(sorted([*self.unfit, *(name for name, _, _ in self._alone.values())])),
+            unpaired=tuple(sorted([*self.unfit, *(factor.name for factor in self._alone.values())])),
         )
 
-    def _pair(self, module: str, name: str, dtype: str, factor: Floats) -> None:
-        if module not in self._alone:
-            self._alone[module] = (name, dtype, factor)
+    def _pair(self, module: str, factor: Factor) -> None:
+        other = self._alone.pop(module, None)
+        if other is None:
+            self._alone[module] = factor
             return
-        other = self._alone.pop(module)
-        (a_name, a_dtype, a), (b_name, b_dtype, b) = sorted([other, (name, dtype, factor)], key=lambda one: one[0])
-        if a.shape[0] != b.shape[1]:
-            self.unfit += [a_name, b_name]
+        a, b = sorted([other, factor], key=lambda one: one.name)
+        if a.rank != b.rank:
+            self.unfit += [a.name, b.name]
         else:
-            self.modules[module] = module_facts(a, b, (a_dtype, b_dtype))
+            self.modules[module] = module_facts(a, b)
 
 
-def decode(raw: bytes, dtype: str) -> Floats:
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """What a pair's facts need of a factor X, taken as a wide (rank, length) matrix: A itself, B transposed.
+
+    `core` is X X^T, `longest` the largest norm of its columns; numbers that are not finite count as zero. Above
+    `CORE_RANK_MAX`, which no manifest can sign, both are left out.
+    """
+
+    name: str
+    dtype: str
+    rank: int
+    length: int
+    core: Doubles | None = None
+    longest: float = 0.0
+
+    @classmethod
+    def of(cls, name: str, dtype: str, wide: Floats) -> Factor:
+        """The factor of these numbers."""
+        rank, length = wide.shape
+        return cls(name, dtype, rank, length, *(_core(wide) if rank <= CORE_RANK_MAX else (None, 0.0)))
+
+    @property
+    def energy(self) -> float | None:
+        """Sum of the squares; None where there is no core."""
+        return None if self.core is None else float(np.trace(self.core))
+
+
+def decode(raw: bytes | memoryview, dtype: str) -> Floats:
     """The flat numbers of a tensor in single precision, which holds F16, BF16 and F32 exactly."""
     if dtype == "BF16":
         return (np.frombuffer(raw, "<u2").astype(np.uint32) << 16).view(np.float32)
     return np.frombuffer(raw, {"F16": "<f2", "F32": "<f4"}[dtype]).astype(np.float32, copy=False)
 
 
-def add_values(values: ValueFacts, name: str, numbers: Floats) -> ValueFacts:
-    """The counts with one more tensor; `numbers` is flat."""
+def add_values(values: ValueFacts, name: str, numbers: Floats, energy: float | None = None) -> ValueFacts:
+    """The counts with one more tensor; `numbers` is flat, `energy` the squares of the finite ones, if known."""
     nan = inf = zeros = denormals = 0
-    peak = energy = 0.0
+    peak = summed = 0.0
     for start in range(0, numbers.size, BLOCK_ELEMENTS):
-        block = numbers[start : start + BLOCK_ELEMENTS]
-        size = np.abs(block[np.isfinite(block)].astype(np.float64))
-        nan += int(np.isnan(block).sum())
-        inf += int(np.isinf(block).sum())
-        zeros += int((size == 0).sum())
-        denormals += int(((size > 0) & (size < SINGLE_MIN_NORMAL)).sum())
+        size = np.abs(numbers[start : start + BLOCK_ELEMENTS])
+        if not np.isfinite(size.max()):  # NaN is the maximum of what holds it
+            nan += int(np.isnan(size).sum())
+            inf += int(np.isinf(size).sum())
+            size = size[np.isfinite(size)]
+        tiny = int(np.count_nonzero(size < SINGLE_MIN_NORMAL))
+        zero = int(np.count_nonzero(size == 0)) if tiny else 0
+        zeros, denormals = zeros + zero, denormals + tiny - zero
         peak = max(peak, float(size.max(initial=0.0)))
-        energy += float(np.square(size).sum())
-    share = peak * peak / energy if energy > 0 and numbers.size >= PEAK_ELEMENTS_MIN else 0.0
+        if energy is None:
+            summed += float(np.square(size, dtype=np.float64).sum())
+    total = summed if energy is None else energy
+    share = peak * peak / total if total > 0 and numbers.size >= PEAK_ELEMENTS_MIN else 0.0
     return ValueFacts(
         elements=values.elements + numbers.size,
         nan=values.nan + nan,
@@ -232,34 +267,34 @@ def add_values(values: ValueFacts, name: str, numbers: Floats) -> ValueFacts:
     )
 
 
-def module_facts(a: Floats, b: Floats, dtypes: tuple[str, str]) -> ModuleFacts:
-    """The facts of factors A (rank, in) and B (out, rank) of one rank.
-
-    Above `CORE_RANK_MAX`, which no manifest can sign, norm and bound are 0.
-    """
-    rank, in_dim = a.shape
+def module_facts(a: Factor, b: Factor) -> ModuleFacts:
+    """The facts of two factors of one rank. Without cores, norm and bound are 0."""
     delta_norm = bound = 0.0
     imbalance = 1.0
-    if rank <= CORE_RANK_MAX:
-        core_a, column_max = _core(a.T)
-        core_b, row_max = _core(b)
-        delta_norm = float(np.sqrt(max(0.0, float(np.sum(core_a * core_b)))))
-        bound = row_max * column_max
+    if a.core is not None and b.core is not None:
+        delta_norm = float(np.sqrt(max(0.0, float(np.sum(a.core * b.core)))))
+        bound = a.longest * b.longest
         if delta_norm > 0:
-            imbalance = float(np.sqrt(np.trace(core_a) * np.trace(core_b))) / delta_norm
-    return ModuleFacts(rank, in_dim, b.shape[0], delta_norm, bound, imbalance, dtypes)
+            imbalance = float(np.sqrt(np.trace(a.core) * np.trace(b.core))) / delta_norm
+    return ModuleFacts(a.rank, a.length, b.length, delta_norm, bound, imbalance, (a.dtype, b.dtype))
 
 
-def _core(tall: Floats) -> tuple[Doubles, float]:
-    """X^T X of a tall (n, rank) matrix, and the largest norm of its rows, in blocks of rows."""
-    rank = tall.shape[1]
+def _core(wide: Floats) -> tuple[Doubles, float]:
+    """X X^T of a wide (rank, n) matrix, and the largest norm of its columns, in blocks of columns."""
+    rank, length = wide.shape
     core = np.zeros((rank, rank), dtype=np.float64)
     largest = 0.0
-    rows = max(1, BLOCK_ELEMENTS // rank)
-    for start in range(0, tall.shape[0], rows):
-        block = np.nan_to_num(tall[start : start + rows].astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-        core += block.T @ block
-        largest = max(largest, float(np.square(block).sum(axis=1).max()))
+    step = max(1, BLOCK_ELEMENTS // rank)
+    for start in range(0, length, step):
+        block = wide[:, start : start + step]
+        squares = np.einsum("ij,ij->j", block, block)
+        if not np.isfinite(squares).all():  # not finite, or too large for squares in single precision
+            block = np.nan_to_num(block, nan=0.0, posinf=0.0, neginf=0.0)
+            squares = np.einsum("ij,ij->j", block, block, dtype=np.float64)
+        doubles = block.astype(np.float64)
+        core += doubles @ doubles.T
+        longest = doubles[:, squares >= LONG_SHARE * squares.max()]
+        largest = max(largest, float(np.square(longest).sum(axis=0).max()))
     return core, float(np.sqrt(largest))
 
 
