@@ -57,7 +57,7 @@ from plora.node.core.events import (
     WordSigned,
 )
 from plora.node.core.ledger import Ledger
-from plora.node.core.messages import Chunk, ChunkList
+from plora.node.core.messages import Chunk, ChunkList, Message
 from plora.node.core.peer import PeerCore
 from plora.node.recorder import Recorder
 from plora.node.store.store import Store
@@ -172,6 +172,10 @@ class SimPeer:
         """A person publishes: the bytes first, then the statements."""
         held = tuple(self.store.import_blob(io.BytesIO(data), 16 * 1024).sha256 for data in artifacts)
         self.handle(Publish(statements, held))
+
+    def send(self, peer: str, message: Message) -> None:
+        """Put a frame on the link with a peer that the core didn't ask for."""
+        self._network.send(self.id, peer, message)
 
     def handle(self, event: Event) -> None:
         """Give an event to the core and carry out what it asks for."""

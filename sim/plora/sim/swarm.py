@@ -12,7 +12,7 @@ Peers have ids that their number determines. Phases of rounds, delays and luck c
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,10 +69,11 @@ class Swarm:
         trust: Trust | None = None,
         template: CoreConfig | None = None,
         vote_keys: Sequence[PrivateKey] = (),
+        kinds: Mapping[int, type[SimPeer]] | None = None,
     ) -> list[str]:
         """Make peers 0 … count-1, neighbours along the edges; their ids in order. They are not started.
 
-        The first peers hold the vote keys, one each.
+        The first peers hold the vote keys, one each. `kinds` says which are no plain peers (see `adversaries`).
         """
         ids = [peer_id(number) for number in range(count)]
         base = template or CoreConfig(peer="", swarm=SWARM_ID, boot="")
@@ -85,7 +86,7 @@ class Swarm:
                 config = replace(config, addresses=(address_of(number),))
                 self.network.addresses[config.peer] = address_of(number)
             key = vote_keys[number] if number < len(vote_keys) else None
-            self._add(config, policy or Policy(), trust or Trust(), key)
+            self._add(config, policy or Policy(), trust or Trust(), key, (kinds or {}).get(number, SimPeer))
         return ids
 
     def peer(self, name: str) -> SimPeer:
@@ -153,7 +154,9 @@ class Swarm:
             path.write_text("".join(peer.log), encoding="utf-8")
         return paths
 
-    def _add(self, config: CoreConfig, policy: Policy, trust: Trust, key: PrivateKey | None) -> None:
+    def _add(
+        self, config: CoreConfig, policy: Policy, trust: Trust, key: PrivateKey | None, kind: type[SimPeer]
+    ) -> None:
         config = replace(config, vote_key=key.public.key_id if key else "")
-        peer = SimPeer(config, policy, trust, self.clock, self.network, self._shared, self._costs, key)
+        peer = kind(config, policy, trust, self.clock, self.network, self._shared, self._costs, key)
         self.peers[config.peer] = self.network.endpoints[config.peer] = peer

@@ -86,6 +86,7 @@ def test_what_only_this_peers_policy_refuses_counts_against_nobody() -> None:
     [
         (Penalty("ab" * 32, "bad_want"), "ab" * 32, 1 / 3),
         (Penalty("ab" * 32, "bad_chunk"), "ab" * 32, 1 / 6),
+        (Penalty("ab" * 32, "stalled", 0.5), "ab" * 32, 1 / 2.5),
         (Penalty("ab" * 32, "bad_signature"), "ab" * 32, 1 / 6),
         (Penalty(f"fetch:{'ab' * 32}:7", "bad_want"), "ab" * 32, 1 / 3),
         (FetchDone("cd" * 32, ("ab" * 32,), 1, 0, 0), "ab" * 32, 2 / 3),

@@ -103,11 +103,13 @@ class Reputations:
         """Something good was seen of somebody."""
         self._put(kind, subject, self._of(subject).earned(1.0, now_ms, half_life_ms=self.half_life_ms), reason)
 
-    def fault(self, kind: str, subject: str, reason: str, now_ms: int, lag_ms: int = 0) -> None:
-        """A fault of somebody was seen, while this peer's own loop was late by `lag_ms`."""
+    def fault(
+        self, kind: str, subject: str, reason: str, now_ms: int, *, weight: float = SLIP, lag_ms: int = 0
+    ) -> None:
+        """A fault of somebody was seen, while this peer's own loop was late by `lag_ms`. `weight`: that of a slip."""
         if reason in LATE_FAULTS and lag_ms > LAG_MS_MAX:
             return
-        weight = DELIBERATE if reason in DELIBERATE_FAULTS else SLIP
+        weight = DELIBERATE if reason in DELIBERATE_FAULTS else weight
         faulted = self._of(subject).faulted(weight, reason, now_ms, half_life_ms=self.half_life_ms)
         self._put(kind, subject, faulted, reason)
 
@@ -191,8 +193,8 @@ def witness(book: Reputations, body: Body, owner_of: Callable[[str], str], now: 
     `owner_of` gives the owner of a content, both as hex; empty where it isn't known. `lag_ms`: how late this peer is.
     """
     match body:
-        case Penalty(subject=peer, reason=reason):
-            book.fault(PEER, _peer_of(peer), reason, now.wall_ms, lag_ms)
+        case Penalty(subject=peer, reason=reason, weight=weight):
+            book.fault(PEER, _peer_of(peer), reason, now.wall_ms, weight=weight, lag_ms=lag_ms)
         case FetchDone(sources=sources) if sources:
             for peer in sources:
                 book.credit(PEER, peer, "gave_bytes", now.wall_ms)
