@@ -137,6 +137,11 @@ def test_three_of_four_decide_though_one_is_dead_and_lies(make_peer: MakePeer, t
     cyd.start()
     accepted(alive, third)
 
+    # other settings of the consensus take a restart, and until then the peer says so
+    eve.settings["consensus"]["number"] = 2
+    eve.reload()
+    eve.until(lambda: any("which takes a restart" in warning for warning in eve.status.warnings))
+
 
 def _member(entry: dict[str, Any]) -> Member:
     return Member(entry["name"], PublicKey.from_text(entry["key"]), entry["peer"])

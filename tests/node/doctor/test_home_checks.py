@@ -17,6 +17,7 @@ from plora.node.doctor.home import examine_home
 from plora.node.doctor.running import clock_findings
 from plora.node.home import init_home
 from plora.proto.home import Home
+from plora.proto.keys import generate_private_key
 from plora.proto.swarm import new_swarm
 
 Configure = Callable[..., Home]
@@ -56,9 +57,10 @@ def test_every_fault_of_the_settings_is_a_line(home: Configure) -> None:
     assert any("did you mean 'fanout'?" in line for line in found)
 
 
-@pytest.mark.parametrize("name", ["swarm.json", "owner/ada.pem", "identity/key.pem", "."])
+@pytest.mark.parametrize("name", ["swarm.json", "owner/ada.pem", "identity/key.pem", "identity/vote.pem", "."])
 def test_secrets_that_others_can_read(home: Configure, name: str) -> None:
     made = home()
+    generate_private_key().save(made.vote_key)
     place = made.root / name
     place.chmod(0o755 if place.is_dir() else 0o644)
     (line,) = [line for line in lines(made) if "chmod" in line]

@@ -43,6 +43,8 @@ def _of_the_person(node: Node) -> Iterator[str]:
     for name in node.config.subscribe.owners:
         if not any(name == owner.nickname or owner.owner.startswith(name) for owner in node.core.desk.trust.owners):
             yield f"subscribe.owners names {name}, whom nobody here trusts; see `plora trust ls`"
+    if node.config.consensus.membership(node.swarm.id) != node.core.council.members:
+        yield "the block consensus in peer.yaml was changed, which takes a restart of the peer"
     if node.reload_trouble:
         yield f"the last reload failed: {node.reload_trouble}"
     if node.serving is not None:

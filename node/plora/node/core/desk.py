@@ -160,10 +160,6 @@ class Desk:
                 return self._statement(event, now)
             case BytesHeld() | BytesFailed() | Examined():
                 return self._bytes(event, now)
-            case SlotMoved(slot, again):
-                touched = list(self.book.live) if slot is None else self.docket.in_slot(slot)
-                plasmids = [self.book.live[key] for key in touched]
-                return self._alarms_in(RETRY_MS, plasmids, now) if again else self._judge_all(touched, now)
             case LinkReady(peer):
                 return self.larder.link_ready(peer)
             case LinkLost(peer):
@@ -180,10 +176,12 @@ class Desk:
                 return self._asked(event, now)
 
     def _asked(self, event: Event | Notice, now: Now) -> Outputs:
-        """What the person or the daemon itself asks for."""
+        """What the person, the daemon or the council asks for."""
         match event:
             case Start():
                 return self._start(now)
+            case SlotMoved():
+                return self._slot_moved(event, now)
             case PolicyChanged():
                 return self._policy_changed(event, now)
             case SettingsChanged():
@@ -312,6 +310,13 @@ class Desk:
     def _judge_all(self, content_ids: Iterable[bytes], now: Now) -> Outputs:
         found = (self.book.live.get(content_id) for content_id in content_ids)
         return [item for plasmid in found if plasmid is not None for item in self._judge(plasmid, now)]
+
+    def _slot_moved(self, event: SlotMoved, now: Now) -> Outputs:
+        """Votes changed what is known of a slot, or of all."""
+        touched = list(self.book.live) if event.slot is None else self.docket.in_slot(event.slot)
+        if event.again:
+            return self._alarms_in(RETRY_MS, [self.book.live[key] for key in touched], now)
+        return self._judge_all(touched, now)
 
     def _judge(self, plasmid: Plasmid, now: Now) -> Outputs:
         verdict = self._decide(plasmid, now)

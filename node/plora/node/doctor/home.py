@@ -47,7 +47,8 @@ def examine_home(home: Home, *, running: bool) -> list[Finding]:
 
 def _modes(home: Home) -> Iterator[Finding]:
     """Secrets that others on this machine could read."""
-    secrets = [home.root, home.identity_key, home.swarm, *sorted(home.owner_folder.glob("*.pem")), home.web_token]
+    keys = (home.identity_key, home.vote_key)
+    secrets = [home.root, *keys, home.swarm, *sorted(home.owner_folder.glob("*.pem")), home.web_token]
     for path in secrets:
         if path.exists() and stat.S_IMODE(path.stat().st_mode) & PRIVATE_MODE:
             what = "others can look into it" if path.is_dir() else "readable by others"

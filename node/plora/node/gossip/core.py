@@ -167,7 +167,7 @@ class Gossip:
         self._round_due_ns = 0
         self._chased: dict[bytes, None] = {}
         self._told: dict[str, None] = {}
-        self._unreadable = self._load(snapshot)
+        self._unreadable, self._foreign = self._load(snapshot)
 
     def live(self) -> tuple[Statement, ...]:
         """The statements kept now, owner records first."""
@@ -189,11 +189,8 @@ class Gossip:
                 out += self._persisted(self._arrivals.pop(token, []))
             case PersistFailed(token, reason):
                 out += self._persist_failed(self._arrivals.pop(token, []), reason)
-            case Publish(statements):
-                self.refusals = {}
-                out += self._publish(statements)
-            case WordSigned(statement):
-                out += self._publish((statement,))
+            case Publish() | WordSigned():
+                out += self._said_here(event)
             case PolicyChanged(_, trust):
                 self.seen.trust(owner.owner for owner in trust.believed)
             case SettingsChanged(_, _, bounds):
@@ -449,6 +446,12 @@ class Gossip:
         self._told[key] = None
         return [Emit(ConsensusAlarm(OTHER_EPOCH, name, FAULTS[OTHER_EPOCH]))]
 
+    def _said_here(self, event: Publish | WordSigned) -> Outputs:
+        if isinstance(event, WordSigned):
+            return self._publish((event.statement,))
+        self.refusals = {}
+        return self._publish(event.statements)
+
     def _publish(self, statements: tuple[Statement, ...]) -> Outputs:
         out: Outputs = []
         arrivals: list[_Arrival] = []
@@ -529,8 +532,8 @@ class Gossip:
         self._told[setting] = None
         return [Emit(BoundHit(setting, limit, value))]
 
-    def _load(self, snapshot: Snapshot) -> list[bytes]:
-        """Take up the rows; the keys of those that can't be read come back."""
+    def _load(self, snapshot: Snapshot) -> tuple[list[bytes], list[bytes]]:
+        """Take up the rows; keys come back of those that can't be read, and of votes that no longer mean anything."""
         entries: list[Entry] = []
         unreadable: list[bytes] = []
         for key, value in snapshot.rows(STATEMENTS):
@@ -538,5 +541,4 @@ class Gossip:
                 entries.append(entry_of(*decode_statement(key, value)))
             except (StoreError, FormatError):
                 unreadable.append(key)
-        self._foreign = self.seen.load(entries)
-        return unreadable
+        return unreadable, self.seen.load(entries)
