@@ -42,8 +42,8 @@ def test_export_writes_what_ollama_create_takes(plora: Run, adapter: Path, tmp_p
 
 def test_what_can_not_be_exported_is_said_in_one_line(plora: Run, adapter: Path, tmp_path: Path) -> None:
     cases = [
-        ((adapter,), 2, "give either --gguf FILE or --ollama DIR"),
-        ((adapter, "--gguf", "a", "--ollama", "b"), 2, "give either"),
+        ((adapter,), 2, "give one of --gguf FILE, --ollama DIR and --openssf FILE"),
+        ((adapter, "--gguf", "a", "--ollama", "b"), 2, "give one of"),
         ((adapter, "--gguf", tmp_path / "a", "--base", "mimi"), 1, "did you mean 'mini'?"),
         (("ada/legal", "--gguf", tmp_path / "a", "--home", tmp_path), 4, "no peer's home is here"),
         ((tmp_path / "elsewhere", "--gguf", tmp_path / "a", "--home", tmp_path), 4, "no peer's home is here"),

@@ -33,12 +33,15 @@ if TYPE_CHECKING:
 Folder = Annotated[Path, typer.Argument(help="A PEFT adapter folder.", metavar="FOLDER")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Where to write.")]
 ALGORITHMS = {"ed25519": "Ed25519", "rsa": "RSA-PSS-SHA256"}
+EXPORTING = "p256"
 
 
 def keygen(
     name: Annotated[str, typer.Option("--name", help="The owner's name: a-z, 0-9, . _ -")],
     out: Out = Path("keys"),
-    algorithm: Annotated[str, typer.Option("--algorithm", help="ed25519 or rsa.")] = "ed25519",
+    algorithm: Annotated[
+        str, typer.Option("--algorithm", help="ed25519 or rsa; with --only-key also p256.")
+    ] = "ed25519",
     swarm: Annotated[str, typer.Option("--swarm", help="An open swarm's name, or a swarm file.")] = WALK_SWARM,
     only_key: Annotated[
         bool, typer.Option("--only-key", help="A key pair for an owner who is there: see `plora owner rotate --add`.")
@@ -49,12 +52,13 @@ def keygen(
     """Make an owner: a key pair, and the record that others import."""
     from plora.proto.owner_files import OwnerFiles, create_owner
 
-    if algorithm not in ALGORITHMS:
-        raise UsageError(f"unknown algorithm '{algorithm}'", where="--algorithm", mend=f"use {' or '.join(ALGORITHMS)}")
+    if algorithm not in ALGORITHMS and not (only_key and algorithm == EXPORTING):
+        mend = f"use {' or '.join(ALGORITHMS)}; {EXPORTING} with --only-key makes a key for exports"
+        raise UsageError(f"unknown algorithm '{algorithm}'", where="--algorithm", mend=mend)
     out.mkdir(parents=True, exist_ok=True)
     private = out / f"{name}.pem"
     if only_key:
-        _keygen_only(Output(json_, quiet), private, ALGORITHMS[algorithm])
+        _keygen_only(Output(json_, quiet), private, algorithm)
         return
     owner = create_owner(
         private,
@@ -73,13 +77,18 @@ def keygen(
 
 def _keygen_only(output: Output, private: Path, algorithm: str) -> None:
     from plora.proto.keys import load_public_key
+    from plora.proto.openssf import generate_export_pair
     from plora.proto.signatures import generate_keypair
 
     public = private.with_suffix(".pub")
-    generate_keypair(private, public, algorithm)
-    made = {"key_id": load_public_key(public).key_id, "private": str(private), "public": str(public)}
+    if algorithm == EXPORTING:
+        key_id, option = generate_export_pair(private, public).key_id, "--add-export"
+    else:
+        generate_keypair(private, public, ALGORITHMS[algorithm])
+        key_id, option = load_public_key(public).key_id, "--add"
+    made = {"key_id": key_id, "private": str(private), "public": str(public)}
     output.document(made, (f"{field:<8} {value}" for field, value in made.items()))
-    output.hint(f"Keep {private} to yourself; `plora owner rotate --add {public}` makes it a key of an owner.")
+    output.hint(f"Keep {private} to yourself; `plora owner rotate {option} {public}` makes it a key of an owner.")
 
 
 def train(
@@ -146,13 +155,21 @@ def sign(
 def verify(
     folder: Folder,
     owner: Annotated[Path, typer.Option("--owner", help="The owner record (.owner) whose signature is expected.")],
+    openssf: Annotated[
+        Path | None,
+        typer.Option("--openssf", help="Check this OpenSSF bundle of the owner's instead: provenance only."),
+    ] = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Check signature and bytes of a signed folder for one owner."""
+    from plora.cli.provenance import show_provenance
     from plora.cli.signing import verify_folder
 
     output = Output(json_, quiet)
+    if openssf is not None:
+        show_provenance(output, openssf, folder, owner)
+        return
     faults = verify_folder(folder, owner)
     output.document({"folder": str(folder), "valid": not faults, "faults": faults}, faults or [f"{folder}: valid"])
     if faults:

@@ -76,11 +76,7 @@ def rotate(
     from plora.proto.owner_chain import Change, next_record
 
     private, path, file = _at_hand(key, owner, home)
-    entries = [
-        *_entries(add, "sign"),
-        *_entries(add_freshness, "freshness"),
-        *_entries([add_export] if add_export else None, "export"),
-    ]
+    entries = [*_entries(add, "sign"), *_entries(add_freshness, "freshness"), *_exporting(add_export)]
     change = Change(tuple(entries), tuple(drop or ()), threshold, True if new_lineage else None)
     _refuse_nothing(change)
     made = next_record(file, change, private, _now())
@@ -235,6 +231,14 @@ def _entries(paths: list[Path] | None, purpose: str) -> Iterator[OwnerKey]:
 
     for path in paths or ():
         yield OwnerKey.of(load_public_key(path), purpose)
+
+
+def _exporting(path: Path | None) -> Iterator[OwnerKey]:
+    from plora.proto.openssf import load_export_public
+    from plora.proto.payloads import OwnerKey
+
+    if path is not None:
+        yield OwnerKey.exporting(load_export_public(path))
 
 
 def _at_hand(key: Path | None, owner: Path | None, home: Path | None) -> tuple[PrivateKey, Path, OwnerFile]:

@@ -38,17 +38,27 @@ def export(
     ] = None,
     base: Annotated[str, typer.Option("--base", help="The base, if the adapter's name for it isn't known.")] = "",
     from_: Annotated[str, typer.Option("--from", help="With --ollama: its FROM; else the base's folder.")] = "",
+    openssf: Annotated[
+        Path | None, typer.Option("--openssf", help="Write this OpenSSF Model Signing bundle over the adapter's files.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option("--key", help="With --openssf: an owner's export key (P-256).")] = None,
+    owner: Annotated[
+        Path | None, typer.Option("--owner", help="With --openssf: the owner's file (.owner) that names the key.")
+    ] = None,
     home: Home = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write an accepted adapter in the format of llama.cpp or Ollama."""
+    """Write an accepted adapter for llama.cpp or Ollama, or sign it for tools of OpenSSF Model Signing."""
     from plora.merge.gguf_adapter import write_gguf
     from plora.merge.peft_folder import read_adapter
 
-    file = ollama / "adapter.gguf" if ollama else gguf
-    if file is None or (gguf and ollama):
-        raise UsageError("give either --gguf FILE or --ollama DIR", where="plora export")
+    if sum(option is not None for option in (gguf, ollama, openssf)) != 1:
+        raise UsageError("give one of --gguf FILE, --ollama DIR and --openssf FILE", where="plora export")
+    if openssf is not None:
+        _export_signed(Output(json_, quiet), _found(name, home), openssf, key, owner)
+        return
+    file = ollama / "adapter.gguf" if ollama else gguf or Path()
     found = _found(name, home)
     adapter = read_adapter(Path(found["target"]))
     folder = _base_folder(base or found["base_model"])
@@ -68,6 +78,15 @@ def export(
     output = Output(json_, quiet)
     output.document({"name": found["name"], "file": str(file)}, [f"{found['name']}: wrote {file}"])
     output.hint(f"Next: {hint}")
+
+
+def _export_signed(output: Output, found: dict[str, str], file: Path, key: Path | None, owner: Path | None) -> None:
+    from plora.cli.provenance import write_bundle
+
+    if key is None or owner is None:
+        mend = "make a key by `plora keygen --only-key --algorithm p256`, list it by `plora owner rotate --add-export`"
+        raise UsageError("--openssf needs --key and --owner", where="plora export", mend=mend)
+    write_bundle(output, found["name"], Path(found["target"]), file, key, owner)
 
 
 def rollback(

@@ -177,7 +177,7 @@ def load_private_key(path: Path, passphrase: str | None = None) -> PrivateKey:
     Raises `KeyFileError` when the file is missing, readable by group or others, not a private key that this module
     knows, or when the passphrase is missing or wrong.
     """
-    pem = _read_key_file(path, private=True)
+    pem = read_key_file(path, private=True)
     secret = None if passphrase is None else passphrase.encode("utf-8")
     try:
         return _private(serialization.load_pem_private_key(pem, secret))
@@ -193,7 +193,7 @@ def load_private_key(path: Path, passphrase: str | None = None) -> PrivateKey:
 
 def load_public_key(path: Path) -> PublicKey:
     """The key in a PEM file (`BEGIN PUBLIC KEY`); `KeyFileError` when it is missing, foreign or weak."""
-    match = _PEM_PUBLIC.fullmatch(_read_key_file(path, private=False))
+    match = _PEM_PUBLIC.fullmatch(read_key_file(path, private=False))
     if match is None:
         raise KeyFileError("not a public key in PEM", where=str(path), mend="expected one 'BEGIN PUBLIC KEY' block")
     try:
@@ -242,7 +242,8 @@ def _pss() -> padding.PSS:
     return padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=_SALT_BYTES)
 
 
-def _read_key_file(path: Path, *, private: bool) -> bytes:
+def read_key_file(path: Path, *, private: bool) -> bytes:
+    """The bytes of a key file; `KeyFileError` when it can't be read, or a private one can be read by others."""
     try:
         with path.open("rb") as stream:
             if private and os.name == "posix" and stat.S_IMODE(os.fstat(stream.fileno()).st_mode) & 0o077:

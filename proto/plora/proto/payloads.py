@@ -21,6 +21,7 @@ from plora.proto.errors import FormatError
 from plora.proto.fields import Counter, HexDigest, Id, ListAsTuple, Text, Timestamp, parse_timestamp
 from plora.proto.keys import PublicKey
 from plora.proto.manifest import Manifest
+from plora.proto.openssf import ECDSA_P256_SHA256, ExportKey
 from plora.proto.payload import KeyedPayload, Payload, StrictModel
 
 OWNER_KEYS_MAX = 16
@@ -29,14 +30,17 @@ OWNER_KEYS_MAX = 16
 class OwnerKey(StrictModel):
     """One key of an owner: base64 of its DER SubjectPublicKeyInfo, and what it may be used for."""
 
-    algorithm: Literal["Ed25519", "RSA-PSS-SHA256"]
+    algorithm: Literal["Ed25519", "RSA-PSS-SHA256", "ECDSA-P256-SHA256"]
     public_key: Annotated[str, Field(max_length=1024)]
-    purpose: Literal["sign", "freshness"] = "sign"
+    purpose: Literal["sign", "freshness", "export"] = "sign"
 
     @model_validator(mode="after")
     def _key_is_sound(self) -> Self:
+        exports = self.purpose == "export"
+        if exports != (self.algorithm == ECDSA_P256_SHA256):
+            raise ValueError(f"{ECDSA_P256_SHA256} is for the purpose export, which takes no other")
         try:
-            algorithm = PublicKey.from_text(self.public_key).algorithm
+            algorithm = ECDSA_P256_SHA256 if exports and self.export_key() else self.key().algorithm
         except FormatError as error:
             raise ValueError(str(error)) from error
         if algorithm != self.algorithm:
@@ -44,13 +48,23 @@ class OwnerKey(StrictModel):
         return self
 
     def key(self) -> PublicKey:
-        """The key itself."""
+        """The key itself; `FormatError` for an export key, which signs nothing of Plora's."""
         return PublicKey.from_text(self.public_key)
+
+    def export_key(self) -> ExportKey:
+        """The key of an entry whose purpose is export."""
+        return ExportKey.from_text(self.public_key)
 
     @property
     def key_id(self) -> str:
         """The key's id, 64 hexadecimal digits."""
-        return self.key().key_id
+        return self.export_key().key_id if self.purpose == "export" else self.key().key_id
+
+    @classmethod
+    def exporting(cls, key: ExportKey) -> Self:
+        """The entry of a key that signs exports only."""
+        entry = {"algorithm": ECDSA_P256_SHA256, "public_key": key.to_text(), "purpose": "export"}
+        return cls.model_validate(entry)
 
     @classmethod
     def of(cls, key: PublicKey, purpose: str = "sign") -> Self:

@@ -115,4 +115,4 @@ def _key(statement: Statement) -> bytes:
 
 
 def _all_keys(record: OwnerRecord) -> tuple[PublicKey, ...]:
-    return tuple(listed.key() for listed in record.keys)
+    return tuple(listed.key() for listed in record.keys if listed.purpose != "export")
