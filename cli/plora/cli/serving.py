@@ -49,7 +49,7 @@ def export(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write an accepted adapter for llama.cpp or Ollama, or sign it for tools of OpenSSF Model Signing."""
+    """Write an accepted adapter for llama.cpp, Ollama or OpenSSF."""
     from plora.merge.gguf_adapter import write_gguf
     from plora.merge.peft_folder import read_adapter
 
