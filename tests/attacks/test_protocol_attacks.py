@@ -32,7 +32,19 @@ from tests.attacks.misbehaving import (
 )
 
 from plora.gate import load_trust, save_trust
-from plora.node.core.messages import Carried, Chunk, ChunkList, Heartbeat, IHave, Push, Range, Reconcile, Want
+from plora.node.core.messages import (
+    Carried,
+    Chunk,
+    ChunkList,
+    Have,
+    Heartbeat,
+    IHave,
+    IWant,
+    Push,
+    Range,
+    Reconcile,
+    Want,
+)
 from plora.node.transport.door import BROKEN_OFF
 from plora.node.transport.grpc_setup import grpc
 from plora.node.transport.identity import Leaf, certificate, mark_key, mark_name
@@ -76,7 +88,7 @@ class Scene:
 
     async def named(self, member: Member, reason: str) -> None:
         """The event log says who did it and why, and its calls are refused."""
-        await self._logged("penalty", lambda record: record["subject"] == member.id and reason in record["reason"])
+        await self.logged("penalty", lambda record: record["subject"] == member.id and reason in record["reason"])
         assert await answer(member, self.victim) == (
             "PERMISSION_DENIED",
             "this peer broke a rule and is cut off for now",
@@ -84,7 +96,7 @@ class Scene:
 
     async def repelled(self, reason: str) -> None:
         """The event log says from where it came, for there is no identity to name."""
-        await self._logged("repelled", lambda record: record["host"] == "127.0.0.1" and reason == record["reason"])
+        await self.logged("repelled", lambda record: record["host"] == "127.0.0.1" and reason == record["reason"])
 
     async def serves(self) -> None:
         """The victim answers an honest member, and answers soon."""
@@ -92,7 +104,8 @@ class Scene:
         assert await answer(self.member(), self.victim) == ("OK", "")
         assert time.perf_counter() - began < 5
 
-    async def _logged(self, kind: str, fits: Callable[[dict[str, Any]], bool]) -> None:
+    async def logged(self, kind: str, fits: Callable[[dict[str, Any]], bool]) -> None:
+        """Wait for a record."""
         await asyncio.to_thread(self.victim.until, lambda: any(map(fits, self.victim.records(kind))))
 
     def rss_bytes(self) -> int:
@@ -345,7 +358,7 @@ async def test_attack_060_a_source_that_sends_nothing(scene: Scene, attack: Watc
     for index in range(plasmid.manifest.artifacts.chunk_count):
         await giver.until(Want, _asks_for(index))
         await giver.say(chunk(plasmid, index))
-    await scene._logged("penalty", lambda record: (record["subject"], record["reason"]) == (lazy.id, "stalled"))
+    await scene.logged("penalty", lambda record: (record["subject"], record["reason"]) == (lazy.id, "stalled"))
     assert not [one for one in scene.victim.records("penalty") if one["subject"] == honest.id]
     for beat in beats:
         beat.cancel()
@@ -453,13 +466,16 @@ async def test_attack_099_standard_services_without_identity(scene: Scene, attac
 async def test_attack_100_manifests_by_unknown_keys(scene: Scene, attack: Watched) -> None:
     link = await talk(scene.member(), scene.victim)
     now_s = int(time.time())
-    for number in range(40):
-        owner = make_owner(f"stranger-{number}", scene.swarm.id, issued_s=now_s)
+    owners = [make_owner(f"stranger-{number}", scene.swarm.id, issued_s=now_s) for number in range(40)]
+    for number, owner in enumerate(owners):
         plasmid = make_plasmid(owner, "legal", tiny_adapter(number), issued_s=now_s, life_s=DAY_S)
         await link.say(Push((Carried(owner.record, 0), Carried(plasmid.statement, 0))))
-    bound = lambda record: (record["setting"], record["limit"]) == ("limits.untrusted_owners", 8)  # noqa: E731
-    await scene._logged("bound_hit", bound)
-    await scene.serves()
+    await scene.logged(
+        "bound_hit", lambda record: (record["setting"], record["limit"]) == ("limits.untrusted_owners", 8)
+    )
+    await link.say(IWant((owners[0].record.id,)))
+    await link.until(Have)  # so everything before it was handled
+    await asyncio.to_thread(scene.victim.until, lambda: len(scene.victim.plasmids()) >= 8)
     assert len(scene.victim.plasmids()) == 8
     await link.leave()
     attack.saw("H", "untrusted_owners")

@@ -39,6 +39,7 @@ const SENTENCES = {
   bound_hit: (one) => html`reached the limit <code>${shown(one.setting)}</code> of ${one.limit}`,
   evicted: (one) => html`deleted <${Plasmid} digest=${one.digest} />, ${bytes(one.size_bytes)}${because(one.reason)}`,
   penalty: (one) => html`<${Peer} id=${one.subject} /> broke a rule${because(one.reason)}`,
+  repelled: (one) => html`ended ${plural(one.count, "connection")} from <${Text}>${one.host}<//>${because(one.reason)}`,
   knowledge: (one) => html`the domain <${Text}>${one.domain}<//> was ${plain(one.change)}`,
   trust: (one) => html`trust changed${said("believes", one.added)}${said("no longer believes", one.removed)}${said("distrusts", one.distrusted)}`,
   wished: (one) => html`<${Plasmid} id=${one.id} /> was ${plain(one.wish)} by its person`,
@@ -50,7 +51,7 @@ const SENTENCES = {
   repair: (one) => html`<${Text}>${one.what}<//>`,
   error: (one) => html`<${Text}>${one.what}<//>${one.where ? html` <span class="light">(<${Text}>${one.where}<//>)</span>` : ""}`,
 };
-const MOODS = { alarm: "bad", trust: "warn", error: "bad", penalty: "bad", fetch_failed: "bad", revoked: "bad", bound_hit: "warn", link_down: "warn", evicted: "warn" };
+const MOODS = { alarm: "bad", trust: "warn", error: "bad", penalty: "bad", fetch_failed: "bad", revoked: "bad", bound_hit: "warn", repelled: "warn", link_down: "warn", evicted: "warn" };
 
 export const tells = (record) => record.kind in SENTENCES && record.kind !== "knowledge" && record.kind !== "fetch_started" && record.reason !== "bytes_missing";
 export const sentence = (record) => SENTENCES[record.kind]?.(record);
