@@ -98,6 +98,7 @@ MEANINGS: Mapping[str, str] = {
     "limits.collect_garbage": "Older artifacts that aren't pinned give way to newer ones, and to the floor.",
     "limits.events_max": "The event log takes no more: its oldest segments are deleted.",
     "limits.artifact_max": "A larger artifact is not fetched.",
+    "limits.watch_connections": "Floods and crowds of connections are ended and named; see the page on the protocol.",
     "limits.invitations_max": "So many tickets of `plora invite` are open at once.",
     "limits.untrusted_owners": "Of so many owners who are not trusted here statements are kept, first come.",
     "limits.statements_per_owner": "So many statements are kept of one owner.",

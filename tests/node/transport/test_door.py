@@ -14,6 +14,7 @@ from plora.node.transport.door import CUT_OFF, NO_CALL
 from plora.node.transport.grpc_setup import grpc
 from plora.node.transport.identity import Identity
 from plora.node.transport.tls import channel_credentials, channel_options
+from plora.node.transport.watch import CONNECTIONS_MAX, CROWD
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),
@@ -84,3 +85,20 @@ async def test_who_says_nothing_that_counts_is_told_by_host(wire: Any, make_iden
         writer.close()
         assert await a.ears.until("repelled") == ("repelled", "127.0.0.1", NO_CALL, 1)
         assert a.transport.traffic.repelled == 1
+
+
+@pytest.mark.parametrize("watched", [True, False])
+async def test_watching_can_be_switched_off(wire: Any, make_identity: MakeIdentity, watched: bool) -> None:
+    identity, denied = make_identity(), make_identity()
+    async with wire.peers_in(make_identity()) as (a,):
+        a.transport.watch(watched)
+        crowd = [opened(identity, a) for _ in range(CONNECTIONS_MAX + 1)]
+        assert {(await offer(channel))[0] for channel in crowd} == {"OK"}
+        a.transport.deny([denied.peer_id])
+        late = opened(denied, a)
+        await offer(late)
+        left = 0 if watched else len(crowd)
+        await until(lambda: len(channelz.accepted()) == left)  # some looks later, which end what is denied
+        assert bool(a.ears.all("misbehaved", identity.peer_id, CROWD)) is watched
+        for channel in (*crowd, late):
+            await channel.close()

@@ -125,6 +125,7 @@ class LimitsBlock(Block):
     artifact_max: Size = 256 << 20
     invitations_max: Annotated[int, Field(strict=True, ge=0, le=1024)] = 16
     collect_garbage: StrictBool = True
+    watch_connections: StrictBool = True
     events_max: Annotated[Size, Field(ge=EVENTS_MAX_MIN)] = 256 << 20
     untrusted_owners: AtLeastOne = 1000
     statements_per_owner: AtLeastOne = 256

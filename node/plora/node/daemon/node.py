@@ -219,6 +219,7 @@ class Node:
         self.joins = await asyncio.to_thread(Joins, self, store)
         self._introductions = await asyncio.to_thread(introductions, home)
         self.transport = Transport(checked.identity, self.driver, CoreLibrary(self.core, self.driver), self.joins)
+        self.transport.watch(peer.limits.watch_connections)
         self.log.dropped = self._events_dropped
         self.transport.deny(peer.deny)
         self.driver.attach(self.transport)
@@ -310,6 +311,7 @@ class Node:
             peer, limits = fresh.peer, fresh.peer.limits
             self._disk.limit(store_max=limits.store_max, disk_free_min=limits.disk_free_min)
             self.log.limit(limits.events_max)
+            self.transport.watch(limits.watch_connections)
             self.driver.handle(SettingsChanged(peer.subscription(), peer.core_limits(), peer.core_bounds()))
         if (old.peer.neighbours, old.peer.deny) != (fresh.peer.neighbours, fresh.peer.deny):
             changed.append("neighbours")

@@ -4,8 +4,8 @@ Rules:
 
 - Kept out are peers that a person denied, and for a while those that the core cut off. Their calls are refused with a
   status that says which; `GRACE_S` later their connections are ended, whatever still runs on them.
-- What `watch` finds ends at once: the connections are cut, and the listener hears who misbehaved. Where nobody's
-  identity is known, it hears from which host how many connections were repelled.
+- What `watch` finds, while `watching`, ends at once: the connections are cut, and the listener hears who misbehaved.
+  Where nobody's identity is known, it hears from which host how many connections were repelled.
 - A link ends whole, with its connection. Where the caller or gRPC broke off one of its streams and the connection still
   stands `BROKEN_S` later, gRPC refused what came: a message beyond the limit, or compressed.
 - A connection that ended before any call came of it is repelled too: no TLS 1.3, no member's certificate, or nothing
@@ -58,6 +58,7 @@ class Door:
         self._bell = bell
         self._links = links
         self._watch = Watch()
+        self.watching = True
         self._port = 0
         self._denied: frozenset[str] = frozenset()
         self._cut: dict[str, float] = {}
@@ -128,10 +129,9 @@ class Door:
         now_s = self._loop.time()
         open_now = {one.address: one for one in sockets.connections()}
         seen = self._seen(open_now)
-        for offence in self._watch.look(seen, now_s):
-            self._end(offence)
-        for offence in self._half_links(seen, now_s):
-            self._end(offence)
+        if self.watching:
+            for offence in (*self._watch.look(seen, now_s), *self._half_links(seen, now_s)):
+                self._end(offence)
         self._see_off(seen, now_s)
         self._forget(open_now, seen, now_s)
 
@@ -142,9 +142,10 @@ class Door:
             if one.port == self._port:
                 received = open_now[one.address].received_bytes if one.address in open_now else 0
                 link = links.get(one.address)
-                brought = (link.told_bytes, one.calls, self._handled[one.address], link.bulky) if link else None
-                told = brought or (0, one.calls, self._handled[one.address], False)
-                found.append(Seen(one.address, _named(one.leaf_pem), received, *told, linked=link is not None))
+                told_bytes, bulky = (link.told_bytes, link.bulky) if link else (0, False)
+                calls = (one.calls, self._handled[one.address])
+                peer = _named(one.leaf_pem)
+                found.append(Seen(one.address, peer, received, told_bytes, *calls, bulky, linked=link is not None))
         dialed = [link for link in links.values() if link.dialed and link.address in open_now]
         return found + [_seen_dialed(link, open_now[link.address].received_bytes) for link in dialed]
 

@@ -107,7 +107,8 @@ class Transport:
     async def listen(self, address: str) -> int:
         """Answer on `host:port` (port 0 takes a free one) and return the port; `TransportError` when it is in use."""
         guard = Guard(self._door, self._identity.mark_keys)
-        server = grpc.aio.server(options=server_options(counts_pings=sockets.SEEN), interceptors=(guard,))
+        options = server_options(counts_pings=sockets.SEEN and self._door.watching)
+        server = grpc.aio.server(options=options, interceptors=(guard,))
         handlers = peer_handlers(self._session, self._bulk, self._library, self._invitations, self._listener.misbehaved)
         server.add_generic_rpc_handlers((handlers,))
         add_health_and_reflection(server)
@@ -155,6 +156,10 @@ class Transport:
         self._door.deny(peers)
         for peer in [peer for peer in self._links if self._refused(peer) == DENIED_HERE]:
             self._links[peer].close("denied")
+
+    def watch(self, on: bool) -> None:
+        """Whether connections are watched for floods and crowds, as they are from the start."""
+        self._door.watching = on
 
     def cut_off(self, peer: str, seconds: float) -> None:
         """Keep a peer out for so long: its calls are refused, and its connections end."""
