@@ -36,8 +36,8 @@ from plora.merge.safetensors_io import Fault
 
 COMMAND = "make mutate-gate"
 TESTS = "tests/attacks"
-NOT_CHECKS = ("internal_error",)
-"""What the pipeline says of itself: an exception in a check, whichever it was."""
+NOT_CHECKS = ("internal_error", "examination_failed")
+"""What no check says: an exception in one, whichever it was, and a worker that died before any looked."""
 
 Judge = Callable[[Stage, Case, Policy, Trust], StageResult]
 Met = Mapping[str, Sequence[str]]

@@ -33,10 +33,11 @@ try:
 except OSError:
     written = False
 torch = importlib.util.find_spec("torch") is not None
-print(json.dumps({"uid": os.getuid(), "torch": torch, "written": written}))
+from plora.node.workers.cage import lacks
+print(json.dumps({"uid": os.getuid(), "torch": torch, "written": written, "lacks": lacks()}))
 """
 SAID: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-INSIDE = {"uid": 10001, "torch": False, "written": False}
+INSIDE = {"uid": 10001, "torch": False, "written": False, "lacks": []}
 
 
 class Swarm:

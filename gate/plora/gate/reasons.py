@@ -117,6 +117,7 @@ REASONS: Mapping[str, Reason] = {
     "low_reputation": _quarantine("its owner has been caught at faults here, and is not past them"),
     # pipeline and folder
     "internal_error": _reject("a check failed to run; nobody is to blame but this program"),
+    "examination_failed": _quarantine("the worker that examines the bytes was killed over them, or gave up on them"),
     "folder_refused": _reject("the folder holds something that doesn't belong to an adapter"),
 }
 

@@ -11,7 +11,7 @@ Rules:
   that are not finite count as zero there; they are counted as what they are beside it.
 - An element of B @ A is at most its row norm of B times its column norm of A (Cauchy-Schwarz).
 
-Not handled here: limits on time and memory (`plora.gate.worker`), and what any of this means (`plora.gate.stages`).
+Not handled here: limits on time and memory (`plora.node.workers`), and what any of this means (`plora.gate.stages`).
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ Reply: {"report": …} when the folder `out` is written and synced to disk, or {
 What was examined is what is merged: a file with another SHA-256 is the error SpoiltBytesError, whose `where` is the
 digest that was asked for.
 
-Not handled: limits of time and memory (the caller's).
+Not handled: limits of time and memory, and what a merge may touch (the caller's: `plora.node.workers`).
 """
 
 from __future__ import annotations
@@ -40,19 +40,25 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
 _OPTIONAL = frozenset({"strategy", "rank_max", "max_delta_fro"})
 
 
-def serve(source: BinaryIO, sink: BinaryIO) -> int:
-    """Read one request, carry it out, write one reply; returns the exit code."""
+def answer(line: str) -> str:
+    """Carry out one request line; the reply as one line of JSON."""
     reply: dict[str, Any]
     try:
-        reply = {"report": carry_out(parse_request(source.readline(REQUEST_BYTES_MAX + 1)))}
+        reply = {"report": carry_out(parse_request(line.encode()))}
     except PloraError as error:
         kind = type(error).__name__
         reply = {"error": {"kind": kind, "what": error.what, "where": error.where, "mend": error.mend}}
     except Exception as error:  # A crash must reach the caller as a reply, not as an empty pipe.
         reply = {"error": {"kind": type(error).__name__, "what": str(error), "where": "", "mend": ""}}
-    sink.write(json.dumps(reply, sort_keys=True, separators=(",", ":")).encode() + b"\n")
+    return json.dumps(reply, sort_keys=True, separators=(",", ":"))
+
+
+def serve(source: BinaryIO, sink: BinaryIO) -> int:
+    """Read one request, carry it out, write one reply; returns the exit code."""
+    reply = answer(source.readline(REQUEST_BYTES_MAX + 1).decode("utf-8", "replace"))
+    sink.write(reply.encode() + b"\n")
     sink.flush()
-    return 1 if "error" in reply else 0
+    return 1 if "error" in json.loads(reply) else 0
 
 
 def parse_request(line: bytes) -> Mapping[str, Any]:

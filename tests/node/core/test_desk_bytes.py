@@ -121,7 +121,7 @@ def test_attack_117_a_worker_that_dies_twice_means_quarantine() -> None:
     bench.wall_ms += RETRY_MS
     assert those(Examine, bench.tell(TimerDue(CLOCK_TIMER))) == [Examine(digest)]
     bench.tell(Examined(digest, None, "killed"))
-    assert bench.verdict() == ("quarantine", "internal_error")
+    assert bench.verdict() == ("quarantine", "examination_failed")
     assert digest not in bench.desk.larder.served and not bench.desk.larder.examining(digest)
     verdict = bench.desk.book.live[LEGAL.content_id].verdict
     assert verdict is not None and verdict.evidence == {"worker": "killed"}

@@ -54,6 +54,7 @@ def merge_body(row: MergeRow, before: int) -> MergeDone:
 
 def unexamined(verdict: Verdict, outcome: Outcome, reason: str) -> Verdict:
     """The verdict where a worker failed over the bytes: what passed before stays, the header did not."""
-    result = StageResult("header", outcome, "internal_error", {"worker": reason})
+    code = "examination_failed" if outcome is Outcome.QUARANTINE else "internal_error"
+    result = StageResult("header", outcome, code, {"worker": reason})
     stages = (*(stage for stage in verdict.stages if stage.outcome is Outcome.PASS), result)
     return Verdict(outcome, result.stage, result.reason, stages)

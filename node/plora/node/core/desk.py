@@ -7,7 +7,7 @@
 - A verdict is written and recorded when its outcome, stage or reason changes, not when its evidence does. One that was
   written before a crash, and perhaps not recorded, is written and recorded again: no verdict lacks its record.
 - ACCEPT is only ever said of bytes that are held. A worker that fails on bytes twice means QUARANTINE
-  "internal_error", an exception of this program REJECT "internal_error": nobody is blamed, a restart tries again.
+  "examination_failed", an exception of this program REJECT "internal_error": nobody is blamed, a restart tries again.
 - After a restart the rows say what was granted; everything is judged again, and what no longer holds is withdrawn.
 - A content's first acceptance is to its owner's credit and that of the peer that brought it; one that breaks the rules
   by itself counts against its owner, once. Whose score changes is judged again, where the policy looks at it.

@@ -48,6 +48,7 @@ from plora.node.store.store import Store
 from plora.node.transport.identity import Identity, load_identity_key
 from plora.node.transport.transport import Transport
 from plora.node.web.server import WebPage
+from plora.node.workers.cage import lacks
 from plora.proto.errors import PloraError
 from plora.proto.home import Home
 from plora.proto.keys import PrivateKey, load_private_key
@@ -277,6 +278,8 @@ class Node:
     def _begin(self, snapshot: Snapshot, unmerged: Sequence[str]) -> None:
         digest = hashlib.sha256(self._checked.peer.model_dump_json().encode()).hexdigest()
         self.driver.note(Boot(self._checked.peer.name, SOFTWARE, digest))
+        for what in lacks():
+            self.driver.note(ErrorMet(what, "isolation", "see docs/architecture.md"))
         for lost in snapshot.lost:
             self.driver.note(Repair("a blob was gone or cut short; it is fetched again when wanted", lost))
         for base in unmerged:

@@ -19,6 +19,7 @@ from plora.node.doctor.finding import Finding, file_limit, unreachable
 from plora.node.gossip.addresses import split
 from plora.node.reach import REACHED
 from plora.node.transport.probing import try_address
+from plora.node.workers.cage import lacks
 from plora.proto.amounts import size_text
 from plora.proto.errors import PloraError
 from plora.proto.home import Home
@@ -42,7 +43,12 @@ def examine_home(home: Home, *, running: bool) -> list[Finding]:
         return [*found, *_once(found, Finding("keys", f"{error.where}: {error.what}", error.mend))]
     if running:
         return found
-    return [*found, *_disk(home, checked.peer), *file_limit(), *_port(checked.peer), *_neighbours(checked)]
+    return [*found, *_disk(home, checked.peer), *_system(), *_port(checked.peer), *_neighbours(checked)]
+
+
+def _system() -> list[Finding]:
+    """What this machine doesn't give a peer."""
+    return [*file_limit(), *(Finding("isolation", what) for what in lacks())]
 
 
 def _modes(home: Home) -> Iterator[Finding]:

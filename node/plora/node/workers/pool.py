@@ -3,10 +3,10 @@
 Rules:
 
 - Started by exec of this Python (`-m`), never forked from it, with an environment that holds nothing of ours.
-- One JSON line in, one JSON line out. A worker that takes too long, dies, or answers no JSON is killed; the next
-  request starts another.
-- Address space is limited from outside right after the start, where the system has prlimit; the examiner lowers its own
-  further, and its CPU time for each request. A merge computes on one thread, so its wait bounds its CPU time.
+- One JSON line in, one JSON line out. A worker that takes too long, dies, or answers no JSON is killed with its
+  children; the next request starts another.
+- What looks at bytes does so in a cage (`plora.node.workers.cage`) that a warden closes around each request: it reads
+  the artifact, or the folders to merge, and writes the merge's folder. No more.
 - A worker ends when its standard input does and what it works on is done: none outlives a killed peer by more.
 """
 
@@ -15,18 +15,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import resource
+import os
+import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from plora.gate import Features
+from plora.node.workers.cage import Limits
+from plora.node.workers.warden import REPLY_BYTES_MAX
 from plora.proto.errors import PloraError, SpoiltBytesError, WorkerError
 
 EXAMINE_WAIT_S = 120.0
 MERGE_WAIT_S = 600.0
-REPLY_BYTES_MAX = 64 << 20
-MERGE_MEMORY_BYTES = 8 << 30
+EXAMINE_LIMITS = Limits(memory_bytes=3 << 30, cpu_s=120)
+MERGE_LIMITS = Limits(memory_bytes=8 << 30, cpu_s=600, file_bytes=8 << 30)
+
+EXAMINER, MERGER = "plora.gate.worker", "plora.merge.worker"
+WARDEN = "plora.node.workers.warden"
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8"}
 
@@ -34,21 +41,28 @@ ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTW
 class Worker:
     """One process that answers one request at a time."""
 
-    def __init__(self, module: str, wait_s: float) -> None:
+    def __init__(
+        self, module: str, wait_s: float, limits: Limits, environment: Mapping[str, str] = ENVIRONMENT
+    ) -> None:
         self._module = module
         self._wait_s = wait_s
+        self._limits = asdict(limits)
+        self._environment = environment
         self._process: asyncio.subprocess.Process | None = None
         self._turn = asyncio.Lock()
 
-    async def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    async def ask(
+        self, request: Mapping[str, Any], read: Sequence[str] = (), write: Sequence[str] = ()
+    ) -> dict[str, Any]:
         """The reply to a request; `WorkerError` when the worker failed, was killed, or said so itself.
 
+        It can read the files and folders `read`, and write files in the folders `write`.
         `SpoiltBytesError` passes through: it names the bytes at fault.
         """
         async with self._turn:
             try:
                 async with asyncio.timeout(self._wait_s):
-                    reply = await self._exchange(request)
+                    reply = await self._exchange({"request": request, "read": read, "write": write, **self._limits})
             except TimeoutError as error:
                 await self.stop()
                 raise WorkerError(f"gave no answer within {self._wait_s:g} s", where=self._module) from error
@@ -63,19 +77,19 @@ class Worker:
         return reply
 
     async def stop(self) -> None:
-        """Kill the process, if there is one."""
+        """Kill the process with its children, if there is one."""
         process, self._process = self._process, None
         if process is None:
             return
         with contextlib.suppress(ProcessLookupError):
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
 
-    async def _exchange(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    async def _exchange(self, order: Mapping[str, Any]) -> dict[str, Any]:
         process = await self._running()
         if process.stdin is None or process.stdout is None:
             raise OSError("no pipes")
-        process.stdin.write(json.dumps(request).encode() + b"\n")
+        process.stdin.write(json.dumps(order).encode() + b"\n")
         await process.stdin.drain()
         line = await process.stdout.readline()
         reply = json.loads(line)
@@ -86,21 +100,15 @@ class Worker:
     async def _running(self) -> asyncio.subprocess.Process:
         if self._process is None or self._process.returncode is not None:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", self._module),
+                *(sys.executable, "-P", "-m", WARDEN, self._module),  # -P: nothing is imported from the working folder
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,
-                env=ENVIRONMENT,
+                env=self._environment,
                 limit=REPLY_BYTES_MAX,
                 start_new_session=True,
             )
-            self._limit(self._process.pid)
         return self._process
-
-    def _limit(self, pid: int) -> None:
-        if hasattr(resource, "prlimit"):
-            with contextlib.suppress(ProcessLookupError, PermissionError, ValueError):
-                resource.prlimit(pid, resource.RLIMIT_AS, (MERGE_MEMORY_BYTES, MERGE_MEMORY_BYTES))
 
 
 def _failure(error: Mapping[str, Any], module: str) -> PloraError:
@@ -113,29 +121,30 @@ def _failure(error: Mapping[str, Any], module: str) -> PloraError:
 class Workers:
     """The peer's workers: one examiner, started at the first request; a new process for each merge."""
 
-    def __init__(self) -> None:
-        self._examiner = Worker("plora.gate.worker", EXAMINE_WAIT_S)
+    def __init__(self, examiner: Worker | None = None) -> None:
+        self._examiner = examiner or Worker(EXAMINER, EXAMINE_WAIT_S, EXAMINE_LIMITS)
         self._mergers: set[Worker] = set()
 
     async def examine(self, path: str) -> tuple[Features, float]:
         """The features of a file and the CPU milliseconds they took; `WorkerError` when the examination failed."""
-        reply = await self._examiner.ask({"path": path})
+        reply = await self._examiner.ask({"path": path}, read=[path])
         try:
             return Features.from_json(json.dumps(reply["features"])), float(reply["cpu_ms"])
         except (KeyError, TypeError, ValueError) as error:
-            raise WorkerError("answered nonsense", where="plora.gate.worker") from error
+            raise WorkerError("answered nonsense", where=EXAMINER) from error
 
     async def merge(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """The report of a merge whose folder was written; `WorkerError` or `SpoiltBytesError` when it failed."""
-        worker = Worker("plora.merge.worker", MERGE_WAIT_S)
+        worker = Worker(MERGER, MERGE_WAIT_S, MERGE_LIMITS)
+        folders = [str(item["folder"]) for item in request["inputs"]]
         self._mergers.add(worker)
         try:
-            report = (await worker.ask(request)).get("report", {})
+            report = (await worker.ask(request, folders, [str(request["out"])])).get("report", {})
         finally:
             self._mergers.discard(worker)
             await worker.stop()
         if not isinstance(report, dict):
-            raise WorkerError("answered nonsense", where="plora.merge.worker")
+            raise WorkerError("answered nonsense", where=MERGER)
         return report
 
     async def stop(self) -> None:
