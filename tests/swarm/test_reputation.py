@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import urllib.request
 from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Ran, Run, runner
+from tests.ports import free_port
 from tests.swarm.conftest import MakePeer, Peer
 
 from plora.proto.wire import statement_to_pb
@@ -24,11 +27,29 @@ def state(peer: Peer, content_id: bytes) -> str:
     return found.state if found else ""
 
 
+def read(address: str) -> str:
+    with urllib.request.urlopen(f"http://{address}", timeout=10) as answer:
+        return str(answer.read().decode())
+
+
+def page_of(peer: Peer) -> list[dict[str, object]]:
+    """What the web page shows of reputations."""
+    found: list[dict[str, object]] = json.loads(read(f"{peer.settings['web']['listen']}/api/reputations"))[
+        "reputations"
+    ]
+    return found
+
+
+def metrics_of(peer: Peer) -> str:
+    return read(f"{peer.settings['metrics']}/metrics")
+
+
 def test_an_owner_who_signs_two_contents_is_held_until_forgiven(
     plora: Run, make_peer: MakePeer, tmp_path: Path
 ) -> None:
     ada, bob, twin = (make_peer(name) for name in ("ada", "bob", "twin"))
-    ada.settings["policy"] = {"reputation": True}
+    ada.settings |= {"policy": {"reputation": True}, "metrics": f"127.0.0.1:{free_port()}"}
+    ada.settings["web"] = {"listen": f"127.0.0.1:{free_port()}"}
     for peer in (ada, twin):
         peer.trusts(bob)
     ada.dials(bob)
@@ -58,6 +79,10 @@ def test_an_owner_who_signs_two_contents_is_held_until_forgiven(
     ada.stop()
     ada.start()
     assert state(ada, good.content_id) == "quarantined"
+
+    (seen_here,) = [one for one in page_of(ada) if one["kind"] == "owner"]
+    assert (seen_here["name"], seen_here["fault"], seen_here["held"]) == ("bob", "two_contents", 1)
+    assert 'plora_reputations{of="faulted"} 1.0' in metrics_of(ada)
 
     unasked = tell("trust", "forgive", "bob")
     assert (unasked.code, "say --yes" in unasked.err) == (2, True)

@@ -49,6 +49,12 @@ class Collector:
         for state, count in status["plasmids"].items():
             plasmids.add_metric([state], float(count))
         yield plasmids
+        reputations = GaugeMetricFamily(
+            "plora_reputations", "peers and owners of whom something is known", labels=["of"]
+        )
+        for kind, count in status["reputations"].items():
+            reputations.add_metric([kind], float(count))
+        yield reputations
         for name, count in self._votes().items():
             yield GaugeMetricFamily(f"plora_consensus_{name}", f"consensus: {name}", value=float(count))
         for direction in ("sent", "received"):

@@ -29,6 +29,7 @@ from plora.node.core.owners import (
 )
 from plora.node.core.peer import PeerCore
 from plora.node.core.plasmid import Plasmid
+from plora.node.core.reputations import OWNER, PEER
 from plora.node.transfer.artifact import Progress
 from plora.proto.amounts import rate_text, size_text
 from plora.proto.canonical import begins
@@ -114,6 +115,7 @@ def status(core: PeerCore, now: Now) -> Json:
         "sent_bytes": core.transfer.sent_bytes,
         "trusted_owners": [owner.nickname for owner in core.desk.trust.owners],
         "insecure": core.desk.policy.insecure,
+        "reputations": reputation_counts(core, now),
         "freshness": _newness(core, now),
         "merges": merges(core),
     }
@@ -215,6 +217,13 @@ def reputations(core: PeerCore, now: Now) -> list[Json]:
     return [
         {**reputation(core, one.subject, now), "held": held[one.subject]} for one in core.reputations.known(now.wall_ms)
     ]
+
+
+def reputation_counts(core: PeerCore, now: Now) -> dict[str, int]:
+    """Of how many peers and owners something is known, and against how many something is held."""
+    known = core.reputations.known(now.wall_ms)
+    counts = Counter(one.kind for one in known)
+    return {"peer": counts[PEER], "owner": counts[OWNER], "faulted": sum(one.reputation.bad > 0 for one in known)}
 
 
 def reputation(core: PeerCore, subject: str, now: Now) -> Json:

@@ -44,6 +44,7 @@ READS: Mapping[str, tuple[str, Callable[[Query], Any]]] = {
     "why": ("Why", lambda query: pb.WhyRequest(name=query.get("name", ""))),
     "peers": ("Peers", lambda query: pb.ListPeersRequest()),
     "transfers": ("Transfers", lambda query: pb.TransfersRequest()),
+    "reputations": ("Reputations", lambda query: pb.ReputationsRequest()),
     "merges": ("Merges", lambda query: pb.MergesRequest()),
 }
 ACTIONS: Mapping[str, tuple[str, Callable[[str], Any]]] = {

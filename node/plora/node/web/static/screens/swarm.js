@@ -5,6 +5,7 @@ import { known } from "../data.js";
 import { Ago, Command, Empty, Hash, Loading, State, Text, shown } from "../parts.js";
 
 export const title = "Swarm";
+export const needs = () => ["reputations"];
 const DRAWN_MAX = 200;
 const CROWD = 40;
 const ME = "me";
@@ -66,6 +67,24 @@ function Row({ one }) {
     <td class="n wide">${one.statements}</td><td class="n wide"><${Ago} ms=${one.last_seen_wall_ms} /></td></tr>`;
 }
 
+function Standing({ one }) {
+  const held = one.held ? `${one.held} held` : "";
+  return html`<tr><td>${one.kind}</td>
+    <td>${one.name ? html`<${Text}>${one.name}<//> ` : ""}<${Hash} value=${one.subject} /></td>
+    <td class="n">${one.score.toFixed(2)}</td>
+    <td>${one.fault ? html`${shown(one.fault.replaceAll("_", " "))} <span class="sub"><${Ago} ms=${one.fault_wall_ms} /></span>` : "–"}</td>
+    <td class="n wide">${held}</td></tr>`;
+}
+
+function Reputations() {
+  const answer = known.answers.reputations;
+  if (!answer?.reputations.length) return null;
+  return html`<h2>What others earned here</h2>
+    <p class="light">A newcomer has 0.50. ${answer.obeyed ? `Owners below ${answer.min_reputation.toFixed(2)} are held.` : "Nobody is held for it: policy.reputation is off."}</p>
+    <div class="rows" tabindex="0" role="region" aria-label="reputations"><table><thead><tr><th scope="col">of</th><th scope="col">name</th><th scope="col" class="n">score</th><th scope="col">newest fault</th><th scope="col" class="n wide">plasmids</th></tr></thead>
+    <tbody>${answer.reputations.map((one) => html`<${Standing} one=${one} key=${one.subject} />`)}</tbody></table></div>`;
+}
+
 export function Screen() {
   const peers = known.answers.peers?.peers;
   if (!peers) return html`<h1>Swarm</h1><${Loading} path="peers" />`;
@@ -78,5 +97,6 @@ export function Screen() {
     <p class="light">${up} of ${peers.length} neighbours are linked.</p>
     <${Graph} peers=${peers} />
     <div class="rows" tabindex="0" role="region" aria-label="neighbours"><table><thead><tr><th scope="col">link</th><th scope="col">peer</th><th scope="col">address</th><th scope="col" class="wide">direction</th><th scope="col" class="n wide">statements</th><th scope="col" class="n wide">heard</th></tr></thead>
-    <tbody>${peers.map((one) => html`<${Row} one=${one} key=${one.peer} />`)}</tbody></table></div>`;
+    <tbody>${peers.map((one) => html`<${Row} one=${one} key=${one.peer} />`)}</tbody></table></div>
+    <${Reputations} />`;
 }
