@@ -471,6 +471,24 @@ def test_two_keys_of_three_survive_the_theft_of_the_third(world: World) -> None:
     assert decide(known, Policy(), trust).accepted
 
 
+def test_a_stolen_key_that_attests_without_end_crowds_no_other_out(world: World) -> None:
+    """Two of three revoke it; between them, in the order of ids, lie hundreds of attestations by the thief."""
+    house = world.owner("house", keys=3, threshold=2)
+    thief, second, third = house.keys
+    case = world.case(house, key=second)
+    revocation = world.revocation(house, "key", thief.public.key_id, key=second)
+    flood = [
+        world.attestation(house, revocation[0], key=thief, issued=f"2026-01-01T00:{minute:02}:{second_:02}Z")
+        for minute in range(5)
+        for second_ in range(60)
+    ]
+    words = (world.attestation(house, revocation[0], key=third), world.attestation(house, case.statement, key=thief))
+    known = replace(case, revocations=(revocation,), attestations=(*flood, *words))
+    assert decide(known, Policy(), world.trust(house)).reason == "below_threshold"
+    third_too = replace(known, attestations=(*known.attestations, world.attestation(house, case.statement, key=third)))
+    assert decide(third_too, Policy(), world.trust(house)).accepted
+
+
 def test_a_revocation_outlasts_the_record_whose_keys_made_it(world: World, ada: Owner) -> None:
     """A later record that requires more keys doesn't undo what one key could do when it alone was the owner's."""
     keys = (key_of("ada one"), key_of("ada two"))

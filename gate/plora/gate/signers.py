@@ -99,26 +99,27 @@ def keyring(owner: TrustedOwner, known: Known, root: Root | None = None) -> Keyr
 
 
 def struck(case: Case, trust: Trust) -> Struck:
-    """What the revocations of this case strike, as far as trusted owners or the keys themselves say so."""
+    """What the revocations of this case strike, as far as trusted owners, the keys themselves or the root say so."""
     keys: dict[tuple[str, str], str] = {}
     contents: dict[str, str] = {}
     owners: dict[str, str] = {}
-    speaking = (trust.owner(owner) for owner in dict.fromkeys(body.owner for _, body in case.revocations))
-    for owner in (one for one in speaking if one is not None):
-        for revocation in keyring(owner, case, trust.root).authority.revocations.values():
-            if revocation.target_kind == "key":
-                keys[(owner.owner, revocation.target)] = revocation.reason
-            elif revocation.target_kind == "owner" and revocation.target == owner.owner:
-                owners[owner.owner] = revocation.reason
-            elif revocation.target_kind == "content" and case.manifest.owner == owner.owner:
-                contents[revocation.target] = revocation.reason
-    for revocation in root_revocations(trust.root, case) if trust.root is not None else ():
+    for whose, revocation, said in _counting(case, trust):
+        own = {"owner": revocation.target, "content": case.manifest.owner}.get(revocation.target_kind)
         if revocation.target_kind == "key":
-            keys[(ANYBODY, revocation.target)] = _by_root(revocation)
-        else:
-            struck = owners if revocation.target_kind == "owner" else contents
-            struck[revocation.target] = _by_root(revocation)
+            keys[(whose, revocation.target)] = said
+        elif whose in (own, ANYBODY):
+            (owners if revocation.target_kind == "owner" else contents)[revocation.target] = said
     return Struck(keys, contents, owners)
+
+
+def _counting(case: Case, trust: Trust) -> Iterator[tuple[str, Revocation, str]]:
+    """The revocations that count: whose things each may strike (an owner's, or `ANYBODY`'s), and what was said."""
+    for owner_id in dict.fromkeys(body.owner for _, body in case.revocations):
+        owner = trust.owner(owner_id)
+        spoken = keyring(owner, case, trust.root).authority.revocations.values() if owner is not None else ()
+        yield from ((owner_id, revocation, revocation.reason) for revocation in spoken)
+    if trust.root is not None:
+        yield from ((ANYBODY, one, _by_root(one)) for one in root_revocations(trust.root, case))
 
 
 def _by_root(revocation: Revocation) -> str:

@@ -31,8 +31,8 @@ from plora.proto.payloads import Attestation, OwnerRecord, Revocation
 from plora.proto.statement import Statement, verify_statement
 
 ROTATIONS_MAX = 64
-WITNESSES_MAX = 16
-"""How many attestations of one record or revocation are verified, the smallest ids first."""
+WITNESSES_PER_KEY = 4
+"""How many attestations of one record or revocation are verified for each key, the smallest ids first."""
 
 Records = tuple[tuple[Statement, OwnerRecord], ...]
 Attestations = tuple[tuple[Statement, Attestation], ...]
@@ -120,15 +120,20 @@ def walk(start: Authority, known: Known, vouched: frozenset[str] = frozenset()) 
 
 
 def signed_by(statement: Statement, keys: Mapping[str, PublicKey], owner: str, known: Known) -> frozenset[str]:
-    """Ids of those keys that signed a statement itself, or an attestation of it in the owner's name."""
+    """Ids of those keys that signed a statement itself, or an attestation of it in the owner's name.
+
+    Each key has turns of its own: however often a stolen one attests, it crowds no other out.
+    """
     target = statement.id.hex()
-    witnesses = [
-        witness
-        for witness, attestation in sorted(known.attestations, key=lambda pair: pair[0].id)
-        if attestation.target == target and attestation.owner == owner and witness.key_id in keys
-    ]
-    signed = [statement, *witnesses[:WITNESSES_MAX]]
-    return frozenset(one.key_id for one in signed if one.key_id in keys and verify_statement(one, keys[one.key_id]))
+    words: dict[str, list[Statement]] = {statement.key_id: [statement]}
+    for witness, attestation in sorted(known.attestations, key=lambda pair: pair[0].id):
+        if attestation.target == target and attestation.owner == owner:
+            words.setdefault(witness.key_id, []).append(witness)
+    return frozenset(
+        key_id
+        for key_id, said in words.items()
+        if key_id in keys and any(verify_statement(one, keys[key_id]) for one in said[: WITNESSES_PER_KEY + 1])
+    )
 
 
 def missing(at: Authority, statement: Statement, record: OwnerRecord, known: Known) -> tuple[int, int]:

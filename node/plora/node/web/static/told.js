@@ -42,6 +42,8 @@ const SENTENCES = {
   repelled: (one) => html`ended ${plural(one.count, "connection")} from <${Text}>${one.host}<//>${because(one.reason)}`,
   knowledge: (one) => html`the domain <${Text}>${one.domain}<//> was ${plain(one.change)}`,
   trust: (one) => html`trust changed${said("believes", one.added)}${said("no longer believes", one.removed)}${said("distrusts", one.distrusted)}`,
+  rotated: (one) => html`${plural(one.threshold, "key")} of ${one.keys.length} must sign for the owner <${Hash} value=${one.owner} /> from now on`,
+  freshness: (one) => html`this peer is ${plain(one.state)}: of the ${one.required} owners needed, ${one.signed.length} said lately how new the swarm is`,
   wished: (one) => html`<${Plasmid} id=${one.id} /> was ${plain(one.wish)} by its person`,
   serving: (one) => html`<${Text}>${one.server}<//> ${plain(one.change)} <${Text}>${one.name}<//>`,
   invited: (one) => html`made a ticket for <${Text}>${one.name}<//>`,
@@ -51,7 +53,7 @@ const SENTENCES = {
   repair: (one) => html`<${Text}>${one.what}<//>`,
   error: (one) => html`<${Text}>${one.what}<//>${one.where ? html` <span class="light">(<${Text}>${one.where}<//>)</span>` : ""}`,
 };
-const MOODS = { alarm: "bad", trust: "warn", error: "bad", penalty: "bad", fetch_failed: "bad", revoked: "bad", bound_hit: "warn", repelled: "warn", link_down: "warn", evicted: "warn" };
+const MOODS = { alarm: "bad", rotated: "warn", freshness: "warn", trust: "warn", error: "bad", penalty: "bad", fetch_failed: "bad", revoked: "bad", bound_hit: "warn", repelled: "warn", link_down: "warn", evicted: "warn" };
 
 export const tells = (record) => record.kind in SENTENCES && record.kind !== "knowledge" && record.kind !== "fetch_started" && record.reason !== "bytes_missing";
 export const sentence = (record) => SENTENCES[record.kind]?.(record);
