@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def doctor(home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
-    """Say what is wrong with a peer, running or not, and what mends it.
+    """Say what is wrong with a peer, running or not; what mends it.
 
     Looks at settings, keys, disk, open files; then, of a running peer, at clock, certificates, neighbours, reach and
     bases; of a stopped one, at ports and neighbours. Exit code 1 where something is wrong.

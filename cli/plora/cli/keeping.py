@@ -29,7 +29,7 @@ def rm(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Delete a plasmid's bytes here, and unmerge it, until `plora fetch`."""
+    """Delete a plasmid's bytes, unmerging it, until `plora fetch`."""
     from plora.v1 import admin_pb2 as pb
 
     with running_peer(home) as client:

@@ -24,6 +24,7 @@ from plora.cli import (
     peer,
     peering,
     publishing,
+    quarantining,
     reputing,
     seeing,
     serving,
@@ -120,6 +121,8 @@ app.add_typer(owning.app, name="owner")
 PANELS["owner"] = "Whom to believe"
 app.add_typer(consensus.app, name="consensus")
 PANELS["consensus"] = "Whom to believe"
+app.add_typer(quarantining.app, name="quarantine")
+PANELS["quarantine"] = "With a running peer"
 app.add_typer(freshness.app, name="freshness")
 PANELS["freshness"] = "Whom to believe"
 app.add_typer(peering.app, name="peers")

@@ -44,7 +44,8 @@ class BaseFacts:
 class Case:
     """One manifest and what is known about it. `swarm` None: don't check. Times in milliseconds since 1970.
 
-    `folder_fault` is (reason, detail) where the adapter came in a folder that holds what it may not.
+    `folder_fault` is (reason, detail) where the adapter came in a folder that holds what it may not. `released`: a
+    person here let it out of quarantine.
     """
 
     statement: Statement
@@ -67,3 +68,4 @@ class Case:
     reputation: Reputation = NEWCOMER
     base: BaseFacts | None = None
     folder_fault: tuple[str, str] | None = None
+    released: bool = False

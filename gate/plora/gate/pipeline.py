@@ -8,6 +8,7 @@ Rules:
   they can sign, so the byte stages still run. QUARANTINE goes on, since a later stage may refuse.
 - The verdict is the most severe objection (REJECT, DEFER, QUARANTINE, PENDING), the earliest where several are equal.
   Without objection it is ACCEPT, and ends at the last stage that is switched on.
+- What a person released from quarantine is judged as if no stage had quarantined it; the evidence says which one did.
 - An exception in a stage is REJECT "internal_error": the gate fails closed, and nobody is blamed.
 - `decide` is pure: equal arguments, equal verdict, whatever was judged before.
 
@@ -64,7 +65,8 @@ _SEVERITY = (Outcome.REJECT, Outcome.DEFER, Outcome.QUARANTINE, Outcome.PENDING)
 
 def decide(case: Case, policy: Policy, trust: Trust) -> Verdict:
     """The verdict on a case under one peer's policy and trust. Never raises for anything in the case."""
-    return run(STAGES, case, policy, trust)
+    verdict = run(STAGES, case, policy, trust)
+    return _let_out(verdict) if case.released and verdict.outcome is Outcome.QUARANTINE else verdict
 
 
 def decide_bytes(case: Case) -> Verdict:
@@ -90,6 +92,16 @@ def _result(stage: Stage, case: Case, policy: Policy, trust: Trust) -> StageResu
         evidence = {"exception": type(error).__name__, "message": str(error)[:200]}
         return StageResult(stage.name, Outcome.REJECT, "internal_error", evidence)
     return StageResult(stage.name, ruling.outcome, ruling.reason, ruling.evidence)
+
+
+def _let_out(verdict: Verdict) -> Verdict:
+    results = (
+        StageResult(one.stage, Outcome.PASS, "", {**one.evidence, "released": one.reason})
+        if one.outcome is Outcome.QUARANTINE
+        else one
+        for one in verdict.stages
+    )
+    return _conclude(STAGES, tuple(results))
 
 
 def _ends(result: StageResult) -> bool:

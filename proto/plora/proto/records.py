@@ -399,7 +399,7 @@ class Superseded(Body):
 
 @dataclass(frozen=True, slots=True)
 class Wished(Body):
-    """A person wished something for one content: `wish` is pinned, unpinned, removed or asked."""
+    """A person wished something for one content: `wish` is pinned, unpinned, removed, released or asked."""
 
     kind: ClassVar[str] = "wished"
     id: str

@@ -234,6 +234,22 @@ class RemoveReply(_message.Message):
     name: str
     def __init__(self, content_id: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
 
+class ReleaseRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class ReleaseReply(_message.Message):
+    __slots__ = ("content_id", "name", "document")
+    CONTENT_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENT_FIELD_NUMBER: _ClassVar[int]
+    content_id: str
+    name: str
+    document: str
+    def __init__(self, content_id: _Optional[str] = ..., name: _Optional[str] = ..., document: _Optional[str] = ...) -> None: ...
+
 class RevokeRequest(_message.Message):
     __slots__ = ("revocation",)
     REVOCATION_FIELD_NUMBER: _ClassVar[int]

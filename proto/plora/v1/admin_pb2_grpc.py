@@ -119,6 +119,11 @@ class AdminStub:
                 request_serializer=plora_dot_v1_dot_admin__pb2.RemoveRequest.SerializeToString,
                 response_deserializer=plora_dot_v1_dot_admin__pb2.RemoveReply.FromString,
                 _registered_method=True)
+        self.Release = channel.unary_unary(
+                '/plora.v1.Admin/Release',
+                request_serializer=plora_dot_v1_dot_admin__pb2.ReleaseRequest.SerializeToString,
+                response_deserializer=plora_dot_v1_dot_admin__pb2.ReleaseReply.FromString,
+                _registered_method=True)
         self.Ping = channel.unary_unary(
                 '/plora.v1.Admin/Ping',
                 request_serializer=plora_dot_v1_dot_admin__pb2.PingRequest.SerializeToString,
@@ -301,6 +306,12 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Release(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Ping(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -478,6 +489,11 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.Remove,
                     request_deserializer=plora_dot_v1_dot_admin__pb2.RemoveRequest.FromString,
                     response_serializer=plora_dot_v1_dot_admin__pb2.RemoveReply.SerializeToString,
+            ),
+            'Release': grpc.unary_unary_rpc_method_handler(
+                    servicer.Release,
+                    request_deserializer=plora_dot_v1_dot_admin__pb2.ReleaseRequest.FromString,
+                    response_serializer=plora_dot_v1_dot_admin__pb2.ReleaseReply.SerializeToString,
             ),
             'Ping': grpc.unary_unary_rpc_method_handler(
                     servicer.Ping,
@@ -1014,6 +1030,33 @@ class Admin:
             '/plora.v1.Admin/Remove',
             plora_dot_v1_dot_admin__pb2.RemoveRequest.SerializeToString,
             plora_dot_v1_dot_admin__pb2.RemoveReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Release(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/plora.v1.Admin/Release',
+            plora_dot_v1_dot_admin__pb2.ReleaseRequest.SerializeToString,
+            plora_dot_v1_dot_admin__pb2.ReleaseReply.FromString,
             options,
             channel_credentials,
             insecure,

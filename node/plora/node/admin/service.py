@@ -27,6 +27,7 @@ from plora.node.admin.measuring import keep_measure
 from plora.node.admin.neighbours import lan_reply, peers_reply
 from plora.node.admin.owning import introduce, newness_reply
 from plora.node.admin.pinging import ping
+from plora.node.admin.releasing import release
 from plora.node.admin.replies import kept_message, plasmid_message, status_reply
 from plora.node.admin.reputing import forgive, reputations_reply
 from plora.node.admin.serving import locate, roll_back
@@ -150,6 +151,11 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         self._node.driver.handle(RemoveAsked(content_id))
         await self._node.driver.shelved()
         return pb.RemoveReply(content_id=content_id.hex(), name=name)
+
+    @_answered
+    async def Release(self, request: pb.ReleaseRequest, context: Any) -> pb.ReleaseReply:  # noqa: N802
+        """Let a plasmid out of quarantine, at its person's word."""
+        return await release(self._node, request.name)
 
     @_answered
     async def Revoke(self, request: pb.RevokeRequest, context: Any) -> pb.RevokeReply:  # noqa: N802

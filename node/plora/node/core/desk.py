@@ -42,6 +42,7 @@ from plora.node.core.events import (
     PinAsked,
     PolicyChanged,
     Publish,
+    ReleaseAsked,
     RemoveAsked,
     RollbackAsked,
     RoomNeeded,
@@ -94,11 +95,15 @@ from plora.proto.records import ErrorMet, Knowledge, Wished
 from plora.proto.records import Examined as ExaminedRecord
 from plora.proto.statement import Statement
 
+Wanted = FetchAsked | PinAsked | RemoveAsked | ReleaseAsked
+"""What a person wants for one content."""
+
 CLOCK_TIMER = "desk:clock"
 CLOCK_MS_MAX = 3_600_000
 RETRY_MS = 10_000
 LOW_REPUTATION = "low_reputation"
 SIGNED = "signatures and quorum"
+KEPT_WITHOUT_BYTES = (Outcome.REJECT, Outcome.QUARANTINE)
 SIGNED_WELL = ("", "below_quorum")
 """What that stage says of a manifest that a believed key of a trusted owner signed."""
 
@@ -191,7 +196,7 @@ class Desk:
                 return self.larder.measured(event, now)
             case RoomNeeded(size_bytes):
                 return self.larder.make_room(size_bytes, now)
-            case FetchAsked() | PinAsked() | RemoveAsked():
+            case FetchAsked() | PinAsked() | RemoveAsked() | ReleaseAsked():
                 return self._wished(event, now)
             case ForgiveAsked(subject):
                 self.reputations.forgive(subject)
@@ -361,9 +366,10 @@ class Desk:
         features = self.larder.features(plasmid.artifact)
         known = self.docket.case(plasmid.content_id, now.wall_ms, features, granted=plasmid.usable)
         earned = self.reputations.of(plasmid.manifest.owner, now.wall_ms)
-        case = replace(self._voted(known, plasmid.seen_ms), reputation=earned)
+        released = self.wishes.released(plasmid.content_id)
+        case = replace(self._voted(known, plasmid.seen_ms), reputation=earned, released=released)
         verdict = decide(case, self.policy, self.trust)
-        if features is not None and not self.larder.has(plasmid) and verdict.outcome is not Outcome.REJECT:
+        if features is not None and not self.larder.has(plasmid) and verdict.outcome not in KEPT_WITHOUT_BYTES:
             return decide(replace(case, features=None), self.policy, self.trust)  # known good, but not here
         if digest in self.larder.unreadable and verdict.wants_bytes:
             outcome = Outcome.REJECT if digest in self.larder.defects else Outcome.QUARANTINE
@@ -559,7 +565,7 @@ class Desk:
         self.larder.link_lost(peer)
         return []
 
-    def _wished(self, event: FetchAsked | PinAsked | RemoveAsked, now: Now) -> Outputs:
+    def _wished(self, event: Wanted, now: Now) -> Outputs:
         """What a person wants for one content; for one whose manifest is gone, that its bytes go."""
         plasmid = self.book.live.get(event.content_id)
         if plasmid is None:
@@ -572,6 +578,8 @@ class Desk:
             case PinAsked(_, pinned):
                 word, rows = "pinned" if pinned else "unpinned", self.wishes.pin(plasmid, self.title(plasmid), pinned)
                 self.larder.look_for_room()
+            case ReleaseAsked():
+                word, rows = "released", self.wishes.release(plasmid, self.title(plasmid))
             case RemoveAsked():
                 word, rows = "removed", self.wishes.remove(plasmid, self.title(plasmid))
                 plasmid.asked = False
@@ -579,9 +587,10 @@ class Desk:
         self._rows += rows
         return [Emit(Wished(event.content_id.hex(), word)), *self._judge(plasmid, now)]
 
-    def _let_go(self, event: FetchAsked | PinAsked | RemoveAsked) -> Outputs:
+    def _let_go(self, event: Wanted) -> Outputs:
         wish = self.wishes.get(event.content_id)
-        if wish is None or isinstance(event, FetchAsked) or (isinstance(event, PinAsked) and event.pinned):
+        about_bytes = isinstance(event, RemoveAsked) or (isinstance(event, PinAsked) and not event.pinned)
+        if wish is None or not about_bytes:
             return []
         word = "unpinned" if isinstance(event, PinAsked) else "removed"
         self._rows += self.wishes.forget(event.content_id)

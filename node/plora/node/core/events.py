@@ -229,6 +229,13 @@ class RemoveAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class ReleaseAsked:
+    """A local person lets a content out of quarantine: what holds it there no longer counts."""
+
+    content_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class ForgiveAsked:
     """A local person lets a peer or an owner begin again, as a newcomer."""
 
@@ -310,6 +317,6 @@ Event = (
     Start | Stop | LinkOpened | LinkClosed | DialFailed | Probed | DialBackAsked | Received | Misbehaved | TimerDue
     | Persisted | PersistFailed | ChunkStored | ChunkRefused | ChunkServed | BlobFinished | BlobFailed
     | Examined | Merged | WordSigned | Publish | FetchAsked | RollbackAsked | PinAsked | RemoveAsked | ForgiveAsked
-    | RoomNeeded
+    | ReleaseAsked | RoomNeeded
     | DiskSpace | CallOpened | CallClosed | PolicyChanged | NeighboursChanged | SettingsChanged | Noted | LoopLag
 )  # fmt: skip

@@ -4,6 +4,7 @@
 - Bytes are kept by a pin, and by having been published here: a clock that jumps forward makes manifests expire, and
   must not delete what nobody else may have. Such a wish (`own`) is written when the manifest leaves for its age.
 - `removed` ends with the next request for that content. A newer version is another content.
+- `released`: a person let it out of quarantine; it ends where they remove it.
 
 >>> wish = Wish("ab" * 32, "ada/legal@1", "cd" * 32, 10, pinned=True)
 >>> read_wish(bytes.fromhex(wish.content_id), wish_row(wish).value) == wish
@@ -38,6 +39,7 @@ class Wish:
     removed: bool = False
     own: bool = False
     gone: str = ""
+    released: bool = False
 
     @property
     def keeps(self) -> bool:
@@ -47,7 +49,7 @@ class Wish:
     @property
     def idle(self) -> bool:
         """Whether it says nothing any more."""
-        return not (self.pinned or self.removed or self.own)
+        return not (self.pinned or self.removed or self.own or self.released)
 
 
 class Wishes:
@@ -73,6 +75,11 @@ class Wishes:
         wish = self._wishes.get(content_id)
         return wish is not None and wish.removed
 
+    def released(self, content_id: bytes) -> bool:
+        """Whether a person let it out of quarantine."""
+        wish = self._wishes.get(content_id)
+        return wish is not None and wish.released
+
     def kept(self, digest: str) -> bool:
         """Whether some wish has these bytes stay."""
         return digest in self._keeping
@@ -85,9 +92,14 @@ class Wishes:
         """Keep a content, or no longer."""
         return self._put(plasmid.content_id, replace(self._of(plasmid, name), pinned=pinned, removed=False))
 
+    def release(self, plasmid: Plasmid, name: str) -> list[RowOp]:
+        """Let out of quarantine."""
+        return self._put(plasmid.content_id, replace(self._of(plasmid, name), released=True, removed=False))
+
     def remove(self, plasmid: Plasmid, name: str) -> list[RowOp]:
         """Not to be fetched again."""
-        return self._put(plasmid.content_id, replace(self._of(plasmid, name), pinned=False, removed=True))
+        wish = replace(self._of(plasmid, name), pinned=False, removed=True, released=False)
+        return self._put(plasmid.content_id, wish)
 
     def ask(self, content_id: bytes) -> list[RowOp]:
         """A person asks for it: a removal is over."""
