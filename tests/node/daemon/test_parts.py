@@ -303,6 +303,7 @@ async def _ask(port: int, line: bytes, host: bytes = b"") -> tuple[bytes, str]:
 
 async def test_metrics_answer_one_path_only() -> None:
     status: dict[str, Any] = {"statements": 3, "links": 1, "held": 2, "held_bytes": 9, "plasmids": {"accepted": 2}}
+    status["freshness"] = None
     traffic = Traffic()
     traffic.sent_bytes["Chunk"] = 77
     traffic.cut_off, traffic.repelled = 2, 5

@@ -337,6 +337,18 @@ def test_breaking_the_protocol_is_punished_for_a_while(event: Event) -> None:
     assert world.cores[BEN].links.get(ADA) is not None
 
 
+def test_ranges_far_ahead_of_their_time_are_not_answered_and_then_an_offence() -> None:
+    world = started(ADA, BEN)
+    first = Sessions(ADA, Random(1)).begin(BEN).number
+    ranges = tuple(Range((n + 1).to_bytes(2, "big"), fingerprint=bytes(16)) for n in range(1484))
+    frames = [Reconcile(first + 2 * number, ranges) for number in range(22)]
+    told = [world.cores[BEN].handle(Received(ADA, message), world.now) for message in frames]
+    assert [any(isinstance(output, Send) for output in outputs) for outputs in told] == [True] * 5 + [False] * 16 + [
+        True
+    ]
+    assert any(isinstance(output, HangUp) for output in told[-1])
+
+
 def test_a_session_has_a_bounded_number_of_legs() -> None:
     world = started(ADA, BEN, bounds=Bounds(reconcile_legs=5))
     message = Reconcile(Sessions(ADA, Random(1)).begin(BEN).number, (Range(b"", fingerprint=bytes(16)),))

@@ -12,8 +12,8 @@ Rules (PROTOCOL "What gossips"):
 - An orphan's missing owner record (or target) is asked for once a round, with the orphan; else it waits for a later
   round.
 - A forged or malformed statement costs its *sender* the link: relayers verify.
-- So does reconciling more than anybody needs: answering ranges takes time, and `RANGES_OWED_MAX` is far more than the
-  first meeting of two full peers brings.
+- So does reconciling more than anybody needs: answering ranges takes time. What comes over `RANGES_ANSWERED_MAX` ahead
+  of its time is left to a later round; `RANGES_OWED_MAX` is far more than the first meeting of two full peers brings.
 - At `Start` nothing is announced: `live` gives what was taken up from the snapshot.
 
 Not handled here: bytes (`plora.node.transfer`), verdicts (`plora.node.core.desk`), which announces what is servable.
@@ -117,7 +117,7 @@ EXCHANGE_TIMER = "gossip:exchange"
 STAGED_MAX = 4096
 READ_ITEMS_MAX = 128
 """Sets that differ by more may not have been compared whole in one reconciliation."""
-RANGES_OWED_MAX = 32_768
+RANGES_ANSWERED_MAX, RANGES_OWED_MAX = 8192, 32_768
 PATIENCE_ROUNDS = 2
 
 _BOUNDS = ("statements_per_owner", "untrusted_owners")
@@ -354,8 +354,11 @@ class Gossip:
         return [Send(link.peer, Reconcile(session.number, ranges))]
 
     def _reconcile(self, link: Link, message: Reconcile, now: Now) -> Outputs:
-        if link.owes_ranges(len(message.ranges), now, self._config.round_ms) > RANGES_OWED_MAX:
+        owed = link.owes_ranges(len(message.ranges), now, self._config.round_ms)
+        if owed > RANGES_OWED_MAX:
             return self.links.punish(link.peer, "reconciles too much", now)
+        if owed > RANGES_ANSWERED_MAX:
+            return []
         session = self._sessions.of_frame(link.peer, message.session)
         if session is None:
             return []

@@ -3,7 +3,8 @@
 Rules:
 
 - Kept out are peers that a person denied, and for a while those that the core cut off. Their calls are refused with a
-  status that says which; `GRACE_S` later their connections are ended, whatever still runs on them.
+  status that says which; `GRACE_S` later their connections are ended, whatever still runs on them. Who comes back while
+  cut off is ended within two quick looks, enough to hear why.
 - What `watch` finds, while `watching`, ends at once: the connections are cut, and the listener hears who misbehaved.
   Where nobody's identity is known, it hears from which host how many connections were repelled.
 - A link ends whole, with its connection. Where the caller or gRPC broke off one of its streams and the connection still
@@ -30,9 +31,10 @@ from plora.node.transport.watch import Offence, Seen, Watch
 from plora.proto.errors import ProtocolError
 
 LOOK_S = 0.5
+QUICK_LOOK_S = 0.1
 GRACE_S = 2.0
 BEGUN_MAX = 1024
-BEGUN_LOOK_S = 0.02
+BEGUN_LOOK_S = 0.1
 BROKEN_S = 1.0
 NO_CALL = "no_call"
 BROKEN_OFF = "broke off one stream of a link"
@@ -62,18 +64,20 @@ class Door:
         self._port = 0
         self._denied: frozenset[str] = frozenset()
         self._cut: dict[str, float] = {}
+        self._cut_since: dict[str, float] = {}
         self._unwelcome: dict[str, float] = {}
         self._handled: Counter[str] = Counter()
         self._broken: dict[str, tuple[str, float]] = {}
         self._begun: dict[str, None] = {}
         self._begun_s = 0.0
+        self._looked_s = 0.0
         self._loop = asyncio.get_running_loop()
         self._next: asyncio.TimerHandle | None = None
 
     def open(self, port: int) -> None:
         """Look from now on."""
         self._port = port
-        self._next = self._loop.call_later(LOOK_S, self._look)
+        self._next = self._loop.call_later(LOOK_S, self._tick)
 
     def close(self) -> None:
         """Look no more."""
@@ -86,6 +90,7 @@ class Door:
 
     def cut_off(self, peer: str, seconds: float) -> None:
         """Keep a peer out for so long."""
+        self._cut_since.setdefault(peer, self._loop.time())
         self._cut[peer] = self._loop.time() + seconds
 
     def refusal(self, peer: str) -> str:
@@ -124,28 +129,38 @@ class Door:
             if one.port == self._port and one.address not in self._handled:
                 self._begun.setdefault(one.address)
 
-    def _look(self) -> None:
-        self._next = self._loop.call_later(LOOK_S, self._look)
+    def _tick(self) -> None:
+        """A whole look when one is due; between two, while somebody is cut off, one for who comes back."""
+        self._next = self._loop.call_later(QUICK_LOOK_S if self._cut else LOOK_S, self._tick)
         now_s = self._loop.time()
+        if now_s >= self._looked_s + LOOK_S - QUICK_LOOK_S / 2:
+            self._looked_s = now_s
+            self._look(now_s)
+        else:
+            self._see_off(((one.address, _named(one.leaf_pem)) for one in self._accepted()), now_s)
+
+    def _accepted(self) -> list[channelz.Accepted]:
+        return [one for one in channelz.accepted() if one.port == self._port]
+
+    def _look(self, now_s: float) -> None:
         open_now = {one.address: one for one in sockets.connections()}
         seen = self._seen(open_now)
         if self.watching:
             for offence in (*self._watch.look(seen, now_s), *self._half_links(seen, now_s)):
                 self._end(offence)
-        self._see_off(seen, now_s)
+        self._see_off(((one.address, one.peer) for one in seen), now_s)
         self._forget(open_now, seen, now_s)
 
     def _seen(self, open_now: Mapping[str, sockets.Connection]) -> list[Seen]:
         links = {link.address: link for link in self._links()}
         found = []
-        for one in channelz.accepted():
-            if one.port == self._port:
-                received = open_now[one.address].received_bytes if one.address in open_now else 0
-                link = links.get(one.address)
-                told_bytes, bulky = (link.told_bytes, link.bulky) if link else (0, False)
-                calls = (one.calls, self._handled[one.address])
-                peer = _named(one.leaf_pem)
-                found.append(Seen(one.address, peer, received, told_bytes, *calls, bulky, linked=link is not None))
+        for one in self._accepted():
+            received = open_now[one.address].received_bytes if one.address in open_now else 0
+            link = links.get(one.address)
+            told_bytes, bulky = (link.told_bytes, link.bulky) if link else (0, False)
+            calls = (one.calls, self._handled[one.address])
+            peer = _named(one.leaf_pem)
+            found.append(Seen(one.address, peer, received, told_bytes, *calls, bulky, linked=link is not None))
         dialed = [link for link in links.values() if link.dialed and link.address in open_now]
         return found + [_seen_dialed(link, open_now[link.address].received_bytes) for link in dialed]
 
@@ -165,14 +180,15 @@ class Door:
         late = [one for one, (_, since_s) in self._broken.items() if now_s - since_s >= BROKEN_S]
         return [Offence(self._broken.pop(one)[0], BROKEN_OFF, (one,)) for one in late]
 
-    def _see_off(self, seen: Iterable[Seen], now_s: float) -> None:
-        """End what is left of those who are kept out."""
+    def _see_off(self, standing: Iterable[tuple[str, str]], now_s: float) -> None:
+        """End what is left of those who are kept out, of these addresses and their peers."""
         before, self._unwelcome = self._unwelcome, {}
-        for one in seen:
-            if self.refusal(one.peer):
-                since_s = self._unwelcome[one.address] = before.get(one.address, now_s)
-                if now_s - since_s >= GRACE_S:
-                    sockets.cut(one.address)
+        for address, peer in standing:
+            if self.refusal(peer):
+                since_s = self._unwelcome[address] = before.get(address, now_s)
+                came_back = since_s > self._cut_since.get(peer, since_s) + LOOK_S
+                if now_s - since_s >= (QUICK_LOOK_S / 2 if came_back else GRACE_S):
+                    sockets.cut(address)
 
     def _forget(self, open_now: Mapping[str, object], seen: Iterable[Seen], now_s: float) -> None:
         """Let go of connections that are gone, and tell of those that came to nothing."""
@@ -184,6 +200,7 @@ class Door:
             self._begun.pop(one, None)
         self._handled = Counter({one: n for one, n in self._handled.items() if one in open_now or one in known})
         self._cut = {peer: until_s for peer, until_s in self._cut.items() if until_s > now_s}
+        self._cut_since = {peer: since_s for peer, since_s in self._cut_since.items() if peer in self._cut}
 
 
 def _seen_dialed(link: Link, received_bytes: int) -> Seen:
