@@ -13,6 +13,7 @@ from plora.gate import Policy
 from plora.node.core.effects import Merge, Persist, ServeMerge, SetTimer
 from plora.node.core.events import Merged, PersistFailed, PolicyChanged, RollbackAsked, Start, TimerDue
 from plora.node.core.notices import StatementDropped
+from plora.node.core.reputations import OWNER
 from plora.proto.errors import RefusedError
 from plora.sim.material import LIFE_S, make_plasmid, revoke, tiny_adapter
 
@@ -108,6 +109,11 @@ def a_struck_key(bench: Bench) -> None:
     bench.tell(PolicyChanged(bench.policy, TRUST.with_distrusted(ADA.key.public.key_id)))
 
 
+def a_fault(bench: Bench) -> None:
+    bench.tell(PolicyChanged(Policy(reputation=True), TRUST))
+    bench.desk.reputations.fault(OWNER, ADA.id, "two_contents", bench.wall_ms)
+
+
 def expiry(bench: Bench) -> None:
     bench.wall_ms += LIFE_S * 1000
 
@@ -118,6 +124,7 @@ def expiry(bench: Bench) -> None:
         (another_policy, "was accepted under another policy"),
         (another_scope, "is of an owner who is not trusted for it"),
         (a_struck_key, "is of an owner who is not trusted for it"),
+        (a_fault, "is of an owner who is held for what they did here"),
         (expiry, "has expired"),
     ],
 )

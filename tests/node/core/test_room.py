@@ -227,6 +227,17 @@ def test_pinned_bytes_outlast_their_manifest_until_they_are_unpinned(reason: str
     assert not again.desk.wishes.departed()
 
 
+def test_ones_own_expired_bytes_stay_when_they_are_unpinned_and_go_when_they_are_removed() -> None:
+    bench = bench_with(2)
+    bench.tell(Publish((LEGAL.statement,), (digest(LEGAL),)))
+    bench.add(LEGAL.statement, via=None)
+    bench.tell(PinAsked(LEGAL.content_id, True), StatementDropped(LEGAL.statement, "expired"))
+    bench.tell(PinAsked(LEGAL.content_id, False))
+    assert held(bench) == [LEGAL]
+    bench.tell(RemoveAsked(LEGAL.content_id))
+    assert not held(bench)
+
+
 def test_a_clock_that_jumps_forward_deletes_nothing_of_ones_own() -> None:
     bench = bench_with(2)
     bench.tell(Publish((LEGAL.statement,), (digest(LEGAL),)))

@@ -2,9 +2,10 @@
 
 - An input that is live is believed while it is in use here. One that left the live set because a newer version took its
   place may be served on, since nobody took it back: for this its owner, key, domain and expiry are kept with the merge.
-- Whatever speaks against such an input ends it: its owner is no longer trusted for its domain and base, its key is
-  struck out, its owner or its own key revoked it (also below the owner's threshold), it has expired, or the policy is
-  no longer the one that it was accepted under. Its manifest is gone, so it can't be judged again: doubt means no.
+- Whatever speaks against such an input ends it: its owner is no longer trusted for its domain and base, or is held for
+  what they did here; its key is struck out; its owner or its own key revoked it (also below the owner's threshold); it
+  has expired; or the policy is no longer the one that it was accepted under. Its manifest is gone, so it can't be
+  judged again: doubt means no.
 - Not handled here: when to merge and what to serve (`merges`).
 """
 
@@ -25,16 +26,22 @@ from plora.proto.manifest import Manifest
 class Backing:
     """What the desk knows, as the schedule of merges asks for it. `judged_by` gives today's policy and trust.
 
-    While `carrying`, nothing is in use here.
+    While `carrying`, nothing is in use here. `holds`: whether an owner's adapters are held for their reputation.
     """
 
     def __init__(
-        self, book: Book, docket: Docket, judged_by: Callable[[], tuple[Policy, Trust]], carrying: Callable[[], bool]
+        self,
+        book: Book,
+        docket: Docket,
+        judged_by: Callable[[], tuple[Policy, Trust]],
+        carrying: Callable[[], bool],
+        holds: Callable[[str, Now], bool],
     ) -> None:
         self._book = book
         self._docket = docket
         self._judged_by = judged_by
         self._carrying = carrying
+        self._holds = holds
 
     def inputs(self, base: str) -> list[MergeInput]:
         """What is in use of a base, in the order in which it was accepted."""
@@ -78,6 +85,8 @@ class Backing:
         owner = trust.owner(source.owner)
         if owner is None or trust.distrusts(source.key_id) or not owner.covers(source.domain, base, PUBLISH):
             return "is of an owner who is not trusted for it"
+        if self._holds(source.owner, now):
+            return "is of an owner who is held for what they did here"
         if self._docket.taken_back(content, source.owner, source.key_id):
             return "was revoked"
         return "has expired" if now.wall_ms >= source.expires_ms else ""

@@ -70,7 +70,7 @@ from plora.node.core.notices import (
 )
 from plora.node.core.now import Now
 from plora.node.core.plasmid import Book, Plasmid, look_of
-from plora.node.core.reputations import OWNER, PEER, REPUTATIONS, Reputations
+from plora.node.core.reputations import REPUTATIONS, Reputations, witness_verdict
 from plora.node.core.rotations import ROTATIONS, believed_ids, follow
 from plora.node.core.rows import (
     UNTOLD,
@@ -134,7 +134,7 @@ class Desk:
         self.wishes = Wishes(snapshot.rows(WISHES))
         self.larder = Larder(config, self.book, self.wishes, snapshot, self._nickname)
         merges = (decode_merge(key, value) for key, value in snapshot.rows(MERGES))
-        backing = Backing(self.book, self.docket, lambda: (self.policy, self.trust), lambda: self.carrying)
+        backing = Backing(self.book, self.docket, lambda: (self.policy, self.trust), lambda: self.carrying, self._holds)
         self.merges = Merges(config, merges, backing)
         self._kept = {key: decode_verdict(value) for key, value in snapshot.rows(VERDICTS)}
         self._untold = {key for key, _ in snapshot.rows(UNTOLD)}
@@ -220,6 +220,11 @@ class Desk:
         self.policy, self.trust = policy, trust
         self.reputations.half_life_ms = policy.reputation_half_life_ms
         self.reputations.trust(owner.owner for owner in trust.believed)
+
+    def _holds(self, owner: str, now: Now) -> bool:
+        """Whether the policy holds what this owner signs, for what they did here."""
+        score = self.reputations.of(owner, now.wall_ms).score
+        return self.policy.reputation and score < self.policy.reputation_floor
 
     # Statements
 
@@ -329,7 +334,9 @@ class Desk:
         self._remember_version(plasmid)
         out = [] if verdict.accepted else self._withdraw(plasmid, now)
         out += self.larder.attend(plasmid, now)
-        self._take_down(plasmid, verdict, now)
+        witness_verdict(self.reputations, plasmid, verdict, now)
+        if verdict.accepted and plasmid.accepted_ms is None:
+            plasmid.accepted_ms = now.wall_ms
         if plasmid.noted != look_of(verdict):
             self._note(plasmid, verdict)
         elif plasmid.usable:
@@ -339,18 +346,6 @@ class Desk:
             out += self._alarm(plasmid, now.wall_ms + CLOCK_MS_MAX, now)  # time alone mends it
         told_council = Judged(plasmid.content_id, plasmid.manifest, verdict)
         return [*out, told_council, *self._alarm(plasmid, at_ms, now)]
-
-    def _take_down(self, plasmid: Plasmid, verdict: Verdict, now: Now) -> None:
-        """What the verdict says of those whom it concerns."""
-        if verdict.accepted and plasmid.accepted_ms is None:
-            plasmid.accepted_ms = now.wall_ms
-            if not plasmid.own:
-                self.reputations.credit(OWNER, plasmid.manifest.owner, "accepted", now.wall_ms)
-            if plasmid.via:
-                self.reputations.credit(PEER, plasmid.via, "accepted", now.wall_ms)
-        if verdict.bytes_only and not (plasmid.blamed or plasmid.own):
-            plasmid.blamed = True
-            self.reputations.fault(OWNER, plasmid.manifest.owner, verdict.reason, now.wall_ms)
 
     def _settle(self, now: Now) -> Outputs:
         """Judge again what is signed by owners whose score changed; it ends, since a content counts once."""
@@ -592,6 +587,9 @@ class Desk:
         about_bytes = isinstance(event, RemoveAsked) or (isinstance(event, PinAsked) and not event.pinned)
         if wish is None or not about_bytes:
             return []
+        if isinstance(event, PinAsked) and wish.own:
+            self._rows += self.wishes.unpin_own(event.content_id)
+            return [Emit(Wished(wish.content_id, "unpinned"))]
         word = "unpinned" if isinstance(event, PinAsked) else "removed"
         self._rows += self.wishes.forget(event.content_id)
         out = self.larder.leave(wish.digest) if not self.book.of_digest(wish.digest) else []

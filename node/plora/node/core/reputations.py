@@ -32,10 +32,12 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeVar
 
+from plora.gate import Verdict
 from plora.gate.reputation import DELIBERATE, NEWCOMER, SLIP, Reputation
 from plora.node.core.effects import Emit
 from plora.node.core.now import Now
 from plora.node.core.patience import AT_ONCE
+from plora.node.core.plasmid import Plasmid
 from plora.node.store.disk import Delete, Put, RowOp
 from plora.proto.errors import StoreError
 from plora.proto.records import Body, BoundHit, EvidenceFound, FetchDone, Penalty, Rollback
@@ -205,6 +207,18 @@ def witness(book: Reputations, body: Body, owner_of: Callable[[str], str], now: 
         case _:
             return False
     return True
+
+
+def witness_verdict(book: Reputations, plasmid: Plasmid, verdict: Verdict, now: Now) -> None:
+    """Take down what a verdict says of the owner and of who brought the manifest: each content counts once."""
+    if verdict.accepted and plasmid.accepted_ms is None:
+        if not plasmid.own:
+            book.credit(OWNER, plasmid.manifest.owner, "accepted", now.wall_ms)
+        if plasmid.via:
+            book.credit(PEER, plasmid.via, "accepted", now.wall_ms)
+    if verdict.bytes_only and not (plasmid.blamed or plasmid.own):
+        plasmid.blamed = True
+        book.fault(OWNER, plasmid.manifest.owner, verdict.reason, now.wall_ms)
 
 
 def _peer_of(subject: str) -> str:

@@ -123,6 +123,10 @@ class Wishes:
         wish = self._wishes.get(content_id)
         return [wish_row(wish)] if wish is not None else []
 
+    def unpin_own(self, content_id: bytes) -> list[RowOp]:
+        """No longer pinned, and still one's own: the bytes stay."""
+        return self._put(content_id, replace(self._wishes[content_id], pinned=False))
+
     def forget(self, content_id: bytes) -> list[RowOp]:
         """Nothing is wished any more for a content whose manifest is gone."""
         if content_id not in self._wishes:
