@@ -24,7 +24,7 @@ def doctor(home: Home = None, json_: Json = False, quiet: Quiet = False) -> None
     """Say what is wrong with a peer, running or not; what mends it.
 
     Looks at settings, keys, disk, open files; then, of a running peer, at clock, certificates, neighbours, reach and
-    bases; of a stopped one, at ports and neighbours. Exit code 1 where something is wrong.
+    bases; of a stopped one, at ports and neighbours; of both, at the audit. Exit code 1 where something is wrong.
     """
     from plora.node.doctor.home import examine_home
 

@@ -60,6 +60,7 @@ SAYINGS: Mapping[str, str] = {
     "superseded": "{id} gave way to {by}",
     "evicted": "deleted {digest}, {size_bytes}: {reason}",
     "bound_hit": "reached the limit {setting}: {value}, {limit} are allowed",
+    "audited": "the audit ends at entry {entry}, {head}",
     "health": "event loop late by {loop_lag_p99_ms}, {rss_bytes} of memory, {fds} open files",
     "repair": "put right: {subject}: {what}",
     "error": "{place}{what}{cure}",

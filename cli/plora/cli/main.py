@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from plora.cli import (
+    auditing,
     consensus,
     cosigning,
     doctor,
@@ -119,6 +120,8 @@ app.add_typer(trusting.app, name="trust")
 PANELS["trust"] = "Whom to believe"
 app.add_typer(owning.app, name="owner")
 PANELS["owner"] = "Whom to believe"
+app.add_typer(auditing.app, name="audit")
+PANELS["audit"] = "With a running peer"
 app.add_typer(consensus.app, name="consensus")
 PANELS["consensus"] = "Whom to believe"
 app.add_typer(quarantining.app, name="quarantine")

@@ -96,6 +96,7 @@ MEANINGS: Mapping[str, str] = {
     "limits.store_max": "Artifacts together take no more; 0 is unlimited.",
     "limits.disk_free_min": "So much of the disk stays free; 0 is no floor.",
     "limits.collect_garbage": "Older artifacts that aren't pinned give way to newer ones, and to the floor.",
+    "limits.audit_max": "As many entries of the audit are kept (about 0.5 KB each).",
     "limits.events_max": "The event log takes no more: its oldest segments are deleted.",
     "limits.artifact_max": "A larger artifact is not fetched.",
     "limits.watch_connections": "Floods and crowds of connections are ended and named; see the page on the protocol.",

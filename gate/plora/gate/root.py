@@ -30,9 +30,6 @@ from plora.proto.payloads import Freshness, Revocation
 from plora.proto.rotation import Known, signed_by
 from plora.proto.statement import Statement, verify_statement
 
-NO_AUDIT_HEAD = "0" * 64
-"""What a freshness statement says of the audit where the peer that asks for it keeps none."""
-
 Fresh = tuple[tuple[Statement, Freshness], ...]
 
 

@@ -447,6 +447,15 @@ class BoundHit(Body):
 
 
 @dataclass(frozen=True, slots=True)
+class Audited(Body):
+    """The chain of the audit ends at that entry, whose hash is `head`."""
+
+    kind: ClassVar[str] = "audited"
+    entry: int
+    head: str
+
+
+@dataclass(frozen=True, slots=True)
 class Health(Body):
     """How the daemon does."""
 
@@ -534,6 +543,7 @@ BODIES: dict[str, type[Body]] = {
             Superseded,
             Evicted,
             BoundHit,
+            Audited,
             Health,
         ),
         *(Repair, ErrorMet, Invited, Joined, Wished, Suppressed, Repelled),
@@ -541,7 +551,7 @@ BODIES: dict[str, type[Body]] = {
 }
 """The body of each kind."""
 
-QUIET = frozenset({"round", "wire", "reconcile", "duplicate", "health"})
+QUIET = frozenset({"round", "wire", "reconcile", "duplicate", "health", "audited"})
 """Kinds that tell people nothing while all goes well."""
 
 

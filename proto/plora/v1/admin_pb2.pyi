@@ -728,6 +728,46 @@ class AttestReply(_message.Message):
     document: str
     def __init__(self, statement_id: _Optional[str] = ..., document: _Optional[str] = ...) -> None: ...
 
+class AuditRequest(_message.Message):
+    __slots__ = ("newest",)
+    NEWEST_FIELD_NUMBER: _ClassVar[int]
+    newest: int
+    def __init__(self, newest: _Optional[int] = ...) -> None: ...
+
+class AuditReply(_message.Message):
+    __slots__ = ("line",)
+    LINE_FIELD_NUMBER: _ClassVar[int]
+    line: str
+    def __init__(self, line: _Optional[str] = ...) -> None: ...
+
+class VerifyAuditRequest(_message.Message):
+    __slots__ = ("heads",)
+    HEADS_FIELD_NUMBER: _ClassVar[int]
+    heads: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, heads: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class VerifyAuditReply(_message.Message):
+    __slots__ = ("start", "end", "head", "notes", "faults")
+    START_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    HEAD_FIELD_NUMBER: _ClassVar[int]
+    NOTES_FIELD_NUMBER: _ClassVar[int]
+    FAULTS_FIELD_NUMBER: _ClassVar[int]
+    start: int
+    end: int
+    head: str
+    notes: int
+    faults: _containers.RepeatedCompositeFieldContainer[AuditFault]
+    def __init__(self, start: _Optional[int] = ..., end: _Optional[int] = ..., head: _Optional[str] = ..., notes: _Optional[int] = ..., faults: _Optional[_Iterable[_Union[AuditFault, _Mapping]]] = ...) -> None: ...
+
+class AuditFault(_message.Message):
+    __slots__ = ("entry", "what")
+    ENTRY_FIELD_NUMBER: _ClassVar[int]
+    WHAT_FIELD_NUMBER: _ClassVar[int]
+    entry: int
+    what: str
+    def __init__(self, entry: _Optional[int] = ..., what: _Optional[str] = ...) -> None: ...
+
 class NewnessRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

@@ -199,6 +199,16 @@ class AdminStub:
                 request_serializer=plora_dot_v1_dot_admin__pb2.NewnessRequest.SerializeToString,
                 response_deserializer=plora_dot_v1_dot_admin__pb2.NewnessReply.FromString,
                 _registered_method=True)
+        self.Audit = channel.unary_stream(
+                '/plora.v1.Admin/Audit',
+                request_serializer=plora_dot_v1_dot_admin__pb2.AuditRequest.SerializeToString,
+                response_deserializer=plora_dot_v1_dot_admin__pb2.AuditReply.FromString,
+                _registered_method=True)
+        self.VerifyAudit = channel.unary_unary(
+                '/plora.v1.Admin/VerifyAudit',
+                request_serializer=plora_dot_v1_dot_admin__pb2.VerifyAuditRequest.SerializeToString,
+                response_deserializer=plora_dot_v1_dot_admin__pb2.VerifyAuditReply.FromString,
+                _registered_method=True)
 
 
 class AdminServicer:
@@ -402,6 +412,18 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Audit(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VerifyAudit(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -569,6 +591,16 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.Newness,
                     request_deserializer=plora_dot_v1_dot_admin__pb2.NewnessRequest.FromString,
                     response_serializer=plora_dot_v1_dot_admin__pb2.NewnessReply.SerializeToString,
+            ),
+            'Audit': grpc.unary_stream_rpc_method_handler(
+                    servicer.Audit,
+                    request_deserializer=plora_dot_v1_dot_admin__pb2.AuditRequest.FromString,
+                    response_serializer=plora_dot_v1_dot_admin__pb2.AuditReply.SerializeToString,
+            ),
+            'VerifyAudit': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyAudit,
+                    request_deserializer=plora_dot_v1_dot_admin__pb2.VerifyAuditRequest.FromString,
+                    response_serializer=plora_dot_v1_dot_admin__pb2.VerifyAuditReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1462,6 +1494,60 @@ class Admin:
             '/plora.v1.Admin/Newness',
             plora_dot_v1_dot_admin__pb2.NewnessRequest.SerializeToString,
             plora_dot_v1_dot_admin__pb2.NewnessReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Audit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/plora.v1.Admin/Audit',
+            plora_dot_v1_dot_admin__pb2.AuditRequest.SerializeToString,
+            plora_dot_v1_dot_admin__pb2.AuditReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/plora.v1.Admin/VerifyAudit',
+            plora_dot_v1_dot_admin__pb2.VerifyAuditRequest.SerializeToString,
+            plora_dot_v1_dot_admin__pb2.VerifyAuditReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -148,7 +148,7 @@ class SimPeer:
         self._boots += 1
         self.config = replace(self.config, boot=f"{self._boots:08x}")
         self.store = Store(self.disk)
-        snapshot = self.store.load_snapshot()
+        snapshot = self.store.load_snapshot(self._clock.now.wall_ms)
         self.core = PeerCore(self.config, self.policy, self.trust, snapshot, verify=self._shared.verify)
         self._ledger = Ledger(self.id, self.config.boot)
         self._timers = {}
@@ -242,10 +242,10 @@ class SimPeer:
     def _persist(self, effect: Persist) -> None:
         def commit() -> Event:
             try:
-                self.store.commit(effect.rows)
+                head = self.store.commit(effect.rows, effect.facts)
             except StoreError as error:
                 return PersistFailed(effect.token, str(error))
-            return Persisted(effect.token)
+            return Persisted(effect.token, head.seq, head.head)
 
         self._later(self._costs.persist_ms, commit)
 

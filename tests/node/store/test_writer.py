@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import pytest
 
 from plora.node.store.disk import Put, RowOp
+from plora.node.store.store import Store
 from plora.node.store.writer import Writer
 from plora.proto.errors import StoreError
 from plora.sim.disk import SimDisk
@@ -32,7 +33,7 @@ class GatedDisk(SimDisk):
 
 def test_rows_are_durable_when_the_future_is_done() -> None:
     disk = SimDisk()
-    writer = Writer(disk)
+    writer = Writer(Store(disk).commit)
     writer.submit([Put("a", b"1", b"x")]).result(10)
     assert list(disk.power_cut().rows("a")) == [(b"1", b"x")]
     writer.close()
@@ -40,7 +41,7 @@ def test_rows_are_durable_when_the_future_is_done() -> None:
 
 def test_what_arrives_together_is_one_transaction_in_order() -> None:
     disk = GatedDisk()
-    writer = Writer(disk)
+    writer = Writer(Store(disk).commit)
     first = writer.submit([Put("a", b"1", b"0")])
     assert disk.entered.wait(10)
     rest = [writer.submit([Put("a", b"1", b"%d" % number)]) for number in range(1, 50)]
@@ -54,7 +55,7 @@ def test_what_arrives_together_is_one_transaction_in_order() -> None:
 
 def test_only_the_guilty_fail() -> None:
     disk = GatedDisk()
-    writer = Writer(disk)
+    writer = Writer(Store(disk).commit)
     writer.submit([Put("a", b"0", b"")])
     assert disk.entered.wait(10)
     good, bad, other = (writer.submit([Put(table, b"1", b"x")]) for table in ("a", "bad", "b"))
@@ -69,7 +70,7 @@ def test_only_the_guilty_fail() -> None:
 
 def test_closing_commits_what_was_submitted_and_takes_no_more() -> None:
     disk = SimDisk()
-    writer = Writer(disk, group_wait_s=60)
+    writer = Writer(Store(disk).commit, group_wait_s=60)
     futures = [writer.submit([Put("a", b"%d" % number, b"")]) for number in range(20)]
     writer.close()
     assert all(future.done() for future in futures)

@@ -21,6 +21,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
+from plora.node.admin.auditing import audit_lines, audit_trouble, verified
 from plora.node.admin.following import Following
 from plora.node.admin.inviting import invitations_reply, invite
 from plora.node.admin.measuring import keep_measure
@@ -170,7 +171,18 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         """What is wrong with this peer, and what mends it."""
         now = read_clocks()
         found = examine_node(self._node, now, (now.mono_ns - self._started_ns) // 1_000_000)
+        found += await audit_trouble(self._node, self._store)
         return pb.DoctorReply(findings=[pb.Finding(check=one.check, what=one.what, mend=one.mend) for one in found])
+
+    async def Audit(self, request: pb.AuditRequest, context: Any) -> AsyncIterator[pb.AuditReply]:  # noqa: N802
+        """What this peer decided, entry by entry."""
+        for line in await audit_lines(self._node, self._store, request):
+            yield pb.AuditReply(line=line)
+
+    @_answered
+    async def VerifyAudit(self, request: pb.VerifyAuditRequest, context: Any) -> pb.VerifyAuditReply:  # noqa: N802
+        """Whether anybody changed what this peer decided."""
+        return await verified(self._node, self._store, request)
 
     async def Lan(self, request: pb.LanRequest, context: Any) -> pb.LanReply:  # noqa: N802
         """Peers of the local network."""

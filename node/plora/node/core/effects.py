@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from plora.node.audit.chain import Fact
 from plora.node.core.messages import Cause, Message
 from plora.node.store.disk import RowOp
 from plora.proto.payloads import Evidence, Vote
@@ -77,10 +78,14 @@ class CancelTimer:
 
 @dataclass(frozen=True, slots=True)
 class Persist:
-    """Commit the rows as one transaction; answered by Persisted or PersistFailed with the same token."""
+    """Commit the rows as one transaction; answered by Persisted or PersistFailed with the same token.
+
+    `facts` go into the audit's chain with them.
+    """
 
     token: int
     rows: tuple[RowOp, ...]
+    facts: tuple[Fact, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

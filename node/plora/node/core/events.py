@@ -94,9 +94,11 @@ class TimerDue:
 
 @dataclass(frozen=True, slots=True)
 class Persisted:
-    """Answers `Persist`: the rows are durable."""
+    """Answers `Persist`: the rows are durable. Where the audit's chain ends now; 0 and "" where that isn't known."""
 
     token: int
+    audit_seq: int = 0
+    audit_head: str = ""
 
 
 @dataclass(frozen=True, slots=True)

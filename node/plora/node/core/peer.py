@@ -4,10 +4,11 @@
   no clock, draws no global randomness, touches no file: equal inputs, equal outputs, on every machine.
 - Notices go from part to part at once and in order; only effects leave.
 - Every record of the log is an `Emit` of the core, also what the driver notes; statements that leave name theirs.
-- Each part numbers its own transactions; `PeerCore` renumbers them, so that an answer finds the part that asked.
+- Each part numbers its own transactions; `PeerCore` renumbers them, so that an answer finds the part that asked, and
+  gives each its facts for the audit, so that no part can change what matters without an entry.
 - A bound that is reached is remembered by its setting (`bounds`): people see it whatever became of the log.
 - What the records say of the conduct of others is taken down (`reputations`), once for all parts.
-- Timers find their part by the first word of their name: "desk:", "transfer:", anything else is gossip's.
+- Timers find their part by the first word of their name: "desk:", "transfer:", "auditor:", anything else is gossip's.
 
 Not handled here: carrying effects out (`plora.node.driver`, `plora.sim.swarm`).
 """
@@ -19,6 +20,7 @@ from dataclasses import dataclass, replace
 from typing import cast, get_args
 
 from plora.gate import BaseFacts, Policy, Trust
+from plora.node.core.auditor import Auditor
 from plora.node.core.causes import Causes
 from plora.node.core.config import CoreConfig
 from plora.node.core.council import Council
@@ -90,14 +92,14 @@ from plora.node.transfer.core import Transfer
 from plora.proto.records import BoundHit
 from plora.proto.statement import verify_statement
 
-GOSSIP, TRANSFER, DESK, COUNCIL = "gossip", "transfer", "desk", "council"
+GOSSIP, TRANSFER, DESK, COUNCIL, AUDITOR = "gossip", "transfer", "desk", "council", "auditor"
 
 _BULK = get_args(BulkMessage)
 _NOTICES = get_args(Notice)
 _ORDERS = (BytesWanted, BytesUnwanted, BytesOffered, BytesServable, BytesWithheld)
 
 _LISTENERS: Mapping[type, tuple[str, ...]] = {
-    Start: (GOSSIP, TRANSFER, COUNCIL, DESK),
+    Start: (GOSSIP, TRANSFER, COUNCIL, DESK, AUDITOR),
     Stop: (DESK, TRANSFER, GOSSIP),
     ChunkStored: (TRANSFER,),
     ChunkRefused: (TRANSFER,),
@@ -119,7 +121,7 @@ _LISTENERS: Mapping[type, tuple[str, ...]] = {
     CallOpened: (TRANSFER,),
     CallClosed: (TRANSFER,),
     NeighboursChanged: (TRANSFER, GOSSIP),
-    PolicyChanged: (GOSSIP, DESK),
+    PolicyChanged: (GOSSIP, DESK, AUDITOR),
     SettingsChanged: (TRANSFER, GOSSIP, DESK),
     Publish: (TRANSFER, DESK, GOSSIP),
     StatementAdded: (COUNCIL, DESK),
@@ -173,11 +175,13 @@ class PeerCore:
         self.desk = Desk(
             config, policy, trust, snapshot, self.gossip.live, bases, self.council.case, reputations=self.reputations
         )
+        self.auditor = Auditor(snapshot, lambda: (self.desk.policy, self.desk.trust))
         self._handlers: Mapping[str, Callable[[Event | Notice, Now], Outputs]] = {
             GOSSIP: self.gossip.handle,
             TRANSFER: self.transfer.handle,
             DESK: self.desk.handle,
             COUNCIL: self.council.handle,
+            AUDITOR: self.auditor.handle,
         }
         self._token = 0
         self._asked: dict[int, tuple[str, int]] = {}
@@ -236,6 +240,7 @@ class PeerCore:
             return [Emit(event.body)]
         effects: list[Effect] = []
         if isinstance(event, Persisted | PersistFailed):
+            effects += self.auditor.moved(event)
             asked = self._asked.pop(event.token, None)
             if asked is not None:
                 part, token = asked
@@ -248,7 +253,7 @@ class PeerCore:
     def _listeners(self, event: Event | Notice) -> tuple[str, ...]:
         if isinstance(event, TimerDue):
             part = event.timer.partition(":")[0]
-            return (part if part in (DESK, TRANSFER) else GOSSIP,)
+            return (part if part in (DESK, TRANSFER, AUDITOR) else GOSSIP,)
         if isinstance(event, Received):
             return (TRANSFER,) if isinstance(event.message, _BULK) else (GOSSIP,)
         return _LISTENERS.get(type(event), (GOSSIP,))
@@ -266,7 +271,7 @@ class PeerCore:
                 for listener in self._listeners(output):
                     self._tell(listener, output, now, effects)
             elif isinstance(output, Persist):
-                effects.append(self._renumbered(part, output))
+                effects.append(self.auditor.audited(self._renumbered(part, output), now))
             else:
                 effects.append(cast("Effect", output))
 

@@ -31,6 +31,7 @@ from pydantic.fields import FieldInfo
 
 from plora.gate import Policy
 from plora.gate.consensus import Member, Membership, membership
+from plora.node.audit.chain import AUDIT_MAX_MIN
 from plora.node.core.config import Bounds, Limits, Subscription
 from plora.node.core.messages import PeerAddress
 from plora.node.eventlog import EVENTS_MAX_MIN
@@ -127,6 +128,7 @@ class LimitsBlock(Block):
     collect_garbage: StrictBool = True
     watch_connections: StrictBool = True
     events_max: Annotated[Size, Field(ge=EVENTS_MAX_MIN)] = 256 << 20
+    audit_max: Annotated[int, Field(strict=True, ge=AUDIT_MAX_MIN)] = 100_000
     untrusted_owners: AtLeastOne = 1000
     statements_per_owner: AtLeastOne = 256
 

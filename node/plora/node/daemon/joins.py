@@ -18,6 +18,7 @@ import secrets
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from plora.node.audit.facts import facts_of
 from plora.node.core.events import Publish
 from plora.node.core.invitations import INVITATIONS, Invitation, Invitations
 from plora.node.driver.clock import read_clocks
@@ -151,7 +152,8 @@ class Joins:
 
     async def _commit(self, rows: Sequence[RowOp]) -> None:
         if rows:
-            await self._node.driver.blocking(INVITATIONS, lambda: self._store.commit(rows))
+            facts = facts_of(rows, read_clocks().wall_ms)
+            await self._node.driver.blocking(INVITATIONS, lambda: self._store.commit(rows, facts))
 
 
 def reachable_addresses(config: PeerConfig, port: int) -> tuple[str, ...]:

@@ -18,8 +18,8 @@ from typing import TextIO
 
 from plora.gate import BaseFacts, Trust, load_root, load_trust
 from plora.gate.consensus import Membership
-from plora.gate.root import NO_AUDIT_HEAD
 from plora.node.admin.service import AdminService, serve_admin
+from plora.node.audit.verify import Fault
 from plora.node.core.config import CoreConfig
 from plora.node.core.council_view import counts
 from plora.node.core.events import NeighboursChanged, Noted, PolicyChanged, SettingsChanged, Start, Stop
@@ -193,8 +193,11 @@ class Node:
 
     async def _assemble(self, home: Home) -> None:
         checked, peer = self._checked, self._checked.peer
-        store = Store(self._disk)
-        snapshot = await asyncio.to_thread(store.load_snapshot)
+        self._store = store = Store(self._disk)
+        store.audit_max = peer.limits.audit_max
+        now_ms = read_clocks().wall_ms
+        changed = await asyncio.to_thread(store.look_back, now_ms)
+        snapshot = await asyncio.to_thread(store.load_snapshot, now_ms)
         snapshot = replace(snapshot, free_bytes=self._disk.system_free_bytes())
         shelf = Shelf(home.root, peer.base_paths)
         snapshot, lost = await asyncio.to_thread(with_folders, snapshot, shelf)
@@ -228,7 +231,7 @@ class Node:
         self.serving = hook_of(self, shelf)
         self.web = WebPage(peer.web.listen or "", home.web_token, service, self.log, self.driver.note)
         await self._open_sockets(service)
-        self._begin(snapshot, lost)
+        self._begin(snapshot, lost, changed)
 
     def _events_dropped(self, limit: int, size_bytes: int) -> None:
         """After the record that is being written: the core numbers them all."""
@@ -275,7 +278,7 @@ class Node:
 
         return Lan(self._checked.identity.peer_id, peer.listen, self.port, dialable=peer.dialable, on_full=full)
 
-    def _begin(self, snapshot: Snapshot, unmerged: Sequence[str]) -> None:
+    def _begin(self, snapshot: Snapshot, unmerged: Sequence[str], changed: Sequence[Fault]) -> None:
         digest = hashlib.sha256(self._checked.peer.model_dump_json().encode()).hexdigest()
         self.driver.note(Boot(self._checked.peer.name, SOFTWARE, digest))
         for what in lacks():
@@ -284,6 +287,8 @@ class Node:
             self.driver.note(Repair("a blob was gone or cut short; it is fetched again when wanted", lost))
         for base in unmerged:
             self.driver.note(Repair("a merge's folder was gone; what is left is served, and merged again", base))
+        for fault in changed:
+            self.driver.note(ErrorMet(fault.what, "state.db: audit", "see `plora audit verify`"))
         self.health = Health(self.driver, self.transport.traffic)
         self._space = Space(self._disk.system_free_bytes, self.driver.handle)
         self.driver.handle(Start())
@@ -315,6 +320,7 @@ class Node:
             self._disk.limit(store_max=limits.store_max, disk_free_min=limits.disk_free_min)
             self.log.limit(limits.events_max)
             self.transport.watch(limits.watch_connections)
+            self._store.audit_max = limits.audit_max
             self.driver.handle(SettingsChanged(peer.subscription(), peer.core_limits(), peer.core_bounds()))
         if (old.peer.neighbours, old.peer.deny) != (fresh.peer.neighbours, fresh.peer.deny):
             changed.append("neighbours")
@@ -332,8 +338,8 @@ class Node:
         return ["policy and trust"]
 
     def audit_head(self) -> str:
-        """The head of the audit log's chain, for freshness statements; zeros, since this build keeps no such chain."""
-        return NO_AUDIT_HEAD
+        """The newest durable head of the audit, for freshness statements; zeros before the first entry."""
+        return self.core.auditor.head.head
 
     @property
     def name(self) -> str:

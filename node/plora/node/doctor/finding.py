@@ -6,9 +6,11 @@ import resource
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from plora.node.audit.copies import Verified
 from plora.node.reach import meaning_of
 
 FILES_MIN = 1024
+AUDIT_FAULTS_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,12 @@ def unreachable(name: str, address: str, code: str) -> Finding:
     """A neighbour that can't be dialed, or that parted; `code` is one of `plora.node.reach`."""
     meaning = meaning_of(code)
     return Finding("neighbours", f"{name}{f' at {address}' if address else ''}: {meaning.what}", meaning.mend)
+
+
+def audit_findings(found: Verified) -> list[Finding]:
+    """The first things that are wrong with the audit: it was edited or cut, or the state beside it was."""
+    mend = "see `plora audit verify`; what others signed comes back from them, what this peer decided may be forged"
+    return [Finding("audit", fault.what, mend) for fault in found.faults[:AUDIT_FAULTS_SHOWN]]
 
 
 def file_limit() -> Iterator[Finding]:

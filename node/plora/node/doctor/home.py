@@ -1,6 +1,6 @@
-"""What can be seen of a home without its peer: settings, keys, modes, disk, port, file limit, neighbours.
+"""What can be seen of a home without its peer: settings, keys, modes, disk, port, file limit, audit, neighbours.
 
-- Reads only; the port is bound for a moment, neighbours are dialed with the peer's own identity.
+- Changes nothing that a peer reads; the port is bound for a moment, neighbours are dialed with the peer's own identity.
 - Of a running peer only settings and keys are looked at: it knows the rest better (`plora.node.doctor.running`).
 """
 
@@ -12,16 +12,18 @@ import socket
 import stat
 from collections.abc import Iterator
 
+from plora.node.audit.copies import verify
+from plora.node.audit.stopped import STATE, stopped_store
 from plora.node.core.messages import DialTry
 from plora.node.daemon.config import PeerConfig, faults_of
 from plora.node.daemon.node import Checked, check
-from plora.node.doctor.finding import Finding, file_limit, unreachable
+from plora.node.doctor.finding import Finding, audit_findings, file_limit, unreachable
 from plora.node.gossip.addresses import split
 from plora.node.reach import REACHED
 from plora.node.transport.probing import try_address
 from plora.node.workers.cage import lacks
 from plora.proto.amounts import size_text
-from plora.proto.errors import PloraError
+from plora.proto.errors import PloraError, StoreError, StoreLockedError
 from plora.proto.home import Home
 
 PRIVATE_MODE = 0o077
@@ -43,7 +45,8 @@ def examine_home(home: Home, *, running: bool) -> list[Finding]:
         return [*found, *_once(found, Finding("keys", f"{error.where}: {error.what}", error.mend))]
     if running:
         return found
-    return [*found, *_disk(home, checked.peer), *_system(), *_port(checked.peer), *_neighbours(checked)]
+    found += [*_disk(home, checked.peer), *_audit(home), *_system()]
+    return [*found, *_port(checked.peer), *_neighbours(checked)]
 
 
 def _system() -> list[Finding]:
@@ -75,6 +78,19 @@ def _disk(home: Home, peer: PeerConfig) -> Iterator[Finding]:
     if peer.limits.store_max and blobs >= peer.limits.store_max:
         what = f"the store has reached the {size_text(peer.limits.store_max)} of limits.store_max"
         yield Finding("disk", what, "raise `limits.store_max`")
+
+
+def _audit(home: Home) -> list[Finding]:
+    """Whether what the peer decided was changed while it was away; nothing of one that never ran."""
+    if not (home.root / STATE).is_file():
+        return []
+    try:
+        with stopped_store(home) as store:
+            return audit_findings(verify(store, home.events))
+    except StoreLockedError:
+        return []  # started meanwhile, and a running peer says it itself
+    except StoreError as error:
+        return [Finding("disk", f"{error.where}: {error.what}", error.mend)]
 
 
 def _port(peer: PeerConfig) -> Iterator[Finding]:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from plora.gate import Features
+from plora.node.audit.chain import Mark
 from plora.node.core.effects import (
     LIST_INDEX,
     CancelTimer,
@@ -120,7 +121,7 @@ class Driver:
         self._shelf = shelf
         self._recorder = recorder
         self._loop = asyncio.get_running_loop()
-        self._writer = Writer(store.disk)
+        self._writer = Writer(store.commit)
         self._pool = KeyedPool(THREADS, "disk")
         self._workers = workers or Workers()
         self.on_shelved: Callable[[], None] = lambda: None  # called when what is exposed or served has changed
@@ -316,16 +317,21 @@ class Driver:
         self.handle(TimerDue(timer))
 
     def _persist(self, effect: Persist) -> None:
-        def done(future: Future[None]) -> None:
-            self._loop.call_soon_threadsafe(self._written, effect.token, future.exception())
+        def done(future: Future[Mark]) -> None:
+            self._loop.call_soon_threadsafe(self._written, effect.token, future)
 
-        future = self._writer.submit(effect.rows)
+        future = self._writer.submit(effect.rows, effect.facts)
         self._writing += 1
         future.add_done_callback(done)
 
-    def _written(self, token: int, error: BaseException | None) -> None:
+    def _written(self, token: int, future: Future[Mark]) -> None:
         self._writing -= 1
-        self.handle(Persisted(token) if error is None else PersistFailed(token, str(error)))
+        error = future.exception()
+        if error is not None:
+            self.handle(PersistFailed(token, str(error)))
+            return
+        head = future.result()
+        self.handle(Persisted(token, head.seq, head.head))
 
     def _store_chunk(self, effect: StoreChunk) -> None:
         size = len(effect.data)

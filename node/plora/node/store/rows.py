@@ -20,8 +20,8 @@ from plora.proto.errors import StoreError
 HELD = "held"
 CHUNKS = "chunks"
 CORE_TABLES = (
-    *("statements", "features", "verdicts", "untold", "wishes", "merges", "versions", "generations", "audit"),
-    *("neighbours", "acquaintances", "rotations", "reputations", "signed_time"),
+    *("statements", "features", "verdicts", "untold", "wishes", "merges", "versions", "generations", "audit_state"),
+    *("neighbours", "acquaintances", "rotations", "reputations", "invitations", "signed_time"),
     *("ballots", "certificates", "guilty", "broken"),
 )
 

@@ -12,20 +12,26 @@ Rules:
 - A blob whose row was not committed goes back to `partial/` when its chunk list is known, so that nothing of it is
   fetched twice; otherwise nobody can need it and it is removed.
 - Calls for one digest must not overlap; calls for different digests may come from several threads.
+- `commit` chains the facts of a transaction (`plora.node.audit`) and writes them with its rows; one after the other.
 
 Not handled here: what is worth keeping (the core decides) and damage inside held blobs (the gate hashes what it reads).
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
+import threading
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
+from plora.node.audit.chain import AUDIT, AUDIT_STATE, EMPTY, ENDS_KEY, Ends, Fact, Mark, extended, read_ends
+from plora.node.audit.facts import FAULT, TELLERS, beginning
+from plora.node.audit.verify import Audit, Fault, entries_of, faults_of
 from plora.node.core.effects import FinishBlob, StoreChunk
 from plora.node.core.events import BlobFailed, BlobFinished, ChunkRefused, ChunkStored
-from plora.node.store.disk import Disk, RowOp
+from plora.node.store.disk import Disk, Put, RowOp
 from plora.node.store.rows import (
     CHUNKS,
     CORE_TABLES,
@@ -46,6 +52,8 @@ BLOBS = "blobs"
 PARTIAL = "partial"
 TMP = "tmp"
 
+FAULTS_KEPT = 16
+
 _IMPORT = "import-"
 _READ_BYTES = 1 << 20
 
@@ -65,10 +73,13 @@ class Store:
 
     def __init__(self, disk: Disk) -> None:
         self.disk = disk
+        self.audit_max = 0  # entries of the audit that are kept; 0: all
         self._imports = itertools.count()
+        self._chain = threading.RLock()
 
-    def load_snapshot(self) -> Snapshot:
-        """Mend what a crash left, hash the partial files again, read the rows. Call it first, and once."""
+    def load_snapshot(self, now_ms: int = 0) -> Snapshot:
+        """Mend what a crash left, begin the audit, hash the partial files again, read the rows. First, and once."""
+        self._begin_audit(now_ms)
         plans = {key.hex(): decode_plan(value) for key, value in self.disk.rows(CHUNKS)}
         held, lost = self._check_held()
         self._sweep(held, plans)
@@ -81,9 +92,41 @@ class Store:
             lost=lost,
         )
 
-    def commit(self, rows: Iterable[RowOp]) -> None:
-        """Commit rows as one durable transaction."""
-        self.disk.transact(rows)
+    def commit(self, rows: Iterable[RowOp], facts: Iterable[Fact] = ()) -> Mark:
+        """Commit rows, and the facts of them, as one durable transaction; where the chain of facts ends now."""
+        with self._chain:
+            more, ends = extended(self._ends(), facts, self.audit_max, self.disk.get)
+            self.disk.transact([*rows, *more])
+        return ends.head
+
+    def audit(self) -> Audit:
+        """The chain of facts, and what lies in the tables that it tells of, as of one moment."""
+        with self._chain:
+            state = {table: dict(self.disk.rows(table)) for table in TELLERS}
+            return Audit(self._ends(), tuple(self.disk.rows(AUDIT)), state)
+
+    def look_back(self, now_ms: int) -> list[Fault]:
+        """What was changed while the peer was away and no entry says so yet; each is an entry from now on.
+
+        A start judges everything again, so that what was turned in the state may be right soon after.
+        """
+        with self._chain:
+            audit = self.audit()
+            said = [entry.fact.subject for entry in entries_of(audit) if entry.fact.what == FAULT]
+            news = [fault for fault in faults_of(audit) if fault.what not in said]
+            self.commit((), [Fact(now_ms, FAULT, fault.what) for fault in news[:FAULTS_KEPT]])
+        return news
+
+    def _ends(self) -> Ends:
+        return read_ends(self.disk.get(AUDIT_STATE, ENDS_KEY))
+
+    def _begin_audit(self, now_ms: int) -> None:
+        """What an older version wrote is told as it is found; without room for that, the chain begins without it."""
+        if self._ends() != EMPTY:
+            return
+        rows = [Put(table, key, value) for table in TELLERS for key, value in self.disk.rows(table)]
+        with contextlib.suppress(DiskFullError):
+            self.commit((), beginning(rows, now_ms))
 
     def store_chunk(self, chunk: StoreChunk) -> ChunkStored | ChunkRefused:
         """Check a chunk and write it at its offset in the partial file."""

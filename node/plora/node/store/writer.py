@@ -9,34 +9,39 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
-from plora.node.store.disk import Disk, RowOp
+from plora.node.audit.chain import Fact, Mark
+from plora.node.store.disk import RowOp
 from plora.proto.errors import StoreError
 
 GROUP_WAIT_S = 0.005
 
-_Job = tuple[Sequence[RowOp], "Future[None]"]
+Commit = Callable[[Sequence[RowOp], Sequence[Fact]], Mark]
+_Job = tuple[Sequence[RowOp], Sequence[Fact], "Future[Mark]"]
 
 
 class Writer:
-    """The only thread that commits rows while a peer runs."""
+    """The only thread that commits the core's rows while a peer runs; `commit` is the store's."""
 
-    def __init__(self, disk: Disk, group_wait_s: float = GROUP_WAIT_S) -> None:
-        self._disk = disk
+    def __init__(self, commit: Commit, group_wait_s: float = GROUP_WAIT_S) -> None:
+        self._store = commit
         self._group_wait_s = group_wait_s
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, rows: Sequence[RowOp]) -> Future[None]:
-        """Queue rows; the future fails with `StoreError` when they could not be committed."""
+    def submit(self, rows: Sequence[RowOp], facts: Sequence[Fact] = ()) -> Future[Mark]:
+        """Queue rows and their facts; the future fails with `StoreError` when they could not be committed.
+
+        Its result is where the audit's chain ended when the group was committed.
+        """
         if self._closing.is_set():
             raise StoreError("the store is closed")
-        future: Future[None] = Future()
-        self._jobs.put((rows, future))
+        future: Future[Mark] = Future()
+        self._jobs.put((rows, facts, future))
         return future
 
     def close(self) -> None:
@@ -64,13 +69,14 @@ class Writer:
 
     def _commit(self, group: list[_Job]) -> None:
         try:
-            self._disk.transact([row for rows, _ in group for row in rows])
+            rows = [row for rows, _, _ in group for row in rows]
+            head = self._store(rows, [fact for _, facts, _ in group for fact in facts])
         except Exception as error:  # also a defect: the thread must live, and whoever waits must hear of it
             if len(group) == 1:
-                group[0][1].set_exception(error)
+                group[0][2].set_exception(error)
                 return
             for job in group:
                 self._commit([job])
         else:
-            for _, future in group:
-                future.set_result(None)
+            for _, _, future in group:
+                future.set_result(head)

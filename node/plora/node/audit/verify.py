@@ -1,0 +1,155 @@
+"""What is wrong with an audit: every edit and every cut of the chain, its tail included, and edits of the state. Pure.
+
+- The entries themselves show an edit, an entry taken out of the middle, and a tail that is shorter than the `ends` say.
+- Whoever cuts the tail may write fitting ends, or the whole chain anew: *notes* show that. A note is a head that was
+  written elsewhere when it was the newest: a record of the event log, a freshness statement, one that a person kept.
+- The newest entry about a row says what must lie there. Rows of audited tables that no entry tells of are foreign, as
+  long as the first entry is there: those after it tell of everything that lay in the home when the audit began.
+- Where it says "or", the chain can't tell which of two entries was edited: each holds only the hash of the one before.
+
+Not handled here: rows that only dropped entries told of; what was changed together with every note of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from plora.node.audit.chain import Ends, Entry, Mark, chain_hash, read_entry, seq_of
+from plora.node.audit.facts import BEGUN, audited, row_digest
+from plora.proto.errors import StoreError
+
+State = Mapping[str, Mapping[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """An audit as it lies somewhere. `state`: the audited tables beside it; None for a copy without them."""
+
+    ends: Ends
+    rows: tuple[tuple[bytes, bytes], ...] = field(repr=False)
+    state: State | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A head that was the newest once, and where that stands. `seq` 0: the number isn't known; `at_ms`: when, if so."""
+
+    seq: int
+    head: str
+    where: str
+    at_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong, at or after entry `seq`."""
+
+    seq: int
+    what: str
+
+
+def faults_of(audit: Audit, notes: Iterable[Note] = ()) -> list[Fault]:
+    """Everything that is wrong, the earliest entry first; empty for an audit that nobody touched."""
+    walk = _Walk(audit.ends.start)
+    for key, value in audit.rows:
+        walk.take(key, value)
+    found = [*walk.faults, *_end(walk.at, audit.ends.head), *_against(notes, walk, audit.ends.start)]
+    if audit.state is not None:
+        found += _state(walk.entries, audit.state)
+    return sorted(dict.fromkeys(found), key=lambda fault: fault.seq)
+
+
+def entries_of(audit: Audit) -> Iterator[Entry]:
+    """The entries that can be read, the oldest first."""
+    for _, value in audit.rows:
+        try:
+            yield read_entry(value)
+        except StoreError:
+            continue
+
+
+class _Walk:
+    """Goes along the entries; `heads` has the hash of each."""
+
+    def __init__(self, start: Mark) -> None:
+        self.at = start
+        self.heads = {start.seq: start.head}
+        self.entries: list[Entry] = []
+        self.faults: list[Fault] = []
+
+    def take(self, key: bytes, value: bytes) -> None:
+        """The next entry by key."""
+        try:
+            seq, entry = seq_of(key), read_entry(value)
+        except StoreError as error:
+            self._fault(self.at.seq + 1, error.what)
+            self.at = Mark(self.at.seq + 1, chain_hash(value))
+            return
+        if seq > self.at.seq + 1:
+            self._fault(self.at.seq + 1, f"{_span(self.at.seq + 1, seq - 1)} missing")
+        elif seq <= self.at.seq:
+            self._fault(seq, f"entry {seq} stands in the wrong place")
+        elif entry.prev != self.at.head:
+            self._fault(self.at.seq, f"entry {self.at.seq} was edited, or entry {seq}: they don't fit together")
+        if entry.seq != seq:
+            self._fault(seq, f"entry {seq} says that it is entry {entry.seq}")
+        self.at = Mark(seq, chain_hash(value))
+        self.heads[seq] = self.at.head
+        self.entries.append(entry)
+
+    def _fault(self, seq: int, what: str) -> None:
+        self.faults.append(Fault(seq, what))
+
+
+def _end(at: Mark, head: Mark) -> list[Fault]:
+    if at.seq < head.seq:
+        return [Fault(at.seq + 1, f"cut at the tail: {_span(at.seq + 1, head.seq)} missing")]
+    if at.seq > head.seq:
+        return [Fault(head.seq + 1, f"the chain says that it ends at entry {head.seq}; entry {at.seq} lies behind it")]
+    if at.head != head.head:
+        return [Fault(at.seq, f"entry {at.seq}, the last, was edited")]
+    return []
+
+
+def _against(notes: Iterable[Note], walk: _Walk, start: Mark) -> list[Fault]:
+    """The farthest cut that the notes show, and the earliest entry that isn't what was noted."""
+    begun_ms = walk.entries[0].fact.at_ms if start.seq and walk.entries else 0
+    known = [note for note in notes if note.seq >= start.seq or (note.seq == 0 and note.at_ms >= begun_ms)]
+    heads = frozenset(walk.heads.values())
+    unless = f", unless it is older than entry {start.seq + 1}" if start.seq else ""
+    found = [Fault(walk.at.seq, f"no entry has the head {note.head[:12]} that {note.where} names{unless}")
+             for note in known if note.seq == 0 and note.head not in heads]  # fmt: skip
+    ahead = max((note for note in known if note.seq > walk.at.seq), key=lambda note: note.seq, default=None)
+    if ahead is not None:
+        missing = _span(walk.at.seq + 1, ahead.seq)
+        found.append(Fault(walk.at.seq + 1, f"cut at the tail: {missing} missing, as {ahead.where} shows"))
+    other = (note for note in known if note.seq and walk.heads.get(note.seq, note.head) != note.head)
+    first = min(other, key=lambda note: note.seq, default=None)
+    if first is not None:
+        found.append(Fault(first.seq, f"entry {first.seq} or one before it isn't what {first.where} noted"))
+    return found
+
+
+def _state(entries: Sequence[Entry], state: State) -> list[Fault]:
+    whole = any(entry.seq == 1 and entry.fact.what == BEGUN for entry in entries[:1])
+    told = {(entry.fact.table, entry.fact.key): entry for entry in entries if entry.fact.table}
+    lying = {
+        (table, key): row_digest(value)
+        for table, rows in state.items()
+        for key, value in rows.items()
+        if audited(table, key)
+    }
+    found = [_changed(entry) for place, entry in told.items() if lying.get(place, "") != entry.fact.sha256]
+    foreign = [table for table, key in lying if whole and (table, key) not in told]
+    return [*found, *(Fault(0, f"a row of `{table}` was added that no entry tells of") for table in foreign)]
+
+
+def _changed(entry: Entry) -> Fault:
+    fact = entry.fact
+    where = f"the row of `{fact.table}` about {fact.subject[:76]}"
+    return Fault(entry.seq, f"{where} isn't what entry {entry.seq} says ({fact.what}): it was changed, or is gone")
+
+
+def _span(first: int, last: int) -> str:
+    return f"entry {first} is" if first == last else f"entries {first} to {last} are"
