@@ -25,6 +25,8 @@ REQUEST_WAIT_S = 5.0
 
 Status = Callable[[], Mapping[str, Any]]
 Votes = Callable[[], Mapping[str, int]]
+Counts = Mapping[tuple[str, ...], int]
+"""How many, by the values of some labels."""
 
 
 class Collector:
@@ -45,16 +47,13 @@ class Collector:
             yield GaugeMetricFamily(
                 "plora_stale", "1 while the pinned root's owners were not heard lately", value=stale
             )
-        plasmids = GaugeMetricFamily("plora_plasmids", "live plasmids by state", labels=["state"])
-        for state, count in status["plasmids"].items():
-            plasmids.add_metric([state], float(count))
-        yield plasmids
-        reputations = GaugeMetricFamily(
-            "plora_reputations", "peers and owners of whom something is known", labels=["of"]
-        )
-        for kind, count in status["reputations"].items():
-            reputations.add_metric([kind], float(count))
-        yield reputations
+        for name, what, label, counts in (
+            ("plasmids", "live plasmids by state", "state", status["plasmids"]),
+            ("reputations", "peers and owners of whom something is known", "of", status["reputations"]),
+        ):
+            yield _gauge(name, what, (label,), {(value,): count for value, count in counts.items()})
+        objections: Counts = {(one["stage"], one["reason"]): one["plasmids"] for one in status["objections"]}
+        yield _gauge("objections", "live plasmids not accepted", ("stage", "reason"), objections)
         for name, count in self._votes().items():
             yield GaugeMetricFamily(f"plora_consensus_{name}", f"consensus: {name}", value=float(count))
         for direction in ("sent", "received"):
@@ -66,6 +65,14 @@ class Collector:
         offences = (("cut_off", "peers cut off for breaking a rule"), ("repelled", "connections of nobody known ended"))
         for name, what in offences:
             yield CounterMetricFamily(f"plora_{name}", what, value=float(getattr(self._traffic, name)))
+
+
+def _gauge(name: str, what: str, labels: tuple[str, ...], counts: Counts) -> GaugeMetricFamily:
+    """One number for each combination of the labels' values."""
+    family = GaugeMetricFamily(f"plora_{name}", what, labels=labels)
+    for values, count in counts.items():
+        family.add_metric(values, float(count))
+    return family
 
 
 async def serve_metrics(address: str, status: Status, traffic: Traffic, votes: Votes = dict) -> asyncio.Server:

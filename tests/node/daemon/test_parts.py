@@ -303,7 +303,7 @@ async def _ask(port: int, line: bytes, host: bytes = b"") -> tuple[bytes, str]:
 
 async def test_metrics_answer_one_path_only() -> None:
     status: dict[str, Any] = {"statements": 3, "links": 1, "held": 2, "held_bytes": 9, "plasmids": {"accepted": 2}}
-    status["freshness"] = None
+    status |= {"freshness": {"state": "stale"}, "objections": [], "reputations": {}}
     traffic = Traffic()
     traffic.sent_bytes["Chunk"] = 77
     traffic.cut_off, traffic.repelled = 2, 5
@@ -311,7 +311,7 @@ async def test_metrics_answer_one_path_only() -> None:
     port = server.sockets[0].getsockname()[1]
     head, body = await _ask(port, b"GET /metrics")
     assert head == b"HTTP/1.0 200 OK"
-    assert {"plora_cut_off_total 2.0", "plora_repelled_total 5.0"} <= set(body.splitlines())
+    assert {"plora_cut_off_total 2.0", "plora_repelled_total 5.0", "plora_stale 1.0"} <= set(body.splitlines())
     assert {'plora_plasmids{state="accepted"} 2.0', 'plora_sent_bytes_total{frame="Chunk"} 77.0'} <= set(
         body.splitlines()
     )

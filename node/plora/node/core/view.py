@@ -110,6 +110,7 @@ def status(core: PeerCore, now: Now) -> Json:
         "root": core.live_root.hex(),
         "links": len(core.desk.larder.ready),
         "plasmids": dict(sorted(states.items())),
+        "objections": _objections(core),
         "held": len(core.desk.larder.held),
         "held_bytes": sum(core.desk.larder.held.values()),
         "sent_bytes": core.transfer.sent_bytes,
@@ -119,6 +120,13 @@ def status(core: PeerCore, now: Now) -> Json:
         "freshness": _newness(core, now),
         "merges": merges(core),
     }
+
+
+def _objections(core: PeerCore) -> list[Json]:
+    """How many live plasmids the gate objects to, by stage and reason."""
+    verdicts = [plasmid.verdict for plasmid in core.desk.book.live.values()]
+    found = Counter((verdict.stage, verdict.reason) for verdict in verdicts if verdict and verdict.reason)
+    return [{"stage": stage, "reason": reason, "plasmids": found[stage, reason]} for stage, reason in sorted(found)]
 
 
 def _newness(core: PeerCore, now: Now) -> Json | None:

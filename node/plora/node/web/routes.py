@@ -2,7 +2,8 @@
 
 - `GET /api/NAME` calls the RPC of that name in `READS` and gives its reply; nothing is computed here, so the page, the
   command line and `--json` say the same. Unknown names are 404.
-- `GET /api/session` says whether the request shows the token. `GET /api/events` is `plora.node.web.feed`.
+- `GET /api/session` says whether the request shows the token, and what the gate's reason codes mean.
+- `GET /api/events` is `plora.node.web.feed`.
 - `POST /api/actions/NAME` calls an RPC in `ACTIONS` with one argument, a name. Trust, policy, keys, paths, addresses
   and hooks are in neither table, whoever asks.
 - An error of the admin service is its sentence as {"error": …}; a defect is an `error` record and status 500.
@@ -26,6 +27,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from plora.gate.reasons import REASONS
 from plora.node.admin.plain import plain
 from plora.node.admin.service import AdminService
 from plora.node.transport.grpc_setup import grpc
@@ -109,8 +111,11 @@ Endpoint = Callable[[Request], Any]
 
 
 def _session(token: str) -> Endpoint:
+    reasons = {code: reason.sentence for code, reason in REASONS.items()}
+
     async def session(request: Request) -> Response:
-        return JSONResponse({"writable": holds_token(request.headers, token), "actions": sorted(ACTIONS)})
+        writable = holds_token(request.headers, token)
+        return JSONResponse({"writable": writable, "actions": sorted(ACTIONS), "reasons": reasons})
 
     return session
 

@@ -17,7 +17,8 @@ export function Plasmid({ id, digest }) {
 }
 
 const plain = (code) => shown(code).replaceAll("_", " ");
-const because = (reason) => (reason ? `: ${plain(reason)}` : "");
+const meaning = (reason) => (Object.hasOwn(known.session.reasons, reason) ? known.session.reasons[reason] : plain(reason));
+const because = (reason) => (reason ? `: ${meaning(reason)}` : "");
 const said = (what, names) => (names?.length ? html`, ${what} <${Text}>${names.join(", ")}<//>` : "");
 const OUTCOMES = { accept: "accepted", reject: "refused", quarantine: "kept apart", pending: "waits", defer: "put off" };
 
