@@ -46,6 +46,12 @@ def test_modules_have_docstrings(room: str) -> None:
     assert missing == []
 
 
+def test_every_decision_has_a_number_of_its_own() -> None:
+    pages = sorted((ROOT / "docs/adr").glob("*.md"))
+    assert [int(page.name[:4]) for page in pages] == list(range(1, len(pages) + 1))
+    assert [page.read_text().split(".")[0] for page in pages] == [f"# {number + 1}" for number in range(len(pages))]
+
+
 def test_nothing_names_this_machine() -> None:
     texts = [
         p
