@@ -82,6 +82,17 @@ def test_a_revocation_begun_by_one_key_is_completed_by_another_and_opens_a_linea
     assert (refused.code, "was revoked" in refused.err) == (2, True)
 
 
+def test_an_owner_ends_when_as_many_keys_say_so_as_must(plora: Run, world: Path, keys: dict[str, str]) -> None:
+    make_house(plora)
+    begun = plora("owner", "end", "--reason", "we part", "--key", "keys/two.pem", "--owner", HOUSE, "--yes")
+    assert (begun.code, shown(plora)["ended"]) == (0, "")
+    assert plora("verify", "out/legal", "--owner", HOUSE).code == 0
+    assert signs(plora, "three") == 0
+    assert shown(plora)["ended"] == "we part"
+    gated = plora("gate", "out/legal", "--owner", HOUSE)
+    assert (gated.code, "revoked everything of theirs: we part" in gated.out + gated.err) == (3, True)
+
+
 def test_revoking_the_only_key_is_said_to_end_the_owner(plora: Run, world: Path) -> None:
     (entry,) = read_owner_file(HOUSE).first.keys
     done = plora("owner", "revoke-key", entry.key_id[:8], "--reason", "x", "--key", "keys/ada.pem")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from plora.proto.payloads import OwnerKey
     from plora.proto.statement import Statement
 
-app = App(help="Your keys over time: show, rotate, sign, revoke-key, publish.", no_args_is_help=True)
+app = App(help="Your keys over time: rotate them, sign in turn, revoke.", no_args_is_help=True)
 
 File = Annotated[Path | None, typer.Option("--owner", help="The owner's file (.owner); beside the key otherwise.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
@@ -117,6 +117,24 @@ def revoke_key(
 
 
 @app.command()
+def end(
+    reason: Annotated[str, typer.Option("--reason", help="Why, for everybody to read.")],
+    key: Key = None,
+    owner: File = None,
+    home: Home = None,
+    yes: Yes = False,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Revoke an owner as a whole, for ever: everything that any of their keys ever signed, or will."""
+    from plora.proto.owner_chain import owner_revocation
+
+    private, path, file = _at_hand(key, owner, home)
+    made = owner_revocation(file, reason, private, _now())
+    _write(Output(json_, quiet), path, file, (made,), yes)
+
+
+@app.command()
 def publish(
     file: Annotated[
         Path | None, typer.Argument(help="An owner's file; the home's own otherwise.", metavar="FILE")
@@ -181,6 +199,8 @@ def _lines(file: OwnerFile) -> Iterator[str]:
     for key_id, reason in at.void_keys.items():
         if key_id not in at.current:
             yield f"revoked    {key_id[:16]}: {reason}"
+    if file.ended:
+        yield f"! revoked as a whole: {file.ended}; nothing of this owner is accepted any more"
     if at.forked:
         yield "! two records follow this one, so neither counts"
 
@@ -216,6 +236,7 @@ def _document(file: OwnerFile) -> dict[str, Any]:
         "revoked": dict(at.void_keys),
         "pending": pending,
         "forked": list(at.forked),
+        "ended": file.ended,
     }
 
 

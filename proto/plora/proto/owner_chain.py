@@ -95,6 +95,12 @@ class OwnerFile:
         return next(pair for pair in self.dossier.owner_records if pair[0].id.hex() == self.authority.record)
 
     @property
+    def ended(self) -> str:
+        """Why the owner was revoked as a whole; empty where they weren't."""
+        ends = (one.reason for one in self.authority.revocations.values() if one.target_kind == "owner")
+        return next(ends, "")
+
+    @property
     def keys(self) -> tuple[PublicKey, ...]:
         """The keys whose signatures count: all that ever were the owner's, apart from the revoked ones."""
         at = self.authority
@@ -165,21 +171,15 @@ def next_record(file: OwnerFile, change: Change, key: PrivateKey, issued: str) -
 
 def key_revocation(file: OwnerFile, key_id: str, reason: str, key: PrivateKey, issued: str) -> Statement:
     """A revocation of one of the owner's keys, by another of them or by itself."""
-    at = file.authority
     if key.public.key_id != key_id:
-        _speaks(at, key)
-    payload = Revocation.model_validate(
-        {
-            "swarm": file.first.swarm,
-            "issued": issued,
-            "key_id": key.public.key_id,
-            "owner": at.owner,
-            "target_kind": "key",
-            "target": key_id,
-            "reason": reason,
-        }
-    )
-    return sign_statement(StatementKind.REVOCATION, payload, key)
+        _speaks(file.authority, key)
+    return _revocation(file, {"target_kind": "key", "target": key_id, "reason": reason}, key, issued)
+
+
+def owner_revocation(file: OwnerFile, reason: str, key: PrivateKey, issued: str) -> Statement:
+    """A revocation of the owner as a whole: of everything that any of their keys ever signed, or will."""
+    _speaks(file.authority, key)
+    return _revocation(file, {"target_kind": "owner", "target": file.id, "reason": reason}, key, issued)
 
 
 def signatures(file: OwnerFile, key: PrivateKey, issued: str) -> list[Statement]:
@@ -252,6 +252,11 @@ def _pending_record(at: Authority, statement: Statement, record: OwnerRecord, do
 def _may_sign(at: Authority, pending: Pending, key_id: str) -> bool:
     listed = pending.payload.signing_key_ids() if isinstance(pending.payload, OwnerRecord) else ()
     return (key_id in at.current or key_id in listed) and key_id not in at.void_keys
+
+
+def _revocation(file: OwnerFile, what: dict[str, str], key: PrivateKey, issued: str) -> Statement:
+    spoken = {"swarm": file.first.swarm, "issued": issued, "key_id": key.public.key_id, "owner": file.id}
+    return sign_statement(StatementKind.REVOCATION, Revocation.model_validate({**spoken, **what}), key)
 
 
 def _attestation(file: OwnerFile, target: Statement, key: PrivateKey, issued: str) -> Statement:
