@@ -72,9 +72,12 @@ web-pictures: $(READY) ## take the pictures of docs/web.md anew, from a swarm of
 	@seen=$$(mktemp -d) && PLORA_SCREENSHOTS=$$seen $(BIN)/python -m pytest -q -k every_screen tests/web/test_page.py && \
 		cp $$seen/now-1280-light.png docs/web-now.png && cp $$seen/plasmid-1280-dark.png docs/web-plasmid.png && rm -r $$seen
 
-.PHONY: attacks mutate-gate
+.PHONY: attacks mutate-gate dump-policy
 attacks: $(READY) ## every attack in one table: what must happen, what was seen, why; JSON=path for the rows
 	@$(BIN)/python -m pytest -q -p tests.attacks.table --attacks-page=docs/attacks.md $(if $(JSON),--attacks-json=$(JSON)) tests/attacks
+
+dump-policy: $(READY) ## the policy that is in force, and where each value comes from; PLORA_HOME names the peer
+	@$(BIN)/plora dump-policy
 
 mutate-gate: $(READY) ## switch off each check of the gate and see that a test of an attack notices
 	$(BIN)/python bench/mutate_gate.py

@@ -42,7 +42,7 @@ def test_help_explains_every_option(plora: Run, name: str) -> None:
 
 def test_help_lists_every_command_with_a_whole_sentence(plora: Run) -> None:
     sections = plora("--help").out.partition("--help  ")[2]
-    lines = re.findall(r"^  (\w+) +(\S.*)$", sections, re.MULTILINE)
+    lines = re.findall(r"^  ([\w-]+) +(\S.*)$", sections, re.MULTILINE)
     assert sorted(name for name, _ in lines) == sorted(PANELS)
     headings = re.findall(r"^(\S.*):$", sections, re.MULTILINE)
     assert headings == list(dict.fromkeys(PANELS.values()))
@@ -53,7 +53,7 @@ def test_what_mends_an_error_names_only_commands_that_exist() -> None:
     """Hints in the code of all rooms, wherever a command stands in backticks."""
     known = {name.removeprefix("plora ") for name in help_texts()}
     code = "".join(path.read_text() for path in sorted(ROOT.glob("*/plora/*/**/*.py")) if path.parent.name != "v1")
-    named = set(re.findall(r"`plora ([a-z]+(?: (?:ls|add|rm)\b)?)", code))
+    named = set(re.findall(r"`plora ([a-z-]+(?: (?:ls|add|rm)\b)?)", code))
     assert len(named) > 10
     assert named - known == set()
 

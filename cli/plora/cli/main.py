@@ -24,6 +24,7 @@ from plora.cli import (
     owning,
     peer,
     peering,
+    policing,
     publishing,
     quarantining,
     reputing,
@@ -79,6 +80,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         files.sign,
         files.verify,
         files.gate,
+        policing.dump_policy,
         files.merge,
     ),
     "With a running peer": (
@@ -114,7 +116,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
 for panel, commands in COMMANDS.items():
     for command in commands:
         app.command()(command)
-        PANELS[command.__name__] = panel
+        PANELS[command.__name__.replace("_", "-")] = panel
 reputing.add_to(trusting.app)
 app.add_typer(trusting.app, name="trust")
 PANELS["trust"] = "Whom to believe"
