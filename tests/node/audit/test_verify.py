@@ -67,6 +67,12 @@ def test_an_audit_that_nobody_touched() -> None:
     assert whats(store.audit(), Note(head.seq, head.head, "log:1"), Note(0, head.head, "a statement")) == []
 
 
+def test_a_release_from_quarantine_is_told() -> None:
+    (told,) = facts_of([wish_row(Wish("ab" * 32, "ada/p@1", "cd" * 32, 10, released=True))], at_ms=5)
+    assert (told.what, told.subject) == ("wish", "ab" * 32)
+    assert [name for name, value in told.says.items() if value] == ["released"]
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, COUNT), st.data())
 def test_a_byte_changed_anywhere_is_found_at_that_entry(seq: int, data: st.DataObject) -> None:

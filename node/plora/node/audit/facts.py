@@ -46,7 +46,7 @@ def _verdict(value: Any) -> Says:
 
 
 def _wish(value: Any) -> Says:
-    return {name: bool(value[name]) for name in ("pinned", "removed", "own")}
+    return {name: bool(value.get(name)) for name in ("pinned", "removed", "released", "own")}
 
 
 def _merge(value: Any) -> Says:
