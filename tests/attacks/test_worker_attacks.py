@@ -23,7 +23,8 @@ from plora.gate import examine
 from plora.node.core.desk import CLOCK_TIMER, RETRY_MS
 from plora.node.core.events import Examined, TimerDue
 from plora.node.core.notices import BytesHeld
-from plora.node.workers.cage import Limits, lacks
+from plora.node.workers.cage import lacks
+from plora.node.workers.limits import Limits
 from plora.node.workers.pool import ENVIRONMENT, EXAMINER, Worker, Workers
 from plora.proto.errors import WorkerError
 
@@ -157,7 +158,7 @@ async def test_attack_117_no_worker_answers_for_another(possessed_one: Worker, a
 def test_attack_117_the_cage_holds_for_root_and_stranger(attack: Watched) -> None:
     """Limits that root is exempt from aren't what keeps it in."""
     program = (
-        "import os, sys\nfrom plora.node.workers.cage import Limits, close_cage\n"
+        "import os, sys\nfrom plora.node.workers.cage import close_cage\nfrom plora.node.workers.limits import Limits\n"
         f"os.setgid({{user}}); os.setuid({{user}})\nclose_cage(Limits({1 << 30}, 5), [], [])\n"
         "try:\n    open('/etc/passwd')\n    sys.exit(1)\nexcept PermissionError:\n    os.fork()\n"
     )

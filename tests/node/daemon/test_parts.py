@@ -23,7 +23,8 @@ from plora.node.logs import log_view
 from plora.node.metrics import serve_metrics
 from plora.node.store.store import blob_path
 from plora.node.transport.traffic import Traffic
-from plora.node.workers.pool import EXAMINE_LIMITS, EXAMINER, Worker, Workers
+from plora.node.workers import cage
+from plora.node.workers.pool import EXAMINE_LIMITS, EXAMINER, Worker, Workers, lacks
 from plora.proto.errors import SpoiltBytesError, StoreError, TransportError, WorkerError
 from plora.proto.owner_files import create_owner
 from plora.proto.records import ErrorMet, Round, Stop
@@ -172,6 +173,10 @@ async def test_the_examiner_outlives_bad_files_and_its_own_death(shelved: Shelve
     assert (await workers.examine(blob))[0] == features
     await workers.stop()
     await workers.stop()
+
+
+async def test_a_peer_hears_what_its_cage_lacks_from_another_process() -> None:
+    assert await lacks() == cage.lacks()
 
 
 async def test_a_worker_that_hangs_or_talks_nonsense_is_killed() -> None:

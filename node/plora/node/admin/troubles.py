@@ -14,7 +14,6 @@ from plora.node.core.newness import newness
 from plora.node.core.now import Now
 from plora.node.core.plasmid import Plasmid
 from plora.node.driver.clock import read_clocks
-from plora.node.workers.cage import lacks
 from plora.proto.amounts import rate_text, size_text, span_text
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def troubles(node: Node, status: dict[str, Any], uptime_ms: int, free_bytes: int
         *council_view.troubles(node.core),
         *_of_the_disk(node, status, free_bytes),
         *_of_the_swarm(node, status, uptime_ms),
-        *lacks(),
+        *node.lacks,
     ]
 
 

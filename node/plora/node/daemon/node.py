@@ -48,7 +48,7 @@ from plora.node.store.store import Store
 from plora.node.transport.identity import Identity, load_identity_key
 from plora.node.transport.transport import Transport
 from plora.node.web.server import WebPage
-from plora.node.workers.cage import lacks
+from plora.node.workers.pool import lacks
 from plora.proto.errors import PloraError
 from plora.proto.home import Home
 from plora.proto.keys import PrivateKey, load_private_key
@@ -177,6 +177,7 @@ class Node:
         self._closers: list[asyncio.Server] = []
         self._recording: TextIO | None = None
         self.reload_trouble = ""
+        self.lacks: tuple[str, ...] = ()
         self.lan: Lan | None = None
 
     async def start(self) -> None:
@@ -281,8 +282,6 @@ class Node:
     def _begin(self, snapshot: Snapshot, unmerged: Sequence[str], changed: Sequence[Fault]) -> None:
         digest = hashlib.sha256(self._checked.peer.model_dump_json().encode()).hexdigest()
         self.driver.note(Boot(self._checked.peer.name, SOFTWARE, digest))
-        for what in lacks():
-            self.driver.note(ErrorMet(what, "isolation", "see docs/architecture.md"))
         for lost in snapshot.lost:
             self.driver.note(Repair("a blob was gone or cut short; it is fetched again when wanted", lost))
         for base in unmerged:
@@ -296,6 +295,13 @@ class Node:
             self.driver.on_shelved = self.serving.wake
             self.serving.start()
         self.joins.introduce(self._introductions)
+        self._asking = asyncio.create_task(self._ask_what_lacks())
+
+    async def _ask_what_lacks(self) -> None:
+        """Workers run without what the platform lacks, and whoever looks is told."""
+        self.lacks = await lacks()
+        for what in self.lacks:
+            self.driver.note(ErrorMet(what, "isolation", "see docs/architecture.md"))
 
     def reload(self) -> list[str]:
         """Read the configuration again: neighbours, trust, policy, subscriptions and limits take effect.
@@ -375,6 +381,7 @@ class Node:
         """Say goodbye, then take everything apart; nothing that was acknowledged is lost."""
         self.health.stop()
         self._space.stop()
+        await self._asking
         self.driver.handle(Stop())
         if self.lan is not None:
             await self.lan.stop()

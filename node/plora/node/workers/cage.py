@@ -11,10 +11,9 @@ Rules:
   half caged by accident.
 - A process that has threads already would leave them outside: callers have one.
 
-Not handled: timing and other side channels; what may be read of the file system's names (Landlock restricts opening).
+`python -P -m plora.node.workers.cage` prints what the platform lacks as a JSON list.
 
->>> Limits(memory_bytes=1 << 30, cpu_s=2).file_bytes
-0
+Not handled: timing and other side channels; what may be read of the file system's names (Landlock restricts opening).
 """
 
 from __future__ import annotations
@@ -23,12 +22,14 @@ import contextlib
 import ctypes
 import errno
 import functools
+import json
 import os
 import resource
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from plora.node.workers.limits import Limits
 
 OPEN_FILES_MAX = 64
 
@@ -71,15 +72,6 @@ ALLOWED = _names(
     "clock_nanosleep_time64 nanosleep poll ppoll ppoll_time64 select _newselect pselect6 pselect6_time64 pipe pipe2 "
     "exit exit_group"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Address space in bytes, CPU time in seconds, largest file that may be written in bytes (0: none)."""
-
-    memory_bytes: int
-    cpu_s: int
-    file_bytes: int = 0
 
 
 class _Ruleset(ctypes.Structure):
@@ -224,3 +216,7 @@ def _checked(result: int, what: str) -> int:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), what)
     return int(result)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(lacks()))

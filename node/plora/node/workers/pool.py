@@ -23,8 +23,7 @@ from dataclasses import asdict
 from typing import Any
 
 from plora.gate import Features
-from plora.node.workers.cage import Limits
-from plora.node.workers.warden import REPLY_BYTES_MAX
+from plora.node.workers.limits import REPLY_BYTES_MAX, Limits
 from plora.proto.errors import PloraError, SpoiltBytesError, WorkerError
 
 EXAMINE_WAIT_S = 120.0
@@ -33,9 +32,25 @@ EXAMINE_LIMITS = Limits(memory_bytes=3 << 30, cpu_s=120)
 MERGE_LIMITS = Limits(memory_bytes=8 << 30, cpu_s=600, file_bytes=8 << 30)
 
 EXAMINER, MERGER = "plora.gate.worker", "plora.merge.worker"
-WARDEN = "plora.node.workers.warden"
+WARDEN, CAGE = "plora.node.workers.warden", "plora.node.workers.cage"
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8"}
+
+
+async def lacks() -> tuple[str, ...]:
+    """What this platform can't keep workers from, in sentences; told by a process that ends, with what it loaded."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", CAGE),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        env=ENVIRONMENT,
+    )
+    told, _ = await process.communicate()
+    try:
+        return tuple(json.loads(told))
+    except ValueError:
+        return ("whether workers are isolated can't be told: they don't start; see `plora doctor`",)
 
 
 class Worker:

@@ -23,9 +23,9 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from plora.node.workers.cage import Limits, close_cage, end_with_parent
+from plora.node.workers.cage import close_cage, end_with_parent
+from plora.node.workers.limits import REPLY_BYTES_MAX, Limits
 
-REPLY_BYTES_MAX = 64 << 20
 _READ_BYTES = 1 << 16
 
 Answer = Callable[[str], str]
