@@ -82,6 +82,12 @@ dump-policy: $(READY) ## the policy that is in force, and where each value comes
 mutate-gate: $(READY) ## switch off each check of the gate and see that a test of an attack notices
 	$(BIN)/python bench/mutate_gate.py
 
+.PHONY: fuzz
+SECONDS_EACH ?= 600
+fuzz: $(READY) ## strangers' bytes, mutated by what code they reach: statement, plora.yml, tensor file, frame; SECONDS_EACH=600
+	@for target in frame statement tensor_file yaml_view; do \
+		$(BIN)/python -m fuzz.run $$target --seconds $(SECONDS_EACH) || exit 1; done
+
 .PHONY: check fmt proto proto-baseline nightly test-vllm mutate smoke-base smoke-container constraints
 check: $(READY) ## lint, types, room borders, generated code, wire compatibility
 	$(BIN)/ruff check .
