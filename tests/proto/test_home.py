@@ -15,6 +15,7 @@ LAYOUT = {
     "swarm": "swarm.json",
     "identity_key": "identity/key.pem",
     "peer_id": "identity/peer_id",
+    "vote_key": "identity/vote.pem",
     "owner_folder": "owner",
     "joined": "joined.json",
     "owners": "owners",
