@@ -259,7 +259,7 @@ def test_verdicts_survive_json(world: World, ada: Owner, bob: Owner) -> None:
 def test_a_stage_that_failed_is_never_shown_as_off() -> None:
     failed = StageResult("probes", Outcome.REJECT, "internal_error", {})
     shown = {layer.stage: layer.state for layer in layers(Verdict(Outcome.REJECT, "probes", stages=(failed,)))}
-    assert (shown["probes"], shown["consensus"]) == ("reject", "off")
+    assert (shown["probes"], shown["consensus"]) == ("reject", "not reached")
 
 
 def test_sentences() -> None:

@@ -123,7 +123,7 @@ def test_what_is_no_measure_is_refused(make_peer: MakePeer, tmp_path: Path) -> N
         ada.call("Measured", told(1, value=math.nan))
     assert not merge_of(ada).measure.domains and not ada.records("merge_measured")
     elsewhere = pb.MeasuredRequest(base_model="smollm2", measure=told(1).measure)
-    with pytest.raises(RefusedError, match="smollm2"):
+    with pytest.raises(UsageError, match="smollm2: nothing was merged of that base"):
         ada.call("Measured", elsewhere)
 
 

@@ -36,8 +36,10 @@ def use_threads(count: int) -> None:
     prepare_threads(os.environ, count)
     gc.disable()
     try:
+        import torch  # first: where it is missing, the others say something else
+
+        # isort: split
         import peft  # noqa: F401 - it imports the others
-        import torch
     finally:
         gc.enable()
     torch.set_num_threads(count)
