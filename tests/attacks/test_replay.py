@@ -11,7 +11,7 @@ from tests.gate.conftest import ISSUED, Owner, World, factors, forged, key_of, r
 from tests.node.core.conftest import ADA, LEGAL, SOURCE, Bench, records, those
 
 from plora.gate import Case, Policy, Verdict, decide
-from plora.node.core.desk import CLOCK_TIMER
+from plora.node.core.alarms import CLOCK_TIMER
 from plora.node.core.effects import Hide
 from plora.node.core.events import TimerDue
 from plora.proto.fields import parse_timestamp

@@ -20,7 +20,8 @@ from tests.gate.conftest import factors
 from tests.node.core.conftest import ADA, LEGAL, Bench
 
 from plora.gate import examine
-from plora.node.core.desk import CLOCK_TIMER, RETRY_MS
+from plora.node.core.alarms import CLOCK_TIMER
+from plora.node.core.desk import RETRY_MS
 from plora.node.core.events import Examined, TimerDue
 from plora.node.core.notices import BytesHeld
 from plora.node.workers.cage import lacks

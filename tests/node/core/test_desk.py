@@ -8,7 +8,8 @@ import pytest
 from tests.node.core.conftest import ADA, BOB, DATA, LEGAL, SOURCE, TRUST, Bench, records, those
 
 from plora.gate import Policy, Trust
-from plora.node.core.desk import CLOCK_TIMER, RETRY_MS
+from plora.node.core.alarms import CLOCK_TIMER
+from plora.node.core.desk import RETRY_MS
 from plora.node.core.effects import DropBlob, Emit, Examine, Expose, Hide, Merge, Persist, Send, SetTimer
 from plora.node.core.events import FetchAsked, Merged, Persisted, PersistFailed, PolicyChanged, TimerDue
 from plora.node.core.messages import IHave

@@ -9,8 +9,9 @@ import pytest
 from tests.node.core.conftest import ADA, CONFIG, DATA, LEGAL, SHARED, SOURCE, Bench, records, those
 
 from plora.gate import Features, Trust
+from plora.node.core.alarms import CLOCK_TIMER
 from plora.node.core.config import Subscription
-from plora.node.core.desk import CLOCK_TIMER, RETRY_MS
+from plora.node.core.desk import RETRY_MS
 from plora.node.core.effects import DropBlob, Examine, Expose, Hide, Merge, Persist, SetTimer
 from plora.node.core.events import (
     Event,

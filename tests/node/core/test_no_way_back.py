@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from plora.gate import Policy, Trust
+from plora.node.core.alarms import CLOCK_TIMER
 from plora.node.core.config import CoreConfig
-from plora.node.core.desk import CLOCK_TIMER, RETRY_MS, Desk
+from plora.node.core.desk import RETRY_MS, Desk
 from plora.node.core.effects import Expose, Persist
 from plora.node.core.events import Event, Examined, Persisted, PersistFailed, PolicyChanged, Start, TimerDue
 from plora.node.core.notices import BytesHeld, Notice, StatementAdded, StatementDropped

@@ -40,7 +40,7 @@ def waiting(core: PeerCore) -> list[str]:
     """Names of the plasmids that wait for a certificate."""
     plasmids = core.desk.book.live.values()
     return sorted(
-        core.desk.title(one) for one in plasmids if one.verdict is not None and one.verdict.stage == CONSENSUS
+        core.desk.showing.title(one) for one in plasmids if one.verdict is not None and one.verdict.stage == CONSENSUS
         and not one.verdict.accepted
     )  # fmt: skip
 

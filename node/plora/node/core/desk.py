@@ -22,14 +22,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from heapq import heappop, heappush
 
 from plora.gate import BaseFacts, Case, Outcome, Policy, Trust, Verdict, decide
+from plora.node.core.alarms import CLOCK_MS_MAX, CLOCK_TIMER, Alarms
 from plora.node.core.backing import Backing
 from plora.node.core.bookkeeping import revoked_body, trust_body, unexamined, verdict_bodies
 from plora.node.core.config import CoreConfig
 from plora.node.core.docket import Docket, opened, owner_speaking, series_of
-from plora.node.core.effects import Emit, Expose, Hide, Persist, SetTimer
+from plora.node.core.effects import Emit, Hide, Persist
 from plora.node.core.events import (
     DiskSpace,
     Event,
@@ -49,6 +49,7 @@ from plora.node.core.events import (
     SettingsChanged,
     Start,
     TimerDue,
+    Wanted,
 )
 from plora.node.core.larder import ANNOUNCE_TIMER, Larder
 from plora.node.core.merge_rows import MERGES, MergeRow, decode_merge, merge_row
@@ -86,6 +87,7 @@ from plora.node.core.rows import (
     verdict_row,
     version_row,
 )
+from plora.node.core.showing import Showing
 from plora.node.core.wishes import WISHES, Wishes
 from plora.node.store.disk import RowOp
 from plora.node.store.snapshot import Snapshot
@@ -95,11 +97,6 @@ from plora.proto.records import ErrorMet, Knowledge, Wished
 from plora.proto.records import Examined as ExaminedRecord
 from plora.proto.statement import Statement
 
-Wanted = FetchAsked | PinAsked | RemoveAsked | ReleaseAsked
-"""What a person wants for one content."""
-
-CLOCK_TIMER = "desk:clock"
-CLOCK_MS_MAX = 3_600_000
 RETRY_MS = 10_000
 LOW_REPUTATION = "low_reputation"
 SIGNED = "signatures and quorum"
@@ -131,8 +128,9 @@ class Desk:
         self.docket.believed = believed_ids(snapshot.rows(ROTATIONS))
         self.newness = Newness(self.docket, snapshot.rows(SIGNED_TIME))
         self.book = Book()
+        self.showing = Showing(self.book, lambda: self.trust, lambda: self.carrying)
         self.wishes = Wishes(snapshot.rows(WISHES))
-        self.larder = Larder(config, self.book, self.wishes, snapshot, self._nickname)
+        self.larder = Larder(config, self.book, self.wishes, snapshot, self.showing.nickname)
         merges = (decode_merge(key, value) for key, value in snapshot.rows(MERGES))
         backing = Backing(self.book, self.docket, lambda: (self.policy, self.trust), lambda: self.carrying, self._holds)
         self.merges = Merges(config, merges, backing)
@@ -141,7 +139,7 @@ class Desk:
         self._live = live
         self._voted = voted
         self._domains: dict[str, int] = {}
-        self._alarms: list[tuple[int, bytes]] = []
+        self.alarms = Alarms()
         self._rows: list[RowOp] = []
         self._judged: dict[bytes, Verdict] = {}
         self._remerged: list[MergeRow] = []
@@ -168,7 +166,8 @@ class Desk:
             case LinkReady(peer):
                 return self.larder.link_ready(peer)
             case LinkLost(peer):
-                return self._link_lost(peer)
+                self.larder.link_lost(peer)
+                return []
             case SourceFound(peer, content_id):
                 return self.larder.source_found(peer, content_id)
             case Persisted() | PersistFailed():
@@ -190,8 +189,8 @@ class Desk:
             case PolicyChanged():
                 return self._policy_changed(event, now)
             case SettingsChanged():
-                room = self.larder.changed(event, now)
-                return [*room, *self._judge_all(list(self.book.live), now), *self.merges.touch_all(now, self._bases())]
+                out = [*self.larder.changed(event, now), *self._judge_all(list(self.book.live), now)]
+                return [*out, *self.merges.touch_all(now, self.book.bases())]
             case DiskSpace():
                 return self.larder.measured(event, now)
             case RoomNeeded(size_bytes):
@@ -240,11 +239,9 @@ class Desk:
         self._kept, self._untold = {}, set()
         out += [*self._follow(owner.owner for owner in self.trust.believed), *self._look(now)]
         out += self._judge_all(list(self.book.live), now)
-        out += [effect for plasmid in self.book.live.values() if plasmid.usable for effect in self._show(plasmid)]
-        return [*out, *self.merges.touch_all(now, self._bases()), *self.larder.start(now)]
-
-    def _bases(self) -> list[str]:
-        return [plasmid.manifest.base_model for plasmid in self.book.live.values() if plasmid.usable]
+        usable = [plasmid for plasmid in self.book.live.values() if plasmid.usable]
+        out += [effect for plasmid in usable for effect in self.showing.show(plasmid)]
+        return [*out, *self.merges.touch_all(now, self.book.bases()), *self.larder.start(now)]
 
     def _recall(self, plasmid: Plasmid) -> None:
         row = self._kept.get(plasmid.content_id)
@@ -307,7 +304,7 @@ class Desk:
             return []
         out = self._withdraw(plasmid, now)
         self._rows += [forget_verdict(content_id), told(content_id)]
-        self._rows += self.wishes.depart(plasmid, self.title(plasmid), reason)
+        self._rows += self.wishes.depart(plasmid, self.showing.title(plasmid), reason)
         twins = self.book.of_digest(plasmid.digest)
         if twins:
             return [*out, *self.larder.attend(twins[0], now)]
@@ -325,7 +322,7 @@ class Desk:
         """Votes changed what is known of a slot, or of all."""
         touched = list(self.book.live) if event.slot is None else self.docket.in_slot(event.slot)
         if event.again:
-            return self._alarms_in(RETRY_MS, [self.book.live[key] for key in touched], now)
+            return self.alarms.set_all(RETRY_MS, [self.book.live[key] for key in touched], now)
         return self._judge_all(touched, now)
 
     def _judge(self, plasmid: Plasmid, now: Now) -> Outputs:
@@ -343,9 +340,9 @@ class Desk:
             out += self._rename(plasmid)
         at_ms = plasmid.next_alarm_ms(now.wall_ms, self.policy.certificate_wait_ms)
         if verdict.reason == LOW_REPUTATION:
-            out += self._alarm(plasmid, now.wall_ms + CLOCK_MS_MAX, now)  # time alone mends it
+            out += self.alarms.set(plasmid, now.wall_ms + CLOCK_MS_MAX, now)  # time alone mends it
         told_council = Judged(plasmid.content_id, plasmid.manifest, verdict)
-        return [*out, told_council, *self._alarm(plasmid, at_ms, now)]
+        return [*out, told_council, *self.alarms.set(plasmid, at_ms, now)]
 
     def _settle(self, now: Now) -> Outputs:
         """Judge again what is signed by owners whose score changed; it ends, since a content counts once."""
@@ -383,7 +380,7 @@ class Desk:
     def _note(self, plasmid: Plasmid, verdict: Verdict) -> None:
         """Have the verdict written, and what is wished, in case that could not be written; `_persisted` carries on."""
         plasmid.noted = look_of(verdict)
-        name = self._name(plasmid) if verdict.accepted else ""
+        name = self.showing.name(plasmid) if verdict.accepted else ""
         row = verdict_row(plasmid.content_id, replace(plasmid.row, usable=verdict.accepted, name=name))
         self._rows += [row, untold_row(plasmid.content_id), *self.wishes.again(plasmid.content_id)]
         self._judged[plasmid.content_id] = verdict
@@ -436,7 +433,7 @@ class Desk:
         out: Outputs = [Emit(ErrorMet(f"a verdict could not be written: {reason}", where="state.db: verdicts"))]
         if plasmid is not None:
             plasmid.noted = None
-            out += self._alarm(plasmid, now.wall_ms + RETRY_MS, now)
+            out += self.alarms.set(plasmid, now.wall_ms + RETRY_MS, now)
         return out
 
     # Granting and withdrawing
@@ -449,13 +446,13 @@ class Desk:
         domain = plasmid.manifest.domain
         self._domains[domain] = self._domains.get(domain, 0) + 1
         out: Outputs = [Emit(Knowledge(domain, "gained"))] if self._domains[domain] == 1 else []
-        return [*out, *self._show(plasmid), *self.merges.touch(plasmid.manifest.base_model, now)]
+        return [*out, *self.showing.show(plasmid), *self.merges.touch(plasmid.manifest.base_model, now)]
 
     def _withdraw(self, plasmid: Plasmid, now: Now) -> Outputs:
         if not plasmid.usable:
             return []
         plasmid.usable = False
-        out = self._hide(plasmid)
+        out = self.showing.hide(plasmid)
         domain = plasmid.manifest.domain
         self._domains[domain] -= 1
         if not self._domains[domain]:
@@ -463,46 +460,13 @@ class Desk:
             out.append(Emit(Knowledge(domain, "lost")))
         return [*out, *self.merges.touch(plasmid.manifest.base_model, now)]
 
-    def _show(self, plasmid: Plasmid) -> Outputs:
-        plasmid.name = self._name(plasmid)
-        if not plasmid.name:
-            return []
-        return [Expose(plasmid.name, plasmid.content_id, plasmid.digest, plasmid.statement.payload)]
-
-    def _hide(self, plasmid: Plasmid) -> Outputs:
-        """Take its folder away, or leave the name to another plasmid of that name (of another lineage)."""
-        name, plasmid.name = plasmid.name, ""
-        heir = next((one for one in self.book.live.values() if one.usable and one.name == name), None)
-        if heir is not None:
-            return self._show(heir) if name else []
-        return [Hide(name)] if name else []
-
     def _rename(self, plasmid: Plasmid) -> Outputs:
         """The owner's nickname changed, or this peer carries now, or no longer."""
-        if plasmid.name == self._name(plasmid):
+        if plasmid.name == self.showing.name(plasmid):
             return []
-        out = [*self._hide(plasmid), *self._show(plasmid)]
+        out = [*self.showing.hide(plasmid), *self.showing.show(plasmid)]
         self._rows.append(verdict_row(plasmid.content_id, plasmid.row))
         return out
-
-    def _nickname(self, owner: str) -> str:
-        return self.trust.nickname(owner)
-
-    def owner_of(self, content_id: str) -> str:
-        """Id of the owner of a live content in hex; empty where it isn't live."""
-        plasmid = self.book.live.get(bytes.fromhex(content_id))
-        return plasmid.manifest.owner if plasmid else ""
-
-    def title(self, plasmid: Plasmid) -> str:
-        """`owner/id@version`, with the local nickname of the owner."""
-        manifest = plasmid.manifest
-        return f"{self.trust.nickname(manifest.owner)}/{manifest.plasmid_id}@{manifest.version}"
-
-    def _name(self, plasmid: Plasmid) -> str:
-        """The name of its folder; empty where this peer uses nothing."""
-        if self.carrying:
-            return ""
-        return f"{self.trust.nickname(plasmid.manifest.owner)}--{plasmid.manifest.plasmid_id}"
 
     # Bytes, merges, links, people
 
@@ -522,7 +486,7 @@ class Desk:
                 if features is not None and features.sha256 != digest:
                     return [*out, *self._spoilt(digest, now)]
                 if not self.larder.examined(event):
-                    return [*out, *self._alarms_in(RETRY_MS, plasmids, now)]
+                    return [*out, *self.alarms.set_all(RETRY_MS, plasmids, now)]
                 if features is not None and plasmids:
                     self._rows.append(features_row(digest, features))
         return [*out, *self._judge_all([plasmid.content_id for plasmid in plasmids], now)]
@@ -531,7 +495,7 @@ class Desk:
         for plasmid in plasmids:
             plasmid.trouble = event.reason
         if event.reason != "bad_hash":
-            return self._alarms_in(RETRY_MS, plasmids, now)
+            return self.alarms.set_all(RETRY_MS, plasmids, now)
         return self._judge_all([plasmid.content_id for plasmid in plasmids], now)
 
     def _merged(self, event: Merged, now: Now) -> Outputs:
@@ -556,27 +520,24 @@ class Desk:
         plasmids = [plasmid.content_id for plasmid in self.book.of_digest(digest)]
         return [Emit(met), *self.larder.spoilt(digest), *self._judge_all(plasmids, now)]
 
-    def _link_lost(self, peer: str) -> Outputs:
-        self.larder.link_lost(peer)
-        return []
-
     def _wished(self, event: Wanted, now: Now) -> Outputs:
         """What a person wants for one content; for one whose manifest is gone, that its bytes go."""
         plasmid = self.book.live.get(event.content_id)
         if plasmid is None:
             return self._let_go(event)
+        title = self.showing.title(plasmid)
         match event:
             case FetchAsked(content_id):
                 word, rows = "asked", self.wishes.ask(content_id)
                 self.larder.damaged.pop(plasmid.digest, None)
                 plasmid.asked = True
             case PinAsked(_, pinned):
-                word, rows = "pinned" if pinned else "unpinned", self.wishes.pin(plasmid, self.title(plasmid), pinned)
+                word, rows = "pinned" if pinned else "unpinned", self.wishes.pin(plasmid, title, pinned)
                 self.larder.look_for_room()
             case ReleaseAsked():
-                word, rows = "released", self.wishes.release(plasmid, self.title(plasmid))
+                word, rows = "released", self.wishes.release(plasmid, title)
             case RemoveAsked():
-                word, rows = "removed", self.wishes.remove(plasmid, self.title(plasmid))
+                word, rows = "removed", self.wishes.remove(plasmid, title)
                 plasmid.asked = False
         plasmid.noted = None
         self._rows += rows
@@ -584,16 +545,16 @@ class Desk:
 
     def _let_go(self, event: Wanted) -> Outputs:
         wish = self.wishes.get(event.content_id)
-        about_bytes = isinstance(event, RemoveAsked) or (isinstance(event, PinAsked) and not event.pinned)
-        if wish is None or not about_bytes:
-            return []
-        if isinstance(event, PinAsked) and wish.own:
-            self._rows += self.wishes.unpin_own(event.content_id)
-            return [Emit(Wished(wish.content_id, "unpinned"))]
-        word = "unpinned" if isinstance(event, PinAsked) else "removed"
-        self._rows += self.wishes.forget(event.content_id)
-        out = self.larder.leave(wish.digest) if not self.book.of_digest(wish.digest) else []
-        return [Emit(Wished(wish.content_id, word)), *out]
+        match event:
+            case PinAsked(content_id, pinned=False) if wish is not None:
+                word, rows = "unpinned", self.wishes.unpin(content_id)
+            case RemoveAsked(content_id) if wish is not None:
+                word, rows = "removed", self.wishes.forget(content_id)
+            case _:
+                return []
+        self._rows += rows
+        stays = self.wishes.get(event.content_id) is not None or self.book.of_digest(wish.digest)
+        return [Emit(Wished(wish.content_id, word)), *([] if stays else self.larder.leave(wish.digest))]
 
     def _share_room(self, now: Now) -> Outputs:
         """Judge again what gave way, and have those try again who lack room, for as long as some comes free.
@@ -633,27 +594,8 @@ class Desk:
             return self._renew(now)
         return self._clock(now) if timer == CLOCK_TIMER else []
 
-    def _alarm(self, plasmid: Plasmid, at_ms: int, now: Now) -> Outputs:
-        """Judge again at `at_ms`; an earlier alarm that is still to come stays."""
-        if not at_ms or now.wall_ms < plasmid.alarm_ms <= at_ms:
-            return []
-        plasmid.alarm_ms = at_ms
-        heappush(self._alarms, (at_ms, plasmid.content_id))
-        return self._wind(now) if self._alarms[0] == (at_ms, plasmid.content_id) else []
-
-    def _alarms_in(self, wait_ms: int, plasmids: Iterable[Plasmid], now: Now) -> Outputs:
-        return [effect for plasmid in plasmids for effect in self._alarm(plasmid, now.wall_ms + wait_ms, now)]
-
     def _clock(self, now: Now) -> Outputs:
         out: Outputs = []
-        while self._alarms and self._alarms[0][0] <= now.wall_ms:
-            _, content_id = heappop(self._alarms)
+        while (content_id := self.alarms.next_due(now)) is not None:
             out += self._judge_all([content_id], now)
-        return [*out, *self._wind(now)]
-
-    def _wind(self, now: Now) -> Outputs:
-        """The local clock may jump, so the timer never sleeps longer than an hour."""
-        if not self._alarms:
-            return []
-        wait_ms = min(max(self._alarms[0][0] - now.wall_ms, 1), CLOCK_MS_MAX)
-        return [SetTimer(CLOCK_TIMER, now.after_ms(wait_ms))]
+        return [*out, *self.alarms.wind(now)]

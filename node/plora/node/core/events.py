@@ -315,6 +315,9 @@ class LoopLag:
     lag_ms: int
 
 
+Wanted = FetchAsked | PinAsked | RemoveAsked | ReleaseAsked
+"""What a person wants for one content."""
+
 Event = (
     Start | Stop | LinkOpened | LinkClosed | DialFailed | Probed | DialBackAsked | Received | Misbehaved | TimerDue
     | Persisted | PersistFailed | ChunkStored | ChunkRefused | ChunkServed | BlobFinished | BlobFailed

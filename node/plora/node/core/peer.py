@@ -219,7 +219,7 @@ class PeerCore:
         out: list[Effect] = []
         lag_ms = self.gossip.links.lag_ms
         seen = [
-            witness(self.reputations, effect.body, self.desk.owner_of, now, lag_ms)
+            witness(self.reputations, effect.body, self.desk.book.owner_of, now, lag_ms)
             for effect in effects
             if isinstance(effect, Emit)
         ]

@@ -163,6 +163,15 @@ class Book:
             del self.gone[next(iter(self.gone))]
         return plasmid
 
+    def bases(self) -> list[str]:
+        """The base models of what is in use."""
+        return [plasmid.manifest.base_model for plasmid in self.live.values() if plasmid.usable]
+
+    def owner_of(self, content_id: str) -> str:
+        """Id of the owner of a live content in hex; empty where it isn't live."""
+        plasmid = self.live.get(bytes.fromhex(content_id))
+        return plasmid.manifest.owner if plasmid else ""
+
     def of_digest(self, digest: str) -> list[Plasmid]:
         """The live plasmids that name an artifact."""
         return list(self._by_digest.get(digest, {}).values())

@@ -266,7 +266,7 @@ def transfers(core: PeerCore, now: Now) -> list[Json]:
 
 def name_of(core: PeerCore, plasmid: Plasmid) -> str:
     """`owner/id@version`, with the local nickname of the owner."""
-    return core.desk.title(plasmid)
+    return core.desk.showing.title(plasmid)
 
 
 def resolve(core: PeerCore, name: str) -> list[Plasmid]:

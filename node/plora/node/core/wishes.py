@@ -123,9 +123,10 @@ class Wishes:
         wish = self._wishes.get(content_id)
         return [wish_row(wish)] if wish is not None else []
 
-    def unpin_own(self, content_id: bytes) -> list[RowOp]:
-        """No longer pinned, and still one's own: the bytes stay."""
-        return self._put(content_id, replace(self._wishes[content_id], pinned=False))
+    def unpin(self, content_id: bytes) -> list[RowOp]:
+        """No longer pinned, though the manifest is gone: bytes of one's own stay, others may go."""
+        wish = self._wishes[content_id]
+        return self._put(content_id, replace(wish, pinned=False)) if wish.own else self.forget(content_id)
 
     def forget(self, content_id: bytes) -> list[RowOp]:
         """Nothing is wished any more for a content whose manifest is gone."""
