@@ -20,6 +20,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
@@ -71,7 +72,7 @@ from plora.node.core.notices import (
 )
 from plora.node.core.now import Now
 from plora.node.core.plasmid import Book, Plasmid, look_of
-from plora.node.core.reputations import REPUTATIONS, Reputations, witness_verdict
+from plora.node.core.reputations import Reputations, reputations_of, witness_verdict
 from plora.node.core.rotations import ROTATIONS, believed_ids, follow
 from plora.node.core.rows import (
     UNTOLD,
@@ -98,7 +99,6 @@ from plora.proto.records import Examined as ExaminedRecord
 from plora.proto.statement import Statement
 
 RETRY_MS = 10_000
-LOW_REPUTATION = "low_reputation"
 SIGNED = "signatures and quorum"
 KEPT_WITHOUT_BYTES = (Outcome.REJECT, Outcome.QUARANTINE)
 SIGNED_WELL = ("", "below_quorum")
@@ -119,9 +119,7 @@ class Desk:
         voted: Callable[[Case, int], Case] = lambda case, seen_ms: case,
         reputations: Reputations | None = None,
     ) -> None:
-        self.reputations = (
-            Reputations(snapshot.rows(REPUTATIONS), config.bounds.reputations) if reputations is None else reputations
-        )
+        self.reputations = reputations_of(config, snapshot, reputations)
         self._obey(policy, trust)
         versions = (decode_version(key, value) for key, value in snapshot.rows(VERSIONS))
         self.docket = Docket(config.swarm, bases or {}, {row.series: row for row in versions})
@@ -138,7 +136,7 @@ class Desk:
         self._untold = {key for key, _ in snapshot.rows(UNTOLD)}
         self._live = live
         self._voted = voted
-        self._domains: dict[str, int] = {}
+        self._domains: Counter[str] = Counter()
         self.alarms = Alarms()
         self._rows: list[RowOp] = []
         self._judged: dict[bytes, Verdict] = {}
@@ -251,7 +249,7 @@ class Desk:
             plasmid.via = ""  # seen before the restart; who brought it wasn't kept
         self.book.add(plasmid)
         if plasmid.usable:
-            self._domains[plasmid.manifest.domain] = self._domains.get(plasmid.manifest.domain, 0) + 1
+            self._domains[plasmid.manifest.domain] += 1
 
     def _statement(self, notice: StatementAdded | StatementDropped, now: Now) -> Outputs:
         statement = notice.statement
@@ -339,7 +337,7 @@ class Desk:
         elif plasmid.usable:
             out += self._rename(plasmid)
         at_ms = plasmid.next_alarm_ms(now.wall_ms, self.policy.certificate_wait_ms)
-        if verdict.reason == LOW_REPUTATION:
+        if verdict.reason == "low_reputation":
             out += self.alarms.set(plasmid, now.wall_ms + CLOCK_MS_MAX, now)  # time alone mends it
         told_council = Judged(plasmid.content_id, plasmid.manifest, verdict)
         return [*out, told_council, *self.alarms.set(plasmid, at_ms, now)]
@@ -444,7 +442,7 @@ class Desk:
         plasmid.usable = True
         self._rows += self.newness.accepted(plasmid.manifest, plasmid.verdict) if plasmid.verdict else []
         domain = plasmid.manifest.domain
-        self._domains[domain] = self._domains.get(domain, 0) + 1
+        self._domains[domain] += 1
         out: Outputs = [Emit(Knowledge(domain, "gained"))] if self._domains[domain] == 1 else []
         return [*out, *self.showing.show(plasmid), *self.merges.touch(plasmid.manifest.base_model, now)]
 
@@ -544,11 +542,12 @@ class Desk:
         return [Emit(Wished(event.content_id.hex(), word)), *self._judge(plasmid, now)]
 
     def _let_go(self, event: Wanted) -> Outputs:
-        wish = self.wishes.get(event.content_id)
+        if (wish := self.wishes.get(event.content_id)) is None:
+            return []
         match event:
-            case PinAsked(content_id, pinned=False) if wish is not None:
+            case PinAsked(content_id, pinned=False):
                 word, rows = "unpinned", self.wishes.unpin(content_id)
-            case RemoveAsked(content_id) if wish is not None:
+            case RemoveAsked(content_id):
                 word, rows = "removed", self.wishes.forget(content_id)
             case _:
                 return []

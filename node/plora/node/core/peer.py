@@ -82,7 +82,7 @@ from plora.node.core.notices import (
 )
 from plora.node.core.now import Now
 from plora.node.core.patience import Patience
-from plora.node.core.reputations import REPUTATIONS, Reputations, witness
+from plora.node.core.reputations import reputations_of, witness
 from plora.node.core.streams import Streams
 from plora.node.core.throttle import Throttle
 from plora.node.gossip.core import Gossip
@@ -168,7 +168,7 @@ class PeerCore:
         self.config = config
         trusted = [owner.owner for owner in trust.believed]
         streams = Streams(config.seed, config.peer)
-        self.reputations = Reputations(snapshot.rows(REPUTATIONS), config.bounds.reputations)
+        self.reputations = reputations_of(config, snapshot)
         self.gossip = Gossip(config, snapshot, streams, trusted, verify, self.reputations)
         self.transfer = Transfer(config, snapshot, self.reputations)
         self.council = Council(config, snapshot, self.gossip.live)

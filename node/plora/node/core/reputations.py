@@ -34,11 +34,13 @@ from typing import Any, TypeVar
 
 from plora.gate import Verdict
 from plora.gate.reputation import DELIBERATE, NEWCOMER, SLIP, Reputation
+from plora.node.core.config import CoreConfig
 from plora.node.core.effects import Emit
 from plora.node.core.now import Now
 from plora.node.core.patience import AT_ONCE
 from plora.node.core.plasmid import Plasmid
 from plora.node.store.disk import Delete, Put, RowOp
+from plora.node.store.snapshot import Snapshot
 from plora.proto.errors import StoreError
 from plora.proto.records import Body, BoundHit, EvidenceFound, FetchDone, Penalty, Rollback
 from plora.proto.records import Reputation as ReputationRecord
@@ -219,6 +221,11 @@ def witness_verdict(book: Reputations, plasmid: Plasmid, verdict: Verdict, now: 
     if verdict.bytes_only and not (plasmid.blamed or plasmid.own):
         plasmid.blamed = True
         book.fault(OWNER, plasmid.manifest.owner, verdict.reason, now.wall_ms)
+
+
+def reputations_of(config: CoreConfig, snapshot: Snapshot, shared: Reputations | None = None) -> Reputations:
+    """The book that the parts of a peer share, else one that a part keeps alone."""
+    return Reputations(snapshot.rows(REPUTATIONS), config.bounds.reputations) if shared is None else shared
 
 
 def _peer_of(subject: str) -> str:

@@ -17,7 +17,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from plora.gate import Outcome, explain, layers, sentence
-from plora.node.core.desk import LOW_REPUTATION
 from plora.node.core.limit_sentences import limit_sentence, limit_value
 from plora.node.core.newness import newness
 from plora.node.core.now import Now
@@ -220,7 +219,7 @@ def reputations(core: PeerCore, now: Now) -> list[Json]:
     held = Counter(
         plasmid.manifest.owner
         for plasmid in core.desk.book.live.values()
-        if plasmid.verdict is not None and plasmid.verdict.reason == LOW_REPUTATION
+        if plasmid.verdict is not None and plasmid.verdict.reason == "low_reputation"
     )
     return [
         {**reputation(core, one.subject, now), "held": held[one.subject]} for one in core.reputations.known(now.wall_ms)

@@ -78,7 +78,7 @@ from plora.node.core.notices import (
     StatementDropped,
 )
 from plora.node.core.now import Now
-from plora.node.core.reputations import REPUTATIONS, Reputations
+from plora.node.core.reputations import Reputations, reputations_of
 from plora.node.core.streams import Streams
 from plora.node.gossip import parcels
 from plora.node.gossip.addresses import join
@@ -146,9 +146,7 @@ class Gossip:
         reputations: Reputations | None = None,
     ) -> None:
         self.round_number = 0
-        self._reputations = (
-            Reputations(snapshot.rows(REPUTATIONS), config.bounds.reputations) if reputations is None else reputations
-        )
+        self._reputations = reputations_of(config, snapshot, reputations)
         self.seen = SeenSet(config.swarm, config.bounds, trusted, verify, config.members)
         self.exchange = Exchange(config, streams.stream("gossip:exchange"), snapshot)
         self.links = Links(config, streams.stream("gossip:links"), self._beat_of, self.exchange, self._reputations)

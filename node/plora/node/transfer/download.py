@@ -29,7 +29,7 @@ from plora.node.core.events import BlobFailed, BlobFinished, ChunkRefused, Chunk
 from plora.node.core.messages import CHUNK_LIST_MAX, WANT_MAX, Cancel, Chunk, ChunkList, Refuse, Want
 from plora.node.core.notices import BytesFailed, BytesHeld, Outputs
 from plora.node.core.now import Now
-from plora.node.core.reputations import REPUTATIONS, Reputations
+from plora.node.core.reputations import Reputations, reputations_of
 from plora.node.core.streams import Streams
 from plora.node.store.rows import ChunkPlan, plan_row
 from plora.node.store.snapshot import Snapshot
@@ -68,9 +68,7 @@ class Downloads:
         reputations: Reputations | None = None,
     ) -> None:
         self._config = config
-        self._reputations = (
-            Reputations(snapshot.rows(REPUTATIONS), config.bounds.reputations) if reputations is None else reputations
-        )
+        self._reputations = reputations_of(config, snapshot, reputations)
         self._limits = config.limits
         self._near = neighbourhood
         self._line = Line("limits.download_rate", config.limits.download_rate)
