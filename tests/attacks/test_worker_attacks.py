@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tests.swarm.conftest import MakePeer
 
 STRANGER = 65_534
-LIMITS = Limits(memory_bytes=1 << 30, cpu_s=1, file_bytes=1 << 20)
+LIMITS = Limits(memory_bytes=1 << 30, cpu_s=3, file_bytes=1 << 20)
 BROKE_OUT = "was killed: it tried to start a process, to open a socket, or to take hold of another process"
 FATES = {
     "allocate": "MemoryError",
@@ -43,7 +43,7 @@ FATES = {
     "execute": BROKE_OUT,
     "fork": BROKE_OUT,
     "kill_the_peer": BROKE_OUT,
-    "loop": "was killed: it computed for more than 1 s",
+    "loop": "was killed: it computed for more than 3 s",
     "open_socket": BROKE_OUT,
 }
 caged = pytest.mark.skipif(bool(lacks()), reason="; ".join(lacks()))

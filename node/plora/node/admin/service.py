@@ -305,7 +305,11 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         await check_bytes(self._node, statement, signed.manifest, artifact)
         records = [*map(statement_from_pb, request.statements), *self._own_records(signed.manifest.owner)]
         await self._make_room(signed.manifest.artifacts.size_bytes)
-        await self._node.driver.blocking(IMPORT_KEY, lambda: self._import(folder, signed.manifest))
+        try:
+            await self._node.driver.blocking(IMPORT_KEY, lambda: self._import(folder, signed.manifest))
+        except BaseException:
+            self._node.driver.handle(RoomNeeded(0))
+            raise
         statements = (*records, statement, *signed.attestations())
         try:
             await spread(self._node, statements, (signed.manifest.artifacts.sha256,), statement)

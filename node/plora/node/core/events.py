@@ -246,7 +246,7 @@ class ForgiveAsked:
 
 @dataclass(frozen=True, slots=True)
 class RoomNeeded:
-    """A local person is about to publish so many bytes: what may give way, does."""
+    """A local person is about to publish so many bytes: what may give way, does. 0: they publish nothing after all."""
 
     size_bytes: int
 

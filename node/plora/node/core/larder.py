@@ -108,6 +108,7 @@ class Larder:
         for digest in digests:
             self.held[digest] = sizes.get(digest, 0)
             self.damaged.pop(digest, None)
+            self.room.promised = 0
         self._awaited.update(dict.fromkeys(digest for digest in awaited if digest in digests))
 
     def arrived(self, digest: str) -> None:
@@ -253,8 +254,13 @@ class Larder:
         return self._collect(now)
 
     def make_room(self, size_bytes: int, now: Now) -> Outputs:
-        """So many bytes of one's own are about to come, before which everything gives way that may."""
-        return self._give_way(*self.room.excess(size_bytes), now)
+        """So many bytes of one's own are about to come, before which everything gives way that may, and nothing else
+        takes their room meanwhile; 0: they don't come after all.
+        """
+        self.room.promised, self._freed = 0, self._freed or not size_bytes
+        out = self._give_way(*self.room.excess(size_bytes), now)
+        self.room.promised = size_bytes
+        return out
 
     def look_for_room(self) -> None:
         """Something may give way that didn't before."""

@@ -36,7 +36,7 @@ _Key = tuple[bool, int, bytes]
 
 @dataclass(slots=True)
 class Room:
-    """`held` and `fetching` are the larder's own books: bytes by artifact digest."""
+    """`held` and `fetching` are the larder's own books: bytes by artifact digest; `promised` are about to come."""
 
     limits: Limits
     held: dict[str, int]
@@ -44,6 +44,7 @@ class Room:
     book: Book
     wishes: Wishes
     disk_free: int | None = None
+    promised: int = 0
     _measured_from_ns: int = 0
     _gave_way: dict[str, None] = field(default_factory=dict)
 
@@ -54,7 +55,7 @@ class Room:
 
     def used(self) -> int:
         """Bytes held and coming."""
-        return sum(self.held.values()) + sum(self.fetching.values())
+        return sum(self.held.values()) + sum(self.fetching.values()) + self.promised
 
     def hindrance(self, plasmid: Plasmid) -> BoundHit | None:
         """The bound that keeps an artifact out as things are."""
