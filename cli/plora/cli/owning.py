@@ -29,15 +29,14 @@ if TYPE_CHECKING:
 app = App(help="Your keys over time: rotate them, sign in turn, revoke.", no_args_is_help=True)
 
 File = Annotated[Path | None, typer.Option("--owner", help="The owner's file (.owner); beside the key otherwise.")]
+Named = Annotated[Path | None, typer.Argument(help="An owner's file; the home's own otherwise.", metavar="FILE")]
 Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
 NAMES_SHOWN = 12
 
 
 @app.command()
 def show(
-    file: Annotated[
-        Path | None, typer.Argument(help="An owner's file; the home's own otherwise.", metavar="FILE")
-    ] = None,
+    file: Named = None,
     home: Home = None,
     json_: Json = False,
     quiet: Quiet = False,
@@ -136,9 +135,7 @@ def end(
 
 @app.command()
 def publish(
-    file: Annotated[
-        Path | None, typer.Argument(help="An owner's file; the home's own otherwise.", metavar="FILE")
-    ] = None,
+    file: Named = None,
     home: Home = None,
     json_: Json = False,
     quiet: Quiet = False,

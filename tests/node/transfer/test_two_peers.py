@@ -469,10 +469,8 @@ def test_a_full_disk_pauses_and_goes_on_where_it_stopped() -> None:
 def test_a_failing_finish_is_tried_again() -> None:
     world = World()
     _, bob, artifact = fetch_pair(world)
-    before = len(bob.disk.log)
+    bob.disk.fail_at(len(bob.disk.log) + artifact.chunk_count + 2, StoreError("broken"))
     start(world, "bob", artifact, "ada")
-    world.run_until(lambda: len(bob.disk.log) == before + artifact.chunk_count)
-    bob.disk.fail_at(before + artifact.chunk_count + 2, StoreError("broken"))
     world.run()
     assert FetchFailed(artifact.digest, "io_error") in bob.records
     assert bob.notices == [BytesHeld(artifact.digest, ("ada",), artifact.size_bytes, 0, 0)]
