@@ -22,6 +22,7 @@ from tests.sim.assembly import (
     publish,
     records,
     up,
+    vote_as,
     why,
 )
 
@@ -29,7 +30,6 @@ from plora.gate import Case, Policy, Verdict, decide
 from plora.gate.consensus import Certificate, Membership, membership
 from plora.gate.tally import Standing, Tally
 from plora.node.core.config import Bounds
-from plora.node.core.events import WordSigned
 from plora.node.gossip.seen import Entrance, SeenSet
 from plora.proto.statement import Statement
 from plora.sim.clock import WALL_START_MS
@@ -121,7 +121,7 @@ def test_attack_081_a_member_accepts_twice(attack: Watched) -> None:
         peer = swarm.peer(peer_id(number))
         publish(peer, plasmid)
         swarm.run(0.01)
-        peer.handle(WordSigned(Ballots(members().slot(plasmid.manifest)).vote(LIAR, plasmid.content_id.hex())))
+        vote_as(LIAR, plasmid, peer)
     accused = vote_key(LIAR).public.key_id
     for peer in swarm.running():
         assert swarm.run_until(lambda peer=peer: accused in peer.core.council.tally.guilty, limit_s=60)  # type: ignore
@@ -131,7 +131,7 @@ def test_attack_081_a_member_accepts_twice(attack: Watched) -> None:
     publish(swarm.peer(peer_id(0)), OTHER)
     swarm.run(2)
     witness = swarm.peer(peer_id(4))
-    witness.handle(WordSigned(Ballots(members().slot(OTHER.manifest)).vote(LIAR, OTHER.content_id.hex())))
+    vote_as(LIAR, OTHER, witness)
     swarm.run(10)
     told = why(swarm, 4, OTHER)
     assert told["reason"] == "awaiting_certificate" and "no longer counts: m3" in told["sentence"]
@@ -237,8 +237,7 @@ def test_attack_108_withheld_votes(attack: Watched) -> None:
     publish(swarm.peer(peer_id(0)), OTHER)
     assert swarm.run_until(lambda: swarm.holding(OTHER.manifest.artifacts.sha256) == PEERS, limit_s=60)
     for number in (2, 3):
-        vote = Ballots(members().slot(OTHER.manifest)).vote(number, OTHER.content_id.hex())
-        swarm.peer(peer_id(number)).handle(WordSigned(vote))
+        vote_as(number, OTHER, swarm.peer(peer_id(number)))
     assert swarm.run_until(lambda: swarm.usable(OTHER.content_id) == PEERS, limit_s=60)
     told = why(swarm, 4)
     assert (told["state"], told["reason"]) == ("pending", "awaiting_certificate")
@@ -268,8 +267,7 @@ def test_attack_110_two_certificates_of_one_slot(attack: Watched) -> None:
     swarm.run(0.01)
     for number in range(3):
         for plasmid in (LEGAL, RIVAL):
-            vote = Ballots(members().slot(plasmid.manifest)).vote(number, plasmid.content_id.hex())
-            first.handle(WordSigned(vote))
+            vote_as(number, plasmid, first)
     assert swarm.run_until(lambda: swarm.usable(OTHER.content_id) == 0, limit_s=60)
     first.crash()
     first.boot()

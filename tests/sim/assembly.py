@@ -6,12 +6,13 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from tests.council import vote_key
+from tests.council import Ballots, vote_key
 
 from plora.gate import Policy, Trust
 from plora.gate.consensus import Member, Membership, membership
 from plora.node.core import view
 from plora.node.core.config import CoreConfig
+from plora.node.core.events import WordSigned
 from plora.proto.dsse import StatementKind
 from plora.proto.payloads import Choice
 from plora.proto.statement import open_statement
@@ -52,6 +53,12 @@ def peers(swarm: Swarm) -> list[SimPeer]:
 
 def publish(peer: SimPeer, plasmid: Plasmid = LEGAL) -> None:
     peer.publish((ADA.record, plasmid.statement), (plasmid.data,))
+
+
+def vote_as(number: int, plasmid: Plasmid, peer: SimPeer) -> None:
+    """An ACCEPT by a member's key for a content comes up at a peer, whatever that member itself thinks."""
+    ballots = Ballots(members().slot(plasmid.manifest))
+    peer.handle(WordSigned(ballots.vote(number, plasmid.content_id.hex())))
 
 
 def up(swarm: Swarm, numbers: Iterable[int] = range(PEERS)) -> Swarm:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from random import Random
 
 import pytest
-from tests.council import Ballots, vote_key
+from tests.council import vote_key
 from tests.sim.assembly import (
     LEGAL,
     LIAR,
@@ -23,12 +23,12 @@ from tests.sim.assembly import (
     publish,
     records,
     up,
+    vote_as,
     why,
 )
 
 from plora.gate import Policy
 from plora.node.core import council_view
-from plora.node.core.events import WordSigned
 from plora.proto.dsse import StatementKind
 from plora.sim.links import Conditions
 from plora.sim.replay import first_difference, replay
@@ -86,8 +86,7 @@ def test_a_liar_who_votes_twice_is_found_and_blocks_nothing() -> None:
         peer = swarm.peer(peer_id(number))
         publish(peer, plasmid)
         swarm.run(0.05)
-        vote = Ballots(members().slot(plasmid.manifest)).vote(LIAR, plasmid.content_id.hex())
-        peer.handle(WordSigned(vote))
+        vote_as(LIAR, plasmid, peer)
     publish(swarm.peer(peer_id(0)), OTHER)
     assert swarm.run_until(lambda: swarm.usable(OTHER.content_id) == 4, limit_s=60)
     accused = vote_key(LIAR).public.key_id
@@ -109,8 +108,7 @@ def test_who_lies_in_one_slot_counts_in_no_other_also_after_a_restart() -> None:
     publish(peer, OTHER)
     swarm.run(1)
     for plasmid in (LEGAL, RIVAL, OTHER):
-        vote = Ballots(members().slot(plasmid.manifest)).vote(LIAR, plasmid.content_id.hex())
-        peer.handle(WordSigned(vote))
+        vote_as(LIAR, plasmid, peer)
     swarm.run(20)
     peer.crash()
     peer.boot()
@@ -167,8 +165,7 @@ def test_two_certificates_end_the_epoch_for_everything_and_another_begins() -> N
     swarm.run(0.1)
     for number in range(3):
         for plasmid in (LEGAL, RIVAL):
-            vote = Ballots(members().slot(plasmid.manifest)).vote(number, plasmid.content_id.hex())
-            first.handle(WordSigned(vote))
+            vote_as(number, plasmid, first)
     assert swarm.run_until(lambda: swarm.usable(OTHER.content_id) == 0, limit_s=60)
     for peer in swarm.running():
         assert [record["alarm"] for record in records(peer, "alarm")] == ["compromised"]
