@@ -332,9 +332,10 @@ async def test_attack_098_floods(scene: Scene, attack: Watched, flood: Flood, re
     await _flooded(scene, attack, flood, reason)
 
 
-@pytest.mark.parametrize(("flood", "reason"), [(resets, "call"), (offers, "flood")])
-async def test_attack_098_floods_of_calls(scene: Scene, attack: Watched, flood: Flood, reason: str) -> None:
-    await _flooded(scene, attack, flood, reason, pause_s=0.03)
+@pytest.mark.parametrize("flood", [resets, offers])
+async def test_attack_098_floods_of_calls(scene: Scene, attack: Watched, flood: Flood) -> None:
+    # Named a flood of calls, or of bytes where gRPC couldn't keep up with counting them.
+    await _flooded(scene, attack, flood, "flood", pause_s=0.03)
 
 
 async def test_attack_098_calls_that_nobody_can_take(scene: Scene, attack: Watched) -> None:
