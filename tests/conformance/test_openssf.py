@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
@@ -98,7 +99,7 @@ def test_what_is_not_what_was_signed_is_refused(plora: Run, exporting: Path, cha
     assert (shown.code, shown.out) == (1, "")
 
 
-@pytest.mark.parametrize("field", ["mediaType", "payloadType", "two signatures", "no JSON", "too long"])
+@pytest.mark.parametrize("field", ["mediaType", "payloadType", "two signatures", "no JSON", "too long", "digest"])
 def test_other_bundles_are_refused(plora: Run, exporting: Path, field: str) -> None:
     assert exported(plora, exporting).code == 0
     path, key = Path("model.sig"), load_export_public(Path("keys/export.pub"))
@@ -108,6 +109,11 @@ def test_other_bundles_are_refused(plora: Run, exporting: Path, field: str) -> N
         envelope["signatures"] *= 2
     elif field == "payloadType":
         envelope[field] = "text/plain"
+    elif field == "digest":
+        payload = base64.b64decode(envelope["payload"])
+        envelope["payload"] = base64.b64encode(
+            payload.replace(b'"algorithm":"sha256"', b'"algorithm":"blake2b"')
+        ).decode()
     else:
         bundle[field] = "text/plain"
     texts = {"no JSON": b"[", "too long": b" " * (1 << 20) + path.read_bytes()}

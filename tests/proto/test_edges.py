@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
+from pydantic import TypeAdapter
 
 from plora.proto import errors
 from plora.proto.dsse import StatementKind
 from plora.proto.errors import ConfigError, FormatError, PloraError
+from plora.proto.fields import Text
 from plora.proto.keys import ED25519, PrivateKey, PublicKey
 from plora.proto.manifest import Manifest
 from plora.proto.owner_files import OwnerFiles, create_owner, read_owner_record
@@ -88,6 +91,24 @@ def test_a_weak_key_verifies_nothing_even_when_it_got_past_the_reader() -> None:
     weak.verify(neutral + bytes(32), b"any message")  # the library lets it pass
     spki = weak.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     assert not PublicKey(ED25519, spki, weak).verify(b"any message", neutral + bytes(32))
+
+
+@pytest.mark.parametrize("bits", [2047, 2048, 4096, 4097])
+def test_rsa_keys_have_2048_to_4096_bits(bits: int) -> None:
+    key = RSAPublicNumbers(65537, (1 << bits) - 1).public_key()
+    spki = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    if bits in (2048, 4096):
+        assert PublicKey.from_spki(spki).spki == spki
+    else:
+        with pytest.raises(FormatError, match=f"RSA key of {bits} bits"):
+            PublicKey.from_spki(spki)
+
+
+def test_a_text_has_200_characters_at_most() -> None:
+    texts = TypeAdapter(Text)
+    assert texts.validate_python("é" * 200) == "é" * 200
+    with pytest.raises(ValueError, match="at most 200 characters"):
+        texts.validate_python("é" * 201)
 
 
 @pytest.mark.parametrize("field", ["id", "secret"])
