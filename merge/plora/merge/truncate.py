@@ -1,11 +1,14 @@
-"""Best approximation of a factor pair by a lower rank, without the dense product.
+"""Best approximation of a factor pair, or of a weighted sum of pairs, by a lower rank, without the dense product.
 
 Rules:
 
-- Both sides are reduced by QR, the small core R_B R_Aᵀ is decomposed by SVD (Eckart and Young 1936): the error in the
-  Frobenius norm is exactly the root of the sum of squares of the discarded singular values.
-- QR runs in the dtype of the factors, the core in float64. The result has scale 1 and balanced factors
-  B = U √σ, A = √σ Vᵀ.
+- By QR: both sides are reduced, the small core R_B R_Aᵀ is decomposed by SVD (Eckart and Young 1936). QR runs in the
+  dtype of the factors, the core in float64. The error in the Frobenius norm is exactly the root of the sum of squares
+  of the discarded singular values.
+- By Gram matrices (`plora.merge.gram`): float32 factors of `GRAM_RANK_MIN` columns and more of which something has to
+  go. It costs a quarter of QR and less, and loses at most 1.0005 times as much; where rounding might make that more,
+  QR does it after all.
+- The result has scale 1 and balanced factors B = U √σ, A = √σ Vᵀ.
 - Singular values under σ₁ · max(r, 1) · eps are rounding, so they are left out: the rank returned may be lower than the
   rank asked for. A zero update comes back as rank 1 of zeros.
 - Signs are canonical: in each column of B the entry of largest magnitude (the first one on ties) is positive.
@@ -21,16 +24,24 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from plora.merge.factors import Array, FactorPair, zero_pair
+from plora.merge.factors import Array, FactorPair, concat, zero_pair
+from plora.merge.gram import Grams, Leading, grams_of, leading
 from plora.proto.errors import UsageError
+
+GRAM_RANK_MIN = 32
+"""Fewer columns are decomposed by QR: it costs no more there."""
 
 
 class Truncation(NamedTuple):
-    """A truncated pair, the fraction of ‖ΔW‖²_F lost (0 to 1), and all singular values of ΔW, descending, float64."""
+    """A truncated pair, the fraction of ‖ΔW‖²_F lost (0 to 1), and the singular values of ΔW, descending, float64.
+
+    All of them; of sums of more than `gram.DENSE_MAX` columns only those that were kept.
+    """
 
     pair: FactorPair
     discarded_energy: float
@@ -39,8 +50,45 @@ class Truncation(NamedTuple):
 
 def truncate(pair: FactorPair, rank: int) -> Truncation:
     """The best approximation of `pair` of rank at most `rank` (>= 1). Raises UsageError for a rank under 1."""
+    return truncate_sum([pair], [1.0], rank)
+
+
+def truncate_sum(
+    pairs: Sequence[FactorPair], weights: Sequence[float], rank: int, grams: Grams | None = None
+) -> Truncation:
+    """The best approximation of Σ wᵢΔWᵢ of rank at most `rank`.
+
+    `grams`: the Gram matrices of the pairs' factors stacked in this order, where the caller has them. Raises
+    UsageError for a rank under 1, AdapterError where shapes or dtypes differ or there is nothing to add.
+    """
     if rank < 1:
         raise UsageError(f"rank {rank} is not at least 1")
+    weighted = [pair.times(weight) for pair, weight in zip(pairs, weights, strict=True)]
+    columns = sum(pair.rank for pair in pairs)
+    if columns > rank and columns >= GRAM_RANK_MIN and all(pair.A.dtype == np.float32 for pair in pairs):
+        stack = concat([FactorPair(pair.A, pair.B) for pair in pairs])
+        scales = np.repeat([pair.scale for pair in weighted], [pair.rank for pair in pairs])
+        found = _by_gram(stack, scales, rank, grams)
+        if found is not None:
+            return found
+    return _by_qr(concat(weighted) if len(weighted) != 1 else weighted[0], rank)
+
+
+def _by_gram(stack: FactorPair, scales: Array, rank: int, grams: Grams | None) -> Truncation | None:
+    grams = grams if grams is not None else grams_of(stack.A, stack.B)
+    found = None if grams is None else leading(grams, scales, rank)
+    if found is None:
+        return None
+    b = stack.B @ found.left.astype(np.float32)
+    a = found.right.astype(np.float32) @ stack.A
+    return Truncation(_canonical(a, b), _lost(found), np.concatenate([found.sigma, found.rest]))
+
+
+def _lost(found: Leading) -> float:
+    return max(0.0, 1.0 - float(np.square(found.sigma).sum()) / found.total)
+
+
+def _by_qr(pair: FactorPair, rank: int) -> Truncation:
     left, core_left = np.linalg.qr(pair.B)
     right, core_right = np.linalg.qr(pair.A.T)
     core = pair.scale * (core_left.astype(np.float64) @ core_right.T.astype(np.float64))
@@ -53,8 +101,14 @@ def truncate(pair: FactorPair, rank: int) -> Truncation:
     root = np.sqrt(sigma[:kept])
     b = left @ (u[:, :kept] * root).astype(pair.B.dtype)
     a = (vt[:kept] * root[:, None]).astype(pair.A.dtype) @ right.T
-    signs = _canonical_signs(b)
-    return Truncation(FactorPair(a * signs[:, None], b * signs), _lost_fraction(sigma, kept), sigma)
+    return Truncation(_canonical(a, b), _lost_fraction(sigma, kept), sigma)
+
+
+def _canonical(a: Array, b: Array) -> FactorPair:
+    """The pair with the sign of each column of B such that its peak is positive."""
+    peaks = b[np.argmax(np.abs(b), axis=0), np.arange(b.shape[1])]
+    signs = np.where(peaks < 0, -1, 1).astype(b.dtype)
+    return FactorPair(a * signs[:, None], b * signs)
 
 
 def _lost_fraction(sigma: Array, kept: int) -> float:
@@ -67,8 +121,3 @@ def _numerical_rank(sigma: Array, pair: FactorPair) -> int:
     if sigma[0] == 0.0:
         return 0
     return int(np.count_nonzero(sigma > sigma[0] * pair.rank * np.finfo(pair.A.dtype).eps))
-
-
-def _canonical_signs(b: Array) -> Array:
-    peaks = b[np.argmax(np.abs(b), axis=0), np.arange(b.shape[1])]
-    return np.where(peaks < 0, -1, 1).astype(b.dtype)

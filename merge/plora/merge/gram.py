@@ -1,0 +1,266 @@
+"""Gram matrices of stacked factors, exact to the bit, and what they tell of a weighted sum of updates.
+
+ΔW = B · diag(s) · A with A of shape (R, in), B of shape (out, R): the stacked factors of all operands; s holds weight
+times scale, once for each of an operand's columns. Everything here needs A Aᵀ and BᵀB alone, both (R, R), float64.
+
+Rules:
+
+- Each row of A and each column of B is first rounded to a grid of 2ᵉ/2ᵇ, where 2ᵉ bounds its values and
+  b = ⌊(53 − ⌈log₂ n⌉)/2⌋, at most 22, for rows of n values (20 for n up to 8192). Products and their sums are then
+  integers below 2⁵³ grid steps: exact in float64, so the order of summation, the shape of blocks, the BLAS and the
+  number of threads can't change a bit. Blocks that were kept equal blocks that are computed together with others.
+- `leading` finds the best approximation of a rank k in coordinates of the stack: by a Cholesky factor of A Aᵀ and a
+  full eigen-decomposition up to `DENSE_MAX`, by block Krylov iteration (Musco and Musco 2015) above, then one
+  Rayleigh–Ritz step, which makes the result's left side orthonormal. No inverse of a Gram matrix is formed.
+- It says None where rounding to the grid could cost more than a thousandth of the energy that truncation loses anyway
+  (ill-conditioned sums, or nothing to lose): QR of the factors has to do it then.
+
+Not handled: float64 factors (the grid has fewer bits than they have).
+
+>>> stack = np.array([[3.0, 4.0], [4.0, -3.0]], np.float32)
+>>> rows = Rows.of(stack)
+>>> gram_of(stack, rows).tolist()
+[[25.0, 0.0], [0.0, 25.0]]
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from plora.merge.factors import Array
+
+DENSE_MAX = 512
+"""Up to this R the core is decomposed as a whole."""
+BITS_MAX = 22
+CHUNK_ENTRIES = 1 << 17
+CHUNK_COLUMNS_MIN = 512
+NOISE_MAX = 1e-3
+"""Energy that rounding may add to what truncation loses: it lengthens the error by half of that."""
+
+_EXPONENT_MAX = 96  # Above, adding the grid's constant could overflow float32.
+_KRYLOV_SPARE = 8
+_KRYLOV_BLOCKS_MAX = 24
+_KRYLOV_GAIN = 5e-4
+
+
+class Rows(NamedTuple):
+    """How the rows of a stack are rounded: the constant that rounds each (float32), and the energy that this may cost.
+
+    `noise`: expected squared length of a row's rounding error, n · grid² / 12.
+    """
+
+    magic: Array
+    noise: Array
+
+    @classmethod
+    def of(cls, stack: Array) -> Rows | None:
+        """The grids of a float32 `stack` (R, n). None for values that are not finite, or over 2⁹⁶."""
+        peaks = np.maximum(stack.max(axis=1), -stack.min(axis=1))
+        exponents = np.frexp(peaks)[1]
+        if not np.isfinite(peaks).all() or exponents.max(initial=0) > _EXPONENT_MAX:
+            return None
+        bits = grid_bits(stack.shape[1])
+        magic = np.ldexp(np.float32(1.5), exponents + (23 - bits)).astype(np.float32)
+        return cls(magic, stack.shape[1] / 12 * np.ldexp(1.0, 2 * (exponents - bits)))
+
+
+class Grams(NamedTuple):
+    """A Aᵀ and BᵀB of a stack, float64 (R, R), with the noise of their rows (see `Rows`)."""
+
+    right: Array
+    left: Array
+    right_noise: Array
+    left_noise: Array
+
+
+class Leading(NamedTuple):
+    """A truncated sum in coordinates of the stack: its factors are B @ `left` and `right` @ A.
+
+    `sigma`: the singular values that are kept, `rest`: those that are not (as far as they were computed), both
+    descending; `total`: ‖ΔW‖²_F of the sum before truncation.
+    """
+
+    left: Array
+    right: Array
+    sigma: Array
+    rest: Array
+    total: float
+
+
+def grid_bits(length: int) -> int:
+    """Bits that a value may have so that sums of `length` products are exact in float64.
+
+    >>> grid_bits(1152), grid_bits(6912), grid_bits(4)
+    (21, 20, 22)
+    """
+    return min(BITS_MAX, (53 - math.ceil(math.log2(length))) // 2)
+
+
+def gram_of(stack: Array, rows: Rows) -> Array:
+    """stack @ stackᵀ of the rounded rows, exact; `stack` (R, n) float32 in either order of axes."""
+    total = np.zeros((len(stack), len(stack)))
+    product = np.empty_like(total)
+    for chunk in _rounded_chunks(stack, rows.magic):
+        total += np.matmul(chunk, chunk.T, out=product)
+    return total
+
+
+def cross_gram(one: Array, one_rows: Rows, other: Array, other_rows: Rows) -> Array:
+    """The block (R₁, R₂) of the Gram matrix between two stacks, with the bits that it has in `gram_of` of both."""
+    total = np.zeros((len(one), len(other)))
+    step = _chunk_columns(max(len(one), len(other)))
+    chunks = zip(
+        _rounded_chunks(one, one_rows.magic, step), _rounded_chunks(other, other_rows.magic, step), strict=True
+    )
+    for left, right in chunks:
+        total += left @ right.T
+    return total
+
+
+def grams_of(a: Array, b: Array) -> Grams | None:
+    """Both Gram matrices of stacked float32 factors; None where the values don't allow it."""
+    right, left = Rows.of(a), Rows.of(b.T)
+    if right is None or left is None:
+        return None
+    return Grams(gram_of(a, right), gram_of(b.T, left), right.noise, left.noise)
+
+
+def leading(grams: Grams, s: Array, rank: int) -> Leading | None:
+    """The best approximation of the sum of rank at most `rank`; `s` (R,) float64. None: see the module."""
+    top = float(np.abs(s).max())
+    if top == 0.0:
+        return None
+    s = s / top  # So that squares neither overflow nor vanish.
+    middle = grams.left * s * s[:, None]
+    total = float(np.vdot(middle, grams.right))
+    noise = np.dot(grams.left_noise * s * s, grams.right.diagonal())
+    noise += np.dot(grams.right_noise, middle.diagonal())
+    if not total > noise:
+        return None
+    find = _dense_subspace if len(s) <= DENSE_MAX else _krylov_subspace
+    subspace, rest = find(grams.right, middle, rank, total)
+    vectors, pushed, energies = _ritz(subspace, middle, grams.right, rank)
+    if noise > NOISE_MAX * (total - energies.sum()):
+        return None
+    sigma = np.sqrt(energies)
+    root = np.sqrt(sigma)
+    left = s[:, None] * vectors * (root * math.sqrt(top))
+    right = (pushed / root).T * math.sqrt(top)
+    return Leading(left, right, sigma * top, rest * top, total * top * top)
+
+
+def _rounded_chunks(stack: Array, magic: Array, step: int = 0) -> Iterator[Array]:
+    """The stack on its grid in float64, some columns at a time, in a buffer that the next ones take over."""
+    step = min(step or _chunk_columns(len(stack)), stack.shape[1])
+    order: Literal["C", "F"] = "C" if stack.flags.c_contiguous else "F"
+    rounded = np.empty((len(stack), step), np.float32, order)
+    wide = np.empty((len(stack), step), np.float64, order)
+    constant = magic[:, None]
+    for start in range(0, stack.shape[1], step):
+        part = stack[:, start : start + step]
+        narrow, chunk = rounded[:, : part.shape[1]], wide[:, : part.shape[1]]
+        # The sum has no room for bits below the grid: adding and taking off the constant rounds to it.
+        np.add(part, constant, out=narrow)
+        np.subtract(narrow, constant, out=narrow)
+        chunk[...] = narrow
+        yield chunk
+
+
+def _chunk_columns(rows: int) -> int:
+    return max(CHUNK_COLUMNS_MIN, rows, CHUNK_ENTRIES // rows)
+
+
+def _dense_subspace(right: Array, middle: Array, rank: int, total: float) -> tuple[Array, Array]:
+    """Vectors W (R, k) such that B·diag(s)·W spans the leading left singular vectors, and the other singular values."""
+    lengths = np.sqrt(right.diagonal())
+    lengths[lengths == 0.0] = 1.0
+    # A touch of the identity keeps exact duplicates positive definite; W is only a direction, so it costs nothing.
+    correlation = right / (lengths * lengths[:, None]) + np.eye(len(right)) * (len(right) * 1e-14)
+    factor = np.linalg.cholesky(correlation) * lengths[:, None]
+    values, vectors = np.linalg.eigh(factor.T @ middle @ factor)
+    values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
+    kept = _numerical_rank(values[:rank], len(values))
+    return factor @ (vectors[:, :kept] / np.sqrt(values[:kept])), np.sqrt(values[kept:])
+
+
+def _krylov_subspace(right: Array, middle: Array, rank: int, total: float) -> tuple[Array, Array]:
+    """As `_dense_subspace`, for a large R: blocks G·M·(block before), in float32, until more of them gain nothing."""
+    lengths = np.sqrt(middle.diagonal())
+    lengths[lengths == 0.0] = 1.0
+    outer = lengths * lengths[:, None]
+    pull = right * outer
+    peak = float(pull.diagonal().max())
+    space = _Krylov((middle / outer).astype(np.float32), (pull / peak).astype(np.float32), rank)
+    captured = space.grown()
+    while len(space.blocks) < _KRYLOV_BLOCKS_MAX:
+        before, captured = captured, space.grown()
+        if captured - before <= _KRYLOV_GAIN * (total / peak - captured):
+            break
+    vectors = space.leading().astype(np.float64) / lengths[:, None]
+    return vectors, np.zeros(0)
+
+
+class _Krylov:
+    """A block Krylov space of pull @ push, both symmetric, float32, with what both make of its basis."""
+
+    def __init__(self, push: Array, pull: Array, rank: int) -> None:
+        self._push, self._pull, self._rank = push, pull, rank
+        # The starting block is the same for every merge: a result must depend on nothing but its operands.
+        self._next = np.random.default_rng(0).standard_normal((len(push), rank + _KRYLOV_SPARE), dtype=np.float32)
+        self.blocks: list[Array] = []
+        self._pushed: list[Array] = []
+        self._pulled: list[Array] = []
+        self._vectors = np.zeros((0, 0))
+
+    def grown(self) -> float:
+        """Add a block; the energy that the leading vectors of the space capture."""
+        block: Array = self._next
+        for known in self.blocks:
+            block = block - known @ (known.T @ block)
+        block = np.linalg.qr(block)[0]
+        self.blocks.append(block)
+        self._pushed.append(self._push @ block)
+        self._pulled.append(self._pull @ self._pushed[-1])
+        self._next = self._pulled[-1]
+        basis, pushed, pulled = map(np.hstack, (self.blocks, self._pushed, self._pulled))
+        values, vectors = np.linalg.eigh((basis.T @ pushed).astype(np.float64))
+        good = values > values[-1] * len(values) * np.finfo(np.float32).eps
+        white = vectors[:, good] / np.sqrt(values[good])
+        inner = white.T @ (pushed.T @ pulled).astype(np.float64) @ white
+        energies, rotation = np.linalg.eigh((inner + inner.T) / 2)
+        self._vectors = white @ rotation[:, : -self._rank - 1 : -1]
+        return float(energies[-self._rank :].sum())
+
+    def leading(self) -> Array:
+        """The basis of the leading vectors, (R, rank)."""
+        return np.asarray(np.hstack(self.blocks) @ self._vectors.astype(np.float32))
+
+
+def _ritz(subspace: Array, middle: Array, right: Array, rank: int) -> tuple[Array, Array, Array]:
+    """Rayleigh and Ritz: V in the span of W with VᵀMV = 1, M V, and the energies σ² of the sum along it, descending."""
+    pushed = middle @ subspace
+    inverse = np.linalg.inv(np.linalg.cholesky(subspace.T @ pushed)).T
+    pushed = pushed @ inverse
+    inner = pushed.T @ right @ pushed
+    energies, rotation = np.linalg.eigh((inner + inner.T) / 2)
+    energies, rotation = energies[::-1][:rank], rotation[:, ::-1][:, :rank]
+    kept = _numerical_rank(energies, len(right))
+    rotation = rotation[:, :kept]
+    return subspace @ (inverse @ rotation), pushed @ rotation, energies[:kept]
+
+
+def _numerical_rank(energies: Array, columns: int) -> int:
+    """How many of σ², descending, are above what float32 factors can tell from rounding."""
+    return int(np.count_nonzero(energies > energies[0] * (columns * np.finfo(np.float32).eps) ** 2))
+
+
+def inner_products(grams: Grams, ranks: Sequence[int], scales: Sequence[float]) -> Array:
+    """⟨ΔWᵢ, ΔWⱼ⟩ (K, K) of the operands whose `ranks` make up the stack, each at its scale, float64."""
+    starts = np.cumsum([0, *ranks[:-1]])
+    blocks = np.add.reduceat(np.add.reduceat(grams.right * grams.left, starts, axis=0), starts, axis=1)
+    scale = np.asarray(scales, np.float64)
+    return np.asarray(blocks * scale * scale[:, None])
