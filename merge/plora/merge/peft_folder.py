@@ -23,9 +23,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +61,7 @@ __all__ = [
 
 CONFIG_NAME = "adapter_config.json"
 TENSORS_NAME = "adapter_model.safetensors"
+FILE_METADATA: Mapping[str, str] = {"format": "pt"}
 
 _TENSOR_NAME = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])\.weight")
 
@@ -83,8 +85,8 @@ class Adapter:
             raise AdapterError("an adapter without any module")
         ordered = dict(sorted(pairs.items()))
         for module, pair in ordered.items():
-            _check_pair(module, pair, spec)
-        return cls(ordered, spec, _digest(ordered))
+            check_pair(module, pair, spec)
+        return cls(ordered, spec, digest_of(ordered.items()))
 
 
 def read_spec(folder: Path) -> LoraSpec:
@@ -95,7 +97,7 @@ def read_spec(folder: Path) -> LoraSpec:
             raw = file.read(CONFIG_BYTES_MAX + 1)
     except OSError as error:
         raise AdapterError(error.strerror or "can't be read", where=str(path)) from error
-    with _blaming(path):
+    with blaming(path):
         return parse_adapter_config(raw)
 
 
@@ -107,7 +109,7 @@ def read_adapter(folder: Path, spec: LoraSpec | None = None) -> Adapter:
     meaning = spec if spec is not None else read_spec(folder)
     path = folder / TENSORS_NAME
     tensors = read_tensors(path)
-    with _blaming(path):
+    with blaming(path):
         return Adapter.of(pairs_of(tensors, meaning), meaning)
 
 
@@ -115,19 +117,30 @@ def pairs_of(tensors: Mapping[str, Array], spec: LoraSpec) -> dict[str, FactorPa
     """Group PEFT's tensors into float32 factor pairs by module. Raises AdapterError for a stray or single tensor."""
     sides: dict[str, dict[str, Array]] = {}
     for name, tensor in sorted(tensors.items()):
-        match = _TENSOR_NAME.fullmatch(name)
-        if match is None:
-            raise AdapterError(f"tensor {name} is not a lora_A or lora_B weight of a linear layer")
+        module, side = side_of(name)
         values = np.asarray(tensor).astype(np.float32)
-        if not np.isfinite(values).all():
+        if not _finite(values):
             raise AdapterError(f"tensor {name} holds NaN or infinity")
-        sides.setdefault(match["module"], {})[match["side"]] = values
+        sides.setdefault(module, {})[side] = values
     pairs: dict[str, FactorPair] = {}
     for module, both in sides.items():
         if len(both) != 2:
             raise AdapterError(f"module {module} has lora_{next(iter(both))} alone")
         pairs[module] = FactorPair(both["A"], both["B"], spec.scale_of(module))
     return pairs
+
+
+def side_of(name: str) -> tuple[str, str]:
+    """Module and side (A or B) that a tensor's name means. Raises AdapterError."""
+    match = _TENSOR_NAME.fullmatch(name)
+    if match is None:
+        raise AdapterError(f"tensor {name} is not a lora_A or lora_B weight of a linear layer")
+    return match["module"], match["side"]
+
+
+def name_of(module: str, side: str) -> str:
+    """The tensor's name of a module's factor, side A or B."""
+    return f"base_model.model.{module}.lora_{side}.weight"
 
 
 def write_adapter(folder: Path, adapter: Adapter, base_model_name_or_path: str | None = None) -> None:
@@ -139,14 +152,21 @@ def write_adapter(folder: Path, adapter: Adapter, base_model_name_or_path: str |
     tensors: dict[str, Array] = {}
     for module, pair in adapter.pairs.items():
         for side, factor in (("A", pair.A), ("B", pair.B)):
-            tensors[f"base_model.model.{module}.lora_{side}.weight"] = factor.astype(np.float32)
+            tensors[name_of(module, side)] = factor.astype(np.float32)
     folder.mkdir(parents=True, exist_ok=True)
     write_synced(folder / CONFIG_NAME, adapter_config_bytes(adapter.spec, name or ""))
-    write_tensors(folder / TENSORS_NAME, tensors, {"format": "pt"})
-    _sync_folder(folder)
+    write_tensors(folder / TENSORS_NAME, tensors, FILE_METADATA)
+    sync_folder(folder)
 
 
-def _check_pair(module: str, pair: FactorPair, spec: LoraSpec) -> None:
+def _finite(values: Array) -> bool:
+    # A sum of squares is finite only if every value is; where it overflows, each is looked at.
+    flat = values.reshape(-1)
+    return math.isfinite(np.vdot(flat, flat)) or bool(np.isfinite(values).all())
+
+
+def check_pair(module: str, pair: FactorPair, spec: LoraSpec) -> None:
+    """Raises AdapterError where a module's name, rank or scale is not what the spec says."""
     if not is_plain_name(module) or not spec.covers(module):
         raise AdapterError(f"module {module} is not among target_modules {', '.join(spec.target_modules)}")
     if pair.rank != spec.rank_of(module):
@@ -155,16 +175,18 @@ def _check_pair(module: str, pair: FactorPair, spec: LoraSpec) -> None:
         raise AdapterError(f"module {module} has scale {pair.scale}, its configuration says {spec.scale_of(module)}")
 
 
-def _digest(pairs: Mapping[str, FactorPair]) -> str:
+def digest_of(pairs: Iterable[tuple[str, FactorPair]]) -> str:
+    """The content digest of pairs by module, which come sorted by name; see `Adapter`."""
     digest = hashlib.sha256()
-    for module, pair in pairs.items():
+    for module, pair in pairs:
         digest.update(json.dumps([module, pair.A.shape, pair.B.shape, str(pair.A.dtype), pair.scale]).encode())
         digest.update(np.ascontiguousarray(pair.A).data)
         digest.update(np.ascontiguousarray(pair.B).data)
     return digest.hexdigest()
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Return when the folder's entries are on the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -173,7 +195,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _blaming(path: Path) -> Iterator[None]:
+def blaming(path: Path) -> Iterator[None]:
     """Errors about contents get the file's name."""
     try:
         yield

@@ -57,6 +57,8 @@ DTYPES: Mapping[str, np.dtype[Any]] = {
     "BF16": np.dtype(ml_dtypes.bfloat16),
     "F32": np.dtype(np.float32),
 }
+Layout = Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]]
+"""Tensors by name: dtype and shape."""
 _DTYPE_NAMES: Mapping[np.dtype[Any], str] = {dtype: name for name, dtype in DTYPES.items()}
 _NAME = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
 _INTEGER_DIGITS_MAX = 15
@@ -151,22 +153,31 @@ def read_tensors(path: Path) -> Mapping[str, Array]:
     }
 
 
-def tensors_to_bytes(tensors: Mapping[str, Array], metadata: Mapping[str, str] | None = None) -> bytes:
-    """The file's bytes for F16, BF16 or F32 `tensors`, the same for equal content; AdapterError for other dtypes."""
+def header_to_bytes(layout: Layout, metadata: Mapping[str, str] | None = None) -> tuple[bytes, dict[str, int]]:
+    """Length and header of a file of such tensors, and where in the file each begins, in the order of the bytes.
+
+    Raises AdapterError for dtypes other than F16, BF16 and F32.
+    """
     document: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))} if metadata else {}
-    blobs: list[bytes] = []
+    begins: dict[str, int] = {}
     offset = 0
-    for name, tensor in sorted(tensors.items(), key=lambda item: (-item[1].dtype.itemsize, item[0])):
-        if tensor.dtype not in _DTYPE_NAMES:
-            raise AdapterError(f"tensor {name} has dtype {tensor.dtype}, not one of {', '.join(DTYPES)}")
-        blob = np.ascontiguousarray(tensor).tobytes()
-        span = [offset, offset + len(blob)]
-        document[name] = {"dtype": _DTYPE_NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": span}
-        blobs.append(blob)
-        offset += len(blob)
+    for name, (dtype, shape) in sorted(layout.items(), key=lambda item: (-item[1][0].itemsize, item[0])):
+        if dtype not in _DTYPE_NAMES:
+            raise AdapterError(f"tensor {name} has dtype {dtype}, not one of {', '.join(DTYPES)}")
+        begins[name] = offset
+        offset += math.prod(shape) * dtype.itemsize
+        span = [begins[name], offset]
+        document[name] = {"dtype": _DTYPE_NAMES[dtype], "shape": list(shape), "data_offsets": span}
     text = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % LENGTH_BYTES)
-    return b"".join([struct.pack("<Q", len(text)), text, *blobs])
+    start = LENGTH_BYTES + len(text)
+    return struct.pack("<Q", len(text)) + text, {name: start + begin for name, begin in begins.items()}
+
+
+def tensors_to_bytes(tensors: Mapping[str, Array], metadata: Mapping[str, str] | None = None) -> bytes:
+    """The file's bytes for F16, BF16 or F32 `tensors`, the same for equal content; AdapterError for other dtypes."""
+    header, begins = header_to_bytes({name: (tensor.dtype, tensor.shape) for name, tensor in tensors.items()}, metadata)
+    return b"".join([header, *(np.ascontiguousarray(tensors[name]).tobytes() for name in begins)])
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str] | None = None) -> None:

@@ -1,0 +1,112 @@
+"""A PEFT folder that is written module by module, for `plora.merge.engine`.
+
+Rules:
+
+- Header first, since ranks are known before anything is computed; then each module at its place, in whatever order.
+- The files are byte-identical to those of `write_adapter` for an equal adapter: the reference writer's order.
+- Nobody sees half a tensor file: it is written under another name, synced, and renamed at the end. A merge that fails
+  leaves no tensor file; one that was there before stays.
+
+Not handled: two writers of one folder.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+import numpy as np
+
+from plora.merge.factors import Array, FactorPair
+from plora.merge.lora_config import LoraSpec, adapter_config_bytes
+from plora.merge.peft_folder import CONFIG_NAME, FILE_METADATA, TENSORS_NAME, name_of, sync_folder
+from plora.merge.safetensors_io import header_to_bytes, write_synced
+from plora.proto.errors import AdapterError
+
+PART_SUFFIX = ".part"
+
+
+class FolderSink:
+    """A sink of the merge engine, to be used in `with`: what wasn't ended is taken away."""
+
+    def __init__(
+        self, folder: Path, base_model_name_or_path: str | None = None, metadata: Mapping[str, str] | None = None
+    ) -> None:
+        self._folder = folder
+        self._base = base_model_name_or_path
+        self._metadata = {**FILE_METADATA, **(metadata or {})}
+        self._part = folder / (TENSORS_NAME + PART_SUFFIX)
+        self._file: BinaryIO | None = None
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        self._begins: dict[str, int] = {}
+        self._missing: set[str] = set()
+        self._left: list[str] = []
+
+    def __enter__(self) -> FolderSink:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._part.unlink()
+
+    def begin(self, spec: LoraSpec, shapes: Mapping[str, tuple[int, int, int]]) -> None:
+        """Write configuration and header. `shapes`: (out, in, rank) of each module."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._spec = spec
+        self._left = [name_of(module, "B") for module in shapes]
+        for module, (out, into, rank) in shapes.items():
+            self._shapes[name_of(module, "A")] = (rank, into)
+            self._shapes[name_of(module, "B")] = (out, rank)
+        layout = {name: (np.dtype(np.float32), shape) for name, shape in self._shapes.items()}
+        header, self._begins = header_to_bytes(layout, self._metadata)
+        self._missing = set(self._shapes)
+        self._file = self._part.open("w+b")
+        self._file.write(header)
+
+    def put(self, module: str, pair: FactorPair) -> None:
+        """Write a module. Raises AdapterError for one that doesn't have the shape that `begin` was told."""
+        for side, values in (("A", pair.A), ("B", pair.B)):
+            name = name_of(module, side)
+            if self._shapes.get(name) != values.shape:
+                raise AdapterError(f"tensor {name} of shape {values.shape} has no place in the file")
+            self._write(name, values)
+            self._missing.discard(name)
+
+    def end(self, clip: float = 1.0) -> None:
+        """Multiply every B by `clip`, sync, and give the files their places."""
+        if self._missing:
+            raise AdapterError(f"{len(self._missing)} tensors were never written", where=min(self._missing))
+        file = self._opened()
+        if clip != 1.0:
+            self._clip(np.float32(clip))
+        file.flush()
+        os.fsync(file.fileno())
+        file.close()
+        name = self._spec.base_model_name if self._base is None else self._base
+        write_synced(self._folder / CONFIG_NAME, adapter_config_bytes(self._spec, name or ""))
+        self._part.replace(self._folder / TENSORS_NAME)
+        self._file = None
+        sync_folder(self._folder)
+
+    def _clip(self, factor: np.float32) -> None:
+        for name in self._left:
+            self._opened().seek(self._begins[name])
+            values = np.fromfile(self._opened(), np.float32, math.prod(self._shapes[name]))
+            self._write(name, values * factor)
+
+    def _write(self, name: str, values: Array) -> None:
+        file = self._opened()
+        file.seek(self._begins[name])
+        file.write(np.ascontiguousarray(values, np.float32).data)
+
+    def _opened(self) -> BinaryIO:
+        if self._file is None:
+            raise AdapterError("nothing can be written before `begin` or after `end`", where=str(self._folder))
+        return self._file

@@ -1,0 +1,98 @@
+"""A PEFT folder that is read module by module: one module is in memory, however big the file is.
+
+Rules:
+
+- Everything is as `plora.merge.peft_folder` reads it, but later: configuration, header, names and shapes at the start,
+  values when their module is asked for.
+- The file is read by offset, not mapped: pages of a map count as memory of the process until the kernel takes them
+  back, and a file that shrinks under a map kills the process. It isn't kept open, so a merge may have any number.
+- A file that was replaced or written to since the start is an AdapterError.
+- `digest` is the content digest, equal to `Adapter.digest`: one pass over the file, when it is first asked for.
+
+Not handled: signatures, the artifact's own digest.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from plora.merge.factors import Array, FactorPair
+from plora.merge.lora_config import LoraSpec
+from plora.merge.peft_folder import TENSORS_NAME, blaming, check_pair, digest_of, pairs_of, read_spec, side_of
+from plora.merge.safetensors_io import DTYPES, TensorEntry, read_header
+from plora.proto.errors import AdapterError
+
+_Identity = tuple[int, int, int, int]
+
+
+class FolderSource:
+    """One adapter folder, a `plora.merge.source.Source`.
+
+    With a `spec` (from a signed block) its `adapter_config.json` is not looked at. Raises AdapterError (TensorFileError
+    for the format) with the file that is at fault, here and wherever values are read.
+    """
+
+    def __init__(self, folder: Path, spec: LoraSpec | None = None) -> None:
+        self.spec = spec if spec is not None else read_spec(folder)
+        self._path = folder / TENSORS_NAME
+        self._identity = _identity_at(self._path)  # Before anything is read, so that any later change is noticed.
+        header = read_header(self._path)
+        self._start = header.data_start
+        self._names: dict[str, dict[str, TensorEntry]] = {}
+        with blaming(self._path):
+            for name, entry in sorted(header.tensors.items()):
+                self._names.setdefault(side_of(name)[0], {})[name] = entry
+            self._shapes = {module: self._checked(module) for module in sorted(self._names)}
+
+    def modules(self) -> Sequence[str]:
+        """Names of the modules, sorted."""
+        return list(self._shapes)
+
+    def shape(self, module: str) -> tuple[int, int, int]:
+        """(out, in, rank)."""
+        return self._shapes[module]
+
+    def pair(self, module: str) -> FactorPair:
+        """The factors, float32, read anew with each call."""
+        entries = self._names[module]
+        with blaming(self._path), self._path.open("rb", buffering=0) as file:
+            if _identity(os.fstat(file.fileno())) != self._identity:
+                raise AdapterError("the file changed while it was being merged")
+            tensors = {name: self._read(file.fileno(), entry) for name, entry in entries.items()}
+            return pairs_of(tensors, self.spec)[module]
+
+    @cached_property
+    def digest(self) -> str:
+        """The content digest, 64 hex digits."""
+        return digest_of((module, self.pair(module)) for module in self._shapes)
+
+    def _checked(self, module: str) -> tuple[int, int, int]:
+        """The shape of a module whose names, shapes, rank and scale were checked, by a pair of zeros without memory."""
+        zero = np.zeros((), np.float32)
+        tensors = {name: np.broadcast_to(zero, entry.shape) for name, entry in self._names[module].items()}
+        pair = pairs_of(tensors, self.spec)[module]
+        check_pair(module, pair, self.spec)
+        return pair.out_features, pair.in_features, pair.rank
+
+    def _read(self, descriptor: int, entry: TensorEntry) -> Array:
+        values = np.empty(entry.shape, DTYPES[entry.dtype])
+        raw = values.reshape(-1).view(np.uint8)
+        if os.preadv(descriptor, [raw.data], self._start + entry.begin) != raw.size:
+            raise AdapterError("the file ends too early")
+        return values
+
+
+def _identity_at(path: Path) -> _Identity:
+    try:
+        return _identity(path.stat())
+    except OSError as error:
+        raise AdapterError(error.strerror or "can't be read", where=str(path)) from error
+
+
+def _identity(status: os.stat_result) -> _Identity:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
