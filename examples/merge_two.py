@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from plora.merge import Adapter, FactorPair, LoraSpec, merge_folders, write_adapter
+from plora.merge import Adapter, FactorPair, LoraSpec, merge_folders, plan_of, write_adapter
 
 MODULE = "model.layers.0.self_attn.q_proj"
 RANK = 3
@@ -30,7 +30,7 @@ def main(out: Path) -> None:
     """Two adapters, and their merge beside them."""
     out.mkdir(parents=True, exist_ok=True)
     folders = [write_random_adapter(out / name, seed) for seed, name in enumerate(("one", "two"))]
-    report = merge_folders(folders, out / "merged", weights=[0.6, 0.4], rank_max=4)
+    report = merge_folders(folders, out / "merged", plan_of(weights=[0.6, 0.4], rank_max=4))
     for module in report["modules"]:
         sys.stdout.write(f"{module['module']}: rank {module['rank']}, lost {module['discarded_energy']:.1%}\n")
 

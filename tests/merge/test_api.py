@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from plora.merge import merge_folders, merge_plasmids, read_adapter, write_adapter
+from plora.merge import merge_folders, merge_plasmids, plan_of, read_adapter, write_adapter
 from plora.merge.factors import FactorPair
 from plora.merge.lora_config import LoraSpec
 from plora.merge.peft_folder import Adapter
@@ -19,7 +19,7 @@ Make = Callable[..., Adapter]
 def test_merge_folders_writes_what_it_reports(make_adapter: Make, tmp_path: Path, out: Path) -> None:
     for seed in range(2):
         write_adapter(tmp_path / str(seed), make_adapter(seed))
-    document = merge_folders([tmp_path / "0", tmp_path / "1"], out, weights=[0.6, 0.4], rank_max=5)
+    document = merge_folders([tmp_path / "0", tmp_path / "1"], out, plan_of(weights=[0.6, 0.4], rank_max=5))
     merged = read_adapter(out)
     assert merged.spec.base_model_name == "mini" and merged.spec.r == document["rank"] == 5
     assert [row["module"] for row in document["modules"]] == list(merged.pairs)

@@ -101,7 +101,7 @@ def test_llama_cpp_computes_what_peft_computes(kind: str, tmp_path: Path) -> Non
         name: random_adapter(base, tmp_path / name, spec, seed) for seed, (name, spec) in enumerate(SPECS.items())
     }
     folders["merged"] = tmp_path / "merged"
-    merge_folders(list(folders.values())[:3], folders["merged"], rank_max=16)
+    merge_folders(list(folders.values())[:3], folders["merged"])
     for name, folder in folders.items():
         write_gguf(read_adapter(folder), base, tmp_path / f"{name}.gguf")
     files = {tmp_path / f"{name}.gguf": folder for name, folder in folders.items()}

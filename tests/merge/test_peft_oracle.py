@@ -12,10 +12,11 @@ from peft import PeftModel
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from plora.merge.api import load_on, merge_paths
-from plora.merge.engine import merge_adapters
+from plora.merge.engine import merge_sources
 from plora.merge.factors import FactorPair
 from plora.merge.lora_config import LoraSpec
 from plora.merge.peft_folder import Adapter, read_adapter, write_adapter
+from plora.merge.registry import plan_of
 
 Dense = Callable[[Adapter, str], NDArray[np.float64]]
 # peft 0.21 asks transformers 5 for a property that is on its way out.
@@ -94,7 +95,7 @@ def test_merged_adapter_on_the_model_is_the_dense_sum(tmp_path: Path, dense_of: 
     for folder, adapter in zip(folders, adapters, strict=True):
         write_adapter(folder, adapter)
     weights = [0.4, 0.3, 0.2, 0.1]
-    result = merge_paths(folders, weights, rank_max=16)
+    result = merge_paths(folders, plan_of(weights=weights))
     expected = logits_by_dense_weights(
         {
             name: np.sum([w * dense_of(each, name) for w, each in zip(weights, adapters, strict=True)], axis=0)
@@ -113,7 +114,7 @@ def test_weighted_sum_is_pefts_cat(tmp_path: Path) -> None:
         model.load_adapter(str(tmp_path / name), adapter_name=name)
     model.add_weighted_adapter(names, weights, "merged", combination_type="cat")
     model.set_adapter("merged")
-    merged = merge_paths([tmp_path / name for name in names], weights)
+    merged = merge_paths([tmp_path / name for name in names], plan_of(weights=weights))
     assert merged.report.rank == 9 and merged.report.discarded_energy < 1e-10
     np.testing.assert_allclose(logits_of(load_on(tiny_model(), merged)), logits_of(model.eval()), atol=1e-5)
 
@@ -125,7 +126,7 @@ def test_truncated_merge_is_pefts_svd(tmp_path: Path) -> None:
     model.load_adapter(str(tmp_path / "two"), adapter_name="two")
     model.add_weighted_adapter(["one", "two"], [0.5, 0.5], "merged", combination_type="svd", svd_rank=2)
     model.set_adapter("merged")
-    merged = merge_paths([tmp_path / "one", tmp_path / "two"], rank_max=2)
+    merged = merge_paths([tmp_path / "one", tmp_path / "two"], plan_of(rank_max=2))
     np.testing.assert_allclose(logits_of(load_on(tiny_model(), merged)), logits_of(model.eval()), atol=2e-4)
 
 
@@ -137,4 +138,4 @@ def test_what_peft_saves_is_read(tmp_path: Path) -> None:
     model.save_pretrained(str(tmp_path / "saved"), save_embedding_layers=False)
     back = read_adapter(tmp_path / "saved")
     assert back.digest == adapter.digest
-    assert merge_adapters([back]).adapter.digest == adapter.digest
+    assert merge_sources([back]).adapter.digest == adapter.digest

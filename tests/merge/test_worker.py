@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from plora.merge import merge_folders, read_adapter, write_adapter
+from plora.merge import merge_folders, plan_of, read_adapter, write_adapter
 from plora.merge.peft_folder import TENSORS_NAME, Adapter
 from plora.merge.worker import INPUTS_MAX, REQUEST_BYTES_MAX, serve
 
@@ -46,7 +46,7 @@ def test_a_process_merges(request_of: dict[str, Any], tmp_path: Path, out: Path)
     report = json.loads(done.stdout)["report"]
     assert report["rank"] == 5 and read_adapter(out).spec.r == 5
     folders = [Path(item["folder"]) for item in request_of["inputs"]]
-    merge_folders(folders, tmp_path / "here", rank_max=5)
+    merge_folders(folders, tmp_path / "here", plan_of(rank_max=5))
     assert read_adapter(tmp_path / "here").digest == read_adapter(out).digest
 
 

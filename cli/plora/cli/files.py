@@ -200,24 +200,18 @@ def merge(
     folders: Annotated[list[Path], typer.Argument(help="PEFT adapter folders.", metavar="FOLDER")],
     out: Out,
     weights: Annotated[str | None, typer.Option("--weights", help="One a folder: .5,.3,.2; 1/K each.")] = None,
-    strategy: Annotated[str, typer.Option("--strategy", help="weighted_sum or sequential.")] = "weighted_sum",
+    strategy: Annotated[str, typer.Option("--strategy", help="weighted_sum, core, ties, …")] = "weighted_sum",
     rank_max: Annotated[int, typer.Option("--rank-max", min=1, help="Rank of the result.")] = 16,
     max_delta_fro: Annotated[float | None, typer.Option("--max-delta-fro", help="Trust region per module.")] = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Merge adapters on their factors and report what was lost."""
-    from plora.merge import merge_folders
+    from plora.merge import merge_folders, plan_of
 
     output = Output(json_, quiet)
-    report = merge_folders(
-        folders,
-        out,
-        weights=parse_weights(weights, len(folders)),
-        strategy=strategy,
-        rank_max=rank_max,
-        max_delta_fro=max_delta_fro,
-    )
+    plan = plan_of(strategy, parse_weights(weights, len(folders)), rank_max, max_delta_fro)
+    report = merge_folders(folders, out, plan)
     rows = [
         one | {"norm": f"{one['norm']:.4f}", "discarded_energy": f"{one['discarded_energy']:.2%}"}
         for one in report["modules"]

@@ -10,19 +10,23 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from plora.merge.api import merge_folders, merge_paths, merge_plasmids
-    from plora.merge.engine import MergeReport, MergeResult, merge_adapters
+    from plora.merge.engine import merge_into, merge_sources
     from plora.merge.factors import FactorPair
     from plora.merge.lora_config import LoraSpec, adapter_config_bytes
+    from plora.merge.outcome import MergeReport, MergeResult
     from plora.merge.peft_folder import Adapter, read_adapter, write_adapter
-    from plora.merge.strategies import STRATEGIES
+    from plora.merge.plan import MergePlan, Method, Override, TrustRegion
+    from plora.merge.registry import STRATEGIES, plan_of
 
 _PLACES = {
     "api": ("merge_folders", "merge_paths", "merge_plasmids"),
-    "engine": ("MergeReport", "MergeResult", "merge_adapters"),
+    "engine": ("merge_into", "merge_sources"),
     "factors": ("FactorPair",),
     "lora_config": ("LoraSpec", "adapter_config_bytes"),
+    "outcome": ("MergeReport", "MergeResult"),
     "peft_folder": ("Adapter", "read_adapter", "write_adapter"),
-    "strategies": ("STRATEGIES",),
+    "plan": ("MergePlan", "Method", "Override", "TrustRegion"),
+    "registry": ("STRATEGIES", "plan_of"),
 }
 _MODULE_OF = {name: module for module, names in _PLACES.items() for name in names}
 
@@ -31,13 +35,19 @@ __all__ = [
     "Adapter",
     "FactorPair",
     "LoraSpec",
+    "MergePlan",
     "MergeReport",
     "MergeResult",
+    "Method",
+    "Override",
+    "TrustRegion",
     "adapter_config_bytes",
-    "merge_adapters",
     "merge_folders",
+    "merge_into",
     "merge_paths",
     "merge_plasmids",
+    "merge_sources",
+    "plan_of",
     "read_adapter",
     "write_adapter",
 ]

@@ -15,37 +15,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from plora.merge.engine import MergeResult, merge_adapters
+from plora.merge.engine import MergeResult, merge_sources
 from plora.merge.peft_folder import read_adapter, write_adapter
-from plora.merge.strategies import RANK_MAX_DEFAULT
+from plora.merge.plan import RANK_MAX_DEFAULT, MergePlan
+from plora.merge.registry import plan_of
 from plora.proto.errors import UsageError
 
 
 def merge_paths(
-    paths: Sequence[Path],
-    weights: Sequence[float] | None = None,
-    strategy: str = "weighted_sum",
-    rank_max: int = RANK_MAX_DEFAULT,
-    max_delta_fro: float | None = None,
-    base_model_name: str | None = None,
+    paths: Sequence[Path], plan: MergePlan | None = None, base_model_name: str | None = None
 ) -> MergeResult:
-    """Read PEFT folders and merge them in memory; errors as in `read_adapter` and `merge_adapters`."""
-    adapters = [read_adapter(Path(path)) for path in paths]
-    return merge_adapters(adapters, weights, strategy, rank_max, max_delta_fro, base_model_name)
+    """Read PEFT folders and merge them in memory; errors as in `read_adapter` and `merge_sources`."""
+    return merge_sources([read_adapter(Path(path)) for path in paths], plan, base_model_name)
 
 
 def merge_folders(
-    paths: Sequence[Path],
-    out: Path,
-    *,
-    weights: Sequence[float] | None = None,
-    strategy: str = "weighted_sum",
-    rank_max: int = RANK_MAX_DEFAULT,
-    max_delta_fro: float | None = None,
-    base_model_name: str | None = None,
+    paths: Sequence[Path], out: Path, plan: MergePlan | None = None, *, base_model_name: str | None = None
 ) -> dict[str, Any]:
     """Merge PEFT folders into the folder `out`, synced to disk; returns `MergeReport.document()`."""
-    result = merge_paths(paths, weights, strategy, rank_max, max_delta_fro, base_model_name)
+    result = merge_paths(paths, plan, base_model_name)
     write_adapter(out, result.adapter)
     return result.report.document()
 
@@ -70,7 +58,7 @@ def merge_plasmids(
     if ls_dataset is not None:
         raise UsageError("ls_dataset (line search) is not available in this build", mend="leave it out")
     rank_max = RANK_MAX_DEFAULT if reproject_rank is None else reproject_rank
-    result = merge_paths(paths, weights, strategy, rank_max, max_delta_fro, base)
+    result = merge_paths(paths, plan_of(strategy, weights, rank_max, max_delta_fro), base)
 
     from plora.base.loading import load_base
 

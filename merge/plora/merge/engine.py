@@ -1,215 +1,348 @@
-"""Merging whole adapters, module by module.
+"""Merging whole adapters, module by module: sources and a plan in, one adapter to a sink, and a report.
 
 Rules:
 
 - A merge is a function of the set of operands: the same adapter given twice counts once, at the largest of its weights;
-  an operand of weight 0 drops out. Default weights are 1/K over the K distinct operands.
-- Order-free strategies sort their operands by content digest; the others keep the order given.
+  an operand of weight 0 drops out. Default weights are 1/K over the K distinct operands (task arithmetic: 1 each).
+- Rules that don't ask for an order get their operands sorted by content digest; the others keep the order given.
 - A module that an adapter lacks counts as its zero update there; weights are not renormalised.
+- Where a single operand is left, there is nothing to resolve: it is weighed, scaled and truncated, whatever the rule.
 - One operand at weight 1 that fits `rank_max` and the trust region gives itself back, bit for bit, with its own spec.
-- Otherwise the result has one rank for all modules (the largest needed, the others padded by zeros), alpha = rank, so
-  scale 1, and no patterns: every loader of LoRA files understands it alike.
-- Trust region: where a module's ‖ΔW‖_F, after truncation, is over `max_delta_fro`, the module is scaled down to it.
+- Otherwise the result has one rank for all modules, alpha = rank, so scale 1, and no patterns: every loader of LoRA
+  files understands it alike. The rank is known before anything is computed (`plora.merge.layout`); narrower modules
+  are padded by zeros.
+- Robust rules look at distances over all modules that the plan treats alike; such modules are read twice.
+- Trust region, after truncation: a module whose ‖ΔW‖_F is over `max_delta_fro`, or over `max_delta_relative` times
+  ‖W‖_F of the base, is scaled down to it; then the whole adapter, down to `max_total_fro`.
 - Operands must name one base model unless the caller says which base it is.
+- Of each operand one module is held at a time.
 
-Not handled: Fisher weights, line search, routing; files (`plora.merge.peft_folder`).
+Not handled: files (`plora.merge.peft_folder`), Fisher weights and line search (they make plans), routing.
+
+>>> import numpy as np
+>>> from plora.merge.factors import FactorPair
+>>> spec = LoraSpec(r=1, alpha=1, target_modules=("q_proj",))
+>>> def one(x, y):
+...     return Adapter.of({"q_proj": FactorPair(np.float32([[x, y]]), np.float32([[1.0]]))}, spec)
+>>> result = merge_sources([one(1, 0), one(0, 1)])
+>>> result.adapter.pairs["q_proj"].dense().round(3).tolist(), round(result.report.cancellation, 3)
+([[0.5, 0.5]], 0.707)
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
-from plora.merge.factors import FactorPair
+from plora.merge.factors import Array, FactorPair, check_addable
+from plora.merge.layout import Input, Layout, Lineup, Shape, lay_out
 from plora.merge.lora_config import LoraSpec
+from plora.merge.outcome import MergeReport, MergeResult, ModuleReport, Operand
 from plora.merge.peft_folder import Adapter
-from plora.merge.strategies import ORDER_FREE, RANK_MAX_DEFAULT, STRATEGIES
+from plora.merge.plan import MergePlan, TrustRegion
+from plora.merge.registry import COORDINATES, ROBUST, name_of
+from plora.merge.robust import coefficients
+from plora.merge.rules import SignConflict, Work, merge_pairs, sign_conflict
+from plora.merge.similarity import Similarity, inner_products
+from plora.merge.source import Source
 from plora.proto.errors import AdapterError, UsageError
 
+__all__ = ["MergeReport", "MergeResult", "Sink", "merge_into", "merge_sources"]
 
-@dataclass(frozen=True, slots=True)
-class Operand:
-    """One distinct input of a merge: content digest and the weight it had."""
-
-    digest: str
-    weight: float
+Clock = Callable[[], float]
+Pairs = Mapping[Input, FactorPair]
+"""The factors of one module of the operands that have it and take part in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class ModuleReport:
-    """One module: rank needed, ‖ΔW‖_F of the result, of each operand at its weight (0 where it lacks the module).
+class Sink(Protocol):
+    """Where a merged adapter goes: `begin` once, `put` for each module sorted by name, `end` once."""
 
-    `discarded_energy` is the fraction of ‖·‖²_F lost by truncation, `clip` the trust region's factor (1: not used).
+    def begin(self, spec: LoraSpec, shapes: Mapping[str, Shape]) -> None:
+        """The spec of the result, and (out, in, rank) of each of its modules."""
+
+    def put(self, module: str, pair: FactorPair) -> None:
+        """The update of one module, with the scale and the rank that the spec gives it."""
+
+    def end(self, clip: float) -> None:
+        """Nothing follows; every B that was put is to be multiplied by `clip` (1: as it is)."""
+
+
+def merge_sources(
+    sources: Sequence[Source],
+    plan: MergePlan | None = None,
+    base_model_name: str | None = None,
+    *,
+    base_norms: Mapping[str, float] | None = None,
+    clock: Clock | None = None,
+) -> MergeResult:
+    """Merge adapters of one base in memory; arguments and errors as in `merge_into`."""
+    memory = _Memory()
+    report = merge_into(memory, sources, plan, base_model_name, base_norms=base_norms, clock=clock)
+    return MergeResult(memory.adapter(), report)
+
+
+def merge_into(
+    sink: Sink,
+    sources: Sequence[Source],
+    plan: MergePlan | None = None,
+    base_model_name: str | None = None,
+    *,
+    base_norms: Mapping[str, float] | None = None,
+    clock: Clock | None = None,
+) -> MergeReport:
+    """Merge adapters of one base; see the module for the rules. The plan defaults to `weighted_sum`.
+
+    `base_norms`: ‖W‖_F of the base by module, for `max_delta_relative`; `clock`: seconds, for the report's times.
+    Raises UsageError for a plan that doesn't fit, AdapterError where the adapters don't fit together.
     """
+    asked = MergePlan() if plan is None else plan
+    layout = lay_out(sources, asked, base_model_name)
+    _check_norms(asked.trust, layout, base_norms)
+    return _Merge(asked, layout, base_norms or {}, clock).carry_out(sink)
 
-    module: str
+
+class _Memory:
+    """The sink that keeps the adapter."""
+
+    def __init__(self) -> None:
+        self._spec: LoraSpec | None = None
+        self._pairs: dict[str, FactorPair] = {}
+
+    def begin(self, spec: LoraSpec, shapes: Mapping[str, Shape]) -> None:
+        self._spec = spec
+
+    def put(self, module: str, pair: FactorPair) -> None:
+        self._pairs[module] = pair
+
+    def end(self, clip: float) -> None:
+        if clip != 1.0:
+            self._pairs = {module: pair.times(clip).folded() for module, pair in self._pairs.items()}
+
+    def adapter(self) -> Adapter:
+        assert self._spec is not None  # noqa: S101 - begin comes first
+        return Adapter.of(self._pairs, self._spec)
+
+
+@dataclass(frozen=True, slots=True)
+class _Merged:
+    """What became of one module: see `ModuleReport`."""
+
     rank: int
     norm: float
-    input_norms: tuple[float, ...]
-    discarded_energy: float
-    clip: float
+    discarded_energy: float = 0.0
+    clip: float = 1.0
+    signs: SignConflict | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class MergeReport:
-    """What a merge did; `discarded_energy` is the mean over modules weighted by the energy before truncation."""
+class _Merge:
+    """One merge under way: a layout, the lineups that robust rules made of it, and sums over the modules read."""
 
-    strategy: str
-    rank_max: int
-    rank: int
-    operands: tuple[Operand, ...]
-    collapsed: int
-    discarded_energy: float
-    modules: tuple[ModuleReport, ...]
+    def __init__(self, plan: MergePlan, layout: Layout, base_norms: Mapping[str, float], clock: Clock | None) -> None:
+        self._plan, self._layout, self._base_norms = plan, layout, base_norms
+        self._clock = clock
+        self._similarity = Similarity(len(layout.operands))
+        self._resolved: dict[Lineup, Lineup] = {}
 
-    def document(self) -> dict[str, Any]:
-        """The report as JSON values."""
-        return asdict(self)
+    def carry_out(self, sink: Sink) -> MergeReport:
+        started = self._now()
+        if self._is_identity():
+            source = self._layout.operands[0].source
+            spec = source.spec.on_base(self._layout.spec.base_model_name)
+            shapes = {module: source.shape(module) for module in self._layout.lineups}
+            step = self._given_back
+        else:
+            self._resolve()
+            spec, shapes = self._layout.spec, dict(self._layout.shapes)
+            step = self._merged
+        sink.begin(spec, shapes)
+        reports = []
+        for module in shapes:
+            pair, report = step(module)
+            sink.put(module, pair)
+            reports.append(report)
+        clip = _clip(_root_sum(report.norm for report in reports), self._plan.trust.max_total_fro)
+        sink.end(clip)
+        return self._report(spec.r, [_scaled(each, clip) for each in reports], clip, started)
+
+    def _is_identity(self) -> bool:
+        """Whether the only operand, as it stands, is the result."""
+        operands, lineups = self._layout.operands, self._layout.lineups
+        if len(operands) != 1 or not all(_keeps(lineup, module) for module, lineup in lineups.items()):
+            return False
+        if self._plan.trust == TrustRegion():
+            return True
+        norms = {module: math.sqrt(self._read(module)[1][0, 0]) for module in lineups}
+        total = _clip(_root_sum(norms.values()), self._plan.trust.max_total_fro)
+        return total == 1.0 and all(self._clip_of(module, norm) == 1.0 for module, norm in norms.items())
+
+    def _given_back(self, module: str) -> tuple[FactorPair, ModuleReport]:
+        started = self._now()
+        pairs, gram = self._read(module)
+        pair = pairs[self._layout.operands[0]]
+        merged = _Merged(pair.rank, math.sqrt(gram[0, 0]))
+        return pair, self._module_report(module, merged, gram, started)
+
+    def _resolve(self) -> None:
+        """Robust rules become weights: from the inner products over all modules of a lineup."""
+        for lineup in dict.fromkeys(self._layout.lineups.values()):
+            if lineup.method.rule in ROBUST:
+                grams = [self._read(module)[1] for module, each in self._layout.lineups.items() if each is lineup]
+                places = [self._layout.operands.index(operand) for operand in lineup.operands]
+                gram = np.sum(grams, axis=0)[np.ix_(places, places)]
+                weights = coefficients(lineup.method, gram, list(lineup.operands.values()))
+                self._resolved[lineup] = lineup.reweighed(weights.tolist())
+
+    def _read(self, module: str) -> tuple[Pairs, Array]:
+        """The factors, and the inner products of all operands in the order of the report."""
+        lineup = self._layout.lineups[module]
+        found = {operand: operand.pair(module) for operand in self._layout.operands if lineup.weight_of(operand)}
+        pairs = {operand: pair for operand, pair in found.items() if pair is not None}
+        with _blaming(module):
+            check_addable(list(pairs.values()))
+            return pairs, inner_products([pairs.get(operand) for operand in self._layout.operands])
+
+    def _merged(self, module: str) -> tuple[FactorPair, ModuleReport]:
+        started = self._now()
+        pairs, gram = self._read(module)
+        given = self._layout.lineups[module]
+        work = self._work(module, pairs, self._resolved.get(given, given))
+        with _blaming(module):
+            result = merge_pairs(work)
+            signs = self._signs(self._work(module, pairs, given))
+        norm = float(np.linalg.norm(result.singular_values[: result.pair.rank]))
+        clip = self._clip_of(module, norm)
+        pair = result.pair.times(clip).folded()
+        merged = _Merged(pair.rank, norm * clip, result.discarded_energy, clip, signs)
+        return pair.padded(self._layout.spec.r), self._module_report(module, merged, gram, started)
+
+    def _work(self, module: str, pairs: Pairs, lineup: Lineup) -> Work:
+        """What the rule gets. If all whom a robust rule chose lack the module, its update is zero."""
+        present = [(operand, weight) for operand, weight in lineup.operands.items() if operand in pairs]
+        present = present or [(next(iter(pairs)), 0.0)]
+        return Work(
+            pairs=[pairs[operand] for operand, _ in present],
+            weights=[weight for _, weight in present],
+            total=lineup.total,
+            method=lineup.method,
+            rank_max=lineup.rank_max,
+            keys=[_key(lineup.method.seed, module, operand.digest) for operand, _ in present],
+        )
+
+    def _signs(self, work: Work) -> SignConflict | None:
+        return sign_conflict(work) if self._plan.signs or work.method.space in COORDINATES else None
+
+    def _clip_of(self, module: str, norm: float) -> float:
+        trust = self._plan.trust
+        relative = None
+        if trust.max_delta_relative is not None:
+            relative = trust.max_delta_relative * self._base_norms[module]
+        return min(_clip(norm, trust.max_delta_fro), _clip(norm, relative))
+
+    def _module_report(self, module: str, merged: _Merged, gram: Array, started: float | None) -> ModuleReport:
+        lineup = self._layout.lineups[module]
+        weights = [lineup.weight_of(operand) for operand in self._layout.operands]
+        sums = self._similarity.add(gram, weights)
+        base = self._base_norms.get(module)
+        return ModuleReport(
+            module=module,
+            rank=merged.rank,
+            norm=merged.norm,
+            input_norms=sums.norms,
+            discarded_energy=merged.discarded_energy,
+            clip=merged.clip,
+            cancellation=sums.cancellation,
+            relative_norm=merged.norm / base if base else None,
+            sign_conflict=merged.signs.mass if merged.signs else None,
+            sign_disagreement=merged.signs.entries if merged.signs else None,
+            seconds=self._since(started),
+        )
+
+    def _report(self, rank: int, modules: Sequence[ModuleReport], clip: float, started: float | None) -> MergeReport:
+        base = self._layout.base
+        effective = self._resolved.get(base, base)
+        return MergeReport(
+            strategy=name_of(self._plan.method),
+            plan=self._plan,
+            rank_max=self._plan.rank_max,
+            rank=rank,
+            operands=tuple(
+                Operand(each.digest, base.weight_of(each), effective.weight_of(each), each.places)
+                for each in self._layout.operands
+            ),
+            collapsed=self._layout.collapsed,
+            norm=_root_sum(report.norm for report in modules),
+            total_clip=clip,
+            discarded_energy=_mean_discarded(modules, clip),
+            cancellation=self._similarity.cancellation(),
+            cosines=self._similarity.cosines(),
+            modules=tuple(modules),
+            seconds=self._since(started),
+        )
+
+    def _now(self) -> float | None:
+        return None if self._clock is None else self._clock()
+
+    def _since(self, started: float | None) -> float | None:
+        return None if self._clock is None or started is None else self._clock() - started
 
 
-@dataclass(frozen=True, slots=True)
-class MergeResult:
-    """The merged adapter and the report."""
-
-    adapter: Adapter
-    report: MergeReport
-
-
-def merge_adapters(
-    adapters: Sequence[Adapter],
-    weights: Sequence[float] | None = None,
-    strategy: str = "weighted_sum",
-    rank_max: int = RANK_MAX_DEFAULT,
-    max_delta_fro: float | None = None,
-    base_model_name: str | None = None,
-) -> MergeResult:
-    """Merge adapters of one base; see the module for the rules.
-
-    Raises UsageError for wrong arguments, AdapterError where the adapters don't fit together.
-    """
-    _check_arguments(adapters, weights, strategy, rank_max, max_delta_fro)
-    base = base_model_name if base_model_name is not None else _common_base(adapters)
-    operands = _distinct(adapters, weights)
-    if strategy in ORDER_FREE:
-        operands.sort(key=lambda operand: operand[0].digest)
-    merged = {
-        module: _merge_module(module, operands, strategy, rank_max, max_delta_fro) for module in _modules(operands)
-    }
-    reports = tuple(report for _, report in merged.values())
-    adapter = _itself(operands, reports, base, rank_max)
-    if adapter is None:
-        adapter = _uniform({module: pair for module, (pair, _) in merged.items()}, operands, base)
-    report = MergeReport(
-        strategy=strategy,
-        rank_max=rank_max,
-        rank=max(pair.rank for pair in adapter.pairs.values()),
-        operands=tuple(Operand(operand.digest, weight) for operand, weight in operands),
-        collapsed=len(adapters) - len({adapter.digest for adapter in adapters}),
-        discarded_energy=_mean_discarded(reports),
-        modules=reports,
-    )
-    return MergeResult(adapter, report)
-
-
-def _check_arguments(
-    adapters: Sequence[Adapter],
-    weights: Sequence[float] | None,
-    strategy: str,
-    rank_max: int,
-    max_delta_fro: float | None,
-) -> None:
-    if not adapters:
-        raise UsageError("nothing to merge: no adapters")
-    if strategy not in STRATEGIES:
-        raise UsageError(f"unknown strategy {strategy!r}", mend=f"one of {', '.join(sorted(STRATEGIES))}")
-    if rank_max < 1:
-        raise UsageError(f"rank_max {rank_max} is not at least 1")
-    if max_delta_fro is not None and not (math.isfinite(max_delta_fro) and max_delta_fro > 0):
-        raise UsageError(f"max_delta_fro {max_delta_fro} is not a positive number")
-    if weights is None:
+def _check_norms(trust: TrustRegion, layout: Layout, base_norms: Mapping[str, float] | None) -> None:
+    if trust.max_delta_relative is None:
         return
-    if len(weights) != len(adapters):
-        raise UsageError(f"{len(weights)} weights for {len(adapters)} adapters", mend="give one weight an adapter")
-    if not all(math.isfinite(weight) for weight in weights) or not any(weights):
-        raise UsageError("weights must be finite and not all 0")
+    missing = next((module for module in layout.lineups if not (base_norms or {}).get(module, 0.0) > 0), None)
+    if missing is not None:
+        raise UsageError(
+            "max_delta_relative needs the base's weights, and has no norm of this module",
+            where=f"module {missing}",
+            mend="say where the base is, or bound the update by max_delta_fro",
+        )
 
 
-def _common_base(adapters: Sequence[Adapter]) -> str | None:
-    names = sorted({adapter.spec.base_model_name for adapter in adapters if adapter.spec.base_model_name})
-    if len(names) > 1:
-        raise UsageError(f"adapters of different base models: {', '.join(names)}")
-    return names[0] if names else None
+def _keeps(lineup: Lineup, module: str) -> bool:
+    """Whether the only operand of a lineup leaves it as it came."""
+    [(operand, weight)] = lineup.operands.items()
+    return weight * lineup.method.scaling == 1.0 and operand.shapes[module][2] <= lineup.rank_max
 
 
-def _distinct(adapters: Sequence[Adapter], weights: Sequence[float] | None) -> list[tuple[Adapter, float]]:
-    """Operands by first occurrence, each once, those of weight 0 left out."""
-    by_digest = {adapter.digest: adapter for adapter in reversed(adapters)}
-    order = list(dict.fromkeys(adapter.digest for adapter in adapters))
-    share = 1.0 / len(order)
-    weight_of: dict[str, float] = {}
-    for position, adapter in enumerate(adapters):
-        weight = share if weights is None else float(weights[position])
-        weight_of[adapter.digest] = max(weight, weight_of.get(adapter.digest, weight))
-    kept = [(by_digest[digest], weight_of[digest]) for digest in order if weight_of[digest] != 0]
-    if not kept:
-        raise UsageError("weights must be finite and not all 0")
-    return kept
+def _key(seed: int, module: str, digest: str) -> int:
+    """128 bits for dare's mask."""
+    return int.from_bytes(hashlib.sha256(f"{seed}\n{module}\n{digest}".encode()).digest()[:16], "big")
 
 
-def _modules(operands: Sequence[tuple[Adapter, float]]) -> list[str]:
-    return sorted({module for adapter, _ in operands for module in adapter.pairs})
+def _scaled(report: ModuleReport, clip: float) -> ModuleReport:
+    relative = None if report.relative_norm is None else report.relative_norm * clip
+    return replace(report, norm=report.norm * clip, relative_norm=relative)
 
 
-def _merge_module(
-    module: str,
-    operands: Sequence[tuple[Adapter, float]],
-    strategy: str,
-    rank_max: int,
-    max_delta_fro: float | None,
-) -> tuple[FactorPair, ModuleReport]:
-    present = [(adapter.pairs[module], weight) for adapter, weight in operands if module in adapter.pairs]
-    try:
-        result = STRATEGIES[strategy]([pair for pair, _ in present], [weight for _, weight in present], rank_max)
-    except (AdapterError, np.linalg.LinAlgError) as error:
-        raise AdapterError(getattr(error, "what", str(error)), where=f"module {module}") from error
-    norm = result.pair.norm()
-    clip = 1.0 if max_delta_fro is None or norm <= max_delta_fro else max_delta_fro / norm
-    norms = [
-        abs(weight) * adapter.pairs[module].norm() if module in adapter.pairs else 0.0 for adapter, weight in operands
-    ]
-    pair = result.pair.times(clip).folded()
-    return pair, ModuleReport(module, pair.rank, norm * clip, tuple(norms), result.discarded_energy, clip)
+def _clip(norm: float, bound: float | None) -> float:
+    return 1.0 if bound is None or norm <= bound else bound / norm
 
 
-def _itself(
-    operands: Sequence[tuple[Adapter, float]], reports: Sequence[ModuleReport], base: str | None, rank_max: int
-) -> Adapter | None:
-    """The only operand, where the merge is the identity."""
-    if len(operands) != 1 or operands[0][1] != 1.0 or any(report.clip != 1.0 for report in reports):
-        return None
-    adapter = operands[0][0]
-    if any(pair.rank > rank_max for pair in adapter.pairs.values()):
-        return None
-    return Adapter.of(adapter.pairs, adapter.spec.on_base(base))
+def _root_sum(norms: Iterable[float]) -> float:
+    return math.sqrt(math.fsum(norm**2 for norm in norms))
 
 
-def _uniform(pairs: Mapping[str, FactorPair], operands: Sequence[tuple[Adapter, float]], base: str | None) -> Adapter:
-    rank = max(pair.rank for pair in pairs.values())
-    targets = sorted({target for adapter, _ in operands for target in adapter.spec.target_modules})
-    spec = LoraSpec(r=rank, alpha=rank, target_modules=tuple(targets), base_model_name=base)
-    return Adapter.of({module: pair.padded(rank) for module, pair in pairs.items()}, spec)
-
-
-def _mean_discarded(reports: Sequence[ModuleReport]) -> float:
-    """Energy lost over energy before truncation; what was kept is norm² before the clip."""
+def _mean_discarded(reports: Sequence[ModuleReport], total_clip: float) -> float:
+    """Energy lost over energy before truncation; what was kept is norm² before both clips."""
     lost = total = 0.0
     for report in reports:
-        kept = (report.norm / report.clip) ** 2
-        before = kept / (1.0 - report.discarded_energy)
+        kept = (report.norm / (report.clip * total_clip)) ** 2
+        before = kept / (1.0 - report.discarded_energy) if report.discarded_energy < 1.0 else 0.0
         lost += before - kept
         total += before
     return lost / total if total else 0.0
+
+
+@contextmanager
+def _blaming(module: str) -> Iterator[None]:
+    """Errors of the algebra get the module's name."""
+    try:
+        yield
+    except (AdapterError, np.linalg.LinAlgError) as error:
+        raise AdapterError(getattr(error, "what", str(error)), where=f"module {module}") from error

@@ -103,16 +103,21 @@ def concat(pairs: Sequence[FactorPair]) -> FactorPair:
 
     Raises AdapterError for an empty sequence, and where in, out or dtype differ.
     """
+    check_addable(pairs)
+    folded = [pair.folded() for pair in pairs]
+    return FactorPair(
+        np.concatenate([pair.A for pair in folded], axis=0), np.concatenate([p.B for p in folded], axis=1)
+    )
+
+
+def check_addable(pairs: Sequence[FactorPair]) -> None:
+    """Raises AdapterError where there is no pair, and where in, out or dtype differ."""
     if not pairs:
         raise AdapterError("nothing to add: no factor pairs")
     shapes = [(pair.out_features, pair.in_features, str(pair.A.dtype)) for pair in pairs]
     for shape in shapes:
         if shape != shapes[0]:
             raise AdapterError(f"updates of different shapes {shapes[0]} and {shape} can't be added")
-    folded = [pair.folded() for pair in pairs]
-    return FactorPair(
-        np.concatenate([pair.A for pair in folded], axis=0), np.concatenate([p.B for p in folded], axis=1)
-    )
 
 
 def zero_pair(out_features: int, in_features: int, rank: int = 1) -> FactorPair:

@@ -88,6 +88,19 @@ class Adapter:
             check_pair(module, pair, spec)
         return cls(ordered, spec, digest_of(ordered.items()))
 
+    def modules(self) -> list[str]:
+        """Names of the modules, sorted."""
+        return list(self.pairs)
+
+    def pair(self, module: str) -> FactorPair:
+        """The factors of one module."""
+        return self.pairs[module]
+
+    def shape(self, module: str) -> tuple[int, int, int]:
+        """(out, in, rank) of a module."""
+        pair = self.pairs[module]
+        return pair.out_features, pair.in_features, pair.rank
+
 
 def read_spec(folder: Path) -> LoraSpec:
     """The spec of an adapter folder. Raises AdapterError."""

@@ -22,9 +22,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from plora.merge.engine import merge_adapters
+from plora.merge.engine import merge_sources
 from plora.merge.peft_folder import TENSORS_NAME, Adapter, read_adapter, write_adapter
-from plora.merge.strategies import RANK_MAX_DEFAULT
+from plora.merge.plan import RANK_MAX_DEFAULT
+from plora.merge.registry import plan_of
 from plora.proto.errors import PloraError, SpoiltBytesError, UsageError
 
 REQUEST_BYTES_MAX = 4 << 20
@@ -87,14 +88,13 @@ def carry_out(request: Mapping[str, Any]) -> dict[str, Any]:
     inputs = request["inputs"]
     adapters = [_examined_adapter(Path(item["folder"]), item["digest"]) for item in inputs]
     weights = [float(item["weight"]) for item in inputs] if "weight" in inputs[0] else None
-    result = merge_adapters(
-        adapters,
-        weights,
+    plan = plan_of(
         request.get("strategy", "weighted_sum"),
+        weights,
         request.get("rank_max", RANK_MAX_DEFAULT),
         request.get("max_delta_fro"),
-        request["base_model_name"],
     )
+    result = merge_sources(adapters, plan, request["base_model_name"])
     write_adapter(Path(request["out"]), result.adapter)
     named = [
         {"digest": item["digest"], "operand": adapter.digest} for item, adapter in zip(inputs, adapters, strict=True)

@@ -1,0 +1,166 @@
+"""What a merge is asked to do: one frozen value, made by the command line, by a YAML file or by the daemon.
+
+Rules:
+
+- A method is a *space* times a *rule* (`plora.merge.registry` names them and says which go together).
+- `weights` are one an input, in the order given; None means the rule's own: 1/K, or 1 for task arithmetic.
+- An override changes the method, the weights or the rank for the modules that it names; what it leaves None stays. Of
+  several that name one module the first that says something counts, field by field.
+- An override names modules as `rank_pattern` does, by full name or by the last components; a component `0-11` is a
+  range of layers, and what follows it may be a tail, too.
+
+Not handled: whether the weights fit the inputs (`plora.merge.engine`). Nothing here needs numpy.
+
+>>> early = Override("layers.0-1.q_proj", rank_max=4)
+>>> [early.names(name) for name in ("model.layers.1.self_attn.q_proj", "model.layers.2.self_attn.q_proj")]
+[True, False]
+>>> MergePlan(overrides=(early,)).choice("model.layers.1.self_attn.q_proj").rank_max
+4
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+
+from plora.proto.errors import UsageError
+
+RANK_MAX_DEFAULT = 16
+
+_RANGE = re.compile(r"(\d{1,6})-(\d{1,6})")
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """How the updates of one module become one. Raises UsageError for a number out of bounds.
+
+    `density`: kept fraction of entries (ties, dare). `scaling`: multiplies the merged update. `byzantine`: how many
+    inputs the robust rules are to bear. `radius`: bound in ‖·‖_F of centred clipping and norm cap; None: from the
+    inputs. `seed`: of dare's mask, together with the module's name and the operand's digest.
+    """
+
+    space: str = "factors"
+    rule: str = "linear"
+    density: float = 0.5
+    scaling: float = 1.0
+    byzantine: int = 0
+    radius: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.density <= 1:
+            raise UsageError(f"density {self.density} is not over 0 and at most 1")
+        if not math.isfinite(self.scaling) or self.scaling == 0:
+            raise UsageError(f"scaling {self.scaling} is not a finite number other than 0")
+        if self.byzantine < 0:
+            raise UsageError(f"byzantine {self.byzantine} is less than 0")
+        _check_bound("radius", self.radius)
+
+
+@dataclass(frozen=True, slots=True)
+class TrustRegion:
+    """Bounds of ‖ΔW‖_F after truncation: of a module, of a module relative to ‖W‖_F of the base, of the whole adapter.
+
+    Raises UsageError for a bound that is not a positive number.
+    """
+
+    max_delta_fro: float | None = None
+    max_delta_relative: float | None = None
+    max_total_fro: float | None = None
+
+    def __post_init__(self) -> None:
+        _check_bound("max_delta_fro", self.max_delta_fro)
+        _check_bound("max_delta_relative", self.max_delta_relative)
+        _check_bound("max_total_fro", self.max_total_fro)
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """What is different for some modules; see the module for `modules`."""
+
+    modules: str
+    method: Method | None = None
+    weights: tuple[float, ...] | None = None
+    rank_max: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_weights(self.weights)
+        _check_rank(self.rank_max)
+
+    def names(self, module: str) -> bool:
+        """Whether this override means a module of that full dotted name."""
+        pattern, parts = self.modules.split("."), module.split(".")
+        place = next((place for place, part in enumerate(pattern) if _RANGE.fullmatch(part)), None)
+        if place is None:
+            return _is_tail(pattern, parts)
+        head, tail = pattern[: place + 1], pattern[place + 1 :]
+        starts = range(len(parts) - len(pattern) + 1)
+        return any(_matches(head, parts[start:]) and _is_tail(tail, parts[start + len(head) :]) for start in starts)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What holds for one module: its method, weights (None: the rule's own) and bound of the rank."""
+
+    method: Method
+    weights: tuple[float, ...] | None
+    rank_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class MergePlan:
+    """A whole merge. Raises UsageError for weights that are not finite or all 0, and for a rank under 1.
+
+    `signs`: measure sign conflicts in core space even where the method needs no coordinates; about doubles the time.
+    """
+
+    method: Method = field(default_factory=Method)
+    weights: tuple[float, ...] | None = None
+    rank_max: int = RANK_MAX_DEFAULT
+    trust: TrustRegion = field(default_factory=TrustRegion)
+    overrides: tuple[Override, ...] = ()
+    signs: bool = False
+
+    def __post_init__(self) -> None:
+        _check_weights(self.weights)
+        _check_rank(self.rank_max)
+
+    def choice(self, module: str) -> Choice:
+        """What holds for a module."""
+        naming = [override for override in self.overrides if override.names(module)]
+        return Choice(
+            method=next((each.method for each in naming if each.method is not None), self.method),
+            weights=next((each.weights for each in naming if each.weights is not None), self.weights),
+            rank_max=next((each.rank_max for each in naming if each.rank_max is not None), self.rank_max),
+        )
+
+
+def _matches(pattern: list[str], parts: list[str]) -> bool:
+    return len(parts) >= len(pattern) and all(map(_is_meant, pattern, parts))
+
+
+def _is_tail(pattern: list[str], parts: list[str]) -> bool:
+    return len(parts) >= len(pattern) and parts[len(parts) - len(pattern) :] == pattern
+
+
+def _is_meant(pattern: str, part: str) -> bool:
+    bounds = _RANGE.fullmatch(pattern)
+    if bounds is None:
+        return pattern == part
+    return part.isdecimal() and int(bounds[1]) <= int(part) <= int(bounds[2])
+
+
+def _check_bound(name: str, bound: float | None) -> None:
+    if bound is not None and not (math.isfinite(bound) and bound > 0):
+        raise UsageError(f"{name} {bound} is not a positive number")
+
+
+def _check_weights(weights: tuple[float, ...] | None) -> None:
+    if weights is not None and not (all(map(math.isfinite, weights)) and any(weights)):
+        raise UsageError("weights must be finite and not all 0")
+
+
+def _check_rank(rank_max: int | None) -> None:
+    if rank_max is not None and rank_max < 1:
+        raise UsageError(f"rank_max {rank_max} is not at least 1")

@@ -1,0 +1,199 @@
+"""Rules: how the coordinates of one module's operands become one. A frame and weights in, a factor pair out.
+
+c is one coordinate of all operands, w their weights, W = Σ|wᵢ| over all operands of the merge, also those that lack the
+module. Rules work on coordinates one by one (`full`, `knots`, `core`), or only add factors.
+
+- `linear`: Σ wᵢΔWᵢ, exact by stacking. `task_arithmetic` (Ilharco et al. 2023): the same; its weights are 1 by default.
+- `sequential`: S <- truncate(S + wᵢΔWᵢ), one after another; the order matters as soon as a step discards something.
+- `ties` (Yadav et al. 2023): keep of each operand the fraction `density` of largest magnitude, then the sign of Σ wᵢcᵢ;
+  W times the mean of the kept cᵢ whose wᵢcᵢ has that sign, weighted by |wᵢ|. Of equal magnitudes all are kept; where Σ
+  is exactly 0 nothing is elected and the result is 0.
+- `dare` (Yu et al. 2024): keep each coordinate with probability `density`, divide by it, Σ wᵢcᵢ. `dare_ties`: the same
+  kept coordinates, then signs and mean as in ties.
+- Robust rules (`plora.merge.robust`) become weights before they come here.
+
+dare's mask is drawn by Philox (Salmon et al. 2011) from a key for each operand, in the order of the coordinates. So it
+is the same everywhere, and another one for another file of the same update.
+
+What leaves the low-rank set (entries in `full`) is truncated from blocks of rows: ΔW is never whole in memory, but the
+Gram matrix of its shorter side is. In `knots` and `core` the result has at most the rank of all operands together.
+
+Not offered: trimmed means and medians by coordinate. They depend on the basis, so on how a file was written.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+
+from plora.merge.blockwise import kept_magnitudes, truncate_blocks
+from plora.merge.factors import Array, FactorPair, check_addable, concat
+from plora.merge.plan import Method
+from plora.merge.spaces import SPACES, Frame, core, transposed
+from plora.merge.truncate import Truncation, truncate
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Work:
+    """The operands that have one module: their updates and weights, the W of all, and a 128-bit key each for dare."""
+
+    pairs: Sequence[FactorPair]
+    weights: Sequence[float]
+    total: float
+    method: Method
+    rank_max: int
+    keys: Sequence[int] = ()
+
+
+class SignConflict(NamedTuple):
+    """`mass`: share of Σ|wᵢcᵢ| on the losing side; `entries`: fraction of coordinates that have both signs."""
+
+    mass: float
+    entries: float
+
+
+Merged = tuple[FactorPair, float]
+"""A pair in coordinates, and the fraction of the energy that was lost on the way to it."""
+
+
+def merge_pairs(work: Work) -> Truncation:
+    """The merged update, of rank `rank_max` at most, in the operands' dtype, with scale 1 and canonical signs.
+
+    Raises AdapterError where shapes or dtypes differ or there is nothing to merge.
+    """
+    check_addable(work.pairs)
+    frame = SPACES[work.method.space](work.pairs)
+    pair, lost = RULES[work.method.rule](work, frame)
+    lifted = _as(frame.lifted(pair).times(work.method.scaling), work.pairs[0].A.dtype)
+    result = truncate(lifted, work.rank_max)
+    return result._replace(discarded_energy=1.0 - (1.0 - lost) * (1.0 - result.discarded_energy))
+
+
+def sign_conflict(work: Work) -> SignConflict:
+    """How much the operands disagree in the coordinates of their space (core space where it has none)."""
+    space = core if work.method.space in ("factors", "tsv") else SPACES[work.method.space]
+    frame = space(work.pairs)
+    mass = losing = 0.0
+    disagreeing = 0
+    for block in frame.blocks():
+        weighted = [weight * part for weight, part in zip(work.weights, block, strict=True)]
+        total = sum(np.abs(part) for part in weighted)
+        losing += float(np.sum(total - np.abs(sum(weighted)), dtype=np.float64)) / 2
+        mass += float(np.sum(total, dtype=np.float64))
+        above, below = (np.any([sign * part > 0 for part in weighted], axis=0) for sign in (1, -1))
+        disagreeing += int(np.count_nonzero(above & below))
+    return SignConflict(losing / mass if mass else 0.0, disagreeing / math.prod(frame.shape))
+
+
+def linear(work: Work, frame: Frame) -> Merged:
+    """Σ wᵢCᵢ."""
+    return concat(_weighted(work, frame)), 0.0
+
+
+def sequential(work: Work, frame: Frame) -> Merged:
+    """The weighted updates added one after another, truncated after each."""
+    first, *others = _weighted(work, frame)
+    result = truncate(first, work.rank_max)
+    kept = 1.0 - result.discarded_energy
+    for pair in others:
+        result = truncate(concat([result.pair, pair]), work.rank_max)
+        kept *= 1.0 - result.discarded_energy
+    return result.pair, 1.0 - kept
+
+
+def ties(work: Work, frame: Frame) -> Merged:
+    """Trim, elect signs, disjoint mean."""
+    kept = math.ceil(work.method.density * math.prod(frame.shape))
+
+    def merge(upright: Frame) -> Iterator[Array]:
+        for block in upright.blocks():
+            trimmed = [np.where(np.abs(part) >= floor, part, 0) for part, floor in zip(block, floors, strict=True)]
+            yield disjoint_mean(trimmed, work.weights, work.total)
+
+    upright = _upright(frame)
+    floors = kept_magnitudes(upright.blocks, kept)
+    return _by_blocks(work, frame, merge)
+
+
+def dare(work: Work, frame: Frame) -> Merged:
+    """Drop and rescale, then the weighted sum."""
+
+    def merge(upright: Frame) -> Iterator[Array]:
+        for block in _dropped(work, upright):
+            yield np.asarray(sum(weight * part for weight, part in zip(work.weights, block, strict=True)))
+
+    return _by_blocks(work, frame, merge)
+
+
+def dare_ties(work: Work, frame: Frame) -> Merged:
+    """Drop and rescale, then signs and mean as in ties."""
+
+    def merge(upright: Frame) -> Iterator[Array]:
+        for block in _dropped(work, upright):
+            yield disjoint_mean(block, work.weights, work.total)
+
+    return _by_blocks(work, frame, merge)
+
+
+RULES: Mapping[str, Callable[[Work, Frame], Merged]] = MappingProxyType(
+    {
+        "linear": linear,
+        "task_arithmetic": linear,
+        "sequential": sequential,
+        "ties": ties,
+        "dare": dare,
+        "dare_ties": dare_ties,
+    }
+)
+
+
+def disjoint_mean(parts: Sequence[Array], weights: Sequence[float], total: float) -> Array:
+    """`total` times the weighted mean of what has the elected sign, entry by entry; arrays of one shape.
+
+    >>> disjoint_mean([np.array([4.0, -1.0]), np.array([-1.0, 0.0])], [0.5, 0.5], 1.0).tolist()
+    [4.0, -1.0]
+    """
+    weighted = [weight * part for weight, part in zip(weights, parts, strict=True)]
+    elected = np.sign(sum(weighted))
+    above = np.zeros_like(parts[0])
+    below = np.zeros_like(parts[0])
+    for weight, part in zip(weights, weighted, strict=True):
+        agrees = part * elected > 0
+        above += np.where(agrees, part, 0)
+        below += agrees * parts[0].dtype.type(abs(weight))
+    return np.divide(total * above, below, out=np.zeros_like(above), where=below > 0)
+
+
+def _weighted(work: Work, frame: Frame) -> list[FactorPair]:
+    return [pair.times(weight) for pair, weight in zip(frame.pairs, work.weights, strict=True)]
+
+
+def _upright(frame: Frame) -> Frame:
+    """At least as many rows as columns, so that the Gram matrix of the columns is the small one."""
+    rows, columns = frame.shape
+    return frame if rows >= columns else frame.transposed()
+
+
+def _by_blocks(work: Work, frame: Frame, merge: Callable[[Frame], Iterator[Array]]) -> Merged:
+    upright = _upright(frame)
+    pair, lost = truncate_blocks(lambda: merge(upright), upright.shape[1], work.rank_max)
+    return (pair if upright is frame else transposed(pair)), lost
+
+
+def _dropped(work: Work, upright: Frame) -> Iterator[list[Array]]:
+    """Blocks of which each entry is kept with probability `density`, and then divided by it."""
+    density = work.method.density
+    last = np.uint64(min(int(density * 2**64), 2**64 - 1))
+    streams = [np.random.Philox(key=key) for key in work.keys]
+    for block in upright.blocks():
+        masks = [stream.random_raw(block[0].size).reshape(block[0].shape) <= last for stream in streams]
+        yield [np.where(mask, part / part.dtype.type(density), 0) for mask, part in zip(masks, block, strict=True)]
+
+
+def _as(pair: FactorPair, dtype: np.dtype[np.floating]) -> FactorPair:
+    return FactorPair(pair.A.astype(dtype, copy=False), pair.B.astype(dtype, copy=False), pair.scale)
