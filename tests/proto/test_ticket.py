@@ -15,7 +15,7 @@ TICKET = Ticket(
 )
 
 names = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,63}", fullmatch=True)
-addresses = st.from_regex(r"[a-z0-9][a-z0-9.-]{0,60}:[0-9]{1,5}", fullmatch=True)
+addresses = st.from_regex(r"[a-z0-9][a-z0-9.-]{0,60}:[1-9][0-9]{0,3}", fullmatch=True)
 tickets = st.builds(
     Ticket,
     peer=st.binary(min_size=32, max_size=32).map(bytes.hex),

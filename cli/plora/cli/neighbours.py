@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from plora.cli.options import checked_address
 from plora.cli.running import running_peer
 from plora.node.daemon.config import load_config
 from plora.node.joined import KEPT_MAX, Acquaintance, Told, change_told, load_told
@@ -13,6 +12,7 @@ from plora.proto.canonical import begins, is_hex_digest
 from plora.proto.errors import PeerNotRunningError, UsageError
 from plora.proto.fields import format_timestamp
 from plora.proto.home import Home
+from plora.proto.host_port import checked
 from plora.proto.ticket import ADDRESSES_MAX
 from plora.v1 import admin_pb2 as pb
 
@@ -21,7 +21,7 @@ def add_neighbour(root: Path, peer: str, address: str) -> Acquaintance:
     """Add an entry, or another address first to the one that is there. Raises UsageError for what is no peer."""
     if not is_hex_digest(peer):
         raise UsageError(f"{peer!r:.80} is no peer id", mend="write 64 hexadecimal digits, as `plora status` prints")
-    checked_address(address, "ADDRESS")
+    checked(address, "ADDRESS")
     home = Home(root)
     config = load_config(home.config)
     if peer == home.peer_id.read_text("ascii").strip():

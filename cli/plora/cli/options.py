@@ -91,24 +91,13 @@ def checked_licence(text: str) -> str:
     return checked_field(Grammar, licence, "--licence", mend)
 
 
-def checked_address(listen: str, option: str = "--listen") -> None:
-    """UsageError unless a peer.yaml can have this as an address."""
-    from pydantic import TypeAdapter, ValidationError
-
-    from plora.node.daemon.config import Address
-
-    try:
-        TypeAdapter(Address).validate_python(listen)
-    except ValidationError as error:
-        mend = "write HOST:PORT, the port at most 65535"
-        raise UsageError(f"'{listen}' is no address", where=option, mend=mend) from error
-
-
 def checked_places(listen: str, advertise: list[str] | None) -> None:
     """UsageError unless a peer can listen there and name those addresses to others."""
-    checked_address(listen)
+    from plora.proto.host_port import checked
+
+    checked(listen, "--listen", listening=True)
     for address in advertise or ():
-        checked_address(address, "--advertise")
+        checked(address, "--advertise")
 
 
 def confirm(question: str) -> None:

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from plora.node.core.messages import DialedBack, DialTry
-from plora.node.gossip.addresses import Scope, scope_of, seen_scope, split
+from plora.node.gossip.addresses import Scope, scope_of, seen_scope
 from plora.node.reach import NO_ANSWER, NOBODY_LISTENS, NOT_TRIED, OUTCOMES, REACHED, meaning_of
+from plora.proto.host_port import split
 
 OUT_ONLY = "or say `dialable: false`: a peer that only dials out takes part fully (docs/connectivity.md)"
 

@@ -20,10 +20,11 @@ from plora.node.core.messages import PEERS_MAX
 from plora.proto.errors import ConfigError
 from plora.proto.fields import HexDigest, ListAsTuple
 from plora.proto.home import Home
+from plora.proto.host_port import HostPort
 from plora.proto.keys import write_new_file
 from plora.proto.owner_files import read_owner_record
 from plora.proto.statement import Statement
-from plora.proto.ticket import ADDRESSES_MAX, HOST_PORT
+from plora.proto.ticket import ADDRESSES_MAX
 
 NEIGHBOURS_MAX = PEERS_MAX
 DENIED_MAX = 1024
@@ -32,8 +33,6 @@ OWNERS_MAX = 4
 
 KEPT_MAX = 64
 """Neighbours in the file."""
-
-Address = Annotated[str, Field(pattern=f"^{HOST_PORT.pattern}$")]
 
 
 class _Model(BaseModel):
@@ -44,7 +43,7 @@ class Acquaintance(_Model):
     """A neighbour that was told of. `name` and `words` are there for the inviter, `when` it was."""
 
     peer: HexDigest
-    addresses: Annotated[tuple[Address, ...], ListAsTuple, Field(min_length=1, max_length=ADDRESSES_MAX)]
+    addresses: Annotated[tuple[HostPort, ...], ListAsTuple, Field(min_length=1, max_length=ADDRESSES_MAX)]
     name: Annotated[str, Field(max_length=64)] = ""
     words: str = ""
     when: str = ""

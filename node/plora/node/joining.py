@@ -34,11 +34,12 @@ from plora.proto.errors import (
     TransportError,
 )
 from plora.proto.fields import format_timestamp
+from plora.proto.host_port import split
 from plora.proto.keys import write_new_file
 from plora.proto.payloads import OwnerRecord
 from plora.proto.statement import Statement, open_statement, statement_to_json, verify_statement
 from plora.proto.swarm import Swarm, load_swarm
-from plora.proto.ticket import ADDRESSES_MAX, HOST_PORT, Ticket
+from plora.proto.ticket import ADDRESSES_MAX, Ticket
 from plora.proto.wire import statement_from_pb
 from plora.proto.words import meeting_words
 from plora.v1 import peer_pb2 as pb
@@ -167,7 +168,7 @@ def welcomed(ticket: Ticket, reply: pb.JoinReply, joiner: str, now_s: int) -> We
 def _neighbours(reply: pb.JoinReply, known: set[str]) -> list[Acquaintance]:
     found: dict[str, tuple[str, ...]] = {}
     for entry in reply.neighbours[:NEIGHBOURS_MAX]:
-        addresses = tuple(one for one in entry.addresses[:ADDRESSES_MAX] if HOST_PORT.fullmatch(one))
+        addresses = tuple(one for one in entry.addresses[:ADDRESSES_MAX] if split(one))
         if len(entry.peer) == 32 and addresses and entry.peer.hex() not in known:
             found[entry.peer.hex()] = addresses
     return [Acquaintance(peer=peer, addresses=addresses) for peer, addresses in found.items()]

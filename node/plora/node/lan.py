@@ -20,9 +20,10 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
-from plora.node.gossip.addresses import Scope, join, plain, reaches, scope_of, seen_scope, split
+from plora.node.gossip.addresses import Scope, plain, reaches, scope_of, seen_scope
 from plora.proto.canonical import is_hex_digest
 from plora.proto.errors import ConfigError, TransportError
+from plora.proto.host_port import join, split
 
 if TYPE_CHECKING:
     from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf

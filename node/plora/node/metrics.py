@@ -19,22 +19,23 @@ from plora.node.gossip.addresses import is_local
 from plora.node.transport.traffic import Traffic
 from plora.node.web.guard import is_own_host
 from plora.proto.errors import TransportError
+from plora.proto.host_port import checked
 
 REQUEST_BYTES_MAX = 8 * 1024
 REQUEST_WAIT_S = 5.0
 
 Status = Callable[[], Mapping[str, Any]]
-Votes = Callable[[], Mapping[str, int]]
+Numbers = Callable[[], Mapping[str, int]]
 Counts = Mapping[tuple[str, ...], int]
 """How many, by the values of some labels."""
 
 
 class Collector:
-    """The peer's numbers, from `plora.node.core.view.status`, of the consensus, and the transport's counters."""
+    """The peer's numbers, from `plora.node.core.view.status`, of consensus and audit, and the transport's counters."""
 
-    def __init__(self, status: Status, traffic: Traffic, votes: Votes = dict) -> None:
+    def __init__(self, status: Status, traffic: Traffic, votes: Numbers = dict, audit: Numbers = dict) -> None:
         self._status = status
-        self._votes = votes
+        self._parts = (("consensus", votes), ("audit", audit))
         self._traffic = traffic
 
     def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
@@ -54,8 +55,10 @@ class Collector:
             yield _gauge(name, what, (label,), {(value,): count for value, count in counts.items()})
         objections: Counts = {(one["stage"], one["reason"]): one["plasmids"] for one in status["objections"]}
         yield _gauge("objections", "live plasmids not accepted", ("stage", "reason"), objections)
-        for name, count in self._votes().items():
-            yield GaugeMetricFamily(f"plora_consensus_{name}", f"consensus: {name}", value=float(count))
+        for part, numbers in self._parts:
+            for name, count in numbers().items():
+                what = f"{part}: {name.replace('_', ' ')}"
+                yield GaugeMetricFamily(f"plora_{part}_{name}", what, value=float(count))
         for direction in ("sent", "received"):
             for unit in ("frames", "bytes"):
                 family = CounterMetricFamily(f"plora_{direction}_{unit}", f"{unit} {direction}", labels=["frame"])
@@ -75,18 +78,20 @@ def _gauge(name: str, what: str, labels: tuple[str, ...], counts: Counts) -> Gau
     return family
 
 
-async def serve_metrics(address: str, status: Status, traffic: Traffic, votes: Votes = dict) -> asyncio.Server:
+async def serve_metrics(
+    address: str, status: Status, traffic: Traffic, votes: Numbers = dict, audit: Numbers = dict
+) -> asyncio.Server:
     """Listen on `host:port`; `TransportError` when it is in use."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Collector(status, traffic, votes))
+    registry.register(Collector(status, traffic, votes, audit))
 
-    host, _, port = address.rpartition(":")
+    host, port = checked(address, "metrics", listening=True)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with asyncio.timeout(REQUEST_WAIT_S):
                 request = await reader.readuntil(b"\r\n\r\n")
-            status = _status_of(request, local=is_local(f"{host}:1"))
+            status = _status_of(request, local=is_local(address))
             writer.write(_response(status, generate_latest(registry) if status is HTTPStatus.OK else b""))
             await writer.drain()
         except (TimeoutError, ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
@@ -95,7 +100,7 @@ async def serve_metrics(address: str, status: Status, traffic: Traffic, votes: V
             writer.close()
 
     try:
-        return await asyncio.start_server(answer, host.strip("[]"), int(port), limit=REQUEST_BYTES_MAX)
+        return await asyncio.start_server(answer, host, port, limit=REQUEST_BYTES_MAX)
     except OSError as error:
         mend = "stop the program that uses it, or change `metrics` in peer.yaml"
         raise TransportError(f"can't listen on {address} ({error.strerror})", mend=mend) from error

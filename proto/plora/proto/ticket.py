@@ -21,20 +21,18 @@ plora.proto.errors.FormatError: the ticket is garbled: a character is wrong or m
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from plora.proto.errors import FormatError
+from plora.proto.host_port import split
 
 PREFIX = "plora"
 VERSION = 1
 TOKEN_BYTES = 16
 ADDRESSES_MAX = 4
 TEXT_CHARACTERS_MAX = 2048
-HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9][A-Za-z0-9._-]{0,252}):[0-9]{1,5}")
-"""`host:port` as peers dial it."""
 
 _HEAD = struct.Struct(">B32s16s4sII")
 _ALPHABET = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
@@ -73,7 +71,7 @@ def read_ticket(text: str) -> Ticket:
         name, *addresses = _texts(data[_HEAD.size :])
     except (struct.error, ValueError) as error:
         raise FormatError("the ticket is cut short", mend=_COPY_AGAIN) from error
-    if not 0 < len(addresses) <= ADDRESSES_MAX or not all(map(HOST_PORT.fullmatch, addresses)):
+    if not 0 < len(addresses) <= ADDRESSES_MAX or not all(map(split, addresses)):
         raise FormatError("the ticket names no address to dial", mend="ask for another one")
     return Ticket(peer.hex(), tuple(addresses), token, swarm.hex(), made_s, expires_s, name)
 

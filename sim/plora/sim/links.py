@@ -19,8 +19,8 @@ from typing import Protocol
 
 from plora.node.core.events import DialFailed, Event, LinkClosed, LinkOpened, Probed, Received
 from plora.node.core.messages import BulkMessage, DialTry, Message
-from plora.node.gossip.addresses import split
 from plora.node.reach import NO_ANSWER, REACHED
+from plora.proto.host_port import split
 from plora.sim.clock import MS, VirtualClock
 
 DIAL_TIMEOUT_NS = 2_000 * MS

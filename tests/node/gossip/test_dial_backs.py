@@ -9,9 +9,9 @@ import pytest
 from plora.node.core.effects import Probe, Send
 from plora.node.core.messages import DialBack, DialedBack, DialTry, Hello
 from plora.node.core.now import Now
-from plora.node.gossip.addresses import join
 from plora.node.gossip.dial_backs import ASKED_MS_MIN, ASKERS_MAX, DIAL_BACK, PROBES_MAX, DialBacks
 from plora.node.gossip.link import Link
+from plora.proto.host_port import join
 
 ADA = "a" * 64
 

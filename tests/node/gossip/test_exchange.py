@@ -25,12 +25,13 @@ from plora.node.core.messages import WIRE_VERSION, DialTry, Goodbye, Heartbeat, 
 from plora.node.core.now import Now
 from plora.node.core.streams import Streams
 from plora.node.gossip.acquaintances import FAILURES_MAX, TELLERS_MAX, TOLD_MAX, Acquaintances
-from plora.node.gossip.addresses import Scope, plain, scope_of, split, told
+from plora.node.gossip.addresses import Scope, plain, scope_of, told
 from plora.node.gossip.core import EXCHANGE_TIMER, Gossip
 from plora.node.gossip.exchange import ACQUAINTANCES, FEELERS_PER_SPAN, NEIGHBOURS
 from plora.node.gossip.links import BEAT_TIMER, DIAL_TIMER
 from plora.node.store.disk import Put
 from plora.node.store.snapshot import Snapshot
+from plora.proto.host_port import split
 from plora.proto.records import BoundHit
 from plora.sim.clock import WALL_START_MS
 

@@ -8,9 +8,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
-import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -35,19 +33,18 @@ from plora.node.audit.chain import AUDIT_MAX_MIN
 from plora.node.core.config import Bounds, Limits, Subscription
 from plora.node.core.messages import PeerAddress
 from plora.node.eventlog import EVENTS_MAX_MIN
+from plora.node.gossip.addresses import is_local
 from plora.node.joined import Told, load_told
 from plora.proto.errors import ConfigError, FormatError, PloraError
 from plora.proto.fields import Id, ListAsTuple
 from plora.proto.home import Home
+from plora.proto.host_port import PATTERN, HostPort, join, split
 from plora.proto.keys import ED25519, PublicKey
 from plora.proto.strict_yaml import parse_yaml
 
-_PORT = r"([0-5]?[0-9]{1,4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
-_ADDRESS = rf"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):{_PORT}$"
-_SERVER_URL = re.compile(r"(https?)://((?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?)")
 _PEER_ID = r"^[0-9a-f]{64}$"
 _SHAPES = {
-    _ADDRESS: "HOST:PORT, such as 192.0.2.1:4700; ports end at 65535",
+    PATTERN: "HOST:PORT, such as 192.0.2.1:4700; ports end at 65535",
     _PEER_ID: "a peer id of 64 hexadecimal digits",
 }
 SIZE = re.compile(r"([0-9]+)\s*(B|KiB|MiB|GiB|TiB)?")
@@ -64,7 +61,6 @@ def parse_size(value: object) -> object:
     return int(match[1]) * _UNITS[match[2] or "B"] if match else value
 
 
-Address = Annotated[str, Field(pattern=_ADDRESS)]
 PeerId = Annotated[str, Field(pattern=_PEER_ID)]
 Size = Annotated[int, BeforeValidator(parse_size), Field(strict=True, ge=0)]
 Milliseconds = Annotated[int, Field(strict=True, ge=1)]
@@ -83,7 +79,7 @@ class NeighbourBlock(Block):
     """A peer that is dialed, or awaited where there is no address."""
 
     peer: PeerId
-    address: Address | None = None
+    address: HostPort | None = None
 
 
 class GossipBlock(Block):
@@ -154,11 +150,7 @@ class MergeBlock(Block):
 
 def loopback(address: str) -> str:
     """The address, if only this machine reaches it; ValueError otherwise."""
-    host = address.rpartition(":")[0].strip("[]")
-    with contextlib.suppress(ValueError):
-        if ipaddress.ip_address(host).is_loopback:
-            return address
-    if host == "localhost":
+    if is_local(address):
         return address
     raise ValueError("must be a loopback address such as 127.0.0.1:9480; from elsewhere come through `ssh -L`")
 
@@ -166,16 +158,17 @@ def loopback(address: str) -> str:
 class WebBlock(Block):
     """The web page."""
 
-    listen: Annotated[Address, AfterValidator(loopback)] | None = None
+    listen: Annotated[HostPort, AfterValidator(loopback)] | None = None
 
 
 def server_url(url: str) -> str:
     """The URL, if it is one of a host alone, by TLS or on this machine; ValueError otherwise."""
-    match = _SERVER_URL.fullmatch(url)
-    if match is None:
+    scheme, _, place = url.partition("://")
+    named = split(place) or split(f"{place}:80")
+    if scheme not in ("http", "https") or named is None:
         raise ValueError("must look like http://127.0.0.1:8000 or https://HOST:PORT")
-    if match[1] == "http":
-        loopback(match[2] if match[3] else f"{match[2]}:80")
+    if scheme == "http":
+        loopback(join(*named))
     return url
 
 
@@ -236,8 +229,8 @@ class PeerConfig(Block):
     """All of peer.yaml."""
 
     name: Id
-    listen: Address = "127.0.0.1:4700"
-    advertise: Names = ()
+    listen: HostPort = "127.0.0.1:4700"
+    advertise: Annotated[tuple[HostPort, ...], ListAsTuple] = ()
     dialable: StrictBool = True
     neighbours: Annotated[tuple[NeighbourBlock, ...], ListAsTuple] = ()
     deny: Annotated[tuple[PeerId, ...], ListAsTuple] = ()
@@ -251,7 +244,7 @@ class PeerConfig(Block):
     merge: MergeBlock = MergeBlock()
     base_paths: Mapping[str, str] = Field(default_factory=dict)
     log: Literal["console", "json"] = "console"
-    metrics: Address | None = None
+    metrics: HostPort | None = None
     web: WebBlock = WebBlock()
     serving: ServingBlock = ServingBlock()
     record: StrictBool = False

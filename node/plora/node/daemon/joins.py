@@ -22,17 +22,18 @@ from plora.node.audit.facts import facts_of
 from plora.node.core.events import Publish
 from plora.node.core.invitations import INVITATIONS, Invitation, Invitations
 from plora.node.driver.clock import read_clocks
-from plora.node.gossip.addresses import is_local, is_open, split
+from plora.node.gossip.addresses import is_local, is_open
 from plora.node.joined import DENIED_MAX, NEIGHBOURS_MAX, OWNERS_MAX
 from plora.node.store.disk import RowOp
 from plora.node.store.store import Store
 from plora.node.transport.invitation import invitation_key, invitation_root
 from plora.proto.errors import FormatError, PloraError, RefusedError, StoreError, UsageError
 from plora.proto.fields import check_id
+from plora.proto.host_port import checked, join
 from plora.proto.owner_files import read_owner_record
 from plora.proto.records import BoundHit, Invited, Joined
 from plora.proto.statement import Statement
-from plora.proto.ticket import ADDRESSES_MAX, HOST_PORT, TOKEN_BYTES, Ticket
+from plora.proto.ticket import ADDRESSES_MAX, TOKEN_BYTES, Ticket
 from plora.proto.wire import statement_to_pb
 from plora.proto.words import meeting_words
 from plora.v1 import peer_pb2 as pb
@@ -161,8 +162,8 @@ def reachable_addresses(config: PeerConfig, port: int) -> tuple[str, ...]:
     if not config.dialable:
         what = "this peer only dials out (dialable: false), so nobody can come through it"
         raise RefusedError(what, mend="invite from a peer that others can reach")
-    host = config.listen.rpartition(":")[0]
-    addresses = config.advertise or (f"{host}:{port}",)
+    host, _ = checked(config.listen, "listen", listening=True)
+    addresses = config.advertise or (join(host, port),)
     if all(map(is_local, addresses)):
         what = f"this peer listens on {addresses[0]}, which only this machine reaches"
         mend = (
@@ -183,8 +184,7 @@ def _check(name: str, addresses: Sequence[str], hours: int) -> None:
     except (ValueError, FormatError) as error:
         raise UsageError(f"'{name}' {error}", mend="write a name such as bob") from error
     for address in addresses:
-        if HOST_PORT.fullmatch(address) is None or split(address) is None:
-            raise UsageError(f"'{address}' is no address", where="--address", mend="write HOST:PORT")
+        checked(address, "--address")
     if len(addresses) > ADDRESSES_MAX:
         raise UsageError(f"{len(addresses)} addresses are too many", where="--address", mend=f"{ADDRESSES_MAX} at most")
     if hours > HOURS_MAX:

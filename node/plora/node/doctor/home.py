@@ -18,13 +18,13 @@ from plora.node.core.messages import DialTry
 from plora.node.daemon.config import PeerConfig, faults_of
 from plora.node.daemon.node import Checked, check
 from plora.node.doctor.finding import Finding, audit_findings, file_limit, unreachable
-from plora.node.gossip.addresses import split
 from plora.node.reach import REACHED
 from plora.node.transport.probing import try_address
 from plora.node.workers.cage import lacks
 from plora.proto.amounts import size_text
 from plora.proto.errors import PloraError, StoreError, StoreLockedError
 from plora.proto.home import Home
+from plora.proto.host_port import split
 
 PRIVATE_MODE = 0o077
 

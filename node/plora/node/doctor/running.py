@@ -13,9 +13,10 @@ from plora.node.admin.neighbours import name_of, trouble_with
 from plora.node.admin.troubles import staleness
 from plora.node.core.now import DAY_MS, Now
 from plora.node.doctor.finding import Finding, file_limit, unreachable
-from plora.node.gossip.addresses import Scope, scope_of, seen_scope, split
+from plora.node.gossip.addresses import Scope, scope_of, seen_scope
 from plora.proto.amounts import span_text
 from plora.proto.fields import parse_timestamp
+from plora.proto.host_port import split
 
 if TYPE_CHECKING:
     from plora.node.daemon.node import Node

@@ -73,13 +73,13 @@ from plora.node.core.now import Now
 from plora.node.driver.keyed import KeyedPool
 from plora.node.driver.shelf import Shelf, report_text
 from plora.node.eventlog import EventLog
-from plora.node.gossip.addresses import split
 from plora.node.recorder import Recorder
 from plora.node.store.store import Store, blob_path
 from plora.node.store.writer import Writer
 from plora.node.transport.transport import Transport
 from plora.node.workers.pool import Workers
 from plora.proto.errors import PloraError, SpoiltBytesError
+from plora.proto.host_port import split
 from plora.proto.keys import PrivateKey
 from plora.proto.records import Body, ErrorMet, Repelled
 from plora.proto.statement import sign_statement
@@ -125,6 +125,7 @@ class Driver:
         self._pool = KeyedPool(THREADS, "disk")
         self._workers = workers or Workers()
         self.on_shelved: Callable[[], None] = lambda: None  # called when what is exposed or served has changed
+        self.examining = 0  # files that the examiner has, or that wait for it
         self._transport: Transport | None = None
         self._calls: dict[str, Callable[[Message], None]] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -417,11 +418,18 @@ class Driver:
 
     async def features_of(self, path: Path) -> Features:
         """The features of a file of one's own, by the worker; WorkerError when the examination failed."""
-        return (await self._workers.examine(str(path)))[0]
+        return (await self._examination(path))[0]
+
+    async def _examination(self, path: Path) -> tuple[Features, float]:
+        self.examining += 1
+        try:
+            return await self._workers.examine(str(path))
+        finally:
+            self.examining -= 1
 
     async def _examined(self, digest: str) -> None:
         try:
-            features, cpu_ms = await self._workers.examine(str(self._home / blob_path(digest)))
+            features, cpu_ms = await self._examination(self._home / blob_path(digest))
         except PloraError as error:
             self.handle(Examined(digest, None, str(error)))
         except Exception as error:  # ours, not the bytes': nobody is to blame, and the plasmid must not wait for ever

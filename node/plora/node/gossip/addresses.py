@@ -2,8 +2,8 @@
 
 Rules:
 
-- `HOST:PORT`. What others say of themselves or of third peers counts only with an IP literal: a name may lead elsewhere
-  each time it is looked up. Ports are 1 to 65535.
+- `HOST:PORT` (`plora.proto.host_port`). What others say of themselves or of third peers counts only with an IP literal:
+  a name may lead elsewhere each time it is looked up.
 - Never: unspecified, multicast, broadcast, reserved and link-local hosts. IPv4 in IPv6 counts as the IPv4 it is.
 - *Scope* is how far a host can be reached: this machine, its network, everywhere. Nobody can send a peer nearer than
   they are themselves: a neighbour on another machine names no port of this one, one on the internet no printer at home.
@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-PORT_MAX = 65_535
+from plora.proto.host_port import join, split
 
 
 class Scope(IntEnum):
@@ -30,21 +30,6 @@ class Scope(IntEnum):
     MACHINE = 0
     NETWORK = 1
     EVERYWHERE = 2
-
-
-def split(address: str) -> tuple[str, int] | None:
-    """Host without brackets and port of `host:port`; None for what is none."""
-    host, _, port = address.rpartition(":")
-    if not port.isascii() or not port.isdecimal() or len(port) > 5 or not 0 < int(port) <= PORT_MAX:
-        return None
-    if host.startswith("[") and host.endswith("]"):
-        return host[1:-1], int(port)
-    return (host, int(port)) if host and ":" not in host else None
-
-
-def join(host: str, port: int) -> str:
-    """`host:port`, with brackets around an IPv6 host."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def scope_of(host: str) -> Scope | None:
@@ -89,13 +74,13 @@ def reaches(address: str, nearest: Scope) -> bool:
 
 def is_local(address: str) -> bool:
     """Whether only this machine reaches an address."""
-    host = (split(address) or ("", 0))[0]
+    host = (split(address, listening=True) or ("", 0))[0]
     return host == "localhost" or scope_of(host) is Scope.MACHINE
 
 
 def is_open(address: str) -> bool:
     """Whether an address leaves the host open, as `0.0.0.0:4700` does."""
-    ip = _ip((split(address) or ("", 0))[0])
+    ip = _ip((split(address, listening=True) or ("", 0))[0])
     return ip is not None and ip.is_unspecified
 
 

@@ -81,7 +81,6 @@ from plora.node.core.now import Now
 from plora.node.core.reputations import Reputations, reputations_of
 from plora.node.core.streams import Streams
 from plora.node.gossip import parcels
-from plora.node.gossip.addresses import join
 from plora.node.gossip.dial_backs import DialBacks
 from plora.node.gossip.entries import Entry, entry_of
 from plora.node.gossip.exchange import FEELER, Exchange
@@ -95,6 +94,7 @@ from plora.node.gossip.wants import Wants
 from plora.node.store.disk import Delete, RowOp
 from plora.node.store.snapshot import Snapshot
 from plora.proto.errors import FormatError, ProtocolError, StoreError
+from plora.proto.host_port import join
 from plora.proto.manifest import Manifest
 from plora.proto.records import (
     BoundHit,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from plora.node.core.messages import Heartbeat, Hello
 from plora.node.core.now import Now
-from plora.node.gossip.addresses import split
+from plora.proto.host_port import split
 
 RANGES_PER_ROUND = 8192
 FRAME_RANGES = 16

@@ -38,6 +38,7 @@ from plora.node.transport.identity import (
 from plora.node.transport.services import JOIN_METHOD
 from plora.node.transport.tls import channel_options, leaf_credentials, peer_id_of_leaf
 from plora.proto.errors import RefusedError, TransportError
+from plora.proto.host_port import checked
 from plora.proto.ticket import Ticket
 from plora.v1 import peer_pb2 as pb
 
@@ -113,14 +114,14 @@ def _ask_at(address: str, credentials: grpc.ChannelCredentials, request: pb.Join
 
 def peer_at(address: str) -> Answering:
     """The peer that answers at `host:port`, from outside. OSError if nothing does, `ProtocolError` if no peer does."""
-    host, _, port = address.rpartition(":")
+    place = checked(address, "the ticket")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # the leaf proves itself under the key that it names
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.set_alpn_protocols(["h2"])
     with (  # TLS proves that whoever answers holds the leaf's key
-        socket.create_connection((host.strip("[]"), int(port)), LOOK_WAIT_S) as connection,
+        socket.create_connection(place, LOOK_WAIT_S) as connection,
         context.wrap_socket(connection, server_hostname=TLS_NAME) as secured,
     ):
         leaf = x509.load_der_x509_certificate(secured.getpeercert(True) or b"")

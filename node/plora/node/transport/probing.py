@@ -17,14 +17,14 @@ from plora.node.transport.identity import Identity
 from plora.node.transport.services import HEALTH_METHOD
 from plora.node.transport.tls import channel_credentials, channel_options
 from plora.proto.errors import FormatError
-from plora.proto.ticket import HOST_PORT
+from plora.proto.host_port import split
 
 DIAL_WAIT_S = 5.0
 
 
 def channel_to(identity: Identity, peer: str, address: str) -> Any:
     """A channel that only that peer can answer, or the outcome that says why there is none."""
-    if HOST_PORT.fullmatch(address) is None:
+    if split(address) is None:
         return BAD_ADDRESS
     try:
         credentials = channel_credentials(identity, peer)

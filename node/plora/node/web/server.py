@@ -18,6 +18,7 @@ from plora.node.admin.service import AdminService
 from plora.node.eventlog import EventLog
 from plora.node.web.feed import Feed
 from plora.proto.errors import ConfigError, KeyFileError, TransportError
+from plora.proto.host_port import checked
 from plora.proto.keys import write_new_file
 from plora.proto.records import Body, ErrorMet
 
@@ -109,10 +110,10 @@ def load_token(path: Path) -> str:
 
 
 def _bound(address: str) -> socket.socket:
-    host, _, port = address.rpartition(":")
-    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+    host, port = checked(address, "web.listen", listening=True)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host.strip("[]"), int(port)), family=family)
-    except (OSError, OverflowError) as error:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
         mend = "stop the program that uses it, or change `web.listen` in peer.yaml"
         raise TransportError(f"can't listen on {address} ({error})", mend=mend) from error
