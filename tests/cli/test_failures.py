@@ -79,6 +79,7 @@ ON_A_PEER = [
     "reload",
 ]
 WITH_A_HOME = ["up", "doctor", "trust ls", "trust pending", "trust add x --yes", "trust rm x", "distrust x"]
+WITH_A_HOME += ["sign out/medical --domain medical --base mini", "owner show", "owner publish", "owner sign --yes"]
 USAGE = [
     "frobnicate",
     "lss",

@@ -25,6 +25,7 @@ from plora.cli.options import (
     checked_name,
 )
 from plora.cli.output import Output
+from plora.cli.running import root_of
 from plora.proto.errors import RefusedError, UsageError
 
 if TYPE_CHECKING:
@@ -131,11 +132,10 @@ def sign(
     from plora.cli.revoking import own_key
     from plora.cli.signing import Said, check_folder, complete_facts, next_version
     from plora.merge.draft import sign_folder
-    from plora.proto.home import default_home
     from plora.proto.owner_files import load_owner
 
     check_folder(folder)
-    private = key or own_key(home or default_home())
+    private = key or own_key(root_of(home))
     said = Said(domain, plasmid_id, version, base, base_digest, licence, days)
     now_s, chunk_bytes = int(time.time()), chunk_kib * 1024
     facts = complete_facts(folder, said, now_s=now_s, version=next_version(folder), chunk_bytes=chunk_bytes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from plora.cli.running import home_of
 from plora.proto.dsse import StatementKind
 from plora.proto.errors import KeyFileError, RefusedError
 from plora.proto.fields import format_timestamp
@@ -56,8 +57,8 @@ def attestation(owner: Owner, content_id: str, now_s: int) -> Statement:
 
 
 def own_key(root: Path) -> Path:
-    """The one private key in a home's owner folder."""
-    keys = sorted(Home(root).owner_folder.glob("*.pem"))
+    """The one private key in a home's owner folder. Raises PeerNotRunningError where no home is."""
+    keys = sorted(home_of(root).owner_folder.glob("*.pem"))
     if len(keys) != 1:
         where = str(Home(root).owner_folder)
         raise KeyFileError(
