@@ -1,4 +1,4 @@
-"""`plora audit`: what a peer decided, entry by entry, and whether anybody changed it since; running or not."""
+"""`plora audit`: what a peer decided, whether anybody changed it since, and who knows of it; running or not."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from plora.proto.errors import PeerNotRunningError, UsageError
 if TYPE_CHECKING:
     from plora.node.audit.chain import Entry
 
-app = App(help="List, verify or export what a peer decided.", no_args_is_help=True)
+app = App(help="List, verify, acknowledge or export what a peer decided.", no_args_is_help=True)
 
 SUBJECT_SHOWN = 40
+VERIFY_WAIT_S = 600.0
 _HASH_DIGITS = 64
 _COLUMNS = ("entry", "when", "what", "subject", "says")
 
@@ -82,7 +83,7 @@ def verify(
 
     A peer's own is compared with its state, with the heads in its event log, and with freshness statements that it
     helped to make. Who can rewrite all of these is found by a head that was noted elsewhere (--head). Exit code 1 where
-    something is wrong.
+    something is wrong that nobody acknowledged.
     """
     from plora.node.audit.copies import parse_head
 
@@ -94,14 +95,36 @@ def verify(
         "last_entry": reply.end,
         "head": f"{reply.end}:{reply.head}",
         "compared_heads": reply.notes,
-        "faults": [{"entry": fault.entry, "what": fault.what} for fault in reply.faults],
+        "faults": [_fault(fault) for fault in reply.faults],
     }
     good = f"entries {reply.start + 1} to {reply.end} hold; {reply.notes} heads noted elsewhere agree"
     output = Output(json_, quiet)
-    output.document(document, [fault.what for fault in reply.faults] or [good])
-    if reply.faults:
+    output.document(document, [*map(_fault_line, reply.faults)] or [good])
+    open_ = [fault for fault in reply.faults if not fault.acknowledged_wall_ms]
+    if open_:
+        output.hint(f"If you know how it came about: plora audit acknowledge {open_[0].entry} --note WHY")
         raise typer.Exit(1)
     output.hint(f"The head is {reply.end}:{reply.head}")
+
+
+@app.command()
+def acknowledge(
+    entry: Annotated[int, typer.Argument(min=0, help="The entry that `plora audit verify` names.", metavar="ENTRY")],
+    note: Annotated[str, typer.Option("--note", help="How it came about; it stays in the audit.")],
+    home: Home = None,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write into the audit that you know of what is wrong at an entry.
+
+    Nothing is mended or hidden: `verify` goes on saying it, with your note, and no longer ends with exit code 1 for it.
+    What is changed after that is a new fault. What a head from elsewhere shows can't be acknowledged.
+    """
+    reply = _acknowledged(home, entry, note)
+    faults = [fault for fault in reply.faults if fault.entry == entry]
+    output = Output(json_, quiet)
+    output.document({"entry": entry, "faults": [*map(_fault, faults)]}, map(_fault_line, faults))
+    output.hint(f"Note the head where nobody can change it: {reply.end}:{reply.head}")
 
 
 def _lines(home: Path | None, newest: int) -> Iterator[str]:
@@ -122,6 +145,30 @@ def _lines(home: Path | None, newest: int) -> Iterator[str]:
         yield from copy_lines(newest_of(store.audit(), newest), paths.peer_id.read_text("ascii").strip())
 
 
+def _acknowledged(home: Path | None, entry: int, note: str) -> Any:
+    from plora.node.admin.auditing import acknowledge_stopped
+    from plora.node.audit.stopped import stopped_store
+    from plora.v1 import admin_pb2 as pb
+
+    paths, request = home_of(home), pb.AcknowledgeAuditRequest(entry=entry, note=note)
+    try:
+        with running_peer(home) as client:
+            return client.call("AcknowledgeAudit", request, VERIFY_WAIT_S)
+    except PeerNotRunningError:
+        with stopped_store(paths) as store:
+            return acknowledge_stopped(store, paths.events, request)
+
+
+def _fault(fault: Any) -> dict[str, object]:
+    said = {"note": fault.note, "acknowledged_wall_ms": fault.acknowledged_wall_ms}
+    return {"entry": fault.entry, "what": fault.what, **(said if fault.acknowledged_wall_ms else {})}
+
+
+def _fault_line(fault: Any) -> str:
+    said = f"; acknowledged {_when(fault.acknowledged_wall_ms)}: {fault.note}" if fault.acknowledged_wall_ms else ""
+    return f"entry {fault.entry}: {fault.what}{said}"
+
+
 def _verified(home: Path | None, heads: list[str]) -> Any:
     from plora.node.admin.auditing import verified_message
     from plora.node.audit.copies import verify as verify_store
@@ -131,7 +178,7 @@ def _verified(home: Path | None, heads: list[str]) -> Any:
     paths = home_of(home)
     try:
         with running_peer(home) as client:
-            return client.call("VerifyAudit", pb.VerifyAuditRequest(heads=heads))
+            return client.call("VerifyAudit", pb.VerifyAuditRequest(heads=heads), VERIFY_WAIT_S)
     except PeerNotRunningError:
         with stopped_store(paths) as store:
             return verified_message(verify_store(store, paths.events, heads))
@@ -161,8 +208,12 @@ def _write(path: Path, lines: list[str]) -> None:
 
 def _row(entry: Entry) -> dict[str, object]:
     fact = entry.fact
-    when = datetime.fromtimestamp(fact.at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ") if fact.at_ms else ""
+    when = _when(fact.at_ms) if fact.at_ms else ""
     return {"entry": entry.seq, "when": when, "what": fact.what, "subject": fact.subject, "says": dict(fact.says)}
+
+
+def _when(wall_ms: int) -> str:
+    return datetime.fromtimestamp(wall_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def _short(text: str) -> str:

@@ -61,6 +61,7 @@ SAYINGS: Mapping[str, str] = {
     "evicted": "deleted {digest}, {size_bytes}: {reason}",
     "bound_hit": "reached the limit {setting}: {value}, {limit} are allowed",
     "audited": "the audit ends at entry {entry}, {head}",
+    "acknowledged": "its person answers for entry {entry} of the audit ({what}): {note}",
     "health": "event loop late by {loop_lag_p99_ms}, {rss_bytes} of memory, {fds} open files",
     "repair": "put right: {subject}: {what}",
     "error": "{place}{what}{cure}",

@@ -456,6 +456,16 @@ class Audited(Body):
 
 
 @dataclass(frozen=True, slots=True)
+class AuditAcknowledged(Body):
+    """Its person answers for what is wrong with the audit at an entry: `what` was found, and what they say of it."""
+
+    kind: ClassVar[str] = "acknowledged"
+    entry: int
+    what: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
 class Health(Body):
     """How the daemon does."""
 
@@ -544,6 +554,7 @@ BODIES: dict[str, type[Body]] = {
             Evicted,
             BoundHit,
             Audited,
+            AuditAcknowledged,
             Health,
         ),
         *(Repair, ErrorMet, Invited, Joined, Wished, Suppressed, Repelled),

@@ -22,7 +22,7 @@ class StatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class StatusReply(_message.Message):
-    __slots__ = ("name", "peer", "swarm", "version", "boot", "uptime_ms", "listen", "links", "statements", "plasmids_held", "plasmids_accepted", "plasmids_waiting", "store_bytes", "round", "root", "warnings", "plasmids", "swarm_name", "neighbours", "store_bytes_max", "disk_free_bytes", "disk_free_bytes_min", "sent_bytes", "received_bytes", "sent_bytes_s", "received_bytes_s", "upload_bytes_s_max")
+    __slots__ = ("name", "peer", "swarm", "version", "boot", "uptime_ms", "listen", "links", "statements", "plasmids_held", "plasmids_accepted", "plasmids_waiting", "store_bytes", "round", "root", "warnings", "plasmids", "swarm_name", "neighbours", "store_bytes_max", "disk_free_bytes", "disk_free_bytes_min", "sent_bytes", "received_bytes", "sent_bytes_s", "received_bytes_s", "upload_bytes_s_max", "examining")
     class PlasmidsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -57,6 +57,7 @@ class StatusReply(_message.Message):
     SENT_BYTES_S_FIELD_NUMBER: _ClassVar[int]
     RECEIVED_BYTES_S_FIELD_NUMBER: _ClassVar[int]
     UPLOAD_BYTES_S_MAX_FIELD_NUMBER: _ClassVar[int]
+    EXAMINING_FIELD_NUMBER: _ClassVar[int]
     name: str
     peer: str
     swarm: str
@@ -84,7 +85,8 @@ class StatusReply(_message.Message):
     sent_bytes_s: int
     received_bytes_s: int
     upload_bytes_s_max: int
-    def __init__(self, name: _Optional[str] = ..., peer: _Optional[str] = ..., swarm: _Optional[str] = ..., version: _Optional[str] = ..., boot: _Optional[str] = ..., uptime_ms: _Optional[int] = ..., listen: _Optional[str] = ..., links: _Optional[int] = ..., statements: _Optional[int] = ..., plasmids_held: _Optional[int] = ..., plasmids_accepted: _Optional[int] = ..., plasmids_waiting: _Optional[int] = ..., store_bytes: _Optional[int] = ..., round: _Optional[int] = ..., root: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ..., plasmids: _Optional[_Mapping[str, int]] = ..., swarm_name: _Optional[str] = ..., neighbours: _Optional[int] = ..., store_bytes_max: _Optional[int] = ..., disk_free_bytes: _Optional[int] = ..., disk_free_bytes_min: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., received_bytes: _Optional[int] = ..., sent_bytes_s: _Optional[int] = ..., received_bytes_s: _Optional[int] = ..., upload_bytes_s_max: _Optional[int] = ...) -> None: ...
+    examining: int
+    def __init__(self, name: _Optional[str] = ..., peer: _Optional[str] = ..., swarm: _Optional[str] = ..., version: _Optional[str] = ..., boot: _Optional[str] = ..., uptime_ms: _Optional[int] = ..., listen: _Optional[str] = ..., links: _Optional[int] = ..., statements: _Optional[int] = ..., plasmids_held: _Optional[int] = ..., plasmids_accepted: _Optional[int] = ..., plasmids_waiting: _Optional[int] = ..., store_bytes: _Optional[int] = ..., round: _Optional[int] = ..., root: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ..., plasmids: _Optional[_Mapping[str, int]] = ..., swarm_name: _Optional[str] = ..., neighbours: _Optional[int] = ..., store_bytes_max: _Optional[int] = ..., disk_free_bytes: _Optional[int] = ..., disk_free_bytes_min: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., received_bytes: _Optional[int] = ..., sent_bytes_s: _Optional[int] = ..., received_bytes_s: _Optional[int] = ..., upload_bytes_s_max: _Optional[int] = ..., examining: _Optional[int] = ...) -> None: ...
 
 class ListRequest(_message.Message):
     __slots__ = ("domain", "state")
@@ -741,32 +743,60 @@ class AuditReply(_message.Message):
     def __init__(self, line: _Optional[str] = ...) -> None: ...
 
 class VerifyAuditRequest(_message.Message):
-    __slots__ = ("heads",)
+    __slots__ = ("heads", "last")
     HEADS_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
     heads: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, heads: _Optional[_Iterable[str]] = ...) -> None: ...
+    last: bool
+    def __init__(self, heads: _Optional[_Iterable[str]] = ..., last: _Optional[bool] = ...) -> None: ...
 
 class VerifyAuditReply(_message.Message):
-    __slots__ = ("start", "end", "head", "notes", "faults")
+    __slots__ = ("start", "end", "head", "notes", "faults", "verified_wall_ms", "entries_max")
     START_FIELD_NUMBER: _ClassVar[int]
     END_FIELD_NUMBER: _ClassVar[int]
     HEAD_FIELD_NUMBER: _ClassVar[int]
     NOTES_FIELD_NUMBER: _ClassVar[int]
     FAULTS_FIELD_NUMBER: _ClassVar[int]
+    VERIFIED_WALL_MS_FIELD_NUMBER: _ClassVar[int]
+    ENTRIES_MAX_FIELD_NUMBER: _ClassVar[int]
     start: int
     end: int
     head: str
     notes: int
     faults: _containers.RepeatedCompositeFieldContainer[AuditFault]
-    def __init__(self, start: _Optional[int] = ..., end: _Optional[int] = ..., head: _Optional[str] = ..., notes: _Optional[int] = ..., faults: _Optional[_Iterable[_Union[AuditFault, _Mapping]]] = ...) -> None: ...
+    verified_wall_ms: int
+    entries_max: int
+    def __init__(self, start: _Optional[int] = ..., end: _Optional[int] = ..., head: _Optional[str] = ..., notes: _Optional[int] = ..., faults: _Optional[_Iterable[_Union[AuditFault, _Mapping]]] = ..., verified_wall_ms: _Optional[int] = ..., entries_max: _Optional[int] = ...) -> None: ...
 
 class AuditFault(_message.Message):
-    __slots__ = ("entry", "what")
+    __slots__ = ("entry", "what", "note", "acknowledged_wall_ms")
     ENTRY_FIELD_NUMBER: _ClassVar[int]
     WHAT_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    ACKNOWLEDGED_WALL_MS_FIELD_NUMBER: _ClassVar[int]
     entry: int
     what: str
-    def __init__(self, entry: _Optional[int] = ..., what: _Optional[str] = ...) -> None: ...
+    note: str
+    acknowledged_wall_ms: int
+    def __init__(self, entry: _Optional[int] = ..., what: _Optional[str] = ..., note: _Optional[str] = ..., acknowledged_wall_ms: _Optional[int] = ...) -> None: ...
+
+class AcknowledgeAuditRequest(_message.Message):
+    __slots__ = ("entry", "note")
+    ENTRY_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    entry: int
+    note: str
+    def __init__(self, entry: _Optional[int] = ..., note: _Optional[str] = ...) -> None: ...
+
+class BeliefsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class BeliefsReply(_message.Message):
+    __slots__ = ("document",)
+    DOCUMENT_FIELD_NUMBER: _ClassVar[int]
+    document: str
+    def __init__(self, document: _Optional[str] = ...) -> None: ...
 
 class NewnessRequest(_message.Message):
     __slots__ = ()

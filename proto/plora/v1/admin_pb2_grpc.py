@@ -194,6 +194,11 @@ class AdminStub:
                 request_serializer=plora_dot_v1_dot_admin__pb2.ConsensusRequest.SerializeToString,
                 response_deserializer=plora_dot_v1_dot_admin__pb2.ConsensusReply.FromString,
                 _registered_method=True)
+        self.Beliefs = channel.unary_unary(
+                '/plora.v1.Admin/Beliefs',
+                request_serializer=plora_dot_v1_dot_admin__pb2.BeliefsRequest.SerializeToString,
+                response_deserializer=plora_dot_v1_dot_admin__pb2.BeliefsReply.FromString,
+                _registered_method=True)
         self.Newness = channel.unary_unary(
                 '/plora.v1.Admin/Newness',
                 request_serializer=plora_dot_v1_dot_admin__pb2.NewnessRequest.SerializeToString,
@@ -207,6 +212,11 @@ class AdminStub:
         self.VerifyAudit = channel.unary_unary(
                 '/plora.v1.Admin/VerifyAudit',
                 request_serializer=plora_dot_v1_dot_admin__pb2.VerifyAuditRequest.SerializeToString,
+                response_deserializer=plora_dot_v1_dot_admin__pb2.VerifyAuditReply.FromString,
+                _registered_method=True)
+        self.AcknowledgeAudit = channel.unary_unary(
+                '/plora.v1.Admin/AcknowledgeAudit',
+                request_serializer=plora_dot_v1_dot_admin__pb2.AcknowledgeAuditRequest.SerializeToString,
                 response_deserializer=plora_dot_v1_dot_admin__pb2.VerifyAuditReply.FromString,
                 _registered_method=True)
 
@@ -406,6 +416,12 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Beliefs(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Newness(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -419,6 +435,12 @@ class AdminServicer:
         raise NotImplementedError('Method not implemented!')
 
     def VerifyAudit(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AcknowledgeAudit(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -587,6 +609,11 @@ def add_AdminServicer_to_server(servicer, server):
                     request_deserializer=plora_dot_v1_dot_admin__pb2.ConsensusRequest.FromString,
                     response_serializer=plora_dot_v1_dot_admin__pb2.ConsensusReply.SerializeToString,
             ),
+            'Beliefs': grpc.unary_unary_rpc_method_handler(
+                    servicer.Beliefs,
+                    request_deserializer=plora_dot_v1_dot_admin__pb2.BeliefsRequest.FromString,
+                    response_serializer=plora_dot_v1_dot_admin__pb2.BeliefsReply.SerializeToString,
+            ),
             'Newness': grpc.unary_unary_rpc_method_handler(
                     servicer.Newness,
                     request_deserializer=plora_dot_v1_dot_admin__pb2.NewnessRequest.FromString,
@@ -600,6 +627,11 @@ def add_AdminServicer_to_server(servicer, server):
             'VerifyAudit': grpc.unary_unary_rpc_method_handler(
                     servicer.VerifyAudit,
                     request_deserializer=plora_dot_v1_dot_admin__pb2.VerifyAuditRequest.FromString,
+                    response_serializer=plora_dot_v1_dot_admin__pb2.VerifyAuditReply.SerializeToString,
+            ),
+            'AcknowledgeAudit': grpc.unary_unary_rpc_method_handler(
+                    servicer.AcknowledgeAudit,
+                    request_deserializer=plora_dot_v1_dot_admin__pb2.AcknowledgeAuditRequest.FromString,
                     response_serializer=plora_dot_v1_dot_admin__pb2.VerifyAuditReply.SerializeToString,
             ),
     }
@@ -1478,6 +1510,33 @@ class Admin:
             _registered_method=True)
 
     @staticmethod
+    def Beliefs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/plora.v1.Admin/Beliefs',
+            plora_dot_v1_dot_admin__pb2.BeliefsRequest.SerializeToString,
+            plora_dot_v1_dot_admin__pb2.BeliefsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def Newness(request,
             target,
             options=(),
@@ -1547,6 +1606,33 @@ class Admin:
             target,
             '/plora.v1.Admin/VerifyAudit',
             plora_dot_v1_dot_admin__pb2.VerifyAuditRequest.SerializeToString,
+            plora_dot_v1_dot_admin__pb2.VerifyAuditReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AcknowledgeAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/plora.v1.Admin/AcknowledgeAudit',
+            plora_dot_v1_dot_admin__pb2.AcknowledgeAuditRequest.SerializeToString,
             plora_dot_v1_dot_admin__pb2.VerifyAuditReply.FromString,
             options,
             channel_credentials,

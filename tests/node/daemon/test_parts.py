@@ -312,12 +312,16 @@ async def test_metrics_answer_one_path_only() -> None:
     traffic = Traffic()
     traffic.sent_bytes["Chunk"] = 77
     traffic.cut_off, traffic.repelled = 2, 5
-    server = await serve_metrics("127.0.0.1:0", lambda: status, traffic)
+    audit = {"entry": 7, "faults": 1, "fault_entry": 3}
+    server = await serve_metrics("127.0.0.1:0", lambda: status, traffic, lambda: {"waiting": 4}, lambda: audit)
     port = server.sockets[0].getsockname()[1]
     head, body = await _ask(port, b"GET /metrics")
     assert head == b"HTTP/1.0 200 OK"
     assert {"plora_cut_off_total 2.0", "plora_repelled_total 5.0", "plora_stale 1.0"} <= set(body.splitlines())
     assert {'plora_plasmids{state="accepted"} 2.0', 'plora_sent_bytes_total{frame="Chunk"} 77.0'} <= set(
+        body.splitlines()
+    )
+    assert {"plora_consensus_waiting 4.0", "plora_audit_entry 7.0", "plora_audit_fault_entry 3.0"} <= set(
         body.splitlines()
     )
     assert (await _ask(port, b"GET /metrics", b"Host: localhost:%d\r\n" % port))[0] == b"HTTP/1.0 200 OK"

@@ -55,6 +55,7 @@ def status_reply(node: Node, uptime_ms: int) -> pb.StatusReply:
         sent_bytes_s=sent_s,
         received_bytes_s=received_s,
         upload_bytes_s_max=limits.upload_rate,
+        examining=node.driver.examining,
     )
 
 

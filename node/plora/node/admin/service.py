@@ -21,7 +21,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
-from plora.node.admin.auditing import audit_lines, audit_trouble, verified
+from plora.node.admin.auditing import acknowledge, audit_lines, audit_trouble, verified
 from plora.node.admin.following import Following
 from plora.node.admin.inviting import invitations_reply, invite
 from plora.node.admin.measuring import keep_measure
@@ -36,6 +36,7 @@ from plora.node.admin.spreading import check_bytes, check_publishable, check_tak
 from plora.node.admin.trusting import attest, judge, owners_reply, revoke, settled
 from plora.node.admin.work import merges_reply, transfers_reply
 from plora.node.core import view
+from plora.node.core.belief_view import beliefs
 from plora.node.core.council_view import consensus
 from plora.node.core.events import PinAsked, RemoveAsked, RoomNeeded
 from plora.node.core.owners import attestations
@@ -184,6 +185,13 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         """Whether anybody changed what this peer decided."""
         return await verified(self._node, self._store, request)
 
+    @_answered
+    async def AcknowledgeAudit(  # noqa: N802
+        self, request: pb.AcknowledgeAuditRequest, context: Any
+    ) -> pb.VerifyAuditReply:
+        """Write down that a person knows of what is wrong at an entry."""
+        return await acknowledge(self._node, self._store, request)
+
     async def Lan(self, request: pb.LanRequest, context: Any) -> pb.LanReply:  # noqa: N802
         """Peers of the local network."""
         return lan_reply(self._node)
@@ -275,6 +283,10 @@ class AdminService(admin_pb2_grpc.AdminServicer):
     async def Introduce(self, request: pb.IntroduceRequest, context: Any) -> pb.IntroduceReply:  # noqa: N802
         """Spread an owner's records and revocations of keys."""
         return await introduce(self._node, request)
+
+    async def Beliefs(self, request: pb.BeliefsRequest, context: Any) -> pb.BeliefsReply:  # noqa: N802
+        """Whom this peer believes, and how new it may believe to be."""
+        return pb.BeliefsReply(document=json.dumps(beliefs(self._node.core, read_clocks()), sort_keys=True))
 
     async def Newness(self, request: pb.NewnessRequest, context: Any) -> pb.NewnessReply:  # noqa: N802
         """How fresh this peer is by the root that is pinned."""

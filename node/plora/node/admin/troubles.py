@@ -41,6 +41,11 @@ def _of_the_person(node: Node) -> Iterator[str]:
     trouble = quorum_trouble(node.core.desk.policy, node.core.desk.trust)
     if trouble:
         yield trouble
+    if node.audited is not None and node.audited.open:
+        yield (
+            f"the audit doesn't hold: {node.audited.open[0].what}; see `plora audit verify`, and if you know how "
+            "it came about, `plora audit acknowledge`"
+        )
     for name in node.config.subscribe.owners:
         if not any(name == owner.nickname or owner.owner.startswith(name) for owner in node.core.desk.trust.owners):
             yield f"subscribe.owners names {name}, whom nobody here trusts; see `plora trust ls`"

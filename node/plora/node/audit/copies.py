@@ -36,11 +36,17 @@ _AUDITED = '"kind":"audited"'
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What an audit was compared with, and what is wrong with it."""
+    """What an audit was compared with, and what is wrong with it. `at_ms`: when, 0 where that isn't kept."""
 
     ends: Ends
     notes: int
     faults: tuple[Fault, ...]
+    at_ms: int = 0
+
+    @property
+    def open(self) -> list[Fault]:
+        """What nobody acknowledged."""
+        return [fault for fault in self.faults if fault.open]
 
 
 def verify(store: Store, events: Path, heads: Iterable[str] = ()) -> Verified:
@@ -93,7 +99,7 @@ def parse_head(text: str) -> Note:
     if not is_hex_digest(head) or (number and not number.isdecimal()):
         mend = "write NUMBER:HASH or HASH, as `plora audit verify` prints it"
         raise UsageError(f"'{text[:80]}' is no head of an audit", where="--head", mend=mend)
-    return Note(int(number or 0), head, "the given head", at_ms=INTEGER_MAX)
+    return Note(int(number or 0), head, "the given head", at_ms=INTEGER_MAX, outside=True)
 
 
 def noted_in_log(folder: Path) -> Iterator[Note]:
@@ -116,7 +122,7 @@ def noted_in_statements(rows: Iterable[tuple[bytes, bytes]]) -> Iterator[Note]:
             continue
         if isinstance(body, Freshness) and body.audit_head != GENESIS.head:
             at_ms = parse_timestamp(body.issued) * 1000
-            yield Note(0, body.audit_head, f"the freshness statement of {body.issued}", at_ms)
+            yield Note(0, body.audit_head, f"the freshness statement of {body.issued}", at_ms, outside=True)
 
 
 def _numbered(lines: Iterable[str], start: int) -> Iterator[tuple[bytes, bytes]]:

@@ -38,6 +38,9 @@ BEGUN = "begun"
 FAULT = "fault"
 """What an entry is called that says what a start found changed."""
 
+ACKNOWLEDGED = "acknowledged"
+"""What an entry is called that says what a person answers for."""
+
 Says = dict[str, str | int | bool]
 
 

@@ -6,6 +6,8 @@
 - The newest entry about a row says what must lie there. Rows of audited tables that no entry tells of are foreign, as
   long as the first entry is there: those after it tell of everything that lay in the home when the audit began.
 - Where it says "or", the chain can't tell which of two entries was edited: each holds only the hash of the one before.
+- What a person acknowledged (`plora.node.audit.acknowledging`) is still found, and says so. What a note from outside of
+  the home shows can't be: whoever rewrote the chain would acknowledge it.
 
 Not handled here: rows that only dropped entries told of; what was changed together with every note of it.
 """
@@ -13,10 +15,10 @@ Not handled here: rows that only dropped entries told of; what was changed toget
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from plora.node.audit.chain import Ends, Entry, Mark, chain_hash, read_entry, seq_of
-from plora.node.audit.facts import BEGUN, audited, row_digest
+from plora.node.audit.chain import Ends, Entry, Fact, Mark, chain_hash, read_entry, seq_of
+from plora.node.audit.facts import ACKNOWLEDGED, BEGUN, audited, row_digest
 from plora.proto.errors import StoreError
 
 State = Mapping[str, Mapping[bytes, bytes]]
@@ -33,20 +35,38 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A head that was the newest once, and where that stands. `seq` 0: the number isn't known; `at_ms`: when, if so."""
+    """A head that was the newest once, and where that stands. `seq` 0: the number isn't known; `at_ms`: when, if so.
+
+    `outside`: it isn't of the home itself, whose writer may have changed it as well.
+    """
 
     seq: int
     head: str
     where: str
     at_ms: int = 0
+    outside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is wrong, at or after entry `seq`."""
+    """One thing that is wrong, at or after entry `seq`.
+
+    `seen` names exactly what was found there, so that an acknowledgement covers this and nothing that comes later.
+    `until` is the newest entry about which the event log disagrees, where that shows it. Neither is there for what
+    can't be acknowledged. `note` and `noted_ms` are the acknowledgement, "" and 0 where there is none.
+    """
 
     seq: int
     what: str
+    seen: str = ""
+    until: int = 0
+    note: str = ""
+    noted_ms: int = 0
+
+    @property
+    def open(self) -> bool:
+        """Whether nobody acknowledged it."""
+        return not self.noted_ms
 
 
 def faults_of(audit: Audit, notes: Iterable[Note] = ()) -> list[Fault]:
@@ -54,10 +74,15 @@ def faults_of(audit: Audit, notes: Iterable[Note] = ()) -> list[Fault]:
     walk = _Walk(audit.ends.start)
     for key, value in audit.rows:
         walk.take(key, value)
-    found = [*walk.faults, *_end(walk.at, audit.ends.head), *_against(notes, walk, audit.ends.start)]
+    said = [entry.fact for entry in walk.entries if entry.fact.what == ACKNOWLEDGED]
+    settled = max((int(fact.says.get("until", 0)) for fact in said), default=0)
+    found = [*walk.faults, *_end(walk.at, audit.ends.head)]
+    for group in _parted(notes, settled):
+        found += _against(group, walk, audit.ends.start)
     if audit.state is not None:
         found += _state(walk.entries, audit.state)
-    return sorted(dict.fromkeys(found), key=lambda fault: fault.seq)
+    marked = [_marked(fault, said) for fault in dict.fromkeys(found)]
+    return sorted(marked, key=lambda fault: fault.seq)
 
 
 def entries_of(audit: Audit) -> Iterator[Entry]:
@@ -67,6 +92,23 @@ def entries_of(audit: Audit) -> Iterator[Entry]:
             yield read_entry(value)
         except StoreError:
             continue
+
+
+def _parted(notes: Iterable[Note], settled: int) -> tuple[list[Note], ...]:
+    """The event log's notes that a person has answered for, its others, and those from outside."""
+    groups: tuple[list[Note], list[Note], list[Note]] = ([], [], [])
+    for note in notes:
+        groups[2 if note.outside else int(note.seq > settled)].append(note)
+    return groups
+
+
+def _marked(fault: Fault, said: Sequence[Fact]) -> Fault:
+    """The fault with what a person said of it."""
+    for fact in said:
+        answered = int(fact.says.get("until", 0)) >= fault.until > 0
+        if answered or (fault.seen and fact.says.get("seen") == fault.seen):
+            return replace(fault, note=str(fact.says.get("note", "")), noted_ms=max(1, fact.at_ms))
+    return fault
 
 
 class _Walk:
@@ -83,33 +125,37 @@ class _Walk:
         try:
             seq, entry = seq_of(key), read_entry(value)
         except StoreError as error:
-            self._fault(self.at.seq + 1, error.what)
+            self._fault(self.at.seq + 1, error.what, chain_hash(value))
             self.at = Mark(self.at.seq + 1, chain_hash(value))
             return
         if seq > self.at.seq + 1:
-            self._fault(self.at.seq + 1, f"{_span(self.at.seq + 1, seq - 1)} missing")
+            self._fault(self.at.seq + 1, f"{_span(self.at.seq + 1, seq - 1)} missing", entry.prev)
         elif seq <= self.at.seq:
-            self._fault(seq, f"entry {seq} stands in the wrong place")
+            self._fault(seq, f"entry {seq} stands in the wrong place", entry.prev)
         elif entry.prev != self.at.head:
-            self._fault(self.at.seq, f"entry {self.at.seq} was edited, or entry {seq}: they don't fit together")
+            what = f"entry {self.at.seq} was edited, or entry {seq}: they don't fit together"
+            self._fault(self.at.seq, what, entry.prev)
         if entry.seq != seq:
-            self._fault(seq, f"entry {seq} says that it is entry {entry.seq}")
+            self._fault(seq, f"entry {seq} says that it is entry {entry.seq}", chain_hash(value))
         self.at = Mark(seq, chain_hash(value))
         self.heads[seq] = self.at.head
         self.entries.append(entry)
 
-    def _fault(self, seq: int, what: str) -> None:
-        self.faults.append(Fault(seq, what))
+    def _fault(self, seq: int, what: str, other: str) -> None:
+        """Of the entry before and `other` it is known again, also once further entries follow (see `_end`)."""
+        self.faults.append(Fault(seq, what, f"{self.at.head} {other}"))
 
 
 def _end(at: Mark, head: Mark) -> list[Fault]:
+    if at == head:
+        return []
+    seen = f"{at.head} {head.head}"
     if at.seq < head.seq:
-        return [Fault(at.seq + 1, f"cut at the tail: {_span(at.seq + 1, head.seq)} missing")]
+        return [Fault(at.seq + 1, f"cut at the tail: {_span(at.seq + 1, head.seq)} missing", seen)]
     if at.seq > head.seq:
-        return [Fault(head.seq + 1, f"the chain says that it ends at entry {head.seq}; entry {at.seq} lies behind it")]
-    if at.head != head.head:
-        return [Fault(at.seq, f"entry {at.seq}, the last, was edited")]
-    return []
+        what = f"the chain says that it ends at entry {head.seq}; entry {at.seq} lies behind it"
+        return [Fault(head.seq + 1, what, seen)]
+    return [Fault(at.seq, f"entry {at.seq}, the last, was edited", seen)]
 
 
 def _against(notes: Iterable[Note], walk: _Walk, start: Mark) -> list[Fault]:
@@ -123,11 +169,13 @@ def _against(notes: Iterable[Note], walk: _Walk, start: Mark) -> list[Fault]:
     ahead = max((note for note in known if note.seq > walk.at.seq), key=lambda note: note.seq, default=None)
     if ahead is not None:
         missing = _span(walk.at.seq + 1, ahead.seq)
-        found.append(Fault(walk.at.seq + 1, f"cut at the tail: {missing} missing, as {ahead.where} shows"))
-    other = (note for note in known if note.seq and walk.heads.get(note.seq, note.head) != note.head)
+        what = f"cut at the tail: {missing} missing, as {ahead.where} shows"
+        found.append(Fault(walk.at.seq + 1, what, until=0 if ahead.outside else ahead.seq))
+    other = [note for note in known if note.seq and walk.heads.get(note.seq, note.head) != note.head]
     first = min(other, key=lambda note: note.seq, default=None)
     if first is not None:
-        found.append(Fault(first.seq, f"entry {first.seq} or one before it isn't what {first.where} noted"))
+        what = f"entry {first.seq} or one before it isn't what {first.where} noted"
+        found.append(Fault(first.seq, what, until=max(0 if note.outside else note.seq for note in other)))
     return found
 
 
@@ -140,15 +188,27 @@ def _state(entries: Sequence[Entry], state: State) -> list[Fault]:
         for key, value in rows.items()
         if audited(table, key)
     }
-    found = [_changed(entry) for place, entry in told.items() if lying.get(place, "") != entry.fact.sha256]
-    foreign = [table for table, key in lying if whole and (table, key) not in told]
-    return [*found, *(Fault(0, f"a row of `{table}` was added that no entry tells of") for table in foreign)]
+    digests = [(entry, lying.get(place, "")) for place, entry in told.items()]
+    found = [_changed(entry, digest) for entry, digest in digests if digest != entry.fact.sha256]
+    foreign = {place: digest for place, digest in lying.items() if whole and place not in told}
+    tables = dict.fromkeys(table for table, _ in foreign)
+    added = ({key: digest for (name, key), digest in foreign.items() if name == table} for table in tables)
+    return [*found, *map(_added, tables, added)]
 
 
-def _changed(entry: Entry) -> Fault:
+def _added(table: str, rows: Mapping[bytes, str]) -> Fault:
+    """Rows that no entry tells of: their digests by key."""
+    which = "a row of `{}` was" if len(rows) == 1 else f"{len(rows)} rows of `{{}}` were"
+    whole = repr(sorted(rows.items())).encode()
+    return Fault(0, f"{which.format(table)} added that no entry tells of", f"{table} {row_digest(whole)}")
+
+
+def _changed(entry: Entry, digest: str) -> Fault:
+    """A row that isn't what its newest entry says; `digest` is of what lies there, "" for nothing."""
     fact = entry.fact
     where = f"the row of `{fact.table}` about {fact.subject[:76]}"
-    return Fault(entry.seq, f"{where} isn't what entry {entry.seq} says ({fact.what}): it was changed, or is gone")
+    what = f"{where} isn't what entry {entry.seq} says ({fact.what}): it was changed, or is gone"
+    return Fault(entry.seq, what, f"{fact.table} {fact.key.hex()} {digest}")
 
 
 def _span(first: int, last: int) -> str:

@@ -6,11 +6,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from plora.gate.certified import CONSENSUS
-from plora.gate.consensus import Member, Membership
+from plora.gate.consensus import Guilt, Member, Membership, vote_of
 from plora.gate.tally import Tally
 from plora.node.core.peer import PeerCore
+from plora.node.core.plasmid import Plasmid
+from plora.proto.payloads import Slot
 
 Json = dict[str, Any]
+
+DECIDED_SHOWN = 50
 
 
 def consensus(core: PeerCore) -> Json:
@@ -33,16 +37,15 @@ def consensus(core: PeerCore) -> Json:
         "certificates": len(tally.certificates),
         "compromised": [sorted(one.content for one in pair) for pair in tally.broken.values()],
         "waiting": waiting(core),
+        "votes": [_votes(core, plasmid) for plasmid in _waiting(core)],
+        "decided": _decided(core, members, tally),
+        "lies": [_lie(core, members, guilt) for guilt in tally.guilty.values()],
     }
 
 
 def waiting(core: PeerCore) -> list[str]:
     """Names of the plasmids that wait for a certificate."""
-    plasmids = core.desk.book.live.values()
-    return sorted(
-        core.desk.showing.title(one) for one in plasmids if one.verdict is not None and one.verdict.stage == CONSENSUS
-        and not one.verdict.accepted
-    )  # fmt: skip
+    return [core.desk.showing.title(plasmid) for plasmid in _waiting(core)]
 
 
 def counts(core: PeerCore) -> Mapping[str, int]:
@@ -80,6 +83,50 @@ def troubles(core: PeerCore) -> Iterator[str]:
             f"this member doesn't vote yet: it must read from {council.voter.missing} more members, so be linked with "
             "them (consensus.members.peer, neighbours)"
         )
+
+
+def _waiting(core: PeerCore) -> list[Plasmid]:
+    verdicts = ((one, one.verdict) for one in core.desk.book.live.values())
+    found = [one for one, verdict in verdicts if verdict and verdict.stage == CONSENSUS and not verdict.accepted]
+    return sorted(found, key=core.desk.showing.title)
+
+
+def _votes(core: PeerCore, plasmid: Plasmid) -> Json:
+    """Who voted what about one that waits, as the gate counted it."""
+    said = plasmid.verdict.evidence if plasmid.verdict is not None else {}
+    counted = ("accepted_by", "rejected_by", "accepted_another", "guilty", "silent")
+    return {
+        "name": core.desk.showing.title(plasmid),
+        "content_id": plasmid.content_id.hex(),
+        "reason": plasmid.verdict.reason if plasmid.verdict is not None else "",
+        **{name: said[name] for name in counted if name in said},
+    }
+
+
+def _decided(core: PeerCore, members: Membership, tally: Tally) -> list[Json]:
+    """The newest certificates first."""
+    newest = list(reversed(tally.certificates.values()))[:DECIDED_SHOWN]
+    return [
+        {
+            "name": _title(core, one.slot, one.content),
+            "content_id": one.content,
+            "members": list(members.names(vote.key_id for vote in one.votes)),
+        }
+        for one in newest
+    ]
+
+
+def _lie(core: PeerCore, members: Membership, guilt: Guilt) -> Json:
+    """What a member was caught at: two contents of one slot."""
+    votes = [vote for vote in map(vote_of, guilt.votes) if vote is not None]
+    slot = _title(core, votes[0].slot, votes[0].content) if votes else ""
+    return {"member": members.name(guilt.member), "slot": slot, "contents": [vote.content for vote in votes]}
+
+
+def _title(core: PeerCore, slot: Slot, content: str) -> str:
+    """The name of a content; of one that isn't live here, the slot with its owner's id."""
+    plasmid = core.desk.book.live.get(bytes.fromhex(content))
+    return core.desk.showing.title(plasmid) if plasmid else f"{slot.owner[:12]}/{slot.plasmid_id}@{slot.version}"
 
 
 def _member(core: PeerCore, members: Membership, tally: Tally, member: Member) -> Json:

@@ -18,7 +18,9 @@ from typing import TextIO
 
 from plora.gate import BaseFacts, Trust, load_root, load_trust
 from plora.gate.consensus import Membership
+from plora.node.admin.auditing import audit_numbers, look
 from plora.node.admin.service import AdminService, serve_admin
+from plora.node.audit.copies import Verified
 from plora.node.audit.verify import Fault
 from plora.node.core.config import CoreConfig
 from plora.node.core.council_view import counts
@@ -179,6 +181,7 @@ class Node:
         self.reload_trouble = ""
         self.lacks: tuple[str, ...] = ()
         self.lan: Lan | None = None
+        self.audited: Verified | None = None
 
     async def start(self) -> None:
         """Open the store and the sockets, then let the core run."""
@@ -262,6 +265,7 @@ class Node:
                     lambda: status(self.core, read_clocks()),
                     self.transport.traffic,
                     lambda: counts(self.core),
+                    lambda: audit_numbers(self),
                 )
                 self._closers.append(server)
             if peer.discovery.lan:
@@ -295,13 +299,17 @@ class Node:
             self.driver.on_shelved = self.serving.wake
             self.serving.start()
         self.joins.introduce(self._introductions)
-        self._asking = asyncio.create_task(self._ask_what_lacks())
+        self._asking = asyncio.create_task(self._look_around())
 
-    async def _ask_what_lacks(self) -> None:
-        """Workers run without what the platform lacks, and whoever looks is told."""
+    async def _look_around(self) -> None:
+        """Workers run without what the platform lacks, and whoever looks is told; so of what the audit shows."""
         self.lacks = await lacks()
         for what in self.lacks:
             self.driver.note(ErrorMet(what, "isolation", "see docs/architecture.md"))
+        try:
+            await look(self, self._store)
+        except PloraError as error:
+            self.driver.note(ErrorMet(error.what, error.where, error.mend))
 
     def reload(self) -> list[str]:
         """Read the configuration again: neighbours, trust, policy, subscriptions and limits take effect.

@@ -36,9 +36,12 @@ def unreachable(name: str, address: str, code: str) -> Finding:
 
 
 def audit_findings(found: Verified) -> list[Finding]:
-    """The first things that are wrong with the audit: it was edited or cut, or the state beside it was."""
-    mend = "see `plora audit verify`; what others signed comes back from them, what this peer decided may be forged"
-    return [Finding("audit", fault.what, mend) for fault in found.faults[:AUDIT_FAULTS_SHOWN]]
+    """The first things that are wrong with the audit and that nobody acknowledged: edits and cuts, of the state too."""
+    mend = (
+        "see `plora audit verify`; what others signed comes back from them, what this peer decided may be forged; if "
+        "you know how it came about: `plora audit acknowledge`"
+    )
+    return [Finding("audit", fault.what, mend) for fault in found.open[:AUDIT_FAULTS_SHOWN]]
 
 
 def file_limit() -> Iterator[Finding]:
