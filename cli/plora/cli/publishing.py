@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from plora.proto.statement import Statement
 
 
+WAIT_TOLD_S = 5.0
+
+
 def publish(
     folder: Annotated[Path, typer.Argument(help="A PEFT adapter folder, signed or not.", metavar="FOLDER")],
     home: Home = None,
@@ -68,12 +71,25 @@ def publish(
         signer = _signed(output, client, folder, said, key, root_of(home))
         records += signer.statements if signer else ()
         sent = [statement_to_pb(one) for one in records]
-        reply = client.call("Publish", pb.PublishRequest(folder=str(folder.resolve()), statements=sent))
+        request = pb.PublishRequest(folder=str(folder.resolve()), statements=sent)
+        reply = client.wait("Publish", request, _waiting(output, client), WAIT_TOLD_S)
     document = {"name": reply.name, "content_id": reply.content_id, "note": reply.note}
     output.document(document, [f"published {reply.name}"])
     if reply.note:
         output.hint(f"This peer spreads it but doesn't use it: {reply.note}")
     output.hint(f"Next: plora ls   ·   plora why {reply.name}")
+
+
+def _waiting(output: Output, client: Any) -> Callable[[float], None]:
+    """Says what the peer is at while its examiner has other adapters before this one."""
+    from plora.v1 import admin_pb2 as pb
+
+    def told(waited_s: float) -> None:
+        examined = client.call("Status", pb.StatusRequest()).examining
+        busy = f"examines {examined} adapters, one after another" if examined > 1 else "examines it"
+        output.hint(f"Waiting for {waited_s:.0f} s: the peer {busy if examined else 'stores and spreads it'}.")
+
+    return told
 
 
 def _records(paths: list[Path]) -> list[Statement]:

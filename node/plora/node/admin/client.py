@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -49,6 +50,21 @@ class AdminClient:
     def call(self, method: str, request: Any, timeout_s: float = ANSWER_TIMEOUT_S) -> Any:
         """One RPC by name; the reply message."""
         return self._guarded(lambda: getattr(self._stub, method)(request, timeout=timeout_s))
+
+    def wait(self, method: str, request: Any, tick: Callable[[float], None], every_s: float) -> Any:
+        """One RPC that may take long: the reply, with `tick(seconds so far)` every so often until it is there.
+
+        There is no limit of time: `tick` asks the peer something, and an error that it raises ends the wait.
+        """
+        future = getattr(self._stub, method).future(request)
+        try:
+            for turn in itertools.count(1):
+                try:
+                    return self._guarded(lambda: future.result(every_s))
+                except grpc.FutureTimeoutError:
+                    tick(turn * every_s)
+        finally:
+            future.cancel()  # of no effect where it is done
 
     def stream(self, method: str, request: Any) -> Iterator[Any]:
         """A server-streaming RPC by name, until the service or the caller ends it."""
