@@ -9,9 +9,10 @@ import pytest
 from tests.web.test_routes import ask
 
 from plora.cli.event_lines import event_line
-from plora.gate import Policy, StageResult, Trust, Verdict, sentence
+from plora.gate import Outcome, Policy, StageResult, Trust, Verdict, sentence
 from plora.gate.pipeline import STAGES
 from plora.gate.reasons import REASONS, reason_of
+from plora.merge.safetensors_io import Fault
 from plora.node.admin.service import AdminService
 from plora.node.core import view
 from plora.node.core.bookkeeping import verdict_bodies
@@ -33,9 +34,7 @@ from plora.sim.swarm import SWARM_ID
 NOW = Now(0, WALL_START_MS)
 ADA = make_owner("ada", SWARM_ID)
 LEGAL = make_plasmid(ADA, "legal", tiny_adapter(1))
-OBJECTIONS = [(STAGES[number % len(STAGES)].name, reason) for number, reason in enumerate(sorted(REASONS))]
-OBJECTIONS += [(stage.name, "header_duplicate_name") for stage in STAGES]
-"""Each reason at some stage, and each stage."""
+EVERY_REASON = [*sorted(REASONS), *(code.value for code in Fault)]
 
 
 def objection(stage: str, reason: str) -> Verdict:
@@ -55,27 +54,57 @@ def peer_with(verdict: Verdict) -> PeerCore:
     return core
 
 
-@pytest.mark.parametrize(("stage", "reason"), OBJECTIONS)
-def test_an_objection_is_seen_wherever_a_person_looks(stage: str, reason: str) -> None:
-    verdict = objection(stage, reason)
-    core = peer_with(verdict)
+@pytest.fixture(scope="module")
+def core() -> PeerCore:
+    """Its one plasmid is judged anew by each test."""
+    return peer_with(objection(STAGES[0].name, "too_large"))
+
+
+@pytest.mark.parametrize("reason", EVERY_REASON)
+def test_an_objection_is_seen_wherever_a_person_looks(core: PeerCore, reason: str) -> None:
+    """At whatever stage it is raised."""
+    for stage in (stage.name for stage in STAGES):
+        verdict = objection(stage, reason)
+        core.desk.book.live[LEGAL.content_id].verdict = verdict
+        why_says(core, stage, reason)
+        log_says(verdict)
+        metrics_say(core, stage, reason)
+
+
+def why_says(core: PeerCore, stage: str, reason: str) -> None:
+    """The layer by its name and the reason in words, also in the one sentence that `plora path` and the page quote."""
     why = view.why(core, "legal", NOW)
-    assert why["reason"] in (reason, "policy.artifact_bytes_max") and why["sentence"]
+    assert why["reason"] in (reason, "policy.artifact_bytes_max")
+    assert " " in why["sentence"] and not ("_" in reason and reason in why["sentence"])
     assert [(one["stage"], one["sentence"]) for one in why["layers"] if one["reason"]] == [(stage, sentence(reason))]
+    assert (why["stage"], why["outcome"]) == (stage, reason_of(reason).outcome)
 
-    log = Ledger("aa" * 32, "1")
-    told = [
-        event_line(log.line(body, NOW), sentence=sentence) for body in verdict_bodies(b"\0" * 32, verdict, Policy())
-    ]
-    assert len(told) == 2 and all(stage in line and sentence(reason) in line for line in told)
 
+def log_says(verdict: Verdict) -> None:
+    log, bodies = Ledger("aa" * 32, "1"), verdict_bodies(b"\0" * 32, verdict, Policy())
+    told = [event_line(log.line(body, NOW), sentence=sentence) for body in bodies]
+    assert len(told) == 2
+    assert all(verdict.stage in line and sentence(verdict.reason) in line for line in told)
+
+
+def metrics_say(core: PeerCore, stage: str, reason: str) -> None:
     families = Collector(lambda: view.status(core, NOW), Traffic()).collect()
     samples = [sample for family in families for sample in family.samples if sample.name == "plora_objections"]
     assert [(sample.labels, sample.value) for sample in samples] == [({"stage": stage, "reason": reason}, 1.0)]
+
+
+@pytest.mark.parametrize("trouble", ["bad_hash", "too_large"])
+def test_what_keeps_bytes_away_is_said_in_words(core: PeerCore, trouble: str) -> None:
+    waits = StageResult("chunks and hash", Outcome.PENDING, "bytes_missing")
+    plasmid = core.desk.book.live[LEGAL.content_id]
+    plasmid.verdict = Verdict(Outcome.PENDING, waits.stage, waits.reason, (waits,), wants_bytes=True)
+    plasmid.trouble = trouble
+    said = view.row(core, plasmid, NOW)["sentence"]
+    assert " " in said and "_" not in said
 
 
 async def test_the_page_has_the_words_of_every_reason() -> None:
     met: list[Exception] = []
     app = web_app(cast("AdminService", None), Feed("ab", (), lambda follower: None), "t" * 40, met.append)
     answer = json.loads((await ask(app, "/api/session"))[1]["body"])
-    assert answer["reasons"] == {code: sentence(code) for code in REASONS}
+    assert answer["reasons"] == {code: sentence(code) for code in (*REASONS, "header_")}

@@ -7,11 +7,13 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 from tests.ports import free_port
 from tests.swarm.conftest import WAIT_S, Peer, settings
 
@@ -19,6 +21,9 @@ from plora.node.home import init_home
 from plora.proto.swarm import Swarm, new_swarm
 from plora.v1 import admin_pb2 as pb
 
+CHROMIUM = next((path for path in ("/usr/bin/chromium", "/usr/bin/chromium-browser") if Path(path).exists()), "")
+FLAGS = [f"--{flag}" for flag in ("no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-sync")]
+FLAGS += ["--disable-background-networking", "--disable-component-update"]
 WIDTH = 300
 MEASURED_MS = 1_780_000_000_000
 FIGURES = (
@@ -143,3 +148,16 @@ def five(make_peer: MakePeer, tmp_path_factory: pytest.TempPathFactory) -> list[
     _measured(ada)
     assert eve.process is not None
     return peers
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    return (resources.files("axe_playwright_python") / "axe.min.js").read_text("utf-8")

@@ -6,99 +6,27 @@ Nothing sleeps: a wait is a wait for the page.
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Route, expect, sync_playwright
-from playwright.sync_api import Page as Tab
+from playwright.sync_api import Browser, Route, expect
 from tests.ports import free_port
 from tests.swarm.conftest import NODE, Peer
+from tests.web.browsing import NEEDS_CHROMIUM, faults, go, look, shoot, tab_of
 from tests.web.conftest import MakePeer, Page
 
 from plora.v1 import admin_pb2 as pb
 
-CHROMIUM = next((path for path in ("/usr/bin/chromium", "/usr/bin/chromium-browser") if Path(path).exists()), "")
-FLAGS = [f"--{flag}" for flag in ("no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-sync")]
-FLAGS += ["--disable-background-networking", "--disable-component-update"]
-WAIT_MS = 20_000
-SCREENS = ("now", "plasmids", "swarm", "transfers", "merges", "decisions", "events")
+SCREENS = ("now", "plasmids", "swarm", "transfers", "merges", "trust", "consensus", "decisions", "events")
 KILLED_SEEN_MS = 3000
 SLOW = 32_000
-SCHEMES: dict[Literal["light", "dark"], list[str] | None] = {"dark": None, "light": ["color-contrast"]}
-"""What axe-core looks at in each: the other rules don't depend on colours."""
 ONE_LINE_PX = 30
-SHOWN = os.environ.get("PLORA_SCREENSHOTS", "")
-"""A folder that `make web-pictures` names: what the tests saw is kept there."""
 MARKUP = '<script>document.title="owned"</script><img src=x onerror=alert(1)>'
 HOSTILE = MARKUP + "\u202egnp.exe\u0007" + "x" * 400
 
-pytestmark = [
-    pytest.mark.timeout(180),
-    pytest.mark.skipif(not CHROMIUM, reason="the page is looked at in Chromium, which is not on this machine"),
-]
-
-expect.set_options(timeout=WAIT_MS)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def axe() -> str:
-    return (resources.files("axe_playwright_python") / "axe.min.js").read_text("utf-8")
-
-
-@contextmanager
-def tab_of(browser: Browser, page: Page, *, token: bool = True, **view: Any) -> Iterator[Tab]:
-    """A tab whose every request stays within the origin, and whose console stays silent."""
-    context: BrowserContext = browser.new_context(**view)
-    asked: list[str] = []
-    said: list[str] = []
-    context.on("request", lambda request: asked.append(request.url))
-    tab = context.new_page()
-    tab.set_default_timeout(WAIT_MS)
-    tab.on("pageerror", lambda error: said.append(str(error)))
-    tab.on("console", lambda message: said.append(message.text) if "Content Security" in message.text else None)
-    tab.goto(page.url_with_token if token else page.url)
-    yield tab
-    assert {urlsplit(url).netloc for url in asked} == {urlsplit(page.url).netloc}
-    assert not [url for url in asked if page.token in url]
-    assert said == []
-    context.close()
-
-
-def go(tab: Tab, screen: str) -> None:
-    tab.evaluate("place => { location.hash = '#/' + place }", screen)
-    expect(tab.locator("h1")).to_be_visible()
-    expect(tab.locator("main")).not_to_contain_text("Asking the peer")
-
-
-def faults(tab: Tab, axe: str, rules: list[str] | None = None) -> list[str]:
-    """What axe-core finds, by rule and element; `rules` are those to run, all by default."""
-    if not tab.evaluate("'axe' in window"):
-        tab.evaluate(axe)  # the page's policy lets no script in; the debugger may
-    found = tab.evaluate(
-        "async (only) => (await axe.run(document, only)).violations", {"runOnly": rules} if rules else {}
-    )
-    return [f"{one['id']}: {node['html'][:120]} {node['failureSummary']}" for one in found for node in one["nodes"]]
-
-
-def shoot(tab: Tab, name: str) -> None:
-    if SHOWN:
-        tab.screenshot(path=Path(SHOWN) / f"{name}.png", full_page=True)
+pytestmark = [pytest.mark.timeout(180), NEEDS_CHROMIUM]
 
 
 @pytest.mark.slow
@@ -115,11 +43,7 @@ def test_every_screen_fits_is_accessible_and_stays_at_home(
         expect(tab.locator("h1")).to_contain_text("4 neighbours are linked, 4 adapters are in use")
         for screen, place in places.items():
             go(tab, place)
-            assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{screen} scrolls sideways"
-            for scheme, rules in SCHEMES.items():
-                tab.emulate_media(color_scheme=scheme)
-                shoot(tab, f"{screen}-{width}-{scheme}")
-                assert faults(tab, axe, rules) == [], f"{screen}, {scheme}"
+            look(tab, axe, f"{screen}-{width}")
         go(tab, "plasmids")
         domain = tab.locator("tbody tr", has_text="bob/medical").get_by_text("medical", exact=True).filter(visible=True)
         expect(domain).to_have_count(1)

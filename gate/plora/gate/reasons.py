@@ -47,6 +47,7 @@ def _pending(sentence: str) -> Reason:
     return Reason(Outcome.PENDING, sentence)
 
 
+HEADER_PREFIX = "header_"
 HEADER = _bad_bytes("the file is not a strict safetensors file")
 
 REASONS: Mapping[str, Reason] = {
@@ -129,4 +130,4 @@ WAITS_ON = frozenset({"below_quorum", "below_threshold"})
 
 def reason_of(code: str) -> Reason:
     """The meaning of a code. Raises KeyError for a code that no stage gives."""
-    return HEADER if code.startswith("header_") else REASONS[code]
+    return HEADER if code.startswith(HEADER_PREFIX) else REASONS[code]

@@ -51,6 +51,7 @@ _SENTENCES = {
     "not_judged": "it has not been judged yet",
     "disk_full": "the disk is full",
     "io_error": "the disk failed",
+    "bad_hash": "what came was not what was signed; another source is tried",
 }
 
 
@@ -393,7 +394,7 @@ def _sentence(core: PeerCore, plasmid: Plasmid, standing: Standing) -> str:
     if plasmid.usable and first is not plasmid:
         return f"a copy of {name_of(core, first)}, which was accepted before: it is kept and has no weight in the merge"
     known = _SENTENCES.get(standing.reason) or sentence(standing.reason)
-    return known or _SENTENCES.get(standing.state, standing.reason)
+    return known or _SENTENCES.get(standing.state) or standing.reason.replace("_", " ")
 
 
 def _unknown(core: PeerCore) -> str:

@@ -27,7 +27,8 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from plora.gate.reasons import REASONS
+from plora.gate import sentence
+from plora.gate.reasons import HEADER_PREFIX, REASONS
 from plora.node.admin.plain import plain
 from plora.node.admin.service import AdminService
 from plora.node.transport.grpc_setup import grpc
@@ -48,6 +49,9 @@ READS: Mapping[str, tuple[str, Callable[[Query], Any]]] = {
     "transfers": ("Transfers", lambda query: pb.TransfersRequest()),
     "reputations": ("Reputations", lambda query: pb.ReputationsRequest()),
     "merges": ("Merges", lambda query: pb.MergesRequest()),
+    "consensus": ("Consensus", lambda query: pb.ConsensusRequest()),
+    "beliefs": ("Beliefs", lambda query: pb.BeliefsRequest()),
+    "audit": ("VerifyAudit", lambda query: pb.VerifyAuditRequest(last=True)),
 }
 ACTIONS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "fetch": ("Fetch", lambda name: pb.FetchPlasmidRequest(name=name)),
@@ -111,7 +115,7 @@ Endpoint = Callable[[Request], Any]
 
 
 def _session(token: str) -> Endpoint:
-    reasons = {code: reason.sentence for code, reason in REASONS.items()}
+    reasons = {code: sentence(code) for code in (*REASONS, HEADER_PREFIX)}
 
     async def session(request: Request) -> Response:
         writable = holds_token(request.headers, token)

@@ -9,10 +9,12 @@ import * as plasmid from "./screens/plasmid.js";
 import * as swarm from "./screens/swarm.js";
 import * as transfers from "./screens/transfers.js";
 import * as merges from "./screens/merges.js";
+import * as consensus from "./screens/consensus.js";
+import * as trust from "./screens/trust.js";
 import * as decisions from "./screens/decisions.js";
 import * as events from "./screens/events.js";
 
-const SCREENS = { now, plasmids, swarm, transfers, merges, decisions, events };
+const SCREENS = { now, plasmids, swarm, transfers, merges, trust, consensus, decisions, events };
 
 function route() {
   const [, name = "now", argument = ""] = location.hash.split("/");

@@ -67,6 +67,8 @@ const STATES = {
   refused: ["bad", "cross"], reject: ["bad", "cross"], revoked: ["bad", "cross"], down: ["bad", "cross"], denied: ["bad", "cross"],
   bad_bytes: ["bad", "cross"], disk_full: ["bad", "cross"], io_error: ["bad", "cross"],
   better: ["good", "tick"], worse: ["bad", "warning"], unclear: ["idle", "dash"],
+  fresh: ["good", "tick"], stale: ["warn", "warning"], forked: ["bad", "warning"], acknowledged: ["idle", "half"],
+  guilty: ["bad", "warning"], other: ["warn", "warning"], silent: ["idle", "dash"],
   unwanted: ["idle", "square"], removed: ["idle", "square"], offered: ["warn", "ring"], carried: ["good", "half"],
 };
 

@@ -17,7 +17,13 @@ export function Plasmid({ id, digest }) {
 }
 
 const plain = (code) => shown(code).replaceAll("_", " ");
-const meaning = (reason) => (Object.hasOwn(known.session.reasons, reason) ? known.session.reasons[reason] : plain(reason));
+const WORDS = { bad_hash: "what came was not what was signed", disk_full: "the disk is full", io_error: "the disk failed" };
+function meaning(reason) {
+  const code = reason.startsWith("header_") ? "header_" : reason;
+  const words = { ...WORDS, ...known.session.reasons };
+  return Object.hasOwn(words, code) ? words[code] : plain(reason);
+}
+const at = (one) => (one.reason ? html` at the layer “${shown(one.stage)}”` : "");
 const because = (reason) => (reason ? `: ${meaning(reason)}` : "");
 const said = (what, names) => (names?.length ? html`, ${what} <${Text}>${names.join(", ")}<//>` : "");
 const OUTCOMES = { accept: "accepted", reject: "refused", quarantine: "kept apart", pending: "waits", defer: "put off" };
@@ -30,7 +36,7 @@ const SENTENCES = {
   fetch_started: (one) => html`began to fetch <${Plasmid} digest=${one.digest} />, ${bytes(one.size_bytes)}`,
   fetch_done: (one) => html`fetched <${Plasmid} digest=${one.digest} />, ${bytes(one.wire_bytes)} from ${one.sources.map((id, at) => html`${at ? ", " : ""}<${Peer} id=${id} />`)}`,
   fetch_failed: (one) => html`couldn't fetch <${Plasmid} digest=${one.digest} />${because(one.reason)}`,
-  verdict: (one) => html`<${Plasmid} id=${one.id} /> ${OUTCOMES[one.outcome] || shown(one.outcome)}${because(one.reason)}`,
+  verdict: (one) => html`<${Plasmid} id=${one.id} /> ${OUTCOMES[one.outcome] || shown(one.outcome)}${at(one)}${because(one.reason)}`,
   merge: (one) => html`merged ${plural(one.inputs.length, "adapter")} of <${Text}>${one.base}<//>, generation ${one.after}`,
   merge_measured: (one) => html`generation ${one.generation} of <${Text}>${one.base}<//> was measured in <${Text}>${one.domains.join(", ")}<//>`,
   rollback: (one) => html`serves generation ${one.after || "none"} of <${Text}>${one.base}<//> instead of ${one.before}${because(one.reason)}`,
@@ -49,12 +55,13 @@ const SENTENCES = {
   serving: (one) => html`<${Text}>${one.server}<//> ${plain(one.change)} <${Text}>${one.name}<//>`,
   invited: (one) => html`made a ticket for <${Text}>${one.name}<//>`,
   joined: (one) => html`<${Text}>${one.name}<//> joined; the words are ${shown(one.words)}`,
+  acknowledged: (one) => html`its person answers for entry ${one.entry} of the audit (<${Text}>${one.what}<//>): <${Text}>${one.note}<//>`,
   expired: (one) => html`<${Plasmid} id=${one.id} /> has expired`,
   superseded: (one) => html`<${Plasmid} id=${one.id} /> gave way to <${Plasmid} id=${one.by} />`,
   repair: (one) => html`<${Text}>${one.what}<//>`,
   error: (one) => html`<${Text}>${one.what}<//>${one.where ? html` <span class="light">(<${Text}>${one.where}<//>)</span>` : ""}`,
 };
-const MOODS = { alarm: "bad", rotated: "warn", freshness: "warn", trust: "warn", error: "bad", penalty: "bad", fetch_failed: "bad", revoked: "bad", bound_hit: "warn", repelled: "warn", link_down: "warn", evicted: "warn" };
+const MOODS = { acknowledged: "warn", alarm: "bad", rotated: "warn", freshness: "warn", trust: "warn", error: "bad", penalty: "bad", fetch_failed: "bad", revoked: "bad", bound_hit: "warn", repelled: "warn", link_down: "warn", evicted: "warn" };
 
 export const tells = (record) => record.kind in SENTENCES && record.kind !== "knowledge" && record.kind !== "fetch_started" && record.reason !== "bytes_missing";
 export const sentence = (record) => SENTENCES[record.kind]?.(record);
