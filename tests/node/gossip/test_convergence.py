@@ -49,11 +49,13 @@ from plora.node.gossip.sessions import Sessions
 from plora.node.store.disk import Put
 from plora.node.store.snapshot import Snapshot
 from plora.proto.canonical import canonical_bytes
-from plora.proto.dsse import pae
+from plora.proto.dsse import StatementKind, pae
+from plora.proto.fields import format_timestamp
+from plora.proto.payloads import OwnerKey, OwnerRecord
 from plora.proto.records import Body, BoundHit, EvidenceFound
-from plora.proto.statement import Statement
+from plora.proto.statement import Statement, sign_statement
 from plora.sim.clock import WALL_START_MS
-from plora.sim.material import attest, make_owner, make_plasmid, revoke
+from plora.sim.material import ISSUED_S, attest, make_owner, make_plasmid, revoke
 
 SWARM = "ab" * 32
 ADA, BEN, CLEO = (letter * 64 for letter in "abc")
@@ -189,6 +191,37 @@ def test_what_one_publishes_all_see_with_hops_counted() -> None:
     assert {(each.hops, each.via) for each in own} == {(0, None)}
     assert len(world.records(ADA, "published")) == 1
     assert [record.via for record in world.records(CLEO, "statement_seen")] == ["reconcile"] * 3  # type: ignore[attr-defined]
+
+
+def chain(name: str) -> tuple[Statement, ...]:
+    """Three records of an owner, each signed by a key that only the one before it lists."""
+    first = make_owner(name, SWARM)
+    records, key = [first.record], first.key
+    for version in (2, 3):
+        following = make_owner(f"{name}-{version}", SWARM).key
+        fields = {"swarm": SWARM, "issued": format_timestamp(ISSUED_S), "key_id": key.public.key_id, "name": name}
+        payload = OwnerRecord(
+            **fields,  # type: ignore[arg-type]
+            owner=first.id,
+            previous=records[-1].id.hex(),
+            version=version,
+            keys=(OwnerKey.of(following.public),),
+            threshold=1,
+        )
+        records.append(sign_statement(StatementKind.OWNER, payload, key))
+        key = following
+    return tuple(records)
+
+
+@pytest.mark.parametrize("name", ["ada", "ben", "cyd", "dan", "eve", "fay"])
+def test_records_that_follow_each_other_are_published_and_sent_together(name: str) -> None:
+    """Whatever order their ids have: who first publishes after a rotation hands over all of them."""
+    world, records = started(ADA, BEN, round_ms=10_000), chain(name)
+    world.tell(ADA, Publish(records[::-1]))
+    assert world.cores[ADA].refusals == {} and world.ids(ADA) == {record.id for record in records}
+    world.tell(ADA, TimerDue("gossip:round"))
+    world.deliver()
+    assert world.ids(BEN) == world.ids(ADA)
 
 
 def test_differences_flow_both_ways_in_one_round() -> None:

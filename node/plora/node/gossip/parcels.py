@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from plora.node.core.messages import FRAME_BYTES_MAX, HAVE_MAX, Carried
 from plora.node.gossip.entries import Entry
 from plora.proto.dsse import StatementKind
+from plora.proto.errors import StatementError
 from plora.proto.statement import Statement
 
 _OVERHEAD = 320
@@ -24,11 +25,20 @@ def carried(entry: Entry) -> Carried:
     return Carried(entry.statement, entry.hops)
 
 
-def arrival_order(item: Carried) -> tuple[int, bytes]:
-    """Owner records first, then manifests, then the rest; by id among equals."""
-    kind = item.statement.kind
-    rank = next((place for place, first in enumerate(_FIRST) if kind == first), len(_FIRST))
-    return rank, item.statement.id
+def arrival_order(item: Carried) -> tuple[int, int, bytes]:
+    """Owner records first, older before newer ones, then manifests, then the rest; by id among equals."""
+    statement = item.statement
+    rank = next((place for place, first in enumerate(_FIRST) if statement.kind == first), len(_FIRST))
+    return rank, _version(statement) if statement.kind == StatementKind.OWNER else 0, statement.id
+
+
+def _version(statement: Statement) -> int:
+    """What a record says of its version; 0 where it is malformed, as whoever takes it up will find."""
+    try:
+        version = statement.body().get("version")
+    except StatementError:
+        return 0
+    return version if isinstance(version, int) else 0
 
 
 def frames(entries: Iterable[Entry]) -> list[tuple[Carried, ...]]:
