@@ -63,7 +63,7 @@ def release(name: PlasmidName, home: Home = None, yes: Yes = False, json_: Json 
 
 @app.command()
 def rm(name: PlasmidName, home: Home = None, yes: Yes = False, json_: Json = False, quiet: Quiet = False) -> None:
-    """Delete its bytes here; the verdict stays, so it is not fetched again."""
+    """Delete its bytes here; the verdict stays, so it is not fetched again before `plora fetch` asks for it."""
     from plora.v1 import admin_pb2 as pb
 
     output = Output(json_, quiet)

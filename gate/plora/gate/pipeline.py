@@ -29,7 +29,7 @@ from plora.gate.policy import Policy
 from plora.gate.reasons import WAITS_ON, reason_of
 from plora.gate.ruling import Ruling
 from plora.gate.trust import Trust
-from plora.gate.verdict import Outcome, StageResult, Verdict
+from plora.gate.verdict import RELEASED, Outcome, StageResult, Verdict
 
 Check = Callable[[Case, Policy, Trust], Ruling]
 
@@ -96,7 +96,7 @@ def _result(stage: Stage, case: Case, policy: Policy, trust: Trust) -> StageResu
 
 def _let_out(verdict: Verdict) -> Verdict:
     results = (
-        StageResult(one.stage, Outcome.PASS, "", {**one.evidence, "released": one.reason})
+        StageResult(one.stage, Outcome.PASS, "", {**one.evidence, RELEASED: one.reason})
         if one.outcome is Outcome.QUARANTINE
         else one
         for one in verdict.stages

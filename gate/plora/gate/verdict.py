@@ -17,6 +17,9 @@ from enum import StrEnum
 
 Evidence = Mapping[str, object]
 
+RELEASED = "released"
+"""Where the evidence of a stage that a person overruled says what it had objected to."""
+
 
 class Outcome(StrEnum):
     """The five outcomes of a verdict; PASS is what a stage says when it has no objection."""
@@ -42,6 +45,11 @@ class StageResult:
     def off(self) -> bool:
         """Whether the stage is switched off, and so had nothing to object."""
         return self.outcome is Outcome.PASS and self.evidence.get("state") == "off"
+
+    @property
+    def waived(self) -> str:
+        """The reason for which the stage quarantined, where a person here let it pass; empty where nobody did."""
+        return str(self.evidence.get(RELEASED, ""))
 
 
 @dataclass(frozen=True, slots=True)

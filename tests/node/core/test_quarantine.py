@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from tests.node.core.conftest import ADA, TRUST, Bench, records, those
+from tests.node.core.conftest import ADA, LEGAL, SHARED, SOURCE, TRUST, Bench, records, those
 
 from plora.gate import Policy
-from plora.node.core.effects import DropBlob, Expose, Hide, Merge
-from plora.node.core.events import FetchAsked, PolicyChanged, ReleaseAsked, RemoveAsked, TimerDue
-from plora.node.core.notices import BytesWanted
+from plora.node.core.effects import DropBlob, Examine, Expose, Hide, Merge
+from plora.node.core.events import Examined, FetchAsked, PolicyChanged, ReleaseAsked, RemoveAsked, Start, TimerDue
+from plora.node.core.larder import EXAMINE_TRIES
+from plora.node.core.notices import BytesHeld, BytesWanted
 from plora.proto.records import Wished
 from plora.sim.material import make_plasmid, revoke, tiny_adapter
 
@@ -68,7 +69,30 @@ def test_what_is_removed_stays_in_quarantine_without_bytes_and_is_not_fetched_ag
     out = bench.tell(RemoveAsked(EMPTY.content_id))
     assert those(DropBlob, out) == [DropBlob(EMPTY.manifest.artifacts.sha256)]
     assert bench.verdict(EMPTY) == HELD and not those(BytesWanted, out)
-    assert not those(BytesWanted, bench.tell(FetchAsked(EMPTY.content_id))) and bench.verdict(EMPTY) == HELD
+
+
+def test_who_asks_for_what_they_removed_gets_it_back_into_quarantine() -> None:
+    bench = held()
+    bench.tell(RemoveAsked(EMPTY.content_id))
+    out = bench.tell(FetchAsked(EMPTY.content_id))
+    assert those(BytesWanted, out) and bench.verdict(EMPTY) == ("pending", "bytes_missing")
+    again = bench.restarted(live=(ADA.record, EMPTY.statement))
+    assert those(BytesWanted, again.tell(Start())), "asked for, also after a restart"
+    bench.tell(BytesHeld(EMPTY.manifest.artifacts.sha256, (SOURCE,), 1, 0, 0))
+    assert bench.verdict(EMPTY) == HELD
+
+
+def test_bytes_that_no_worker_could_examine_are_tried_again_when_asked_for() -> None:
+    bench, digest = Bench(), LEGAL.manifest.artifacts.sha256
+    bench.add(ADA.record, LEGAL.statement)
+    bench.tell(BytesHeld(digest, (SOURCE,), 1, 0, 0))
+    for _ in range(EXAMINE_TRIES):
+        bench.tell(Examined(digest, None, "killed"))
+        bench.tell(PolicyChanged(Policy(), TRUST))
+    assert bench.verdict() == ("quarantine", "examination_failed")
+    assert those(Examine, bench.tell(FetchAsked(LEGAL.content_id))) == [Examine(digest)]
+    bench.tell(Examined(digest, SHARED.features(LEGAL.data)))
+    assert bench.verdict() == ("accept", "")
 
 
 def test_removing_takes_a_release_back() -> None:

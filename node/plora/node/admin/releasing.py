@@ -27,7 +27,7 @@ async def release(node: Node, name: str) -> pb.ReleaseReply:
     title, verdict = view.name_of(node.core, plasmid), plasmid.verdict
     if verdict is None or verdict.outcome is not Outcome.QUARANTINE:
         raise RefusedError("is not in quarantine", where=title, mend="see `plora quarantine ls`")
-    if verdict.reason == "internal_error":
+    if verdict.reason == "examination_failed":
         what = "its bytes could not be examined, so there is nothing to release"
         raise RefusedError(what, where=title, mend=f"ask for them again by `plora fetch {title}`")
     node.driver.handle(ReleaseAsked(plasmid.content_id))

@@ -52,6 +52,14 @@ def merge_body(row: MergeRow, before: int) -> MergeDone:
     )
 
 
+def stands_without_bytes(verdict: Verdict, *, asked: bool) -> bool:
+    """Whether what was found of bytes that are gone holds: a refusal does, quarantine until a person asks for them.
+
+    What was good must come again, and be in use only with its bytes.
+    """
+    return verdict.outcome is Outcome.REJECT or (verdict.outcome is Outcome.QUARANTINE and not asked)
+
+
 def unexamined(verdict: Verdict, outcome: Outcome, reason: str) -> Verdict:
     """The verdict where a worker failed over the bytes: what passed before stays, the header did not."""
     code = "examination_failed" if outcome is Outcome.QUARANTINE else "internal_error"

@@ -27,7 +27,7 @@ from dataclasses import replace
 from plora.gate import BaseFacts, Case, Outcome, Policy, Trust, Verdict, decide
 from plora.node.core.alarms import CLOCK_MS_MAX, CLOCK_TIMER, Alarms
 from plora.node.core.backing import Backing
-from plora.node.core.bookkeeping import revoked_body, trust_body, unexamined, verdict_bodies
+from plora.node.core.bookkeeping import revoked_body, stands_without_bytes, trust_body, unexamined, verdict_bodies
 from plora.node.core.config import CoreConfig
 from plora.node.core.docket import Docket, opened, owner_speaking, series_of
 from plora.node.core.effects import Emit, Hide, Persist
@@ -100,7 +100,6 @@ from plora.proto.statement import Statement
 
 RETRY_MS = 10_000
 SIGNED = "signatures and quorum"
-KEPT_WITHOUT_BYTES = (Outcome.REJECT, Outcome.QUARANTINE)
 SIGNED_WELL = ("", "below_quorum")
 """What that stage says of a manifest that a believed key of a trusted owner signed."""
 
@@ -359,8 +358,9 @@ class Desk:
         released = self.wishes.released(plasmid.content_id)
         case = replace(self._voted(known, plasmid.seen_ms), reputation=earned, released=released)
         verdict = decide(case, self.policy, self.trust)
-        if features is not None and not self.larder.has(plasmid) and verdict.outcome not in KEPT_WITHOUT_BYTES:
-            return decide(replace(case, features=None), self.policy, self.trust)  # known good, but not here
+        gone = features is not None and not self.larder.has(plasmid)
+        if gone and not stands_without_bytes(verdict, asked=plasmid.asked):
+            return decide(replace(case, features=None), self.policy, self.trust)
         if digest in self.larder.unreadable and verdict.wants_bytes:
             outcome = Outcome.REJECT if digest in self.larder.defects else Outcome.QUARANTINE
             return unexamined(verdict, outcome, self.larder.unreadable[digest])
@@ -527,7 +527,7 @@ class Desk:
         match event:
             case FetchAsked(content_id):
                 word, rows = "asked", self.wishes.ask(content_id)
-                self.larder.damaged.pop(plasmid.digest, None)
+                self.larder.look_again(plasmid.digest)
                 plasmid.asked = True
             case PinAsked(_, pinned):
                 word, rows = "pinned" if pinned else "unpinned", self.wishes.pin(plasmid, title, pinned)

@@ -4,7 +4,7 @@
   person. An empty list of bases, domains or owners subscribes to all of them; `ask` leaves it to the person.
 - What a person removed is not wanted before they ask for it again, whatever the subscriptions say.
 - What has no room (see `room`) is a record that names the setting, once; it is tried again when room comes free.
-- Held bytes are examined once; a worker that fails is tried again once.
+- Held bytes are examined once; a worker that fails is tried again once, and anew when a person asks for the bytes.
 - Bytes are served once the gate has passed them; whoever is on a ready link is told, and told again every
   `ANNOUNCE_MS`, for a peer may have learned of the manifest later.
 - Bytes that can never be used again are deleted: rejected for what they are, revoked, superseded, expired. Bytes
@@ -170,14 +170,18 @@ class Larder:
             self.damaged[digest] = {plasmid.artifact.chunk_root: None for plasmid in plasmids}
         return self.drop(digest)
 
-    def _forget(self, digest: str) -> None:
-        self.room.came_back(digest)
-        self._features.pop(digest, None)
-        self._examining.pop(digest, None)
+    def look_again(self, digest: str) -> None:
+        """A person asks for these bytes: what failed with them so far is tried anew."""
         self._tries.pop(digest, None)
         self.damaged.pop(digest, None)
         self.unreadable.pop(digest, None)
         self.defects.pop(digest, None)
+
+    def _forget(self, digest: str) -> None:
+        self.look_again(digest)
+        self.room.came_back(digest)
+        self._features.pop(digest, None)
+        self._examining.pop(digest, None)
         self._fetched_as.pop(digest, None)
 
     def source_found(self, peer: str, content_id: bytes) -> Outputs:
