@@ -57,7 +57,7 @@ _LINES = """
 19 R bytes of another size than declared
 20 R a pickle, named so or renamed
 21 R an archive or compression bomb
-22 R a file swapped after it was hashed
+22 R a file swapped after it was hashed; a hard link, through which it could be
 23 R a file that no manifest names
 24 R a tensor name given twice
 25 R a metadata entry given twice
@@ -83,7 +83,7 @@ _LINES = """
 45 R RSA with weak keys, paddings, hashes or salts
 46 R a quorum below one or above the number of owners, refused at start
 47 R threshold or algorithm taken from the manifest
-48 R a revoked or expired key: all its signatures are void
+48 R a revoked key: all its signatures are void; an expiry, which no key has, only what it signs
 49 A garbage signatures beside valid ones
 50 R an older version, without blame for who carries it
 51 E other content under the same version

@@ -100,14 +100,26 @@ def test_attack_022_swapped_after_hashing(attack: Watched, world: World, ada: Ow
     fell(attack, made.judged(), "chunks and hash", "hash_mismatch")
 
 
+def test_attack_022_a_second_name(attack: Watched, world: World, ada: Owner) -> None:
+    """Whoever holds it could change the bytes after they were judged: refused as it is, before anything is changed."""
+    made = adapter(world, ada)
+    second = made.folder.parent / "second"
+    os.link(made.artifact, second)
+    verdict = made.judged()
+    fell(attack, verdict, "strict manifest", "folder_refused")
+    assert "2 names of one file" in str(verdict.evidence["detail"])
+    second.unlink()
+    assert made.judged().accepted
+
+
 def test_attack_022_changed_through_a_second_name(attack: Watched, world: World, ada: Owner) -> None:
     made = adapter(world, ada)
     second = made.folder.parent / "second"
     os.link(made.artifact, second)
-    assert made.judged().accepted
     with second.open("r+b") as stream:
         stream.seek(-1, os.SEEK_END)
         stream.write(b"\x77")
+    second.unlink()
     fell(attack, made.judged(), "chunks and hash", "hash_mismatch")
 
 

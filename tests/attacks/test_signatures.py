@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,18 +16,19 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from nacl.bindings import crypto_core_ed25519_add
 from tests.attacks.conftest import Watched
 from tests.attacks.inputs import Fate, as_file, off_the_wire, with_field
-from tests.gate.conftest import Owner, World, forged, key_of
+from tests.gate.conftest import NOW_MS, Owner, World, forged, key_of
 
 from plora.gate import Case, Policy, Trust, TrustedOwner, Verdict, decide, save_trust
 from plora.gate.signers import ATTESTATIONS_MAX, signers, struck
 from plora.node.daemon.main import main as plora_node
 from plora.node.home import init_home
+from plora.proto.canonical import canonical_bytes
 from plora.proto.dsse import StatementKind, pae
 from plora.proto.errors import ConfigError, FormatError, UsageError
 from plora.proto.keys import PrivateKey, PublicKey, generate_private_key
 from plora.proto.payloads import OwnerKey
 from plora.proto.signatures import aggregate_signatures, sign_sha256_hex, verify_aggregate
-from plora.proto.statement import Statement
+from plora.proto.statement import Statement, open_statement, verify_statement
 from plora.proto.swarm import new_swarm
 from plora.proto.yaml_view import SignedManifest, to_yaml
 
@@ -266,12 +268,13 @@ def test_attack_046_quorum_above_the_owners(
     save_trust(made.home.trust, Trust((TrustedOwner.of_record(ada.record),), version=1))
     config = made.home.config
     config.write_text(config.read_text().replace("quorum_required: 1", "quorum_required: 2"))
-    with pytest.raises(SystemExit) as ended:
-        plora_node(["--config", str(config), "--check"])
-    assert ended.value.code == 2
-    said = capsys.readouterr().err
-    assert "2 owners must sign" in said and "only 1 is trusted" in said
-    attack.saw("reject", "more than there are owners")
+    for options in ([], ["--check"]):
+        with pytest.raises(SystemExit) as ended:
+            plora_node(["--config", str(config), *options])
+        assert ended.value.code == 2
+        said = capsys.readouterr().err
+        assert "2 owners must sign" in said and "names only 1" in said
+        attack.saw("reject", "more than there are owners")
 
 
 @pytest.mark.parametrize("field", ["threshold", "quorum", "quorum_required", "signer.threshold", "signer.algorithms"])
@@ -311,6 +314,29 @@ def test_attack_048_a_revoked_key_signed_nothing_ever(attack: Watched, world: Wo
     cosigned = replace(case, attestations=(world.attestation(ada, case.statement),))
     assert decide(cosigned, TWO, world.trust(ada, bob)).accepted
     assert decide(replace(cosigned, revocations=gone), TWO, world.trust(ada, bob)).reason == "below_quorum"
+
+
+def test_attack_048_an_expiry_of_a_key(attack: Watched, ada: Owner) -> None:
+    """Keys end by rotation and revocation. A record that says otherwise is refused, so that nobody relies on it."""
+    fields = json.loads(ada.record.payload)
+    fields["keys"][0]["expires"] = "2026-02-01T00:00:00Z"
+    payload = canonical_bytes(fields)
+    signed = replace(ada.record, payload=payload, signature=ada.key.sign(pae(ada.record.kind, payload)))
+    assert verify_statement(signed, ada.key.public)
+    with pytest.raises(FormatError, match=r"keys\.0\.expires"):
+        open_statement(signed)
+    attack.saw("reject", "keys.0.expires")
+
+
+def test_attack_048_what_a_key_signed_expires(attack: Watched, world: World, ada: Owner, bob: Owner) -> None:
+    """However good its keys still are, and whoever signs it again."""
+    old = world.case(ada, issued="2025-01-01T00:00:00Z", expires="2026-05-31T23:59:59Z")
+    again = replace(old, attestations=(world.attestation(bob, old.statement),))
+    assert decide(replace(again, now_ms=NOW_MS - 2000), TWO, world.trust(ada, bob)).accepted
+    for case, policy in ((old, Policy()), (again, TWO)):
+        verdict = decide(case, policy, world.trust(ada, bob))
+        assert [one.reason for one in verdict.stages if one.reason] == ["expired"]
+        attack.saw(verdict.outcome, verdict.reason)
 
 
 def test_attack_049_garbage_beside_enough(attack: Watched, world: World, ada: Owner, bob: Owner) -> None:

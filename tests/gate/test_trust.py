@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.gate.conftest import Owner, World, forged, key_of
 
-from plora.gate import Distrusted, Policy, Trust, TrustedOwner, load_trust, quorum_trouble, save_trust
+from plora.gate import Distrusted, Policy, Trust, TrustedOwner, check_quorum, load_trust, quorum_trouble, save_trust
 from plora.proto.errors import ConfigError, StatementError
 
 
@@ -117,6 +117,16 @@ def test_attack_046_a_quorum_above_the_owners_is_said_unless_nobody_is_trusted(
     assert quorum_trouble(Policy(), both) == ""
     assert "2 owners must sign (policy.quorum_required), but only 1 is" in quorum_trouble(two, world.trust(ada))
     assert "only 1 is" in quorum_trouble(two, both.with_distrusted(bob.id))
+
+
+def test_attack_046_a_quorum_above_the_owners_is_refused_at_the_start(world: World, ada: Owner, bob: Owner) -> None:
+    """Where somebody was only struck out, it is said instead: a peer must come up again after that."""
+    three, both = Policy(quorum_required=3), world.trust(ada, bob)
+    with pytest.raises(ConfigError, match=r"3 owners must sign, but .* names only 2"):
+        check_quorum(three, both)
+    check_quorum(three, Trust())
+    check_quorum(Policy(quorum_required=2), both.with_distrusted(bob.id))
+    check_quorum(Policy(quorum_required=3, signatures_enabled=False, insecure=True), both)
 
 
 def test_what_was_struck_out_is_not_believed_and_who_leaves_is_a_stranger(world: World, ada: Owner, bob: Owner) -> None:

@@ -14,7 +14,7 @@ from plora.gate.reputation import Reputation
 from plora.gate.root import Currency, Root, RootMember, currency
 from plora.gate.root_file import load_root, root_text
 from plora.gate.sentences import explain, sentence
-from plora.gate.trust import Distrusted, Trust, TrustedOwner, quorum_trouble
+from plora.gate.trust import Distrusted, Trust, TrustedOwner, check_quorum, quorum_trouble
 from plora.gate.trust_file import edit_trust, load_trust, save_trust
 from plora.gate.verdict import Outcome, StageResult, Verdict
 
@@ -38,6 +38,7 @@ __all__ = [
     "TrustedOwner",
     "Verdict",
     "alignment_gate",
+    "check_quorum",
     "currency",
     "decide",
     "decide_bytes",

@@ -5,8 +5,9 @@ Rules:
 - `adapter_model.safetensors` is examined; `adapter_config.json` is compared with the signed `lora` block and dropped,
   since the one that is used is generated; `plora.yml` is left to the caller. Whatever else lies there (pickles, code,
   tokenizers, templates, folders, links, pipes, devices) is refused by name.
-- The folder is opened once; files are opened relative to it, without following links, and only if they are regular. So
-  nothing can be swapped for something else between a check and its use.
+- The folder is opened once; files are opened relative to it, without following links, and only if they are regular and
+  have no second name (a hard link), through which somebody could change them after they were judged. So nothing can be
+  swapped for something else between a check and its use.
 - Reading is bounded: at most `ENTRIES_MAX` names, a configuration of at most `CONFIG_BYTES_MAX`.
 
 Not handled here: archives, which are never opened.
@@ -75,17 +76,25 @@ def _foreign_entry(folder: int, names: list[str]) -> str | None:
     for name in names:
         if name not in ALLOWED:
             return f"{name!a} doesn't belong to an adapter"
-        if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-            return f"{name!a} is not a regular file"
+        fault = _file_fault(os.stat(name, dir_fd=folder, follow_symlinks=False))
+        if fault:
+            return f"{name!a} {fault}"
     return None
+
+
+def _file_fault(found: os.stat_result) -> str:
+    if not stat.S_ISREG(found.st_mode):
+        return "is not a regular file"
+    return f"is one of {found.st_nlink} names of one file (hard links); copy it" if found.st_nlink > 1 else ""
 
 
 def _open_regular(folder: int, name: str) -> int:
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
     descriptor = os.open(name, flags, dir_fd=folder)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    fault = _file_fault(os.fstat(descriptor))
+    if fault:
         os.close(descriptor)
-        raise AdapterError("not a regular file", where=name)
+        raise AdapterError(fault, where=name)
     return descriptor
 
 

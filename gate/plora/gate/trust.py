@@ -219,7 +219,7 @@ class Trust:
 def quorum_trouble(policy: Policy, trust: Trust) -> str:
     """Why nothing can be accepted: more owners must sign than are believed here; empty where that can't be said.
 
-    It is no error: an owner must be removable at once, and then everything waits.
+    It is no error of a running peer: an owner must be removable at once, and then everything waits.
     """
     believed = len(trust.believed)
     if not policy.signatures_enabled or not believed or policy.quorum_required <= believed:
@@ -229,6 +229,17 @@ def quorum_trouble(policy: Policy, trust: Trust) -> str:
         f"{policy.quorum_required} owners must sign (policy.quorum_required), but only {only} trusted here, "
         "so everything waits; trust more owners by `plora trust add`"
     )
+
+
+def check_quorum(policy: Policy, trust: Trust) -> None:
+    """Raises ConfigError where more owners must sign than the trust list has, unless it is empty.
+
+    Who was struck out counts here: taking trust away must never keep a peer from starting again.
+    """
+    if policy.signatures_enabled and 0 < len(trust.owners) < policy.quorum_required:
+        what = f"{policy.quorum_required} owners must sign, but trust.yaml names only {len(trust.owners)}"
+        mend = "trust more owners by `plora trust add`, or lower it"
+        raise ConfigError(what, where="policy.quorum_required", mend=mend)
 
 
 def _refuse_twins(what: str, names: list[str]) -> None:

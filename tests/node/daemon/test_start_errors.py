@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from plora.gate import load_trust, save_trust
 from plora.node.daemon.main import main
 from plora.node.store.home_lock import HomeLock
 from plora.proto.home import Home
@@ -100,12 +101,23 @@ def test_one_line_and_an_exit_code(
     assert not home.events.exists()
 
 
-def test_check_names_a_quorum_that_nobody_can_reach(make_daemon: Make, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_quorum_that_nobody_can_reach_is_refused(make_daemon: Make, capsys: pytest.CaptureFixture[str]) -> None:
     home = make_daemon("ada").home
     home.config.write_text(home.config.read_text().replace("quorum_required: 1", "quorum_required: 3"))
+    for options in ((), ("--check",)):
+        code, (line,) = said(home, capsys, *options)
+        assert code == 2
+        assert "3 owners must sign, but trust.yaml names only 1" in line and "plora trust add" in line
+
+
+def test_check_names_who_was_struck_out_of_a_quorum(make_daemon: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    """A peer starts with it all the same, see `test_a_quorum_that_nobody_can_reach_any_more_keeps_nobody_believed`."""
+    home, other = make_daemon("ada").home, load_trust(make_daemon("bob").home.trust).owners[0]
+    save_trust(home.trust, load_trust(home.trust).with_owner(other).with_distrusted(other.owner))
+    home.config.write_text(home.config.read_text().replace("quorum_required: 1", "quorum_required: 2"))
     code, (line,) = said(home, capsys, "--check")
     assert code == 2
-    assert "3 owners must sign (policy.quorum_required), but only 1 is trusted here" in line
+    assert "2 owners must sign (policy.quorum_required), but only 1 is trusted here" in line
 
 
 def test_a_second_daemon_on_one_home_names_the_first(make_daemon: Make, capsys: pytest.CaptureFixture[str]) -> None:

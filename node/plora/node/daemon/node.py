@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
-from plora.gate import BaseFacts, Trust, load_root, load_trust
+from plora.gate import BaseFacts, Trust, check_quorum, load_root, load_trust
 from plora.gate.consensus import Membership
 from plora.node.admin.auditing import audit_numbers, look
 from plora.node.admin.service import AdminService, serve_admin
@@ -88,6 +88,7 @@ def check(path: Path) -> Checked:
     loaded = load_config(path)
     home = loaded.home
     trust = trust_of(home, loaded.peer)
+    check_quorum(loaded.peer.policy, trust)
     key_of(loaded.peer.serving.vllm, home.root)
     swarm = load_swarm(home.swarm)
     expected = home.peer_id.read_text("ascii").strip() if home.peer_id.is_file() else ""
