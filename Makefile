@@ -84,8 +84,8 @@ mutate-gate: $(READY) ## switch off each check of the gate and see that a test o
 
 .PHONY: fuzz
 SECONDS_EACH ?= 600
-fuzz: $(READY) ## strangers' bytes, mutated by what code they reach: statement, plora.yml, tensor file, frame; SECONDS_EACH=600
-	@for target in frame statement tensor_file yaml_view; do \
+fuzz: $(READY) ## strangers' bytes, mutated by what code they reach: statement (signed or not), plora.yml, tensor file, frame; SECONDS_EACH=600
+	@for target in frame signed_statement statement tensor_file yaml_view; do \
 		$(BIN)/python -m fuzz.run $$target --seconds $(SECONDS_EACH) || exit 1; done
 
 .PHONY: check fmt proto proto-baseline nightly test-vllm mutate smoke-base smoke-container constraints

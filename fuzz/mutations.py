@@ -1,5 +1,7 @@
 """Changes of one place in JSON, which keep the rest in order: what blind changes of bytes hardly ever reach.
 
+- `changed` puts odd things anywhere; `exchanged` puts what stands in the same field elsewhere (`values_of`).
+
 >>> changed(b'{"a":1}', random.Random(4)) != b'{"a":1}'
 True
 >>> changed(b"no JSON", random.Random(1)) is None
@@ -8,9 +10,11 @@ True
 
 from __future__ import annotations
 
+import copy
 import json
 import random
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 ODD: tuple[Any, ...] = (
@@ -32,6 +36,42 @@ def changed(text: bytes, rng: random.Random) -> bytes | None:
     parent, key = rng.choice(places)
     _change(parent, key, rng)
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+
+
+Values = dict[str, list[Any]]
+"""What was seen under the name of a field, or in a list of that name. Digests fit wherever one stood."""
+
+DIGEST = "digest"
+
+
+def values_of(documents: Iterable[bytes]) -> Values:
+    """What stands in these documents, by field."""
+    found: Values = {}
+    for document in documents:
+        for parent, key in _places(json.loads(document)):
+            value = parent[key]
+            known = found.setdefault(_field(key, value), [])
+            if value not in known:
+                known.append(value)
+    return found
+
+
+def exchanged(text: bytes, rng: random.Random, values: Values) -> bytes | None:
+    """The JSON with one value exchanged for one that stands in the same field elsewhere; None where there is none."""
+    document = json.loads(text)
+    places = [(parent, key, values.get(_field(key, parent[key]), [])) for parent, key in _places(document)]
+    places = [place for place in places if place[2]]
+    if not places:
+        return None
+    parent, key, fitting = rng.choice(places)
+    parent[key] = copy.deepcopy(rng.choice(fitting))
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _field(key: Any, value: Any) -> str:
+    if isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value):
+        return DIGEST
+    return key if isinstance(key, str) else type(value).__name__
 
 
 def _places(value: Any) -> Iterator[tuple[Any, Any]]:

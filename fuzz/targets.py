@@ -17,7 +17,8 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 import safetensors
-from fuzz.mutations import changed
+from fuzz import signed
+from fuzz.mutations import changed, exchanged
 
 from plora.gate import Case, Policy, Trust, Verdict, decide
 from plora.gate.features import Features
@@ -86,6 +87,16 @@ def statement(data: bytes) -> str:
     if isinstance(payload, Manifest):
         return _judged(Case(said, payload, NOW.wall_ms, swarm=SWARM, owner_records=((ADA.record, ADA_RECORD),)))
     return said.kind
+
+
+def signed_statement(data: bytes) -> str:
+    """What a peer makes of a statement that a key signed which it knows: the first byte says of which kind it is."""
+    if not data:
+        return "empty"
+    try:
+        return signed.taken(signed.said(KINDS[data[0] % len(KINDS)], data[1:]))
+    except FormatError as error:
+        return type(error).__name__
 
 
 def yaml_view(data: bytes) -> str:
@@ -176,6 +187,10 @@ def _statements() -> Iterator[bytes]:
         yield bytes([ENVELOPE]) + statement_to_json(said).encode()
 
 
+def _signed_statements() -> Iterator[bytes]:
+    yield from (bytes([KINDS.index(said.kind)]) + said.payload for said in signed.examples())
+
+
 def _yaml_views() -> Iterator[bytes]:
     signed = SignedManifest.of(LEGAL.statement)
     yield to_yaml(signed).encode()
@@ -213,6 +228,17 @@ def _change_statement(data: bytes, rng: random.Random) -> bytes | None:
     return None if text is None else data[:1] + text
 
 
+def _change_signed(data: bytes, rng: random.Random) -> bytes | None:
+    """Mostly by what would fit: what breaks the schema is refused before anything is made of it."""
+    if not rng.randrange(4):
+        return _change_statement(data, rng)
+    try:
+        text = exchanged(data[1:], rng, signed.values())
+    except (ValueError, RecursionError):
+        return None
+    return None if text is None else data[:1] + text
+
+
 def _change_tensor_file(data: bytes, rng: random.Random) -> bytes | None:
     """Another header of the right length."""
     size = int.from_bytes(data[:8], "little")
@@ -225,6 +251,7 @@ def _change_tensor_file(data: bytes, rng: random.Random) -> bytes | None:
 
 TARGETS = {
     "frame": Target(frame, _frames, 4096),
+    "signed_statement": Target(signed_statement, _signed_statements, 8192, _change_signed),
     "statement": Target(statement, _statements, 8192, _change_statement),
     "tensor_file": Target(tensor_file, _tensor_files, 4096, _change_tensor_file),
     "yaml_view": Target(yaml_view, _yaml_views, 4096),

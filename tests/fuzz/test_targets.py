@@ -14,7 +14,11 @@ from fuzz.run import MEMORY_MB, SECONDS_PER_INPUT, kept
 from fuzz.targets import TARGETS
 
 ROOT = Path(__file__).resolve().parents[2]
-EXAMPLE = {"frame": "Hello", "statement": "application/vnd.plora.owner.v1+json", "tensor_file": "read"}
+EXAMPLE = {
+    "frame": "Hello",
+    "signed_statement": "application/vnd.plora.manifest.v1+json in pending awaiting_certificate pending bytes_missing",
+    "statement": "application/vnd.plora.owner.v1+json",
+}
 
 
 @pytest.mark.parametrize("name", TARGETS)
