@@ -42,7 +42,7 @@ def make(seed: int = 1, conditions: Conditions | None = None, *, wait_ms: int = 
     swarm = Swarm(seed, conditions, shared=SHARED)
     template = CoreConfig(peer="", swarm=SWARM_ID, boot="", members=members())
     policy = Policy(consensus=True, certificate_wait_ms=wait_ms)
-    keys = [vote_key(number) for number in range(MEMBERS)]
+    keys = {number: vote_key(number) for number in range(MEMBERS)}
     swarm.add(PEERS, complete(PEERS), policy=policy, trust=Trust((ADA.trusted,)), template=template, vote_keys=keys)
     return swarm
 

@@ -6,10 +6,12 @@ import copy
 import io
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 import pytest
 from tests.council import vote_key
 from tests.sim.assembly import (
+    ADA,
     LEGAL,
     LIAR,
     MEMBERS,
@@ -29,10 +31,19 @@ from tests.sim.assembly import (
 
 from plora.gate import Policy
 from plora.node.core import council_view
+from plora.node.core.events import ReleaseAsked
 from plora.proto.dsse import StatementKind
 from plora.sim.links import Conditions
+from plora.sim.material import Plasmid, make_plasmid, tiny_adapter
 from plora.sim.replay import first_difference, replay
-from plora.sim.swarm import peer_id
+from plora.sim.swarm import Swarm, peer_id
+
+EMPTY = make_plasmid(ADA, "empty", tiny_adapter(4, scale=0.0))
+
+
+def layer(swarm: Swarm, number: int, plasmid: Plasmid = LEGAL) -> dict[str, Any]:
+    """What the last stage says at a peer."""
+    return next((one for one in why(swarm, number, plasmid)["layers"] if one["stage"] == "consensus"), {"evidence": {}})
 
 
 def test_what_a_quorum_accepts_everybody_accepts() -> None:
@@ -41,8 +52,8 @@ def test_what_a_quorum_accepts_everybody_accepts() -> None:
     assert swarm.run_until(lambda: swarm.usable(LEGAL.content_id) == PEERS, limit_s=60)
     for peer in peers(swarm):
         assert [record["content"] for record in records(peer, "certificate")] == [LEGAL.content_id.hex()]
-    layer = next(layer for layer in why(swarm, 4)["layers"] if layer["stage"] == "consensus")
-    assert layer["state"] == "pass" and len(layer["evidence"]["accepted_by"]) >= 3
+    last = layer(swarm, 4)
+    assert last["state"] == "pass" and len(last["evidence"]["accepted_by"]) >= 3
     swarm.run_until(lambda: swarm.agree(6), limit_s=60)
     assert all(own_accepts(swarm, number) == {LEGAL.content_id.hex()} for number in range(MEMBERS))
 
@@ -206,6 +217,22 @@ def test_a_refusal_is_advice_and_says_why() -> None:
     strict.policy = Policy(consensus=True)
     strict.boot()
     assert swarm.run_until(lambda: swarm.usable(LEGAL.content_id) == 4, limit_s=60)
+
+
+def test_a_release_from_quarantine_is_no_vote() -> None:
+    """A member's person may use what its gate holds back; to others a vote says what a gate passed."""
+    swarm = up(make(), (0, 1, 2, 4))
+    for number in (0, 1, 2):
+        publish(swarm.peer(peer_id(number)), EMPTY)  # what a gate holds back it gives to nobody
+    refusals = dict.fromkeys(("m0", "m1", "m2"), "all_zero")
+    assert swarm.run_until(lambda: layer(swarm, 0, EMPTY)["evidence"].get("rejected_by") == refusals, limit_s=60)
+    for number in (0, 1, 2):
+        swarm.peer(peer_id(number)).handle(ReleaseAsked(EMPTY.content_id))
+    swarm.run(20)
+    told = why(swarm, 0, EMPTY)
+    assert (told["state"], told["reason"]) == ("pending", "awaiting_certificate")
+    assert not any(records(peer, "certificate") for peer in swarm.running())
+    assert swarm.usable(EMPTY.content_id) == 0
 
 
 def test_peers_without_the_block_are_left_in_peace() -> None:

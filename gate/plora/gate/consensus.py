@@ -31,7 +31,7 @@ from plora.proto.errors import ConfigError, FormatError
 from plora.proto.keys import PublicKey
 from plora.proto.manifest import Manifest
 from plora.proto.payloads import Choice, Evidence, Slot, Vote
-from plora.proto.statement import Statement, open_statement, statement_from_json, verify_statement
+from plora.proto.statement import Statement, open_statement, statement_from_json, statement_to_json, verify_statement
 
 MEMBERS_MAX = 64
 OTHER_EPOCH = "other_epoch"
@@ -222,6 +222,27 @@ def guilt_in(evidence: Evidence, members: Membership) -> Guilt | str:
     if first.slot != second.slot:
         return "two_slots"
     return "one_content" if first.content == second.content else Guilt(evidence.accused, votes)
+
+
+def accusation(one: Statement, other: Statement, accuser: str) -> Evidence:
+    """What the key of that id signs against the member who cast both votes; issued as the first of them was.
+
+    Whether it proves anything says `guilt_in`. Raises ValueError where one of the two is no vote.
+    """
+    first, second = sorted((one, other), key=lambda each: each.id)
+    vote, again = vote_of(first), vote_of(second)
+    if vote is None or again is None:
+        raise ValueError("an accusation is made of votes")
+    return Evidence(
+        swarm=vote.swarm,
+        issued=vote.issued,
+        key_id=accuser,
+        offence="two_votes",
+        accused=vote.key_id,
+        first=first.id.hex(),
+        second=second.id.hex(),
+        statements=(statement_to_json(first), statement_to_json(second)),
+    )
 
 
 @lru_cache(maxsize=4096)

@@ -12,7 +12,7 @@ Peers have ids that their number determines. Phases of rounds, delays and luck c
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,12 +68,12 @@ class Swarm:
         policy: Policy | None = None,
         trust: Trust | None = None,
         template: CoreConfig | None = None,
-        vote_keys: Sequence[PrivateKey] = (),
+        vote_keys: Mapping[int, PrivateKey] | None = None,
         kinds: Mapping[int, type[SimPeer]] | None = None,
     ) -> list[str]:
         """Make peers 0 … count-1, neighbours along the edges; their ids in order. They are not started.
 
-        The first peers hold the vote keys, one each. `kinds` says which are no plain peers (see `adversaries`).
+        `vote_keys` says which of them vote, `kinds` which are no plain peers (see `adversaries` and `liars`).
         """
         ids = [peer_id(number) for number in range(count)]
         base = template or CoreConfig(peer="", swarm=SWARM_ID, boot="")
@@ -85,8 +85,8 @@ class Swarm:
             if base.exchange:
                 config = replace(config, addresses=(address_of(number),))
                 self.network.addresses[config.peer] = address_of(number)
-            key = vote_keys[number] if number < len(vote_keys) else None
-            self._add(config, policy or Policy(), trust or Trust(), key, (kinds or {}).get(number, SimPeer))
+            kind, key = (kinds or {}).get(number, SimPeer), (vote_keys or {}).get(number)
+            self._add(config, policy or Policy(), trust or Trust(), key, kind)
         return ids
 
     def peer(self, name: str) -> SimPeer:

@@ -3,8 +3,9 @@
 - Without members in the configuration it does nothing, and the gate's stage, if it is on, waits.
 - Votes and evidence come verified from gossip. What they prove (certificates, guilty members, two certificates of one
   slot) is durable; the desk judges again what it touches (`SlotMoved`).
-- A member votes when its own gate has no objection but a missing certificate. The ballot is durable before the vote is
-  signed, and the vote durable before it is sent, since gossip persists what it spreads.
+- A member votes when its own gate has no objection but a missing certificate: what a person let out of quarantine did
+  not pass the gate, so a release is no vote. The ballot is durable before the vote is signed, and the vote durable
+  before it is sent, since gossip persists what it spreads.
 - A vote that was lost between ballot and sending is signed again, to the same bytes, when its content is judged.
 - REJECT, as advice, is said of trusted owners' contents that the gate refuses or quarantines for what they are.
 - After a start a member abstains until a quorum's holdings have been read (`PeerRead`); see `plora.gate.voter`.
@@ -18,7 +19,7 @@ from dataclasses import replace
 
 from plora.gate import Case, Outcome, Verdict
 from plora.gate.certified import CONSENSUS
-from plora.gate.consensus import Certificate, Guilt, guilt_in, vote_of
+from plora.gate.consensus import Certificate, Guilt, accusation, guilt_in, vote_of
 from plora.gate.tally import Broken, Finding, Tally
 from plora.gate.voter import Ballot, Voter
 from plora.node.core import council_rows as rows
@@ -35,7 +36,7 @@ from plora.proto.fields import format_timestamp
 from plora.proto.payloads import Choice, Evidence, Slot, Vote
 from plora.proto.records import Certificate as CertificateRecord
 from plora.proto.records import ConsensusAlarm, ErrorMet, EvidenceFound, VoteCast
-from plora.proto.statement import Statement, statement_to_json
+from plora.proto.statement import Statement
 
 SIGNED = "signatures and quorum"
 UNSAID = frozenset({"internal_error", "superseded", "expired"})
@@ -156,19 +157,7 @@ class Council:
         if self.voter is None or guilt.member in self._accused:
             return []
         self._accused[guilt.member] = None
-        first, second = guilt.votes
-        vote = vote_of(first)
-        payload = Evidence(
-            swarm=self.voter.members.swarm,
-            issued=vote.issued if vote else "",
-            key_id=self.voter.key_id,
-            offence="two_votes",
-            accused=guilt.member,
-            first=first.id.hex(),
-            second=second.id.hex(),
-            statements=(statement_to_json(first), statement_to_json(second)),
-        )
-        return [SignWord(payload)]
+        return [SignWord(accusation(*guilt.votes, self.voter.key_id))]
 
     def _broken(self, broken: Broken) -> Outputs:
         contents = " and ".join(certificate.content[:12] for certificate in broken)
@@ -243,8 +232,9 @@ def _is_vote_record(item: object) -> bool:
 
 
 def _passed(verdict: Verdict) -> bool:
-    """Whether all stages before the certificate had no objection."""
-    return verdict.accepted or (verdict.outcome is Outcome.PENDING and verdict.stage == CONSENSUS)
+    """Whether all stages before the certificate had no objection, and nobody had to overrule one."""
+    waits = verdict.outcome is Outcome.PENDING and verdict.stage == CONSENSUS
+    return (verdict.accepted or waits) and not any(one.waived for one in verdict.stages)
 
 
 def _refused(verdict: Verdict) -> bool:
