@@ -70,6 +70,11 @@ def test_a_link_needs_hello_and_welcome_in_either_order() -> None:
     assert LinkReady(ADA) not in links.hello(link, hello(), at(1))
 
 
+def test_who_stops_says_when_to_dial_again() -> None:
+    links = ready(links_of(NEIGHBOUR, redial_ms_max=50_000))
+    assert said(links.stop(at(1)), Goodbye) == [Goodbye("stopping", 5_000)]
+
+
 @pytest.mark.parametrize(
     ("greeting", "reason"),
     [

@@ -212,6 +212,19 @@ def test_a_newer_version_that_expired_gives_way_day_by_day() -> None:
     assert ids(seen) == {ADA.record.id, old.id}
 
 
+def test_a_version_that_expired_yesterday_is_still_superseded_not_expired() -> None:
+    old = plasmid(1, life_s=DAY_S)
+    seen, last = filled(old), entry_of(old).expires_day
+    assert last is not None
+    assert seen.turn(last + 1) == []
+    assert [(each.entry.id, each.reason) for each in take(seen, plasmid(2))] == [(old.id, "superseded")]
+
+
+def test_a_statement_may_be_as_old_as_1970() -> None:
+    first = opaque(issued="1970-01-01T00:00:00Z")
+    assert first.id in ids(filled(first))
+
+
 def test_only_the_two_smallest_contents_of_a_version_stay() -> None:
     contents = sorted((plasmid(domain=f"d{number}") for number in range(4)), key=lambda each: each.id)
     for order in permutations(contents):
