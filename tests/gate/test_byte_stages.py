@@ -181,7 +181,16 @@ def test_attack_037_dimensions_of_another_base(world: World, ada: Owner) -> None
         assert not verdict.bytes_only
 
 
-@pytest.mark.parametrize("name", ["model.embed_tokens.weight", "base_model.model.x.lora_C.weight", "lora_A.weight"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model.embed_tokens.weight",
+        "base_model.model.x.lora_C.weight",
+        "lora_A.weight",
+        "base_model.model.model.embed_tokens.lora_embedding_A",
+        "base_model.model.lm_head.base_layer.weight",
+    ],
+)
 def test_tensors_that_are_no_factors(world: World, ada: Owner, name: str) -> None:
     verdict = judge(world, ada, factors() | {name: np.ones((2, 2), dtype=np.float32)})
     assert fell(verdict) == (Outcome.REJECT, "header", "unexpected_tensor")

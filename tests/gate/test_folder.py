@@ -211,3 +211,23 @@ def test_missing_things_are_errors_not_verdicts(world: World, ada: Owner) -> Non
         alignment_gate(world.folder / "nowhere", signed, Policy(), Trust())
     with pytest.raises(ManifestError):
         alignment_gate(folder, folder / "other.yml", Policy(), Trust())
+
+
+OWN_ONLY: dict[str, dict[str, object]] = {
+    "Conv1D": {"fan_in_fan_out": True},
+    "tied head": {"ensure_weight_tying": True},
+    "pattern": {"target_modules": ".*q_proj"},
+    "layers": {"layers_to_transform": [0]},
+    "left out": {"exclude_modules": ["k_proj"]},
+    "EVA": {"init_lora_weights": "eva"},
+}
+
+
+@pytest.mark.parametrize("what", OWN_ONLY)
+def test_what_is_read_of_own_folders_alone_is_refused_of_peers(world: World, ada: Owner, what: str) -> None:
+    folder, _ = adapter_folder(world, ada)
+    config = json.loads((folder / "adapter_config.json").read_bytes())
+    (folder / "adapter_config.json").write_text(json.dumps({**config, **OWN_ONLY[what]}))
+    verdict = judge(folder, world.trust(ada))
+    assert (verdict.outcome, verdict.reason) == (Outcome.REJECT, "config_differs")
+    assert next(iter(OWN_ONLY[what])) in str(verdict.evidence["detail"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -148,12 +149,18 @@ def one_module(name: str, outputs: int = 160, inputs: int = 160) -> Adapter:
     return Adapter.of({name: FactorPair(a, b, 1.0)}, spec)
 
 
+def embedding(name: str) -> Adapter:
+    linear = one_module(name)
+    return Adapter.of(linear.pairs, replace(linear.spec, embeddings=(name,)))
+
+
 @pytest.mark.parametrize(
     ("adapter", "said"),
     [
         (one_module("model.layers.9.self_attn.q_proj"), "is no linear layer of the base; is it made for this base?"),
         (one_module("model.layers.0.self_attn.query"), "is no linear layer of the base"),
         (one_module("lm_head"), "lm_head is no linear layer"),
+        (embedding("model.embed_tokens"), "is an embedding, which is not exported; wear it by peft"),
         (one_module("model.layers.0.self_attn.q_proj", inputs=32), r"has shape \(160, 32\), the base's has \(160, 160"),
     ],
 )

@@ -76,7 +76,7 @@ def test_digest_tells_values_scale_and_modules_apart() -> None:
         ({**ONES, "x": ONES[A]}, "tensor x is not"),
         ({**ONES, A.replace("lora_A.weight", "lora_embedding_A"): ONES[A]}, "is not a lora_A"),
         ({A: ONES[A], B: np.ones((2, 2), np.float32)}, "don't multiply"),
-        ({A: np.ones((1, 3, 1), np.float32), B: ONES[B]}, "don't multiply"),
+        ({A: np.ones((1, 3, 1), np.float32), B: ONES[B]}, "3 axes: convolutions are not merged"),
         ({A: ONES[A] * np.nan, B: ONES[B]}, "NaN or infinity"),
         ({A: ONES[A], B: np.full((2, 1), np.inf, np.float32)}, "NaN or infinity"),
     ],

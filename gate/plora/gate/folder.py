@@ -107,7 +107,7 @@ def _config_fault(folder: int, manifest: Manifest) -> str | None:
 
 
 def _difference(raw: bytes, lora: Lora) -> str | None:
-    from plora.merge.peft_folder import LoraSpec, parse_adapter_config  # numpy stays out of the import of plora.gate
+    from plora.merge.lora_config import LoraSpec, parse_adapter_config  # not part of importing plora.gate
 
     try:
         found, signed = parse_adapter_config(raw), LoraSpec.from_block(lora)

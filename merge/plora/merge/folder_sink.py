@@ -60,10 +60,10 @@ class FolderSink:
         """Write configuration and header. `shapes`: (out, in, rank) of each module."""
         self._folder.mkdir(parents=True, exist_ok=True)
         self._spec = spec
-        self._left = [name_of(module, "B") for module in shapes]
+        self._left = [name_of(module, "B", spec) for module in shapes]
         for module, (out, into, rank) in shapes.items():
-            self._shapes[name_of(module, "A")] = (rank, into)
-            self._shapes[name_of(module, "B")] = (out, rank)
+            self._shapes[name_of(module, "A", spec)] = (rank, into)
+            self._shapes[name_of(module, "B", spec)] = (out, rank)
         layout = {name: (np.dtype(np.float32), shape) for name, shape in self._shapes.items()}
         header, self._begins = header_to_bytes(layout, self._metadata)
         self._missing = set(self._shapes)
@@ -73,7 +73,7 @@ class FolderSink:
     def put(self, module: str, pair: FactorPair) -> None:
         """Write a module. Raises AdapterError for one that doesn't have the shape that `begin` was told."""
         for side, values in (("A", pair.A), ("B", pair.B)):
-            name = name_of(module, side)
+            name = name_of(module, side, self._spec)
             if self._shapes.get(name) != values.shape:
                 raise AdapterError(f"tensor {name} of shape {values.shape} has no place in the file")
             self._write(name, values)

@@ -21,10 +21,12 @@ from pathlib import Path
 
 import numpy as np
 
+from plora.merge.base_copies import without_copies
 from plora.merge.factors import Array, FactorPair
 from plora.merge.lora_config import LoraSpec
-from plora.merge.peft_folder import TENSORS_NAME, blaming, check_pair, digest_of, pairs_of, read_spec, side_of
-from plora.merge.safetensors_io import DTYPES, TensorEntry, read_header
+from plora.merge.peft_folder import blaming, check_pair, digest_of, factor_of, pairs_of, read_own_spec, tensors_of
+from plora.merge.safetensors_io import DTYPES, Header, TensorEntry, read_header, read_tensors
+from plora.merge.tensor_names import copied_module
 from plora.proto.errors import AdapterError
 
 _Identity = tuple[int, int, int, int]
@@ -33,20 +35,22 @@ _Identity = tuple[int, int, int, int]
 class FolderSource:
     """One adapter folder, a `plora.merge.source.Source`.
 
-    With a `spec` (from a signed block) its `adapter_config.json` is not looked at. Raises AdapterError (TensorFileError
-    for the format) with the file that is at fault, here and wherever values are read.
+    With a `spec` (from a signed block) its `adapter_config.json` is not looked at; `base` is the base's folder, with
+    which copies of its weights are compared. Raises AdapterError (TensorFileError for the format) with the file that is
+    at fault, here and wherever values are read.
     """
 
-    def __init__(self, folder: Path, spec: LoraSpec | None = None) -> None:
-        self.spec = spec if spec is not None else read_spec(folder)
-        self._path = folder / TENSORS_NAME
+    def __init__(self, folder: Path, spec: LoraSpec | None = None, base: Path | None = None) -> None:
+        self._path = tensors_of(folder)
         self._identity = _identity_at(self._path)  # Before anything is read, so that any later change is noticed.
+        meaning = spec if spec is not None else read_own_spec(folder)
         header = read_header(self._path)
         self._start = header.data_start
         self._names: dict[str, dict[str, TensorEntry]] = {}
         with blaming(self._path):
-            for name, entry in sorted(header.tensors.items()):
-                self._names.setdefault(side_of(name)[0], {})[name] = entry
+            self.spec = meaning.wears(header.tensors)
+            for name in _factors(self._path, header, base):
+                self._names.setdefault(factor_of(name).module, {})[name] = header.tensors[name]
             self._shapes = {module: self._checked(module) for module in sorted(self._names)}
 
     def modules(self) -> Sequence[str]:
@@ -69,7 +73,7 @@ class FolderSource:
     @cached_property
     def digest(self) -> str:
         """The content digest, 64 hex digits."""
-        return digest_of((module, self.pair(module)) for module in self._shapes)
+        return digest_of(((module, self.pair(module)) for module in self._shapes), self.spec.embeddings)
 
     def _checked(self, module: str) -> tuple[int, int, int]:
         """The shape of a module whose names, shapes, rank and scale were checked, by a pair of zeros without memory."""
@@ -85,6 +89,13 @@ class FolderSource:
         if os.preadv(descriptor, [raw.data], self._start + entry.begin) != raw.size:
             raise AdapterError("the file ends too early")
         return values
+
+
+def _factors(path: Path, header: Header, base: Path | None) -> list[str]:
+    """The tensors that are no copies of the base's weights, by name."""
+    if any(copied_module(name) is not None for name in header.tensors):
+        return sorted(without_copies(read_tensors(path), base))
+    return sorted(header.tensors)
 
 
 def _identity_at(path: Path) -> _Identity:

@@ -4,7 +4,8 @@
   adapter says (`LoraSpec.scale_of`) is folded into B, which is left alone where both agree.
 - Names come from the `gguf` package's map for the base's architecture. Where llama.cpp keeps the rows of q and k in
   another order than transformers (llama does, Gemma does not), those of B are put into that order.
-- Every module must be one of the base's linear layers, with its shape; anything else is refused by name.
+- Every module must be one of the base's linear layers, with its shape; anything else, an embedding too, is refused by
+  name.
 - The file appears whole or not at all, F32, and is the same for an equal adapter.
 
 Needs the extra `export` (the package `gguf`). Not handled: the base itself; llama.cpp's own converter makes its file.
@@ -76,6 +77,8 @@ def gguf_tensors(
     """Names and F32 values of the file's tensors: A of (rank, in), B of (out, rank). `shapes`: the base's (out, in)."""
     names = _tensor_names(architecture.name, int(config["num_hidden_layers"]))
     for module, pair in adapter.pairs.items():
+        if module in adapter.spec.embeddings:
+            raise AdapterError(f"module {module} is an embedding, which is not exported", mend="wear it by peft")
         name = names.get_name(module)
         shape = (pair.B.shape[0], pair.A.shape[1])
         if name is None or module not in shapes:

@@ -23,6 +23,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from plora.merge.factors import FactorPair
+from plora.merge.fused import check_layers
 from plora.merge.lora_config import LoraSpec
 from plora.merge.plan import Choice, MergePlan, Method
 from plora.merge.registry import ELEMENTWISE, ORDERED, check_method
@@ -102,6 +103,7 @@ def lay_out(sources: Sequence[Source], plan: MergePlan, base_model_name: str | N
     if not sources:
         raise UsageError("nothing to merge: no adapters")
     _check_plan(plan, len(sources))
+    check_layers(sources)
     name = base_model_name if base_model_name is not None else _common_base(sources)
     inputs = _distinct(sources)
     base = Choice(plan.method, plan.weights, plan.rank_max)
@@ -195,8 +197,7 @@ def _result(
 ) -> tuple[LoraSpec, dict[str, Shape]]:
     """One rank for all modules: the largest that one of them may need."""
     rank = max(lineup.rank_of(module) for module, lineup in lineups.items())
-    targets = sorted({target for each in operands for target in each.source.spec.target_modules})
-    spec = LoraSpec(r=rank, alpha=rank, target_modules=tuple(targets), base_model_name=base_model_name)
+    spec = LoraSpec.uniform([each.source.spec for each in operands], rank, base_model_name)
     shapes: dict[str, Shape] = {}
     for module in lineups:
         out, into, _ = next(each.shapes[module] for each in operands if module in each.shapes)

@@ -2,14 +2,14 @@
 
 Rules:
 
-- The configuration is data, never code: only plain LoRA on linear layers is read. DoRA, biases, `modules_to_save`,
-  regular expressions (PEFT treats text in several fields as such), initialisations that rewrite base weights, custom
-  code in `auto_mapping` and keys not known here are refused, each with one line that names the key.
+- The configuration is data, never code: only plain LoRA is read. DoRA, biases, `modules_to_save`, initialisations that
+  rewrite base weights, custom code in `auto_mapping` and keys not known here are refused, each with one line that names
+  the key (`plora.merge.config_keys`). Regular expressions, which PEFT takes in several fields, are never run.
 - `adapter_config_bytes` is the RFC 8785 form of a fixed set of keys, made from the signed `lora` block alone: the same
   bytes on every peer; only `base_model_name_or_path` may differ.
 - A module's rank and alpha are the file's `r` and `lora_alpha` unless a pattern names the module: by its full dotted
   name or by its last components, compared as plain text. Two patterns that can name one module are refused, so their
-  order never matters.
+  order never matters, and so is one whose dots PEFT, which takes it for a regular expression, reads otherwise.
 - scale = alpha / r (Hu et al. 2021), or alpha / √r with rslora (Kalajdzievski 2023).
 
 Not handled: files and tensors (`plora.merge.peft_folder`).
@@ -24,69 +24,34 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import rfc8785
 
+from plora.merge.config_keys import PICKING, check_key, check_method
+from plora.merge.tensor_names import embeddings_named, modules_named
 from plora.proto.errors import AdapterError
 
 CONFIG_BYTES_MAX = 256 << 10
 RANK_MAX = 1024
 ALPHA_MAX = 65_536.0
 PATTERNS_MAX = 256
+TARGETS_MAX = 2048
 NAME_CHARS_MAX = 256
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
 _BLOCK = ("r", "alpha", "dropout", "target_modules", "use_rslora", "rank_pattern", "alpha_pattern")
-_TRANSFORMERS_MODULE = re.compile(r"transformers(?:\.[A-Za-z0-9_]+)*")
-
-# What makes a configuration a plain LoRA on linear layers: every key beside those of LoraSpec with its allowed values.
-_NEUTRAL: Mapping[str, tuple[object, ...]] = {
-    "peft_type": ("LORA",),
-    "task_type": (None, "CAUSAL_LM"),
-    "bias": ("none",),
-    "inference_mode": (True, False),
-    "fan_in_fan_out": (False,),
-    "init_lora_weights": (True, False, "gaussian", "orthogonal"),
-    "modules_to_save": (None, []),
-    "exclude_modules": (None, []),
-    "layers_to_transform": (None, []),
-    "layers_pattern": (None, []),
-    "layer_replication": (None, []),
-    "trainable_token_indices": (None, []),
-    "target_parameters": (None, []),
-    "alora_invocation_tokens": (None, []),
-    "megatron_config": (None,),
-    "megatron_core": ("megatron.core", None),
-    "loftq_config": ({}, None),
-    "eva_config": (None,),
-    "corda_config": (None,),
-    "lora_ga_config": (None,),
-    "velora_config": (None,),
-    "monteclora_config": (None,),
-    "arrow_config": (None,),
-    "kasa_config": (None,),
-    "use_bdlora": (None, False),
-    "use_dora": (False,),
-    "use_qalora": (False,),
-    "lora_bias": (False,),
-    "ensure_weight_tying": (False,),
-    "runtime_config": ({"ephemeral_gpu_offload": False}, None),
-}
-# Without effect on a plain LoRA: any text, number or nothing.
-_INERT = frozenset({"revision", "peft_version", "qalora_group_size"})
 SAVE_ANEW = "save the adapter anew, as `save_pretrained` does"
-_OURS = frozenset(
-    {"base_model_name_or_path", "r", "lora_alpha", "lora_dropout", "target_modules", "use_rslora", "rank_pattern"}
-    | {"alpha_pattern", "auto_mapping"}
-)
 
 
 @dataclass(frozen=True, slots=True)
 class LoraSpec:
     """What a LoRA file's numbers mean: ranks, alphas and the modules they belong to.
+
+    `embeddings`: full names of the modules whose factors are kept as `lora_embedding_A` and `_B`; `fan_in_fan_out`:
+    whether PEFT was told that the base's layers are Conv1D. Neither changes B @ A, and no signed block has them.
 
     Raises AdapterError where a value is out of bounds, a name is not plain, or patterns overlap.
     """
@@ -99,9 +64,12 @@ class LoraSpec:
     rank_pattern: Mapping[str, int] = field(default_factory=dict)
     alpha_pattern: Mapping[str, float] = field(default_factory=dict)
     base_model_name: str | None = None
+    fan_in_fan_out: bool = False
+    embeddings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_names(self.target_modules, self.rank_pattern, self.alpha_pattern)
+        object.__setattr__(self, "embeddings", tuple(sorted(self.embeddings)))
         object.__setattr__(self, "target_modules", tuple(sorted(set(self.target_modules))))
         object.__setattr__(self, "rank_pattern", dict(sorted(self.rank_pattern.items())))
         object.__setattr__(self, "alpha_pattern", dict(sorted(self.alpha_pattern.items())))
@@ -155,9 +123,34 @@ class LoraSpec:
         """The same spec under another name of the base."""
         return replace(self, base_model_name=base_model_name)
 
+    def wears(self, tensor_names: Iterable[str]) -> LoraSpec:
+        """The same spec with the embeddings that a file's tensors show. AdapterError where a pattern is unclear."""
+        names = list(tensor_names)
+        for module in modules_named(names):
+            self._check_dots(module)
+        return replace(self, embeddings=embeddings_named(names))
+
+    @classmethod
+    def uniform(cls, specs: Sequence[LoraSpec], rank: int, base_model_name: str | None) -> LoraSpec:
+        """The spec of a merge of such adapters: one rank for all modules, scale 1, no patterns."""
+        return cls(
+            r=rank,
+            alpha=rank,
+            target_modules=tuple(sorted({target for spec in specs for target in spec.target_modules})),
+            base_model_name=base_model_name,
+            fan_in_fan_out=any(spec.fan_in_fan_out for spec in specs),
+            embeddings=tuple(sorted({module for spec in specs for module in spec.embeddings})),
+        )
+
+    def _check_dots(self, module: str) -> None:
+        """PEFT takes a pattern for a regular expression, to which a dot is any character."""
+        for key in (*self.rank_pattern, *self.alpha_pattern):
+            if "." in key and not names_module(key, module) and re.fullmatch(rf"(?:.*\.)?{key}", module):
+                raise AdapterError(f"pattern {key} means {module}, too, to PEFT", mend="write the module's full name")
+
     def covers(self, module: str) -> bool:
         """Whether `target_modules` names the module."""
-        return any(names_module(target, module) for target in self.target_modules)
+        return not {module, *_tails(module)}.isdisjoint(self.target_modules)
 
 
 def names_module(key: str, module: str) -> bool:
@@ -181,7 +174,7 @@ def adapter_config_bytes(lora_block: object, base_model_name_or_path: str) -> by
             "alpha_pattern": dict(spec.alpha_pattern),
             "base_model_name_or_path": base_model_name_or_path,
             "bias": "none",
-            "fan_in_fan_out": False,
+            "fan_in_fan_out": spec.fan_in_fan_out,
             "inference_mode": True,
             "init_lora_weights": True,
             "lora_alpha": spec.alpha,
@@ -198,24 +191,44 @@ def adapter_config_bytes(lora_block: object, base_model_name_or_path: str) -> by
     )
 
 
-def parse_adapter_config(raw: bytes) -> LoraSpec:
-    """The spec of an `adapter_config.json`. Raises AdapterError naming the key that is not plain LoRA."""
+def parse_adapter_config(raw: bytes, tensor_names: Iterable[str] | None = None) -> LoraSpec:
+    """The spec of an `adapter_config.json`. Raises AdapterError naming the key that says more than plain LoRA.
+
+    Without `tensor_names` it is read as peers exchange it: targets by name, linear layers alone. With the names in the
+    tensor file beside it, it is read as a folder of one's own: where it picks modules by a pattern or by layer, the
+    file says which, and Conv1D, embeddings and tied heads are taken, too.
+    """
     config = _load_config(raw)
+    if "peft_type" in config:
+        check_method(config["peft_type"])
     for key, value in config.items():
-        _check_key(key, value)
+        if key != "peft_type":
+            check_key(key, value, local=tensor_names is not None)
     base = config.get("base_model_name_or_path")
     if base is not None and not isinstance(base, str):
         raise AdapterError("base_model_name_or_path is not text")
     block = {**config, "alpha": config.get("lora_alpha"), "dropout": config.get("lora_dropout")}
-    return LoraSpec.from_block(block, base)
+    if tensor_names is None:
+        return LoraSpec.from_block(block, base)
+    names = list(tensor_names)
+    if _picks(config):
+        block["target_modules"] = list(modules_named(names))
+    spec = LoraSpec.from_block(block, base).wears(names)
+    return replace(spec, fan_in_fan_out=config.get("fan_in_fan_out", False))
+
+
+def _picks(config: Mapping[str, Any]) -> bool:
+    """Whether the configuration leaves it to PEFT which modules are meant; a tied head isn't named at all."""
+    picking = isinstance(config.get("target_modules"), str) or config.get("ensure_weight_tying", False)
+    return picking or any(config.get(key) not in (None, []) for key in PICKING)
 
 
 def _check_names(targets: tuple[str, ...], *patterns: Mapping[str, object]) -> None:
     if not targets:
         raise AdapterError("target_modules is empty")
-    for names in (targets, *patterns):
-        if len(names) > PATTERNS_MAX:
-            raise AdapterError(f"{len(names)} names where at most {PATTERNS_MAX} are allowed")
+    for names, most in ((targets, TARGETS_MAX), *((pattern, PATTERNS_MAX) for pattern in patterns)):
+        if len(names) > most:
+            raise AdapterError(f"{len(names)} names where at most {most} are allowed")
         for name in names:
             if not isinstance(name, str) or not is_plain_name(name):
                 raise AdapterError(f"{ascii(name)[:80]} is not a plain module name")
@@ -252,32 +265,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(text: str) -> float:
     raise AdapterError(f"{text} in the configuration is not JSON")
-
-
-def _check_key(key: str, value: object) -> None:
-    if key in _OURS:
-        if key == "auto_mapping" and not _harmless_mapping(value):
-            raise AdapterError("auto_mapping names code outside transformers: refused")
-    elif key in _NEUTRAL:
-        # JSON's true and 1 are equal in Python, so the type is compared too.
-        if not any(type(value) is type(neutral) and value == neutral for neutral in _NEUTRAL[key]):
-            raise AdapterError(f"{key} = {ascii(value)[:60]} is not plain LoRA: refused")
-    elif key not in _INERT:
-        raise AdapterError(f"{ascii(key)[:60]} is not a known key of adapter_config.json: refused")
-    elif value is not None and not isinstance(value, str | int):
-        raise AdapterError(f"{key} is neither text nor a number")
-
-
-def _harmless_mapping(value: object) -> bool:
-    if value is None:
-        return True
-    library = value.get("parent_library") if isinstance(value, dict) else None
-    return (
-        isinstance(value, dict)
-        and value.keys() <= {"base_model_class", "parent_library"}
-        and isinstance(library, str)
-        and _TRANSFORMERS_MODULE.fullmatch(library) is not None
-    )
 
 
 def _is_number(value: object) -> bool:

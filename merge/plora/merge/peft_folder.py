@@ -2,12 +2,16 @@
 
 Rules:
 
-- The configuration is read and made by `plora.merge.lora_config`: plain LoRA on linear layers only.
+- The configuration is read and made by `plora.merge.lora_config`: plain LoRA on linear layers (Conv1D, too) and
+  embeddings.
 - Every tensor belongs to a pair (A, B) of a module that `target_modules` covers, with the rank that the spec gives it.
+  The factors of an embedding are a pair like any other: A (rank, vocabulary), B (dimension, rank).
+- Copies of the base's weights, which PEFT saves beside the factors of embeddings and heads, are left away once they are
+  known to be copies (`plora.merge.base_copies`).
 - Half precision is widened to float32 on reading (exact); writing makes F32.
-- Written folders are byte-identical for equal adapters, and synced to disk.
+- Written folders are byte-identical for equal adapters and equal metadata, and synced to disk.
 
-Not handled: embeddings, convolutions, quantised layers, names of the base's modules (the gate compares shapes).
+Not handled: convolutions, quantised layers, names of the base's modules (the gate compares shapes).
 
 >>> import numpy as np
 >>> spec = LoraSpec(r=1, alpha=2, target_modules=("q_proj",))
@@ -25,14 +29,14 @@ import hashlib
 import json
 import math
 import os
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from plora.merge.base_copies import without_copies
 from plora.merge.factors import Array, FactorPair
 from plora.merge.lora_config import (
     CONFIG_BYTES_MAX,
@@ -42,7 +46,8 @@ from plora.merge.lora_config import (
     names_module,
     parse_adapter_config,
 )
-from plora.merge.safetensors_io import read_tensors, write_synced, write_tensors
+from plora.merge.safetensors_io import read_header, read_tensors, write_synced, write_tensors
+from plora.merge.tensor_names import FactorName, factor_name, read_name
 from plora.proto.errors import AdapterError
 
 __all__ = [
@@ -55,15 +60,15 @@ __all__ = [
     "pairs_of",
     "parse_adapter_config",
     "read_adapter",
+    "read_own_spec",
     "read_spec",
     "write_adapter",
 ]
 
 CONFIG_NAME = "adapter_config.json"
 TENSORS_NAME = "adapter_model.safetensors"
+PICKLE_NAME = "adapter_model.bin"
 FILE_METADATA: Mapping[str, str] = {"format": "pt"}
-
-_TENSOR_NAME = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])\.weight")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,7 +91,7 @@ class Adapter:
         ordered = dict(sorted(pairs.items()))
         for module, pair in ordered.items():
             check_pair(module, pair, spec)
-        return cls(ordered, spec, digest_of(ordered.items()))
+        return cls(ordered, spec, digest_of(ordered.items(), spec.embeddings))
 
     def modules(self) -> list[str]:
         """Names of the modules, sorted."""
@@ -103,38 +108,47 @@ class Adapter:
 
 
 def read_spec(folder: Path) -> LoraSpec:
-    """The spec of an adapter folder. Raises AdapterError."""
-    path = folder / CONFIG_NAME
-    try:
-        with path.open("rb") as file:
-            raw = file.read(CONFIG_BYTES_MAX + 1)
-    except OSError as error:
-        raise AdapterError(error.strerror or "can't be read", where=str(path)) from error
-    with blaming(path):
+    """The spec of an adapter folder as peers exchange it: linear layers, targets by name. Raises AdapterError."""
+    raw = _config_of(folder)
+    with blaming(folder / CONFIG_NAME):
         return parse_adapter_config(raw)
 
 
-def read_adapter(folder: Path, spec: LoraSpec | None = None) -> Adapter:
+def read_own_spec(folder: Path) -> LoraSpec:
+    """The spec of a folder of one's own, which the tensor file's names complete. Raises AdapterError."""
+    raw = _config_of(folder)
+    names = read_header(tensors_of(folder)).tensors
+    with blaming(folder / CONFIG_NAME):
+        return parse_adapter_config(raw, names)
+
+
+def read_adapter(folder: Path, spec: LoraSpec | None = None, base: Path | None = None) -> Adapter:
     """Read a PEFT folder; with a `spec` (from a signed block) its `adapter_config.json` is not looked at.
 
-    Raises AdapterError (TensorFileError for the file's format) with the file that is at fault.
+    `base`: the base's folder, with which copies of its weights are compared. Raises AdapterError (TensorFileError for
+    the file's format) with the file that is at fault.
     """
-    meaning = spec if spec is not None else read_spec(folder)
-    path = folder / TENSORS_NAME
+    meaning = read_own_spec(folder) if spec is None else spec
+    path = tensors_of(folder)
     tensors = read_tensors(path)
     with blaming(path):
-        return Adapter.of(pairs_of(tensors, meaning), meaning)
+        meaning = meaning.wears(tensors)
+        return Adapter.of(pairs_of(without_copies(tensors, base), meaning), meaning)
 
 
 def pairs_of(tensors: Mapping[str, Array], spec: LoraSpec) -> dict[str, FactorPair]:
     """Group PEFT's tensors into float32 factor pairs by module. Raises AdapterError for a stray or single tensor."""
     sides: dict[str, dict[str, Array]] = {}
     for name, tensor in sorted(tensors.items()):
-        module, side = side_of(name)
+        factor = factor_of(name)
+        if factor.embedding != (factor.module in spec.embeddings):
+            raise AdapterError(f"tensor {name} is not a lora_A or lora_B weight of a linear layer")
         values = np.asarray(tensor).astype(np.float32)
         if not _finite(values):
             raise AdapterError(f"tensor {name} holds NaN or infinity")
-        sides.setdefault(module, {})[side] = values
+        if values.ndim > 2:
+            raise AdapterError(f"tensor {name} has {values.ndim} axes: convolutions are not merged")
+        sides.setdefault(factor.module, {})[factor.side] = values
     pairs: dict[str, FactorPair] = {}
     for module, both in sides.items():
         if len(both) != 2:
@@ -143,39 +157,63 @@ def pairs_of(tensors: Mapping[str, Array], spec: LoraSpec) -> dict[str, FactorPa
     return pairs
 
 
-def side_of(name: str) -> tuple[str, str]:
-    """Module and side (A or B) that a tensor's name means. Raises AdapterError."""
-    match = _TENSOR_NAME.fullmatch(name)
-    if match is None:
-        raise AdapterError(f"tensor {name} is not a lora_A or lora_B weight of a linear layer")
-    return match["module"], match["side"]
+def factor_of(name: str) -> FactorName:
+    """What a tensor's name means. Raises AdapterError where it names no factor."""
+    factor = read_name(name)
+    if factor is None:
+        raise AdapterError(f"tensor {name} is not a lora_A or lora_B weight of a layer")
+    return factor
 
 
-def name_of(module: str, side: str) -> str:
-    """The tensor's name of a module's factor, side A or B."""
-    return f"base_model.model.{module}.lora_{side}.weight"
-
-
-def write_adapter(folder: Path, adapter: Adapter, base_model_name_or_path: str | None = None) -> None:
+def write_adapter(
+    folder: Path,
+    adapter: Adapter,
+    base_model_name_or_path: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
     """Write a PEFT folder (made if need be) and sync files and folder to disk; byte-identical for an equal adapter.
 
-    `base_model_name_or_path` defaults to the spec's name, else to the empty text.
+    `base_model_name_or_path` defaults to the spec's name, else to the empty text; `metadata` goes into the tensor
+    file's header (`plora.merge.provenance`).
     """
     name = adapter.spec.base_model_name if base_model_name_or_path is None else base_model_name_or_path
     tensors: dict[str, Array] = {}
     for module, pair in adapter.pairs.items():
-        for side, factor in (("A", pair.A), ("B", pair.B)):
-            tensors[name_of(module, side)] = factor.astype(np.float32)
+        for side, values in (("A", pair.A), ("B", pair.B)):
+            tensors[name_of(module, side, adapter.spec)] = values.astype(np.float32)
     folder.mkdir(parents=True, exist_ok=True)
     write_synced(folder / CONFIG_NAME, adapter_config_bytes(adapter.spec, name or ""))
-    write_tensors(folder / TENSORS_NAME, tensors, FILE_METADATA)
+    write_tensors(folder / TENSORS_NAME, tensors, {**FILE_METADATA, **(metadata or {})})
     sync_folder(folder)
+
+
+def name_of(module: str, side: str, spec: LoraSpec) -> str:
+    """The tensor's name of a module's factor, side A or B."""
+    return factor_name(FactorName(module, side, module in spec.embeddings))
 
 
 def _finite(values: Array) -> bool:
     # A sum of squares is finite only if every value is; where it overflows, each is looked at.
     flat = values.reshape(-1)
     return math.isfinite(np.vdot(flat, flat)) or bool(np.isfinite(values).all())
+
+
+def _config_of(folder: Path) -> bytes:
+    path = folder / CONFIG_NAME
+    try:
+        with path.open("rb") as file:
+            return file.read(CONFIG_BYTES_MAX + 1)
+    except OSError as error:
+        raise AdapterError(error.strerror or "can't be read", where=str(path)) from error
+
+
+def tensors_of(folder: Path) -> Path:
+    """The tensor file's path; AdapterError where the folder has a pickle instead, which is never opened."""
+    path = folder / TENSORS_NAME
+    if not path.exists() and (folder / PICKLE_NAME).exists():
+        mend = "save the adapter anew with peft, which writes safetensors"
+        raise AdapterError("a pickle may run code and is never opened", where=str(folder / PICKLE_NAME), mend=mend)
+    return path
 
 
 def check_pair(module: str, pair: FactorPair, spec: LoraSpec) -> None:
@@ -188,11 +226,12 @@ def check_pair(module: str, pair: FactorPair, spec: LoraSpec) -> None:
         raise AdapterError(f"module {module} has scale {pair.scale}, its configuration says {spec.scale_of(module)}")
 
 
-def digest_of(pairs: Iterable[tuple[str, FactorPair]]) -> str:
+def digest_of(pairs: Iterable[tuple[str, FactorPair]], embeddings: Collection[str] = ()) -> str:
     """The content digest of pairs by module, which come sorted by name; see `Adapter`."""
     digest = hashlib.sha256()
     for module, pair in pairs:
-        digest.update(json.dumps([module, pair.A.shape, pair.B.shape, str(pair.A.dtype), pair.scale]).encode())
+        about = [module, pair.A.shape, pair.B.shape, str(pair.A.dtype), pair.scale]
+        digest.update(json.dumps([*about, "embedding"] if module in embeddings else about).encode())
         digest.update(np.ascontiguousarray(pair.A).data)
         digest.update(np.ascontiguousarray(pair.B).data)
     return digest.hexdigest()
