@@ -12,30 +12,78 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from plora.merge.engine import MergeResult, merge_sources
-from plora.merge.peft_folder import read_adapter, write_adapter
+from plora.merge.engine import MergeResult, merge_into, merge_sources
+from plora.merge.folder_sink import FolderSink
+from plora.merge.folder_source import FolderSource
+from plora.merge.peft_folder import write_adapter
 from plora.merge.plan import RANK_MAX_DEFAULT, MergePlan
+from plora.merge.provenance import Missing, Shelf, describe, unfolded
 from plora.merge.registry import plan_of
 from plora.proto.errors import UsageError
 
 
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What is merged: folders of leaves, opened, the plan with their weights, and the name of the base, if said."""
+
+    folders: Sequence[Path]
+    sources: Sequence[FolderSource]
+    plan: MergePlan
+    base_model_name: str | None
+    shelf: Shelf
+
+    def metadata(self) -> dict[str, str]:
+        """What the tensor file says of the merge."""
+        return describe(self.folders, self.plan, self.shelf, self.base_model_name).metadata()
+
+
+def open_inputs(
+    paths: Sequence[Path],
+    plan: MergePlan | None = None,
+    base_model_name: str | None = None,
+    *,
+    leaves: Sequence[Path] = (),
+    opaque: bool = False,
+    base: Path | None = None,
+) -> Inputs:
+    """Open PEFT folders, merges among them as their leaves; see `plora.merge.provenance`.
+
+    `leaves`: folders of adapters in which leaves are looked for, too; `opaque`: merges are taken as they are; `base`:
+    the base's folder, with which copies of its weights are compared. Raises AdapterError and UsageError.
+    """
+    shelf = Shelf([Path(place) for place in leaves], base)
+    missing = Missing.NOT_SOUGHT if opaque else Missing.REFUSED
+    folders, asked = unfolded([Path(path) for path in paths], plan or MergePlan(), shelf, missing)
+    return Inputs(folders, [shelf.source(folder) for folder in folders], asked, base_model_name, shelf)
+
+
 def merge_paths(
-    paths: Sequence[Path], plan: MergePlan | None = None, base_model_name: str | None = None
+    paths: Sequence[Path], plan: MergePlan | None = None, base_model_name: str | None = None, **options: Any
 ) -> MergeResult:
-    """Read PEFT folders and merge them in memory; errors as in `read_adapter` and `merge_sources`."""
-    return merge_sources([read_adapter(Path(path)) for path in paths], plan, base_model_name)
+    """Read PEFT folders and merge them in memory; options and errors as in `open_inputs` and `merge_sources`."""
+    inputs = open_inputs(paths, plan, base_model_name, **options)
+    return merge_sources(inputs.sources, inputs.plan, base_model_name)
 
 
 def merge_folders(
-    paths: Sequence[Path], out: Path, plan: MergePlan | None = None, *, base_model_name: str | None = None
+    paths: Sequence[Path],
+    out: Path,
+    plan: MergePlan | None = None,
+    *,
+    base_model_name: str | None = None,
+    **options: Any,
 ) -> dict[str, Any]:
-    """Merge PEFT folders into the folder `out`, synced to disk; returns `MergeReport.document()`."""
-    result = merge_paths(paths, plan, base_model_name)
-    write_adapter(out, result.adapter)
-    return result.report.document()
+    """Merge PEFT folders into the folder `out`, synced to disk; returns `MergeReport.document()`.
+
+    Options as in `open_inputs`. One module is in memory at a time.
+    """
+    inputs = open_inputs(paths, plan, base_model_name, **options)
+    with FolderSink(out, metadata=inputs.metadata()) as sink:
+        return merge_into(sink, inputs.sources, inputs.plan, base_model_name).document()
 
 
 def merge_plasmids(

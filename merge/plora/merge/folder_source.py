@@ -24,7 +24,16 @@ import numpy as np
 from plora.merge.base_copies import without_copies
 from plora.merge.factors import Array, FactorPair
 from plora.merge.lora_config import LoraSpec
-from plora.merge.peft_folder import blaming, check_pair, digest_of, factor_of, pairs_of, read_own_spec, tensors_of
+from plora.merge.peft_folder import (
+    blaming,
+    check_pair,
+    config_of,
+    digest_of,
+    factor_of,
+    own_spec,
+    pairs_of,
+    tensors_of,
+)
 from plora.merge.safetensors_io import DTYPES, Header, TensorEntry, read_header, read_tensors
 from plora.merge.tensor_names import copied_module
 from plora.proto.errors import AdapterError
@@ -41,10 +50,11 @@ class FolderSource:
     """
 
     def __init__(self, folder: Path, spec: LoraSpec | None = None, base: Path | None = None) -> None:
+        raw = b"" if spec is not None else config_of(folder)
         self._path = tensors_of(folder)
-        self._identity = _identity_at(self._path)  # Before anything is read, so that any later change is noticed.
-        meaning = spec if spec is not None else read_own_spec(folder)
+        self._identity = _identity_at(self._path)  # Before the file is read, so that any later change is noticed.
         header = read_header(self._path)
+        meaning = spec if spec is not None else own_spec(folder, raw, header)
         self._start = header.data_start
         self._names: dict[str, dict[str, TensorEntry]] = {}
         with blaming(self._path):

@@ -131,10 +131,15 @@ def default_weight(method: Method, count: int) -> float:
     return 1.0 if method.rule == "task_arithmetic" else 1.0 / count
 
 
-def _check_plan(plan: MergePlan, count: int) -> None:
+def check_counts(plan: MergePlan, count: int) -> None:
+    """UsageError unless the plan has one weight for each of `count` inputs, wherever it has any."""
     for weights in (plan.weights, *(override.weights for override in plan.overrides)):
         if weights is not None and len(weights) != count:
             raise UsageError(f"{len(weights)} weights for {count} adapters", mend="give one weight an adapter")
+
+
+def _check_plan(plan: MergePlan, count: int) -> None:
+    check_counts(plan, count)
     for method in (plan.method, *(override.method for override in plan.overrides)):
         if method is not None:
             check_method(method)

@@ -46,7 +46,7 @@ from plora.merge.lora_config import (
     names_module,
     parse_adapter_config,
 )
-from plora.merge.safetensors_io import read_header, read_tensors, write_synced, write_tensors
+from plora.merge.safetensors_io import Header, read_header, read_tensors, write_synced, write_tensors
 from plora.merge.tensor_names import FactorName, factor_name, read_name
 from plora.proto.errors import AdapterError
 
@@ -109,17 +109,21 @@ class Adapter:
 
 def read_spec(folder: Path) -> LoraSpec:
     """The spec of an adapter folder as peers exchange it: linear layers, targets by name. Raises AdapterError."""
-    raw = _config_of(folder)
+    raw = config_of(folder)
     with blaming(folder / CONFIG_NAME):
         return parse_adapter_config(raw)
 
 
 def read_own_spec(folder: Path) -> LoraSpec:
     """The spec of a folder of one's own, which the tensor file's names complete. Raises AdapterError."""
-    raw = _config_of(folder)
-    names = read_header(tensors_of(folder)).tensors
+    raw = config_of(folder)
+    return own_spec(folder, raw, read_header(tensors_of(folder)))
+
+
+def own_spec(folder: Path, config: bytes, header: Header) -> LoraSpec:
+    """The spec of a folder of one's own of which both were read. Raises AdapterError."""
     with blaming(folder / CONFIG_NAME):
-        return parse_adapter_config(raw, names)
+        return parse_adapter_config(config, header.tensors)
 
 
 def read_adapter(folder: Path, spec: LoraSpec | None = None, base: Path | None = None) -> Adapter:
@@ -198,7 +202,8 @@ def _finite(values: Array) -> bool:
     return math.isfinite(np.vdot(flat, flat)) or bool(np.isfinite(values).all())
 
 
-def _config_of(folder: Path) -> bytes:
+def config_of(folder: Path) -> bytes:
+    """The bytes of the configuration, not more than are looked at. Raises AdapterError."""
     path = folder / CONFIG_NAME
     try:
         with path.open("rb") as file:

@@ -1,0 +1,247 @@
+"""What a merge was made of, written into its tensor file, and merges of merges taken apart into their leaves.
+
+Rules:
+
+- A merge is a function of the *set of leaves*: adapters that somebody trained. The tensor file's metadata says which
+  (`plora_merge`): content digest, SHA-256 of the leaf's tensor file and weight of each leaf, in the order of their
+  digests, and the method. So it goes wherever the bytes go, and a signature over them covers it.
+- An input that is a merge stands for its leaves, each at its weight there times the input's; where a leaf turns up
+  twice, by file or by leaf, the engine counts it once. Without weights each distinct input has its default weight.
+- A leaf is whatever folder has that content digest, found among the inputs, in the folder of the merge and in those
+  named. A merge whose leaves aren't all found, or whose weights differ between modules, is refused; taken as it is, it
+  becomes a leaf itself, and the result says so (`opaque`).
+- One adapter at weight 1 gives itself back: it names itself as its leaf, and is one.
+- The text is RFC 8785 JSON and names no folder and no time: equal merges stay equal bytes.
+
+Not handled: whether what a file says of itself is true (whoever unfolds a stranger's merge merges what it names, not
+what it holds), and merges saved anew by other programs, which drop the metadata.
+
+>>> made = Provenance({"rule": "linear"}, (Leaf("ab" * 32, 0.25), Leaf("cd" * 32, 0.75, "ef" * 32)))
+>>> Provenance.from_text(made.text()) == made
+True
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import rfc8785
+
+from plora.merge.folder_source import FolderSource
+from plora.merge.layout import check_counts, default_weight, lay_out
+from plora.merge.peft_folder import TENSORS_NAME
+from plora.merge.plan import MergePlan, Method
+from plora.merge.safetensors_io import read_header
+from plora.proto.errors import AdapterError
+
+FIND = "put the adapters it was made of beside it, name their place by --leaves, or take it as it is: --opaque"
+METADATA_KEY = "plora_merge"
+FORMAT = 1
+LEAVES_MAX = 1024
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class Missing(Enum):
+    """What becomes of a merge of which a leaf is missing."""
+
+    REFUSED = "refused"
+    KEPT = "kept, where its leaves aren't all among the inputs"
+    NOT_SOUGHT = "every merge is taken as it is"
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """An adapter in a merge: content digest, weight, SHA-256 of its tensor file ("" where it had none).
+
+    `opaque`: it is a merge itself that was taken as it is.
+    """
+
+    digest: str
+    weight: float
+    artifact: str = ""
+    opaque: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """The method of a merge as JSON values, and its leaves."""
+
+    method: Mapping[str, Any]
+    leaves: tuple[Leaf, ...]
+
+    def text(self) -> str:
+        """Canonical JSON."""
+        return rfc8785.dumps(
+            {
+                "format": FORMAT,
+                "method": dict(self.method),
+                "leaves": [
+                    {"digest": leaf.digest, "weight": leaf.weight, "artifact": leaf.artifact, "opaque": leaf.opaque}
+                    for leaf in sorted(self.leaves, key=lambda leaf: leaf.digest)
+                ],
+            }
+        ).decode()
+
+    def metadata(self) -> dict[str, str]:
+        """What goes into the tensor file's header. Raises AdapterError for more leaves than a header holds."""
+        if len(self.leaves) > LEAVES_MAX:
+            raise AdapterError(f"a merge of {len(self.leaves)} adapters, of which a file names at most {LEAVES_MAX}")
+        return {METADATA_KEY: self.text()}
+
+    @classmethod
+    def from_text(cls, text: str) -> Provenance:
+        """Read it back. Raises AdapterError for anything that `text` doesn't write."""
+        try:
+            document = json.loads(text)
+            leaves = tuple(_leaf(item) for item in document["leaves"])
+            method = document["method"]
+            fits = document["format"] == FORMAT and isinstance(method, dict) and 1 <= len(leaves) <= LEAVES_MAX
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise AdapterError(f"{METADATA_KEY} in its header can't be read", mend="merge its adapters anew") from error
+        if not fits:
+            raise AdapterError(f"{METADATA_KEY} in its header is not of format {FORMAT}", mend="update Plora")
+        return cls(method, leaves)
+
+
+class Shelf:
+    """Adapters by folder, each opened once; `places` are where leaves are looked for, beside the inputs' own."""
+
+    def __init__(self, places: Sequence[Path] = (), base: Path | None = None) -> None:
+        self._places, self._base = tuple(places), base
+        self._open: dict[Path, FolderSource] = {}
+
+    def source(self, folder: Path) -> FolderSource:
+        """The adapter in a folder. Raises AdapterError."""
+        place = folder.resolve()
+        if place not in self._open:
+            self._open[place] = FolderSource(folder, base=self._base)
+        return self._open[place]
+
+    def find(self, digest: str, nearby: Iterable[Path]) -> Path | None:
+        """The folder whose adapter has that digest: of those nearby, then of those in `places`."""
+        for folder in (*nearby, *(folder for place in self._places for folder in adapters_in(place))):
+            try:
+                if self.source(folder).digest == digest:
+                    return folder
+            except AdapterError:
+                continue  # a neighbour that is no LoRA isn't the leaf
+        return None
+
+
+def adapters_in(place: Path) -> Iterator[Path]:
+    """The folder itself and those in it that hold a tensor file, by name."""
+    inside = sorted(place.iterdir()) if place.is_dir() else []
+    yield from (folder for folder in (place, *inside) if (folder / TENSORS_NAME).is_file())
+
+
+def read_provenance(folder: Path) -> Provenance | None:
+    """What the adapter in a folder was merged from; None where it isn't a merge. Raises AdapterError."""
+    path = folder / TENSORS_NAME
+    text = read_header(path).metadata.get(METADATA_KEY)
+    if text is None:
+        return None
+    try:
+        return Provenance.from_text(text)
+    except AdapterError as error:
+        raise AdapterError(error.what, where=str(path), mend=error.mend) from error
+
+
+def unfolded(paths: Sequence[Path], plan: MergePlan, shelf: Shelf, missing: Missing) -> tuple[list[Path], MergePlan]:
+    """The inputs of a plan with merges among them replaced by their leaves, and the plan with the leaves' weights.
+
+    Raises AdapterError for a merge that can't be taken apart (unless it is to be kept), UsageError where weights are
+    not one a path.
+    """
+    check_counts(plan, len(paths))
+    groups = [_leaves_of(path, paths, shelf, missing) for path in paths]
+    folders = [folder for group in groups for folder, _ in group]
+    if folders == list(paths):
+        return folders, plan
+    distinct = len({shelf.source(path).digest for path in paths})
+
+    def spread(weights: Sequence[float] | None, method: Method) -> tuple[float, ...]:
+        given = weights if weights is not None else [default_weight(method, distinct)] * len(paths)
+        return tuple(weight * share for weight, group in zip(given, groups, strict=True) for _, share in group)
+
+    overrides = tuple(
+        replace(each, weights=spread(each.weights, each.method or plan.method))
+        if each.weights is not None or (each.method is not None and plan.weights is None)
+        else each
+        for each in plan.overrides
+    )
+    return folders, replace(plan, weights=spread(plan.weights, plan.method), overrides=overrides)
+
+
+def describe(folders: Sequence[Path], plan: MergePlan, shelf: Shelf, base_model_name: str | None) -> Provenance:
+    """The provenance of the merge of these folders by this plan; errors as in the merge itself."""
+    layout = lay_out([shelf.source(folder) for folder in folders], plan, base_model_name)
+    leaves = []
+    for operand in layout.operands:
+        folder = folders[operand.places[0]]
+        opaque = any(leaf.digest != operand.digest for leaf in _named_in(folder))
+        artifact = _sha256(folder / TENSORS_NAME)
+        leaves.append(Leaf(operand.digest, layout.base.weight_of(operand), artifact, opaque))
+    return Provenance(document(plan), tuple(leaves))
+
+
+def document(plan: MergePlan) -> dict[str, Any]:
+    """What a plan says beside its weights, as JSON values. `by_module`: weights differ between modules."""
+    settings = {key: value for key, value in asdict(plan).items() if key not in ("weights", "signs")}
+    overrides = [{key: value for key, value in each.items() if key != "weights"} for each in settings.pop("overrides")]
+    by_module = any(each.weights is not None for each in plan.overrides)
+    return {**settings, "overrides": overrides, "by_module": by_module}
+
+
+def _leaves_of(path: Path, inputs: Sequence[Path], shelf: Shelf, missing: Missing) -> list[tuple[Path, float]]:
+    """Folders and weights of the leaves of a merge; a leaf stands for itself."""
+    source = shelf.source(path)
+    origin = None if missing is Missing.NOT_SOUGHT else read_provenance(path)
+    if origin is None or [leaf.digest for leaf in origin.leaves] == [source.digest]:
+        return [(path, 1.0)]
+    fault, found = _found(path, origin, inputs, shelf, missing)
+    if fault and missing is Missing.REFUSED:
+        raise AdapterError(fault, where=str(path), mend=FIND)
+    return [(path, 1.0)] if fault else found
+
+
+def _found(
+    path: Path, origin: Provenance, inputs: Sequence[Path], shelf: Shelf, missing: Missing
+) -> tuple[str, list[tuple[Path, float]]]:
+    """What keeps a merge from being taken apart (empty: nothing), and its leaves with their weights."""
+    if origin.method.get("by_module"):
+        return "is a merge whose weights differ between modules", []
+    beside = adapters_in(path.parent) if missing is Missing.REFUSED else ()
+    others = [folder for folder in (*inputs, *beside) if folder.resolve() != path.resolve()]
+    found = []
+    for leaf in origin.leaves:
+        folder = shelf.find(leaf.digest, others)
+        if folder is None:
+            return f"is a merge of {len(origin.leaves)} adapters, of which {leaf.digest[:16]} isn't found", []
+        found.append((folder, leaf.weight))
+    return "", found
+
+
+def _named_in(folder: Path) -> tuple[Leaf, ...]:
+    origin = read_provenance(folder)
+    return () if origin is None else origin.leaves
+
+
+def _leaf(item: Mapping[str, Any]) -> Leaf:
+    leaf = Leaf(item["digest"], float(item["weight"]), item["artifact"], item["opaque"])
+    named = _DIGEST.fullmatch(leaf.digest) and (leaf.artifact == "" or _DIGEST.fullmatch(leaf.artifact))
+    if not named or not math.isfinite(leaf.weight) or not isinstance(leaf.opaque, bool):
+        raise ValueError("not a leaf")
+    return leaf
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
