@@ -13,6 +13,7 @@ import pytest
 
 from plora.merge import merge_folders, plan_of, read_adapter, write_adapter
 from plora.merge.peft_folder import TENSORS_NAME, Adapter
+from plora.merge.provenance import read_provenance
 from plora.merge.worker import INPUTS_MAX, REQUEST_BYTES_MAX, serve
 
 Make = Callable[..., Adapter]
@@ -47,7 +48,20 @@ def test_a_process_merges(request_of: dict[str, Any], tmp_path: Path, out: Path)
     assert report["rank"] == 5 and read_adapter(out).spec.r == 5
     folders = [Path(item["folder"]) for item in request_of["inputs"]]
     merge_folders(folders, tmp_path / "here", plan_of(rank_max=5))
-    assert read_adapter(tmp_path / "here").digest == read_adapter(out).digest
+    assert (tmp_path / "here" / TENSORS_NAME).read_bytes() == (out / TENSORS_NAME).read_bytes()
+
+
+def test_a_merge_among_the_inputs_counts_once(request_of: dict[str, Any], tmp_path: Path, out: Path) -> None:
+    first, second, third = request_of["inputs"]
+    merge_folders([Path(first["folder"]), Path(second["folder"])], tmp_path / "ab")
+    digest = hashlib.sha256((tmp_path / "ab" / TENSORS_NAME).read_bytes()).hexdigest()
+    merge = {"folder": str(tmp_path / "ab"), "digest": digest}
+    for inputs, operands in (([merge, first, second, third], 3), ([merge, first, third], 3), ([merge, third], 2)):
+        code, reply = ask({**request_of, "inputs": inputs, "out": str(out)})
+        assert code == 0 and len(reply["report"]["operands"]) == operands
+    made = read_provenance(out)
+    assert made is not None and sorted(leaf.opaque for leaf in made.leaves) == [False, True]
+    assert digest in {leaf.artifact for leaf in made.leaves}
 
 
 def test_callers_names_come_back(request_of: dict[str, Any]) -> None:

@@ -180,14 +180,24 @@ def unfolded(paths: Sequence[Path], plan: MergePlan, shelf: Shelf, missing: Miss
     return folders, replace(plan, weights=spread(plan.weights, plan.method), overrides=overrides)
 
 
-def describe(folders: Sequence[Path], plan: MergePlan, shelf: Shelf, base_model_name: str | None) -> Provenance:
-    """The provenance of the merge of these folders by this plan; errors as in the merge itself."""
+def describe(
+    folders: Sequence[Path],
+    plan: MergePlan,
+    shelf: Shelf,
+    base_model_name: str | None,
+    artifacts: Mapping[Path, str] | None = None,
+) -> Provenance:
+    """The provenance of the merge of these folders by this plan; errors as in the merge itself.
+
+    `artifacts`: SHA-256 of tensor files by folder, where they are known.
+    """
+    known = artifacts or {}
     layout = lay_out([shelf.source(folder) for folder in folders], plan, base_model_name)
     leaves = []
     for operand in layout.operands:
         folder = folders[operand.places[0]]
         opaque = any(leaf.digest != operand.digest for leaf in _named_in(folder))
-        artifact = _sha256(folder / TENSORS_NAME)
+        artifact = known.get(folder) or sha256_of(folder / TENSORS_NAME)
         leaves.append(Leaf(operand.digest, layout.base.weight_of(operand), artifact, opaque))
     return Provenance(document(plan), tuple(leaves))
 
@@ -242,6 +252,7 @@ def _leaf(item: Mapping[str, Any]) -> Leaf:
     return leaf
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, 64 hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

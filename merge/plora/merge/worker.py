@@ -10,21 +10,25 @@ Reply: {"report": …} when the folder `out` is written and synced to disk, or {
 What was examined is what is merged: a file with another SHA-256 is the error SpoiltBytesError, whose `where` is the
 digest that was asked for.
 
+An input that is itself a merge counts as its leaves if all of them are among the inputs, and else as an adapter of its
+own: nothing that the caller didn't accept is merged, and nothing of it twice.
+
 Not handled: limits of time and memory, and what a merge may touch (the caller's: `plora.node.workers`).
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from plora.merge.engine import merge_sources
-from plora.merge.peft_folder import TENSORS_NAME, Adapter, read_adapter, write_adapter
+from plora.merge.engine import merge_into
+from plora.merge.folder_sink import FolderSink
+from plora.merge.peft_folder import TENSORS_NAME
 from plora.merge.plan import RANK_MAX_DEFAULT
+from plora.merge.provenance import Missing, Shelf, describe, sha256_of, unfolded
 from plora.merge.registry import plan_of
 from plora.proto.errors import PloraError, SpoiltBytesError, UsageError
 
@@ -86,7 +90,6 @@ def parse_request(line: bytes) -> Mapping[str, Any]:
 def carry_out(request: Mapping[str, Any]) -> dict[str, Any]:
     """Merge as a checked request says, write the result; returns the report with the caller's names of the inputs."""
     inputs = request["inputs"]
-    adapters = [_examined_adapter(Path(item["folder"]), item["digest"]) for item in inputs]
     weights = [float(item["weight"]) for item in inputs] if "weight" in inputs[0] else None
     plan = plan_of(
         request.get("strategy", "weighted_sum"),
@@ -94,28 +97,25 @@ def carry_out(request: Mapping[str, Any]) -> dict[str, Any]:
         request.get("rank_max", RANK_MAX_DEFAULT),
         request.get("max_delta_fro"),
     )
-    result = merge_sources(adapters, plan, request["base_model_name"])
-    write_adapter(Path(request["out"]), result.adapter)
-    named = [
-        {"digest": item["digest"], "operand": adapter.digest} for item, adapter in zip(inputs, adapters, strict=True)
-    ]
-    return {**result.report.document(), "inputs": named}
+    shelf, artifacts = Shelf(), {Path(item["folder"]): str(item["digest"]) for item in inputs}
+    named = [_examined(shelf, folder, digest) for folder, digest in artifacts.items()]
+    folders, asked = unfolded([Path(item["folder"]) for item in inputs], plan, shelf, Missing.KEPT)
+    base = request["base_model_name"]
+    made_of = describe(folders, asked, shelf, base, artifacts)
+    with FolderSink(Path(request["out"]), metadata=made_of.metadata()) as sink:
+        report = merge_into(sink, [shelf.source(folder) for folder in folders], asked, base)
+    return {**report.document(), "inputs": named}
 
 
-def _examined_adapter(folder: Path, digest: str) -> Adapter:
-    """The adapter in memory, if it was read from a file of that digest; SpoiltBytesError even if it can't be read."""
+def _examined(shelf: Shelf, folder: Path, digest: str) -> dict[str, str]:
+    """Both names of an input whose file has that digest; SpoiltBytesError for another one, even if it can't be read."""
     try:
-        return read_adapter(folder)
+        return {"digest": digest, "operand": shelf.source(folder).digest}
     finally:
-        # Only after reading, so that a file that changes meanwhile is noticed, too.
+        # Only after reading; from here on the source notices if the file changes.
         path = folder / TENSORS_NAME
-        if path.is_file() and _sha256(path) != digest:
+        if path.is_file() and sha256_of(path) != digest:
             raise SpoiltBytesError("the bytes are not those that were examined", where=digest)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _is_input(item: object) -> bool:
