@@ -36,7 +36,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -46,18 +46,31 @@ from plora.merge.lora_config import LoraSpec
 from plora.merge.outcome import MergeReport, MergeResult, ModuleReport, Operand
 from plora.merge.peft_folder import Adapter
 from plora.merge.plan import MergePlan, TrustRegion
-from plora.merge.registry import COORDINATES, ROBUST, name_of
+from plora.merge.registry import COORDINATES, LINEAR, ROBUST, name_of
 from plora.merge.robust import coefficients
 from plora.merge.rules import SignConflict, Work, merge_pairs, sign_conflict
 from plora.merge.similarity import Similarity, inner_products
 from plora.merge.source import Source
+from plora.merge.stacked import GramKeeper, Stacked
+from plora.merge.truncate import Truncation
 from plora.proto.errors import AdapterError, UsageError
 
 __all__ = ["MergeReport", "MergeResult", "Sink", "merge_into", "merge_sources"]
 
 Clock = Callable[[], float]
 Pairs = Mapping[Input, FactorPair]
-"""The factors of one module of the operands that have it and take part in it."""
+
+
+class _Module(NamedTuple):
+    """One module as it was read.
+
+    `pairs`: of the operands that have it and take part in it; `gram`: inner products of all operands in the order of
+    the report; `stacked`: the pairs as one, where they are float32.
+    """
+
+    pairs: Pairs
+    gram: Array
+    stacked: Stacked | None
 
 
 class Sink(Protocol):
@@ -95,16 +108,18 @@ def merge_into(
     *,
     base_norms: Mapping[str, float] | None = None,
     clock: Clock | None = None,
+    keeper: GramKeeper | None = None,
 ) -> MergeReport:
     """Merge adapters of one base; see the module for the rules. The plan defaults to `weighted_sum`.
 
-    `base_norms`: ‖W‖_F of the base by module, for `max_delta_relative`; `clock`: seconds, for the report's times.
+    `base_norms`: ‖W‖_F of the base by module, for `max_delta_relative`; `clock`: seconds, for the report's times;
+    `keeper`: Gram matrices of earlier merges, which change the time that this one takes and nothing else.
     Raises UsageError for a plan that doesn't fit, AdapterError where the adapters don't fit together.
     """
     asked = MergePlan() if plan is None else plan
     layout = lay_out(sources, asked, base_model_name)
     _check_norms(asked.trust, layout, base_norms)
-    return _Merge(asked, layout, base_norms or {}, clock).carry_out(sink)
+    return _Merge(asked, layout, base_norms or {}, clock, keeper).carry_out(sink)
 
 
 class _Memory:
@@ -143,9 +158,16 @@ class _Merged:
 class _Merge:
     """One merge under way: a layout, the lineups that robust rules made of it, and sums over the modules read."""
 
-    def __init__(self, plan: MergePlan, layout: Layout, base_norms: Mapping[str, float], clock: Clock | None) -> None:
+    def __init__(
+        self,
+        plan: MergePlan,
+        layout: Layout,
+        base_norms: Mapping[str, float],
+        clock: Clock | None,
+        keeper: GramKeeper | None,
+    ) -> None:
         self._plan, self._layout, self._base_norms = plan, layout, base_norms
-        self._clock = clock
+        self._clock, self._keeper = clock, keeper
         self._similarity = Similarity(len(layout.operands))
         self._resolved: dict[Lineup, Lineup] = {}
 
@@ -177,49 +199,53 @@ class _Merge:
             return False
         if self._plan.trust == TrustRegion():
             return True
-        norms = {module: math.sqrt(self._read(module)[1][0, 0]) for module in lineups}
+        norms = {module: math.sqrt(self._read(module).gram[0, 0]) for module in lineups}
         total = _clip(_root_sum(norms.values()), self._plan.trust.max_total_fro)
         return total == 1.0 and all(self._clip_of(module, norm) == 1.0 for module, norm in norms.items())
 
     def _given_back(self, module: str) -> tuple[FactorPair, ModuleReport]:
         started = self._now()
-        pairs, gram = self._read(module)
-        pair = pairs[self._layout.operands[0]]
-        merged = _Merged(pair.rank, math.sqrt(gram[0, 0]))
-        return pair, self._module_report(module, merged, gram, started)
+        read = self._read(module)
+        pair = read.pairs[self._layout.operands[0]]
+        merged = _Merged(pair.rank, math.sqrt(read.gram[0, 0]))
+        return pair, self._module_report(module, merged, read.gram, started)
 
     def _resolve(self) -> None:
         """Robust rules become weights: from the inner products over all modules of a lineup."""
         for lineup in dict.fromkeys(self._layout.lineups.values()):
             if lineup.method.rule in ROBUST:
-                grams = [self._read(module)[1] for module, each in self._layout.lineups.items() if each is lineup]
+                grams = [self._read(module).gram for module, each in self._layout.lineups.items() if each is lineup]
                 places = [self._layout.operands.index(operand) for operand in lineup.operands]
                 gram = np.sum(grams, axis=0)[np.ix_(places, places)]
                 weights = coefficients(lineup.method, gram, list(lineup.operands.values()))
                 self._resolved[lineup] = lineup.reweighed(weights.tolist())
 
-    def _read(self, module: str) -> tuple[Pairs, Array]:
-        """The factors, and the inner products of all operands in the order of the report."""
+    def _read(self, module: str) -> _Module:
         lineup = self._layout.lineups[module]
         found = {operand: operand.pair(module) for operand in self._layout.operands if lineup.weight_of(operand)}
         pairs = {operand: pair for operand, pair in found.items() if pair is not None}
+        places = [place for place, operand in enumerate(self._layout.operands) if operand in pairs]
+        given, digests = list(pairs.values()), [operand.digest for operand in pairs]
         with _blaming(module):
-            check_addable(list(pairs.values()))
-            return pairs, inner_products([pairs.get(operand) for operand in self._layout.operands])
+            check_addable(given)
+            stacked = Stacked.of(module, given, digests, self._keeper)
+            gram = np.zeros((len(self._layout.operands),) * 2)
+            gram[np.ix_(places, places)] = inner_products(given) if stacked is None else stacked.inner_products()
+        return _Module(pairs, gram, stacked)
 
     def _merged(self, module: str) -> tuple[FactorPair, ModuleReport]:
         started = self._now()
-        pairs, gram = self._read(module)
+        read = self._read(module)
         given = self._layout.lineups[module]
-        work = self._work(module, pairs, self._resolved.get(given, given))
+        work = self._work(module, read.pairs, self._resolved.get(given, given))
         with _blaming(module):
-            result = merge_pairs(work)
-            signs = self._signs(self._work(module, pairs, given))
+            result = _sum(work, read) or merge_pairs(work)
+            signs = self._signs(self._work(module, read.pairs, given))
         norm = float(np.linalg.norm(result.singular_values[: result.pair.rank]))
         clip = self._clip_of(module, norm)
         pair = result.pair.times(clip).folded()
         merged = _Merged(pair.rank, norm * clip, result.discarded_energy, clip, signs)
-        return pair.padded(self._layout.spec.r), self._module_report(module, merged, gram, started)
+        return pair.padded(self._layout.spec.r), self._module_report(module, merged, read.gram, started)
 
     def _work(self, module: str, pairs: Pairs, lineup: Lineup) -> Work:
         """What the rule gets. If all whom a robust rule chose lack the module, its update is zero."""
@@ -290,6 +316,14 @@ class _Merge:
 
     def _since(self, started: float | None) -> float | None:
         return None if self._clock is None or started is None else self._clock() - started
+
+
+def _sum(work: Work, read: _Module) -> Truncation | None:
+    """The weighted sum of all that was read, where that is what is asked for and Gram matrices are good enough."""
+    is_sum = work.method.space == "factors" and work.method.rule in LINEAR
+    if read.stacked is None or not is_sum or list(work.pairs) != list(read.pairs.values()):
+        return None
+    return read.stacked.weighted_sum([weight * work.method.scaling for weight in work.weights], work.rank_max)
 
 
 def _check_norms(trust: TrustRegion, layout: Layout, base_norms: Mapping[str, float] | None) -> None:

@@ -122,7 +122,7 @@ def cross_gram(one: Array, one_rows: Rows, other: Array, other_rows: Rows) -> Ar
 
 
 def grams_of(a: Array, b: Array) -> Grams | None:
-    """Both Gram matrices of stacked float32 factors; None where the values don't allow it."""
+    """Both Gram matrices of stacked float32 factors, exact; None where the values don't allow it."""
     right, left = Rows.of(a), Rows.of(b.T)
     if right is None or left is None:
         return None
@@ -141,11 +141,11 @@ def leading(grams: Grams, s: Array, rank: int) -> Leading | None:
     noise += np.dot(grams.right_noise, middle.diagonal())
     if not total > noise:
         return None
-    find = _dense_subspace if len(s) <= DENSE_MAX else _krylov_subspace
-    subspace, rest = find(grams.right, middle, rank, total)
-    vectors, pushed, energies = _ritz(subspace, middle, grams.right, rank)
-    if noise > NOISE_MAX * (total - energies.sum()):
+    find = _by_decomposition if len(s) <= DENSE_MAX else _by_krylov
+    vectors, energies, rest = find(grams.right, middle, rank, total)
+    if not noise <= NOISE_MAX * (total - energies.sum()):
         return None
+    pushed = middle @ vectors
     sigma = np.sqrt(energies)
     root = np.sqrt(sigma)
     left = s[:, None] * vectors * (root * math.sqrt(top))
@@ -174,21 +174,23 @@ def _chunk_columns(rows: int) -> int:
     return max(CHUNK_COLUMNS_MIN, rows, CHUNK_ENTRIES // rows)
 
 
-def _dense_subspace(right: Array, middle: Array, rank: int, total: float) -> tuple[Array, Array]:
-    """Vectors W (R, k) such that B·diag(s)·W spans the leading left singular vectors, and the other singular values."""
+def _by_decomposition(right: Array, middle: Array, rank: int, total: float) -> tuple[Array, Array, Array]:
+    """V (R, k), VᵀMV = 1, such that B·diag(s)·V are the leading left singular vectors; their energies σ²; other σ."""
     lengths = np.sqrt(right.diagonal())
     lengths[lengths == 0.0] = 1.0
-    # A touch of the identity keeps exact duplicates positive definite; W is only a direction, so it costs nothing.
-    correlation = right / (lengths * lengths[:, None]) + np.eye(len(right)) * (len(right) * 1e-14)
+    correlation = right / (lengths * lengths[:, None])
+    # Keeps duplicates positive definite. The factor only spans directions, so it costs nothing of orthonormality.
+    correlation.flat[:: len(right) + 1] += len(right) * 1e-14
     factor = np.linalg.cholesky(correlation) * lengths[:, None]
     values, vectors = np.linalg.eigh(factor.T @ middle @ factor)
     values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
     kept = _numerical_rank(values[:rank], len(values))
-    return factor @ (vectors[:, :kept] / np.sqrt(values[:kept])), np.sqrt(values[kept:])
+    energies = values[:kept]
+    return factor @ (vectors[:, :kept] / np.sqrt(energies)), energies, np.sqrt(values[kept:])
 
 
-def _krylov_subspace(right: Array, middle: Array, rank: int, total: float) -> tuple[Array, Array]:
-    """As `_dense_subspace`, for a large R: blocks G·M·(block before), in float32, until more of them gain nothing."""
+def _by_krylov(right: Array, middle: Array, rank: int, total: float) -> tuple[Array, Array, Array]:
+    """The same for a large R, but for the other σ: blocks G·M·(block before), in float32, until more gain nothing."""
     lengths = np.sqrt(middle.diagonal())
     lengths[lengths == 0.0] = 1.0
     outer = lengths * lengths[:, None]
@@ -200,8 +202,7 @@ def _krylov_subspace(right: Array, middle: Array, rank: int, total: float) -> tu
         before, captured = captured, space.grown()
         if captured - before <= _KRYLOV_GAIN * (total / peak - captured):
             break
-    vectors = space.leading().astype(np.float64) / lengths[:, None]
-    return vectors, np.zeros(0)
+    return *_ritz(space.leading().astype(np.float64) / lengths[:, None], middle, right), np.zeros(0)
 
 
 class _Krylov:
@@ -240,17 +241,14 @@ class _Krylov:
         return np.asarray(np.hstack(self.blocks) @ self._vectors.astype(np.float32))
 
 
-def _ritz(subspace: Array, middle: Array, right: Array, rank: int) -> tuple[Array, Array, Array]:
-    """Rayleigh and Ritz: V in the span of W with VᵀMV = 1, M V, and the energies σ² of the sum along it, descending."""
+def _ritz(subspace: Array, middle: Array, right: Array) -> tuple[Array, Array]:
+    """Rayleigh and Ritz: V in the span of W with VᵀMV = 1, and the energies σ² of the sum along it, descending."""
     pushed = middle @ subspace
     inverse = np.linalg.inv(np.linalg.cholesky(subspace.T @ pushed)).T
-    pushed = pushed @ inverse
-    inner = pushed.T @ right @ pushed
+    inner = inverse.T @ (pushed.T @ right @ pushed) @ inverse
     energies, rotation = np.linalg.eigh((inner + inner.T) / 2)
-    energies, rotation = energies[::-1][:rank], rotation[:, ::-1][:, :rank]
-    kept = _numerical_rank(energies, len(right))
-    rotation = rotation[:, :kept]
-    return subspace @ (inverse @ rotation), pushed @ rotation, energies[:kept]
+    kept = _numerical_rank(energies[::-1], len(right))
+    return subspace @ (inverse @ rotation[:, : -kept - 1 : -1]), energies[: -kept - 1 : -1]
 
 
 def _numerical_rank(energies: Array, columns: int) -> int:

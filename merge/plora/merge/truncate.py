@@ -53,28 +53,31 @@ def truncate(pair: FactorPair, rank: int) -> Truncation:
     return truncate_sum([pair], [1.0], rank)
 
 
-def truncate_sum(
-    pairs: Sequence[FactorPair], weights: Sequence[float], rank: int, grams: Grams | None = None
-) -> Truncation:
+def truncate_sum(pairs: Sequence[FactorPair], weights: Sequence[float], rank: int) -> Truncation:
     """The best approximation of Σ wᵢΔWᵢ of rank at most `rank`.
 
-    `grams`: the Gram matrices of the pairs' factors stacked in this order, where the caller has them. Raises
-    UsageError for a rank under 1, AdapterError where shapes or dtypes differ or there is nothing to add.
+    Raises UsageError for a rank under 1, AdapterError where shapes or dtypes differ or there is nothing to add.
     """
     if rank < 1:
         raise UsageError(f"rank {rank} is not at least 1")
     weighted = [pair.times(weight) for pair, weight in zip(pairs, weights, strict=True)]
-    columns = sum(pair.rank for pair in pairs)
-    if columns > rank and columns >= GRAM_RANK_MIN and all(pair.A.dtype == np.float32 for pair in pairs):
+    if sum(pair.rank for pair in pairs) > rank and all(pair.A.dtype == np.float32 for pair in pairs):
         stack = concat([FactorPair(pair.A, pair.B) for pair in pairs])
         scales = np.repeat([pair.scale for pair in weighted], [pair.rank for pair in pairs])
-        found = _by_gram(stack, scales, rank, grams)
+        found = truncate_stack(stack, scales, rank)
         if found is not None:
             return found
     return _by_qr(concat(weighted) if len(weighted) != 1 else weighted[0], rank)
 
 
-def _by_gram(stack: FactorPair, scales: Array, rank: int, grams: Grams | None) -> Truncation | None:
+def truncate_stack(stack: FactorPair, scales: Array, rank: int, grams: Grams | None = None) -> Truncation | None:
+    """The best approximation of B · diag(scales) · A by Gram matrices, of rank at most `rank` (>= 1).
+
+    `stack`: float32, of scale 1; `scales` (R,) float64; `grams`: those of `stack`, where the caller has them. None
+    where QR has to do it.
+    """
+    if stack.rank <= rank or stack.rank < GRAM_RANK_MIN:
+        return None
     grams = grams if grams is not None else grams_of(stack.A, stack.B)
     found = None if grams is None else leading(grams, scales, rank)
     if found is None:
