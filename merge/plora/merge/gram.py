@@ -44,7 +44,8 @@ NOISE_MAX = 1e-3
 _EXPONENT_MAX = 96  # Above, adding the grid's constant could overflow float32.
 _KRYLOV_SPARE = 8
 _KRYLOV_BLOCKS_MAX = 24
-_KRYLOV_GAIN = 5e-4
+_KRYLOV_BLOCKS_MIN = 3
+_KRYLOV_GAIN = 1e-3  # Of the energy that is lost. What further blocks would gain is less than that of the last one.
 
 
 class Rows(NamedTuple):
@@ -135,7 +136,8 @@ def leading(grams: Grams, s: Array, rank: int) -> Leading | None:
     if top == 0.0:
         return None
     s = s / top  # So that squares neither overflow nor vanish.
-    middle = grams.left * s * s[:, None]
+    middle = grams.left * s[:, None]
+    middle *= s
     total = float(np.vdot(middle, grams.right))
     noise = np.dot(grams.left_noise * s * s, grams.right.diagonal())
     noise += np.dot(grams.right_noise, middle.diagonal())
@@ -193,16 +195,27 @@ def _by_krylov(right: Array, middle: Array, rank: int, total: float) -> tuple[Ar
     """The same for a large R, but for the other σ: blocks G·M·(block before), in float32, until more gain nothing."""
     lengths = np.sqrt(middle.diagonal())
     lengths[lengths == 0.0] = 1.0
-    outer = lengths * lengths[:, None]
-    pull = right * outer
-    peak = float(pull.diagonal().max())
-    space = _Krylov((middle / outer).astype(np.float32), (pull / peak).astype(np.float32), rank)
-    captured = space.grown()
+    peak = float((right.diagonal() * lengths**2).max())
+    push, pull = _scaled32(middle, 1 / lengths), _scaled32(right, lengths / math.sqrt(peak))
+    space = _Krylov(push, pull, rank)
+    for _ in range(_KRYLOV_BLOCKS_MIN):
+        space.grow()
+    captured = space.captured()
     while len(space.blocks) < _KRYLOV_BLOCKS_MAX:
-        before, captured = captured, space.grown()
+        space.grow()
+        before, captured = captured, space.captured()
         if captured - before <= _KRYLOV_GAIN * (total / peak - captured):
             break
     return *_ritz(space.leading().astype(np.float64) / lengths[:, None], middle, right), np.zeros(0)
+
+
+def _scaled32(matrix: Array, scale: Array) -> Array:
+    """diag(scale) · matrix · diag(scale) in float32, some rows at a time, so that they stay in the cache."""
+    result = np.empty(matrix.shape, np.float32)
+    for start in range(0, len(matrix), 32):
+        rows = slice(start, start + 32)
+        result[rows] = matrix[rows] * scale[rows, None] * scale
+    return result
 
 
 class _Krylov:
@@ -217,16 +230,18 @@ class _Krylov:
         self._pulled: list[Array] = []
         self._vectors = np.zeros((0, 0))
 
-    def grown(self) -> float:
-        """Add a block; the energy that the leading vectors of the space capture."""
+    def grow(self) -> None:
+        """Add a block."""
         block: Array = self._next
         for known in self.blocks:
             block = block - known @ (known.T @ block)
-        block = np.linalg.qr(block)[0]
-        self.blocks.append(block)
-        self._pushed.append(self._push @ block)
+        self.blocks.append(np.linalg.qr(block)[0])
+        self._pushed.append(self._push @ self.blocks[-1])
         self._pulled.append(self._pull @ self._pushed[-1])
         self._next = self._pulled[-1]
+
+    def captured(self) -> float:
+        """The energy that the leading vectors of the space capture."""
         basis, pushed, pulled = map(np.hstack, (self.blocks, self._pushed, self._pulled))
         values, vectors = np.linalg.eigh((basis.T @ pushed).astype(np.float64))
         good = values > values[-1] * len(values) * np.finfo(np.float32).eps
@@ -237,7 +252,7 @@ class _Krylov:
         return float(energies[-self._rank :].sum())
 
     def leading(self) -> Array:
-        """The basis of the leading vectors, (R, rank)."""
+        """The basis of the leading vectors that were looked at last, (R, rank)."""
         return np.asarray(np.hstack(self.blocks) @ self._vectors.astype(np.float32))
 
 
