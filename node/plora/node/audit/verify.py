@@ -159,24 +159,39 @@ def _end(at: Mark, head: Mark) -> list[Fault]:
 
 
 def _against(notes: Iterable[Note], walk: _Walk, start: Mark) -> list[Fault]:
-    """The farthest cut that the notes show, and the earliest entry that isn't what was noted."""
+    """What the notes show. Those from before the oldest entry that is left show nothing."""
     begun_ms = walk.entries[0].fact.at_ms if start.seq and walk.entries else 0
-    known = [note for note in notes if note.seq >= start.seq or (note.seq == 0 and note.at_ms >= begun_ms)]
+    listed = list(notes)
+    placed = [note for note in listed if note.seq and note.seq >= start.seq]
+    unplaced = [note for note in listed if not note.seq and note.at_ms >= begun_ms]
+    return [*_unfound(unplaced, walk, start), *_beyond(placed, walk), *_unlike(placed, walk)]
+
+
+def _unfound(notes: Sequence[Note], walk: _Walk, start: Mark) -> Iterator[Fault]:
+    """The heads, noted without a number, that no entry has."""
     heads = frozenset(walk.heads.values())
     unless = f", unless it is older than entry {start.seq + 1}" if start.seq else ""
-    found = [Fault(walk.at.seq, f"no entry has the head {note.head[:12]} that {note.where} names{unless}")
-             for note in known if note.seq == 0 and note.head not in heads]  # fmt: skip
-    ahead = max((note for note in known if note.seq > walk.at.seq), key=lambda note: note.seq, default=None)
-    if ahead is not None:
+    for note in notes:
+        if note.head not in heads:
+            yield Fault(walk.at.seq, f"no entry has the head {note.head[:12]} that {note.where} names{unless}")
+
+
+def _beyond(notes: Sequence[Note], walk: _Walk) -> Iterator[Fault]:
+    """The farthest cut of the tail."""
+    ahead = max(notes, key=lambda note: note.seq, default=None)
+    if ahead is not None and ahead.seq > walk.at.seq:
         missing = _span(walk.at.seq + 1, ahead.seq)
         what = f"cut at the tail: {missing} missing, as {ahead.where} shows"
-        found.append(Fault(walk.at.seq + 1, what, until=0 if ahead.outside else ahead.seq))
-    other = [note for note in known if note.seq and walk.heads.get(note.seq, note.head) != note.head]
+        yield Fault(walk.at.seq + 1, what, until=0 if ahead.outside else ahead.seq)
+
+
+def _unlike(notes: Sequence[Note], walk: _Walk) -> Iterator[Fault]:
+    """The earliest entry that isn't what was noted."""
+    other = [note for note in notes if walk.heads.get(note.seq, note.head) != note.head]
     first = min(other, key=lambda note: note.seq, default=None)
     if first is not None:
         what = f"entry {first.seq} or one before it isn't what {first.where} noted"
-        found.append(Fault(first.seq, what, until=max(0 if note.outside else note.seq for note in other)))
-    return found
+        yield Fault(first.seq, what, until=max(0 if note.outside else note.seq for note in other))
 
 
 def _state(entries: Sequence[Entry], state: State) -> list[Fault]:
