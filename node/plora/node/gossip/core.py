@@ -10,7 +10,7 @@ Rules (PROTOCOL "What gossips"):
 - With `eager_fanout` fresh statements are pushed to that many more neighbours at once. Freshness statements stand
   outside of the set and are pushed to everybody.
 - An orphan's missing owner record (or target) is asked for once a round, with the orphan; else it waits for a later
-  round.
+  round. Freshness by a key that stands in no known record of its owner is asked for again when another record comes.
 - A forged or malformed statement costs its *sender* the link: relayers verify.
 - So does reconciling more than anybody needs: answering ranges takes time. What comes over `RANGES_ANSWERED_MAX` ahead
   of its time is left to a later round; `RANGES_OWED_MAX` is far more than the first meeting of two full peers brings.
@@ -90,6 +90,7 @@ from plora.node.gossip.reconcile import open_ranges, respond
 from plora.node.gossip.rows import HOPS_MAX, STATEMENTS, decode_statement, forget_statement, statement_row
 from plora.node.gossip.seen import Dropped, Entrance, SeenSet, Verify
 from plora.node.gossip.sessions import Session, Sessions
+from plora.node.gossip.strays import Strays
 from plora.node.gossip.wants import Wants
 from plora.node.store.disk import Delete, RowOp
 from plora.node.store.snapshot import Snapshot
@@ -164,6 +165,7 @@ class Gossip:
         self._token = 0
         self._round_due_ns = 0
         self._chased: dict[bytes, None] = {}
+        self._strays = Strays()
         self._told: dict[str, None] = {}
         self._unreadable, self._foreign = self._load(snapshot)
 
@@ -203,6 +205,7 @@ class Gossip:
             if isinstance(output, LinkLost):
                 self._sessions.lost(output.peer)
                 self._wants.lost(output.peer)
+                self._strays.lost(output.peer)
                 self.dial_backs.lost(output.peer)
 
     # Time.
@@ -411,6 +414,7 @@ class Gossip:
             admission = self.seen.admit(item.statement, min(item.hops + 1, HOPS_MAX))
             if admission.entry is not None:
                 arrivals.append(_Arrival(admission.entry, peer, how, cause))
+                out += self._welcome(admission.entry, now)
             elif admission.entrance is Entrance.DUPLICATE:
                 out.append(Emit(Duplicate(item.statement.id.hex(), peer, how), cause))
             elif admission.entrance is Entrance.FORGED:
@@ -418,6 +422,8 @@ class Gossip:
                 break
             elif admission.entrance is Entrance.ORPHAN:
                 again += self._chase(item.statement.id, admission.missing)
+                if admission.stray:
+                    self._strays.keep(item.statement.id, owner=admission.stray, peer=peer)
             else:
                 out += self._refusal(admission.reason, item.statement)
         out += self._persist([statement_row(each.entry.statement, each.entry.hops) for each in arrivals], arrivals)
@@ -429,6 +435,11 @@ class Gossip:
             return []
         self._chased[orphan] = None
         return [missing, orphan]
+
+    def _welcome(self, entry: Entry, now: Now) -> Outputs:
+        """Ask again for what an owner's new record lets in."""
+        asked = self._strays.welcome(entry.owner) if entry.keys and entry.owner is not None else {}
+        return [effect for peer, ids in asked.items() for effect in self._want(peer, ids, now)]
 
     def _refusal(self, reason: str, statement: Statement) -> Outputs:
         if reason == OTHER_EPOCH:

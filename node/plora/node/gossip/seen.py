@@ -59,12 +59,16 @@ class Entrance(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """The answer to one statement; `entry` is there when it was admitted."""
+    """The answer to one statement; `entry` is there when it was admitted.
+
+    `missing`: what an orphan waits for. `stray`: the owner of a freshness statement, of whom a later record must come.
+    """
 
     entrance: Entrance
     reason: str = ""
     entry: Entry | None = None
     missing: bytes | None = None
+    stray: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +241,8 @@ class SeenSet:
         owner, key = self._signer(entry)
         if owner is None or key is None:
             missing = None if entry.owner is None or entry.owner in self._keys else bytes.fromhex(entry.owner)
-            return Admission(Entrance.ORPHAN, "unknown key", missing=missing)
+            stray = (entry.owner or "") if entry.fresh and missing is None else ""
+            return Admission(Entrance.ORPHAN, "unknown key", missing=missing, stray=stray)
         if entry.target is not None and self._known(entry.target) is None:
             return Admission(Entrance.ORPHAN, "unknown target", missing=entry.target)
         entry = replace(entry, owner=owner)
