@@ -349,3 +349,22 @@ def test_a_worker_that_was_asked_before_is_asked_again_after_the_bytes_came_back
     bench.tell(BytesHeld(digest, (), 0, 0, 0), StatementDropped(LEGAL.statement, "evicted"))
     bench.add(LEGAL.statement)
     assert those(Examine, bench.tell(BytesHeld(digest, (), 0, 0, 0))) == [Examine(digest)]
+
+
+def test_ones_own_bytes_that_a_worker_saw_before_are_not_examined_again() -> None:
+    bench = Bench()
+    digest = LEGAL.manifest.artifacts.sha256
+    seen = Examined(digest, SHARED.features(DATA), cpu_ms=2.5)
+    out = bench.tell(Publish((ADA.record, LEGAL.statement), (digest,), (seen,)))
+    assert records(out, "examined") == [ExaminedRecord(digest, 2.5)]
+    out += bench.add(LEGAL.statement)
+    assert bench.verdict() == ("accept", "") and not those(Examine, out)
+    again = bench.restarted(live=(ADA.record, LEGAL.statement))
+    assert not those(Examine, again.tell(Start())) and again.verdict() == ("accept", "")
+
+
+def test_ones_own_bytes_that_nobody_saw_are_examined() -> None:
+    bench = Bench()
+    digest = LEGAL.manifest.artifacts.sha256
+    bench.tell(Publish((ADA.record, LEGAL.statement), (digest,)))
+    assert those(Examine, bench.add(LEGAL.statement)) == [Examine(digest)]

@@ -34,7 +34,7 @@ async def introduce(node: Node, request: pb.IntroduceRequest) -> pb.IntroduceRep
             "is more than an owner's records, revocations, attestations and freshness", where=file.first.name
         )
     for statement in file.statements:
-        await spread(node, (statement,), (), statement)
+        await spread(node, (statement,), statement)
     return pb.IntroduceReply(owner=file.id, record=file.authority.record, note=_note(node, file))
 
 

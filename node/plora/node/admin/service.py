@@ -314,7 +314,7 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         check_publishable(self._node, statement, signed.manifest, str(folder))
         artifact = folder / ARTIFACT_FILENAME
         await asyncio.to_thread(lambda: _opened(artifact).close())
-        await check_bytes(self._node, statement, signed.manifest, artifact)
+        examined = await check_bytes(self._node, statement, signed.manifest, artifact)
         records = [*map(statement_from_pb, request.statements), *self._own_records(signed.manifest.owner)]
         await self._make_room(signed.manifest.artifacts.size_bytes)
         try:
@@ -324,7 +324,7 @@ class AdminService(admin_pb2_grpc.AdminServicer):
             raise
         statements = (*records, statement, *signed.attestations())
         try:
-            await spread(self._node, statements, (signed.manifest.artifacts.sha256,), statement)
+            await spread(self._node, statements, statement, (signed.manifest.artifacts.sha256,), examined)
         except RefusedError as error:
             mend = "name its owner's record by --owner, if the key is not of this home"
             raise RefusedError(error.what, where=str(folder), mend=mend) from error

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from plora.gate import STAGES, Case, Verdict, decide_bytes, explain
 from plora.node.core.docket import series_of
-from plora.node.core.events import Publish
+from plora.node.core.events import Examined, Publish
 from plora.proto.errors import RefusedError, StoreError
 from plora.proto.manifest import Manifest
 from plora.proto.statement import Statement
@@ -45,10 +45,19 @@ _REFUSALS: Mapping[str, str] = {
 }
 
 
-async def spread(node: Node, statements: tuple[Statement, ...], held: tuple[str, ...], main: Statement) -> None:
-    """Publish, and wait until `main` is durable. Raises RefusedError with the core's reason where it isn't taken up."""
+async def spread(
+    node: Node,
+    statements: tuple[Statement, ...],
+    main: Statement,
+    held: tuple[str, ...] = (),
+    examined: tuple[Examined, ...] = (),
+) -> None:
+    """Publish, and wait until `main` is durable. Raises RefusedError with the core's reason where it isn't taken up.
+
+    `held` are digests of artifacts that lie whole in the store, `examined` what a worker saw of those.
+    """
     seen, driver = node.core.gossip.seen, node.driver
-    driver.handle(Publish(statements, held))
+    driver.handle(Publish(statements, held, examined))
     reason = node.core.gossip.refusals.get(main.id)
     if reason is not None:
         raise RefusedError(_REFUSALS.get(reason, reason))
@@ -75,14 +84,17 @@ def check_publishable(node: Node, statement: Statement, manifest: Manifest, wher
     check_taken_up(node, statement, where)
 
 
-async def check_bytes(node: Node, statement: Statement, manifest: Manifest, artifact: Path) -> None:
-    """Raises RefusedError for bytes that every peer would refuse, before anything of them is stored or spread."""
-    features = await node.driver.features_of(artifact)
-    verdict = decide_bytes(Case(statement, manifest, now_ms=0, features=features))
+async def check_bytes(node: Node, statement: Statement, manifest: Manifest, artifact: Path) -> tuple[Examined, ...]:
+    """What the worker saw, if the file is what the manifest names. Raises RefusedError for bytes that every peer would
+    refuse, before anything of them is stored or spread.
+    """
+    examined = await node.driver.examined(artifact)
+    verdict = decide_bytes(Case(statement, manifest, now_ms=0, features=examined.features))
     if verdict.bytes_only:
         found = verdict.evidence.get("tensor") or verdict.evidence.get("detail")
         what = f"{explain(verdict)}{f' ({found})' if found else ''}, so every peer would refuse it"
         raise RefusedError(what, where=str(artifact), mend="save the adapter anew, then publish it")
+    return (examined,) if examined.digest == manifest.artifacts.sha256 else ()
 
 
 def check_taken_up(node: Node, statement: Statement, where: str) -> None:

@@ -62,7 +62,7 @@ async def attest(node: Node, request: pb.AttestRequest) -> pb.AttestReply:
         raise UsageError("what it attests is not known here", where=payload.target[:12], mend="see `plora ls`")
     _check_word(node, plasmid, statement)
     records = tuple(map(statement_from_pb, request.statements))
-    await spread(node, (*records, statement), (), statement)
+    await spread(node, (*records, statement), statement)
     document = json.dumps(view.why(node.core, plasmid.content_id.hex(), read_clocks()), sort_keys=True)
     return pb.AttestReply(statement_id=statement.id.hex(), document=document)
 
@@ -77,7 +77,7 @@ async def revoke(node: Node, request: pb.RevokeRequest) -> pb.RevokeReply:
     words = [one.key_id for one in docket.about(payload.target) if one.kind == StatementKind.REVOCATION]
     if statement.key_id in words:
         raise RefusedError("was revoked by this key already", where=payload.target[:12])
-    await spread(node, (statement,), (), statement)
+    await spread(node, (statement,), statement)
     plasmid = node.core.desk.book.live.get(bytes.fromhex(payload.target))
     verdict = plasmid.verdict if plasmid is not None else None
     if plasmid is None or verdict is None or verdict.reason.startswith("revoked"):

@@ -265,10 +265,10 @@ class Desk:
             via = None if wish is not None and wish.own else notice.via
             self.book.add(Plasmid(statement, payload, via, notice.hops, now.wall_ms))
             self._rows += self.wishes.arrive(statement.id)
-            self.larder.arrived(payload.artifacts.sha256)
-        if isinstance(payload, Revocation):
-            out.append(Emit(revoked_body(payload)))
-            out += self.merges.touch_all(now) if self.trust.hears(payload.owner) else []
+            self._rows += self.larder.arrived(payload.artifacts.sha256)
+        out += [Emit(revoked_body(payload))] if isinstance(payload, Revocation) else []
+        if self.docket.takes_back(payload) and self.trust.hears(speaks_for or ""):
+            out += self.merges.touch_all(now)
         if isinstance(payload, Freshness) and self.trust.hears(payload.owner):
             return [*out, *self._renew(now)]
         return [*out, *self._judge_all(self._touched_by(statement), now)]
@@ -575,9 +575,10 @@ class Desk:
         blocks = {key: payload.artifacts for key, payload in payloads if isinstance(payload, Manifest)}
         sizes = {block.sha256: block.size_bytes for block in blocks.values()}
         awaited = tuple(block.sha256 for key, block in blocks.items() if key not in self.book.live)
+        seen = [effect for examined in event.examined for effect in self._bytes(examined, now)]
         self.larder.publish(event.held, sizes, awaited)
-        known = (plasmid for digest in event.held for plasmid in self.book.of_digest(digest))
-        return self._judge_all([plasmid.content_id for plasmid in known], now)
+        known = [plasmid.content_id for digest in event.held for plasmid in self.book.of_digest(digest)]
+        return [*seen, *self._judge_all(known, now)]
 
     # Time
 

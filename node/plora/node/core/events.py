@@ -194,10 +194,14 @@ class WordSigned:
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """A local person publishes: statements of their own; artifacts named by them are already whole in the store."""
+    """A local person publishes: statements of their own; artifacts named by them are already whole in the store.
+
+    `examined`: what a worker has seen of those already, by the digest of what it read.
+    """
 
     statements: tuple[Statement, ...]
     held: tuple[str, ...] = ()
+    examined: tuple[Examined, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

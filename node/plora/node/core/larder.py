@@ -4,7 +4,8 @@
   person. An empty list of bases, domains or owners subscribes to all of them; `ask` leaves it to the person.
 - What a person removed is not wanted before they ask for it again, whatever the subscriptions say.
 - What has no room (see `room`) is a record that names the setting, once; it is tried again when room comes free.
-- Held bytes are examined once; a worker that fails is tried again once, and anew when a person asks for the bytes.
+- Held bytes are examined once, one's own before they are published; a worker that fails is tried again once, and anew
+  when a person asks for the bytes.
 - Bytes are served once the gate has passed them; whoever is on a ready link is told, and told again every
   `ANNOUNCE_MS`, for a peer may have learned of the manifest later.
 - Bytes that can never be used again are deleted: rejected for what they are, revoked, superseded, expired. Bytes
@@ -37,8 +38,9 @@ from plora.node.core.notices import (
 from plora.node.core.now import Now
 from plora.node.core.plasmid import Book, Plasmid
 from plora.node.core.room import ARTIFACT_MAX, DISK_FREE_MIN, Room
-from plora.node.core.rows import FEATURES, decode_features
+from plora.node.core.rows import FEATURES, decode_features, features_row
 from plora.node.core.wishes import Wishes
+from plora.node.store.disk import RowOp
 from plora.node.store.snapshot import Snapshot
 from plora.node.transfer.artifact import Artifact
 from plora.proto.records import BoundHit, Evicted
@@ -111,9 +113,11 @@ class Larder:
             self.room.promised = 0
         self._awaited.update(dict.fromkeys(digest for digest in awaited if digest in digests))
 
-    def arrived(self, digest: str) -> None:
-        """A manifest that names these bytes is live."""
+    def arrived(self, digest: str) -> list[RowOp]:
+        """A manifest that names these bytes is live: what is known of them is kept for it."""
         self._awaited.pop(digest, None)
+        features = self._features.get(digest)
+        return [features_row(digest, features)] if features is not None else []
 
     def features(self, artifact: Artifact) -> Features | None:
         """The features to judge by: of bytes that came and were not what was signed, just that.

@@ -416,9 +416,10 @@ class Driver:
     def _examine(self, effect: Examine) -> None:
         self._start(self._examined(effect.digest))
 
-    async def features_of(self, path: Path) -> Features:
-        """The features of a file of one's own, by the worker; WorkerError when the examination failed."""
-        return (await self._examination(path))[0]
+    async def examined(self, path: Path) -> Examined:
+        """What the worker sees of a file of one's own; WorkerError when the examination failed."""
+        features, cpu_ms = await self._examination(path)
+        return Examined(features.sha256, features, cpu_ms=cpu_ms)
 
     async def _examination(self, path: Path) -> tuple[Features, float]:
         self.examining += 1
