@@ -50,19 +50,19 @@ def test_attack_051_other_content_under_one_version(attack: Watched) -> None:
     assert bench.verdict() == ("accept", "")
     twin = make_plasmid(ADA, "legal", tiny_adapter(2))
     out = bench.add(twin.statement)
-    assert bench.verdict() == bench.verdict(twin) == ("reject", "equivocation")
+    assert bench.verdict() == bench.verdict(twin) == ("reject", "two_contents")
     assert those(Hide, out) == [Hide("ada--legal")]
-    attack.saw("evidence", "equivocation")
+    attack.saw("evidence", "two_contents")
 
 
-def test_attack_051_signing_again_is_no_equivocation(attack: Watched, world: World, ada: Owner) -> None:
+def test_attack_051_signing_again_makes_no_second_content(attack: Watched, world: World, ada: Owner) -> None:
     """RSA-PSS gives other bytes each time; the content is the same."""
     case = world.case(ada)
     again = replace(case, same_version=(case.statement.id,))
     assert decide(again, Policy(), world.trust(ada)).accepted
     rival = world.case(ada, domain="medical").statement.id
     verdict = decide(replace(case, same_version=(case.statement.id, rival)), Policy(), world.trust(ada))
-    assert (verdict.stage, verdict.reason, verdict.evidence["others"]) == ("replay", "equivocation", [rival.hex()])
+    assert (verdict.stage, verdict.reason, verdict.evidence["others"]) == ("replay", "two_contents", [rival.hex()])
     attack.saw("evidence", verdict.reason)
 
 

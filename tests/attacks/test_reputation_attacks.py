@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from tests.attacks.conftest import Watched
-from tests.sim.test_claims import AGE_MS, AGED, ROOT
+from tests.sim.roots import ROOT
+from tests.sim.test_claims import AGE_MS, AGED
 
 from plora.gate import Policy, Trust
 from plora.merge import adapter_config_bytes

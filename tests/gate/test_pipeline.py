@@ -225,7 +225,7 @@ def test_what_depends_on_peer_or_sender_is_never_cached_under_the_content() -> N
     """Attack 94: content that was first shown too early, garbled or to a stranger must be acceptable later."""
     personal = (
         "too_large wrong_base base_digest_mismatch rank_not_allowed target_not_allowed bad_signature revoked_key "
-        "expired superseded equivocation size_mismatch hash_mismatch norm_too_large dims_mismatch internal_error"
+        "expired superseded two_contents size_mismatch hash_mismatch norm_too_large dims_mismatch internal_error"
     )
     assert not any(reason_of(code).bytes_only for code in personal.split())
     of_bytes = "bad_manifest non_finite rank_mismatch unpaired_factor unexpected_tensor header_hole fp16_overflow"

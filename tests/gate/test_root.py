@@ -9,7 +9,7 @@ import pytest
 from tests.gate.conftest import NOW_MS, Owner, World, forged, key_of, record_of
 from tests.gate.roots import DAY_MS, HOUR_MS, Council, council
 
-from plora.gate import Case, Outcome, Policy, Root, Verdict, currency, decide, explain, load_root, root_text
+from plora.gate import Case, Outcome, Policy, Root, Verdict, decide, explain, freshness_state, load_root, root_text
 from plora.gate.root import signed_time_ms
 from plora.proto.errors import ConfigError
 
@@ -28,13 +28,13 @@ def judged(world: World, house: Council, case: Case, policy: Policy = WEEK) -> V
 
 def test_two_of_three_make_it_fresh_until_the_second_of_them_ends(house: Council) -> None:
     said = (house.says(0, NOW_MS - HOUR_MS, days=3), house.says(1, NOW_MS - HOUR_MS, days=2))
-    found = currency(said, house.root, WEEK, NOW_MS)
+    found = freshness_state(said, house.root, WEEK, NOW_MS)
     assert (found.fresh, found.signed) == (True, ("north", "south"))
     assert found.until_ms == NOW_MS - HOUR_MS + 2 * DAY_MS
-    assert not currency(said, house.root, WEEK, found.until_ms).fresh
-    assert currency(said, house.root, WEEK, found.until_ms - 1).fresh
+    assert not freshness_state(said, house.root, WEEK, found.until_ms).fresh
+    assert freshness_state(said, house.root, WEEK, found.until_ms - 1).fresh
     third = (*said, house.says(2, NOW_MS - HOUR_MS, days=30))
-    assert currency(third, house.root, WEEK, NOW_MS).until_ms == NOW_MS - HOUR_MS + 3 * DAY_MS
+    assert freshness_state(third, house.root, WEEK, NOW_MS).until_ms == NOW_MS - HOUR_MS + 3 * DAY_MS
 
 
 @pytest.mark.parametrize(
@@ -53,13 +53,13 @@ def test_what_does_not_count(house: Council, second: str) -> None:
         "forged": (forged(statement), body),
         "a foreign name": (house.says(2, NOW_MS)[0], body),
     }[second]
-    assert not currency((first, other), house.root, WEEK, NOW_MS).fresh
-    assert currency((first, (statement, body)), house.root, WEEK, NOW_MS).fresh
+    assert not freshness_state((first, other), house.root, WEEK, NOW_MS).fresh
+    assert freshness_state((first, (statement, body)), house.root, WEEK, NOW_MS).fresh
 
 
 def test_a_newer_root_file_is_named(world: World, house: Council) -> None:
     newer = tuple(house.says(number, NOW_MS, version=2) for number in (0, 1))
-    assert currency(newer, house.root, WEEK, NOW_MS).outdated == 2
+    assert freshness_state(newer, house.root, WEEK, NOW_MS).outdated == 2
     verdict = judged(world, house, replace(world.case(world.owner("ada")), freshness=newer))
     assert explain(verdict).endswith("the others speak under a newer root file: ask for it")
 

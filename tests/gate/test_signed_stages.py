@@ -541,7 +541,7 @@ def test_attack_051_other_content_under_one_version(world: World, ada: Owner) ->
     assert decide(resigned, Policy(), world.trust(ada)).accepted
     rival = world.case(ada, domain="medical").statement.id
     verdict = decide(replace(case, same_version=(case.statement.id, rival)), Policy(), world.trust(ada))
-    assert fell(verdict) == rejected("replay", "equivocation")
+    assert fell(verdict) == rejected("replay", "two_contents")
     assert verdict.evidence["others"] == [rival.hex()]
 
 

@@ -62,7 +62,7 @@ def check(seed: int) -> None:
         assert not blamed(peer) & ids, f"seed {seed}: honest peers are blamed"
     assert any(map(blamed, honest(swarm))), f"seed {seed}: nobody noticed anything"
     assert "rank_mismatch" in {judged(peer, JUNK.content_id) for peer in honest(swarm)}, f"seed {seed}"
-    assert "equivocation" in {judged(peer, TWINS[0].content_id) for peer in honest(swarm)}, f"seed {seed}"
+    assert "two_contents" in {judged(peer, TWINS[0].content_id) for peer in honest(swarm)}, f"seed {seed}"
 
 
 @pytest.mark.slow

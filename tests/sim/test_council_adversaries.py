@@ -135,7 +135,7 @@ def check(seed: int) -> None:
     for peer in honest(swarm):
         check_one(peer, kinds)
     reasons = {judged(peer, bad.content_id) for peer in honest(swarm) for bad in (JUNK, *TWINS, LATER)}
-    assert {"rank_mismatch", "equivocation", "low_reputation"} <= reasons, f"seed {seed}: not all of it reached anybody"
+    assert {"rank_mismatch", "two_contents", "low_reputation"} <= reasons, f"seed {seed}: not all of it reached anybody"
 
 
 @pytest.mark.slow

@@ -27,14 +27,17 @@ def test_a_peer_with_a_root_accepts_once_its_owners_spoke(plora: Run, make_peer:
         assert plora("keygen", "--name", f"{peer.name}-fresh", "--only-key", "--out", tmp_path).code == 0
         added = ("--add-freshness", tmp_path / f"{peer.name}-fresh.pub", "--home", peer.home.root, "--yes")
         assert plora("owner", "rotate", *added).code == 0
-    assert plora("root", *files.values(), "--threshold", "2", "--out", tmp_path / "root.yaml").code == 0
+    assert plora("root", "make", *files.values(), "--threshold", "2", "--out", tmp_path / "root.yaml").code == 0
     for peer in (ada, bob):
         peer.settings["root"] = str(tmp_path / "root.yaml")
         peer.start()
 
-    def issue(peer: Peer) -> str:
+    def signing(peer: Peer) -> tuple[object, ...]:
         key = tmp_path / f"{peer.name}-fresh.pem"
-        return plora("freshness", "issue", "--key", key, "--owner", files[peer.name], "--home", peer.home.root).out
+        return "--key", key, "--owner", files[peer.name], "--home", peer.home.root
+
+    def issue(peer: Peer) -> str:
+        return plora("freshness", "issue", *signing(peer), "--yes").out
 
     legal = ada.signed_folder(tmp_path / "legal", seed=1)
     ada.publish(tmp_path / "legal")
@@ -44,6 +47,8 @@ def test_a_peer_with_a_root_accepts_once_its_owners_spoke(plora: Run, make_peer:
     assert any(line.startswith("STALE") for line in bob.status.warnings)
     assert "STALE" in plora("doctor", "--home", bob.home.root).out
 
+    asked = plora("freshness", "issue", *signing(ada))
+    assert (asked.code, "now        stale: 0 of 2 spoke lately" in asked.err) == (2, True)
     assert issue(ada) == "ada said it; this peer is stale: 1 of 2 spoke lately\n"
     assert issue(bob) == "bob said it; this peer is fresh: 2 of 2 spoke lately\n"
     bob.until(lambda: bob.plasmids("accepted").get(legal.content_id.hex()))

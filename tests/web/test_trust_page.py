@@ -162,7 +162,7 @@ def test_stale_forked_two_contents_and_an_edited_audit(
         plora("owner", "publish", copy, "--home", gus.home.root)
     hal.dials(gus)
     hal.reload()
-    hal.until(lambda: [one.reason for one in hal.plasmids().values()] == ["equivocation"] * 2)
+    hal.until(lambda: [one.reason for one in hal.plasmids().values()] == ["two_contents"] * 2)
     hal.until(lambda: hal.status.root == gus.status.root)
     hal.trusts(gus)  # a newcomer: who believed one of the two records goes on with it
     hal.reload()

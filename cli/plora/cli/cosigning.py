@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from plora.cli.options import Home, Json, Key, PlasmidName, Quiet, confirm
+from plora.cli.options import Home, Json, Key, PlasmidName, Quiet, Yes, confirm
 from plora.cli.output import Output, safe
 from plora.cli.running import home_of, running_peer
 from plora.proto.errors import RefusedError
@@ -18,7 +18,7 @@ def cosign(
     name: PlasmidName,
     home: Home = None,
     key: Key = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    yes: Yes = False,
     wait_s: Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for the bytes.")] = 60.0,
     json_: Json = False,
     quiet: Quiet = False,

@@ -1,56 +1,29 @@
-"""`plora root` and `plora freshness`: an organisation's root file, and its owners' word that the swarm is no older.
+"""`plora freshness`: the word of the pinned root's owners that the swarm is no older than they saw it.
 
-- A root file is made from owners' `.owner` files, given to people, and pinned by each in peer.yaml.
-- A freshness statement is signed by a key that signs nothing else, so that it may lie where a timer can use it.
+A freshness statement is signed by a key that signs nothing else, so that it may lie where a timer can use it.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from plora.cli.options import DAY_S, Home, Json, Quiet
+from plora.cli.options import DAY_S, Home, Json, Quiet, Yes, confirm
 from plora.cli.output import Output
 from plora.cli.running import running_peer
 from plora.cli.usage import App
 from plora.proto.errors import UsageError
 
 if TYPE_CHECKING:
-    from plora.gate import RootMember
     from plora.proto.keys import PrivateKey
     from plora.proto.owner_chain import OwnerFile
     from plora.proto.payloads import Freshness
 
 app = App(help="How new this peer may believe to be: show, issue.", no_args_is_help=True)
-
-
-def root(
-    owners: Annotated[list[Path], typer.Argument(help="The owners' files (.owner).", metavar="FILE")],
-    threshold: Annotated[int, typer.Option("--threshold", min=1, help="How many of them must speak.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Where to write.")] = Path("root.yaml"),
-    version: Annotated[int, typer.Option("--version", min=1, help="Higher than that of the file it replaces.")] = 1,
-    json_: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Make the root file of an organisation, for `root:` in peer.yaml."""
-    from plora.gate import Root, root_text
-    from plora.proto.keys import write_new_file
-    from plora.proto.owner_chain import read_owner_file
-    from plora.proto.words import fingerprint
-
-    members = tuple(_member(read_owner_file(path), path) for path in owners)
-    text = root_text(Root(version, threshold, members))
-    write_new_file(out, text.encode("ascii"), mode=0o644)
-    output = Output(json_, quiet)
-    rows = [{"name": one.name, "owner": one.owner, "fingerprint": fingerprint(one.owner)} for one in members]
-    shown = [{**row, "owner": row["owner"][:12]} for row in rows]
-    output.table(("name", "owner", "fingerprint"), shown, {"root": str(out), "threshold": threshold, "owners": rows})
-    output.hint(
-        f"Next: compare the words with each owner, put {out} into a peer's home, and `root: {out.name}` into peer.yaml."
-    )
 
 
 @app.command()
@@ -60,7 +33,7 @@ def show(home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
     from plora.v1 import admin_pb2 as pb
 
     with running_peer(home) as client:
-        reply = client.call("Newness", pb.NewnessRequest())
+        reply = client.call("Freshness", pb.FreshnessRequest())
     document = {
         "state": reply.state,
         "signed": list(reply.signed),
@@ -86,6 +59,7 @@ def issue(
     owner: Annotated[Path, typer.Option("--owner", help="The owner's file (.owner).")],
     days: Annotated[int, typer.Option("--days", min=1, help="Good for so many days at most.")] = 7,
     home: Home = None,
+    yes: Yes = False,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -97,34 +71,36 @@ def issue(
     from plora.proto.wire import statement_to_pb
     from plora.v1 import admin_pb2 as pb
 
+    output = Output(json_, quiet)
     private, file = load_private_key(key), read_owner_file(owner)
     _check_key(file, private, owner)
     with running_peer(home) as client:
-        seen = client.call("Newness", pb.NewnessRequest())
+        seen = client.call("Freshness", pb.FreshnessRequest())
         if not seen.trust_version:
             mend = "pin the root by `root:` in its peer.yaml first"
             raise UsageError("this peer has no root, so there is nothing to be fresh about", mend=mend)
-        statement = sign_statement(StatementKind.FRESHNESS, _payload(file, private, days, seen), private)
+        payload = _payload(file, private, days, seen)
+        for line in _said_lines(file, payload, seen):
+            output.hint(line)
+        if not yes:
+            confirm(f"Say so as {file.first.name}?")
+        statement = sign_statement(StatementKind.FRESHNESS, payload, private)
         sent = [statement_to_pb(one) for one in (*file.statements, statement)]
         client.call("Introduce", pb.IntroduceRequest(statements=sent))
-        after = client.call("Newness", pb.NewnessRequest())
+        after = client.call("Freshness", pb.FreshnessRequest())
     document = {"statement_id": statement.id.hex(), "state": after.state, "signed": list(after.signed)}
     said = (
         f"{file.first.name} said it; this peer is {after.state}: {len(after.signed)} of {after.required} spoke lately"
     )
-    Output(json_, quiet).document(document, [said])
+    output.document(document, [said])
 
 
-def _member(file: OwnerFile, path: Path) -> RootMember:
-    from plora.gate import RootMember
-
-    at, (_, record) = file.authority, file.newest
-    signing = tuple(key for key_id, key in at.current.items() if key_id not in at.void_keys)
-    fresh = tuple(entry.key() for entry in record.keys if entry.purpose == "freshness")
-    if not fresh:
-        mend = "give it one: `plora keygen --only-key`, then `plora owner rotate --add-freshness`"
-        raise UsageError(f"{file.first.name} has no freshness key", where=str(path), mend=mend)
-    return RootMember(file.first.name, file.id, signing, at.threshold, fresh)
+def _said_lines(file: OwnerFile, payload: Freshness, seen: Any) -> Iterator[str]:
+    """What a statement says, and what it may change at this peer."""
+    yield f"says       {file.first.name}, of version {payload.trust_version} of the root: nothing newer was seen here"
+    yield f"until      {payload.expires}"
+    yield f"after      all revocations that are known here ({payload.revocation_root[:12]})"
+    yield f"now        {seen.state}: {len(seen.signed)} of {seen.required} spoke lately"
 
 
 def _check_key(file: OwnerFile, private: PrivateKey, path: Path) -> None:

@@ -28,6 +28,7 @@ from plora.cli import (
     publishing,
     quarantining,
     reputing,
+    rooting,
     seeing,
     serving,
     trusting,
@@ -109,7 +110,6 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Whom to believe": (
         trusting.distrust,
         cosigning.cosign,
-        freshness.root,
     ),
     "The specification's walk": (walk.offer,),
 }
@@ -128,6 +128,8 @@ app.add_typer(consensus.app, name="consensus")
 PANELS["consensus"] = "Whom to believe"
 app.add_typer(quarantining.app, name="quarantine")
 PANELS["quarantine"] = "With a running peer"
+app.add_typer(rooting.app, name="root")
+PANELS["root"] = "Whom to believe"
 app.add_typer(freshness.app, name="freshness")
 PANELS["freshness"] = "Whom to believe"
 app.add_typer(peering.app, name="peers")

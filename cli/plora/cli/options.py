@@ -17,6 +17,10 @@ Home = Annotated[
     typer.Option("--home", help="The peer's home folder.", envvar="PLORA_HOME", show_default="~/.local/share/plora"),
 ]
 Key = Annotated[Path | None, typer.Option("--key", help="An owner's private key (PEM); the home's own otherwise.")]
+OwnerFilePath = Annotated[
+    Path | None, typer.Option("--owner", help="The owner's file (.owner); beside the key otherwise.")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
 Base = Annotated[
     str, typer.Option("--base", help="Base model: mini, smollm2, a folder or a hub id.", envvar="PLORA_BASE_MODEL")
 ]

@@ -14,23 +14,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from plora.cli.options import Home, Json, Key, Quiet, confirm
+from plora.cli.options import Home, Json, Key, OwnerFilePath, Quiet, Yes, confirm
 from plora.cli.output import Output
 from plora.cli.running import root_of, running_peer
 from plora.cli.usage import App
 from plora.proto.errors import UsageError
 
 if TYPE_CHECKING:
-    from plora.proto.keys import PrivateKey
     from plora.proto.owner_chain import Change, OwnerFile
     from plora.proto.payloads import OwnerKey
     from plora.proto.statement import Statement
 
 app = App(help="Your keys over time: rotate them, sign in turn, revoke.", no_args_is_help=True)
 
-File = Annotated[Path | None, typer.Option("--owner", help="The owner's file (.owner); beside the key otherwise.")]
 Named = Annotated[Path | None, typer.Argument(help="An owner's file; the home's own otherwise.", metavar="FILE")]
-Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
 NAMES_SHOWN = 12
 
 
@@ -65,16 +62,17 @@ def rotate(
         bool, typer.Option("--new-lineage", help="Begin versions anew; done anyway after a revocation.")
     ] = False,
     key: Key = None,
-    owner: File = None,
+    owner: OwnerFilePath = None,
     home: Home = None,
     yes: Yes = False,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Make the owner's next record: other keys, another threshold. Old and new keys must sign it."""
+    from plora.cli.revoking import at_hand
     from plora.proto.owner_chain import Change, next_record
 
-    private, path, file = _at_hand(key, owner, home)
+    private, path, file = at_hand(key, owner, home)
     entries = [*_entries(add, "sign"), *_entries(add_freshness, "freshness"), *_exporting(add_export)]
     change = Change(tuple(entries), tuple(drop or ()), threshold, True if new_lineage else None)
     _refuse_nothing(change)
@@ -84,12 +82,18 @@ def rotate(
 
 @app.command()
 def sign(
-    key: Key = None, owner: File = None, home: Home = None, yes: Yes = False, json_: Json = False, quiet: Quiet = False
+    key: Key = None,
+    owner: OwnerFilePath = None,
+    home: Home = None,
+    yes: Yes = False,
+    json_: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Sign what lacks signatures in an owner's file, and pass the file on."""
+    from plora.cli.revoking import at_hand
     from plora.proto.owner_chain import signatures
 
-    private, path, file = _at_hand(key, owner, home)
+    private, path, file = at_hand(key, owner, home)
     made = signatures(file, private, _now())
     if not made:
         raise UsageError("nothing here waits for this key", where=str(path), mend="see `plora owner show`")
@@ -101,16 +105,17 @@ def revoke_key(
     key_id: Annotated[str, typer.Argument(help="Start of the id of the key.", metavar="KEYID")],
     reason: Annotated[str, typer.Option("--reason", help="Why, for everybody to read.")],
     key: Key = None,
-    owner: File = None,
+    owner: OwnerFilePath = None,
     home: Home = None,
     yes: Yes = False,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Void a key and all that it signed, for ever. Another key of the owner completes it by `owner sign`."""
+    from plora.cli.revoking import at_hand
     from plora.proto.owner_chain import key_named, key_revocation
 
-    private, path, file = _at_hand(key, owner, home)
+    private, path, file = at_hand(key, owner, home)
     made = key_revocation(file, key_named(file, key_id), reason, private, _now())
     _write(Output(json_, quiet), path, file, (made,), yes)
 
@@ -119,16 +124,17 @@ def revoke_key(
 def end(
     reason: Annotated[str, typer.Option("--reason", help="Why, for everybody to read.")],
     key: Key = None,
-    owner: File = None,
+    owner: OwnerFilePath = None,
     home: Home = None,
     yes: Yes = False,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Revoke an owner as a whole, for ever: everything that any of their keys ever signed, or will."""
+    from plora.cli.revoking import at_hand
     from plora.proto.owner_chain import owner_revocation
 
-    private, path, file = _at_hand(key, owner, home)
+    private, path, file = at_hand(key, owner, home)
     made = owner_revocation(file, reason, private, _now())
     _write(Output(json_, quiet), path, file, (made,), yes)
 
@@ -257,16 +263,6 @@ def _exporting(path: Path | None) -> Iterator[OwnerKey]:
 
     if path is not None:
         yield OwnerKey.exporting(load_export_public(path))
-
-
-def _at_hand(key: Path | None, owner: Path | None, home: Path | None) -> tuple[PrivateKey, Path, OwnerFile]:
-    """The private key, the owner's file, and what is in it."""
-    from plora.proto.keys import load_private_key
-    from plora.proto.owner_chain import read_owner_file
-
-    private = key or _own_key(home)
-    path = owner or private.with_suffix(".owner")
-    return load_private_key(private), path, read_owner_file(path)
 
 
 def _own_key(home: Path | None) -> Path:

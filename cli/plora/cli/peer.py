@@ -23,6 +23,7 @@ from plora.cli.options import (
     Listen,
     PlasmidName,
     Quiet,
+    Yes,
     checked_name,
     checked_places,
     confirm,
@@ -193,7 +194,7 @@ def revoke(
     reason: Annotated[str, typer.Option("--reason", help="Why, for everybody to read.")],
     home: Home = None,
     key: Key = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    yes: Yes = False,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:

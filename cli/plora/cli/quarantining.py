@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from plora.cli.options import Home, Json, PlasmidName, Quiet, confirm
+from plora.cli.options import Home, Json, PlasmidName, Quiet, Yes, confirm
 from plora.cli.output import Output, safe
 from plora.cli.running import fields_of, running_peer
 from plora.cli.usage import App
@@ -16,7 +14,6 @@ from plora.proto.errors import RefusedError
 app = App(help="What the gate keeps apart: list, show, release, delete.")
 
 QUARANTINED = "quarantined"
-Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
 
 
 @app.command("ls")

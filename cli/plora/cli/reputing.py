@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from plora.cli.options import Home, Json, Quiet, confirm
+from plora.cli.options import Home, Json, Quiet, Yes, confirm
 from plora.cli.output import Output, safe
 from plora.cli.running import fields_of, running_peer
 from plora.proto.amounts import span_text
@@ -44,7 +44,7 @@ def reputation(home: Home = None, json_: Json = False, quiet: Quiet = False) -> 
 def forgive(
     name: Name,
     home: Home = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    yes: Yes = False,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:

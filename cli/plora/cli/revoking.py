@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from plora.cli.running import home_of
+from plora.cli.running import home_of, root_of
 from plora.proto.dsse import StatementKind
 from plora.proto.errors import KeyFileError, RefusedError
 from plora.proto.fields import format_timestamp
 from plora.proto.home import Home
+from plora.proto.keys import PrivateKey, load_private_key
+from plora.proto.owner_chain import OwnerFile, read_owner_file
 from plora.proto.owner_files import Owner, load_owner
 from plora.proto.payloads import Attestation, Revocation
 from plora.proto.statement import Statement, sign_statement
@@ -54,6 +56,13 @@ def attestation(owner: Owner, content_id: str, now_s: int) -> Statement:
         target=content_id,
     )
     return sign_statement(StatementKind.ATTESTATION, payload, owner.key)
+
+
+def at_hand(key: Path | None, owner: Path | None, home: Path | None) -> tuple[PrivateKey, Path, OwnerFile]:
+    """A private key, the path of its owner's file, and what is in that; each the home's own where none is named."""
+    private = key or own_key(root_of(home))
+    path = owner or private.with_suffix(".owner")
+    return load_private_key(private), path, read_owner_file(path)
 
 
 def own_key(root: Path) -> Path:

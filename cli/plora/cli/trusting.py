@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from plora.cli.options import Home, Json, Quiet, checked_field, confirm
+from plora.cli.options import Home, Json, Quiet, Yes, checked_field, confirm
 from plora.cli.output import Output, safe
 from plora.cli.running import home_of
 from plora.cli.usage import App
@@ -91,7 +91,7 @@ def add(
     domains: Annotated[str, typer.Option("--domains", help="Only these, such as legal,medical; any.")] = "",
     bases: Annotated[str, typer.Option("--bases", help="Only these base models; any.")] = "",
     roles: Annotated[str, typer.Option("--roles", help="publish, cosign; both.")] = "",
-    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    yes: Yes = False,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:

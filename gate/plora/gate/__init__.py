@@ -11,7 +11,7 @@ from plora.gate.pipeline import STAGES, Stage, decide, decide_bytes
 from plora.gate.policy import Policy
 from plora.gate.report import Layer, layers, verdict_from_json, verdict_to_json
 from plora.gate.reputation import Reputation
-from plora.gate.root import Currency, Root, RootMember, currency
+from plora.gate.root import FreshnessState, Root, RootMember, freshness_state
 from plora.gate.root_file import load_root, root_text
 from plora.gate.sentences import explain, sentence
 from plora.gate.trust import Distrusted, Trust, TrustedOwner, check_quorum, quorum_trouble
@@ -23,9 +23,9 @@ __all__ = [
     "STAGE_VERSION",
     "BaseFacts",
     "Case",
-    "Currency",
     "Distrusted",
     "Features",
+    "FreshnessState",
     "Layer",
     "Outcome",
     "Policy",
@@ -39,12 +39,12 @@ __all__ = [
     "Verdict",
     "alignment_gate",
     "check_quorum",
-    "currency",
     "decide",
     "decide_bytes",
     "edit_trust",
     "examine",
     "explain",
+    "freshness_state",
     "layers",
     "load_root",
     "load_trust",

@@ -87,7 +87,7 @@ REASONS: Mapping[str, Reason] = {
     "stale": Reason(Outcome.DEFER, "the pinned root's owners haven't said lately how new the swarm is"),
     "expired": _reject("the manifest has expired"),
     "superseded": _reject("a newer version is known"),
-    "equivocation": _reject("the owner signed two contents under one version"),
+    "two_contents": _reject("the owner signed two contents under one version"),
     # chunks and hash
     "bytes_missing": _pending("the artifact is not here yet"),
     "size_mismatch": _reject("the artifact has another size than the manifest says"),

@@ -5,7 +5,8 @@ Rules:
 - A root is a file that a person pins in peer.yaml (`root:`), never a statement: it changes when they put another there.
   It names n owners with their keys, and how many of them (`threshold`) must speak. Without one nothing here applies.
 - A member has spoken when as many of their signing keys signed as the file says. Members together may revoke any key,
-  content or owner, and nothing else: they make nobody trusted, and no adapter accepted.
+  content or owner, and nothing else: they make nobody trusted, and no adapter accepted. One of them begins it, by a
+  revocation in their own name; the others attest that.
 - *Freshness*: a statement {trust version, revocation root, audit head, issued, expires} by a member's freshness key. It
   counts while it hasn't expired, is no older than `max_trust_age_ms`, isn't from the future, and names the root's own
   version: a newer file voids what was said under an older one, stolen freshness keys included. A peer is fresh while
@@ -46,11 +47,15 @@ class RootMember:
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """The pinned root. Raises ConfigError where its members can never, or always, reach the threshold."""
+    """The pinned root. Raises ConfigError where its members can never, or always, reach the threshold.
+
+    `supposed` count as if its members had revoked them: a look ahead at what that would change.
+    """
 
     version: int
     threshold: int
     members: tuple[RootMember, ...]
+    supposed: tuple[Revocation, ...] = ()
 
     def __post_init__(self) -> None:
         owners = [member.owner for member in self.members]
@@ -70,11 +75,12 @@ class Root:
             [one.owner, one.threshold, *(key.key_id for key in (*one.keys, *one.freshness_keys))]
             for one in sorted(self.members, key=lambda one: one.owner)
         ]
-        return hashlib.sha256(json.dumps([self.version, self.threshold, members]).encode()).hexdigest()
+        supposed = [[one.target_kind, one.target] for one in self.supposed]
+        return hashlib.sha256(json.dumps([self.version, self.threshold, members, *supposed]).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
-class Currency:
+class FreshnessState:
     """How new a peer may believe to be. `until_ms`: when that ends, 0 where it isn't fresh.
 
     `signed` are the members whose statements count; `outdated`: so many of the others speak under a newer root file.
@@ -87,7 +93,7 @@ class Currency:
     outdated: int = 0
 
 
-def currency(statements: Fresh, root: Root, policy: Policy, now_ms: int) -> Currency:
+def freshness_state(statements: Fresh, root: Root, policy: Policy, now_ms: int) -> FreshnessState:
     """How fresh these statements make a peer at a time, in milliseconds since 1970."""
     ends: dict[str, int] = {}
     newer: dict[str, None] = {}
@@ -99,7 +105,7 @@ def currency(statements: Fresh, root: Root, policy: Policy, now_ms: int) -> Curr
     lasting = sorted(ends.values(), reverse=True)
     fresh = len(lasting) >= root.threshold
     until_ms = lasting[root.threshold - 1] if fresh else 0
-    return Currency(fresh, tuple(sorted(ends)), root.threshold, until_ms, len(newer))
+    return FreshnessState(fresh, tuple(sorted(ends)), root.threshold, until_ms, len(newer))
 
 
 def signed_time_ms(statements: Fresh, root: Root) -> int:
@@ -113,12 +119,16 @@ def signed_time_ms(statements: Fresh, root: Root) -> int:
 
 def root_revocations(root: Root, known: Known) -> Iterator[Revocation]:
     """The revocations that enough members signed: themselves, or by an attestation in their own names."""
+    yield from root.supposed
     for statement, revocation in known.revocations:
-        if root.member(revocation.owner) is None:
-            continue  # begun by a stranger: nobody's word
-        spoken = sum(_has_signed(member, statement, known) for member in root.members)
-        if spoken >= root.threshold:
+        begun = root.member(revocation.owner) is not None  # a stranger's is nobody's word, whoever attests it
+        if begun and len(members_behind(root, statement, known)) >= root.threshold:
             yield revocation
+
+
+def members_behind(root: Root, statement: Statement, known: Known) -> tuple[str, ...]:
+    """Names of the members who signed a revocation, in the root's order."""
+    return tuple(member.name for member in root.members if _has_signed(member, statement, known))
 
 
 def revocation_root(statement_ids: Iterable[bytes]) -> str:

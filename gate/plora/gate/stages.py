@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from plora.gate.case import Case
 from plora.gate.policy import Policy
 from plora.gate.reasons import LOOSENED
-from plora.gate.root import currency
+from plora.gate.root import freshness_state
 from plora.gate.ruling import Ruling, objection, passed, refusal
 from plora.gate.signers import Keyring, Struck, keyring, signers, struck
 from plora.gate.trust import COSIGN, PUBLISH, Trust, TrustedOwner
@@ -120,7 +120,7 @@ def replay(case: Case, policy: Policy, trust: Trust) -> Ruling:
         return objection("superseded", version=manifest.version, newest_version=case.newest_version)
     rivals = sorted(content.hex() for content in case.same_version if content != case.statement.id)
     if rivals:
-        return objection("equivocation", version=manifest.version, others=rivals[:SUPERSEDED_EVIDENCE_MAX])
+        return objection("two_contents", version=manifest.version, others=rivals[:SUPERSEDED_EVIDENCE_MAX])
     return _current(case, policy, trust)
 
 
@@ -129,7 +129,7 @@ def _current(case: Case, policy: Policy, trust: Trust) -> Ruling:
     version = case.manifest.version
     if trust.root is None:
         return passed(version=version)
-    found = currency(case.freshness, trust.root, policy, case.now_ms)
+    found = freshness_state(case.freshness, trust.root, policy, case.now_ms)
     seen = {"signed": list(found.signed), "required": found.required, "outdated": found.outdated}
     if found.fresh or case.granted:
         return passed(version=version, fresh=found.fresh, **seen)

@@ -8,7 +8,7 @@ Rules:
 - Two certificates of one slot, guilty voters included, mean that more members lie than may: `broken`. Then nothing is
   to be accepted in this epoch.
 - REJECT is advice: it is shown, never counted, and gives way to an ACCEPT of the same member.
-- What the order of arrival changes is which of an equivocator's votes made a certificate here, never the safety.
+- What the order of arrival changes is which vote of a member who voted twice made a certificate here, never the safety.
 - Not handled here: signatures, which whoever brings a vote has verified.
 
 A member can make no more than one entry a content here; contents are bounded by whoever brings votes.
@@ -85,7 +85,7 @@ class Tally:
             return []
         box.rejects.pop(vote.key_id, None)
         box.accepts.setdefault(vote.key_id, statement)
-        found: list[Finding] = [*self._equivocation(vote, statement)]
+        found: list[Finding] = [*self._two_votes(vote, statement)]
         return [*found, *self._closed(vote.slot), *self._breach(vote.slot)]
 
     def convict(self, guilt: Guilt) -> bool:
@@ -134,7 +134,7 @@ class Tally:
     def _box(self, slot: Slot, content: str) -> _Box:
         return self._slots.setdefault(slot, {}).setdefault(content, _Box())
 
-    def _equivocation(self, vote: Vote, statement: Statement) -> list[Guilt]:
+    def _two_votes(self, vote: Vote, statement: Statement) -> list[Guilt]:
         for content, box in self._slots[vote.slot].items():
             other = box.accepts.get(vote.key_id)
             if content != vote.content and other is not None:

@@ -173,6 +173,12 @@ class Trust:
         """The owners whose word counts: those that are not struck out."""
         return tuple(owner for owner in self.owners if not self.distrusts(owner.owner))
 
+    @property
+    def heard(self) -> tuple[str, ...]:
+        """Ids of the owners whose statements may change a verdict: the believed ones, and those of the pinned root."""
+        members = self.root.members if self.root is not None else ()
+        return tuple(dict.fromkeys((*(one.owner for one in self.believed), *(one.owner for one in members))))
+
     def distrusts(self, *entries: str) -> bool:
         """Whether one of these owner ids or key ids was struck out."""
         return any(entry in self._struck for entry in entries)
@@ -182,7 +188,7 @@ class Trust:
         return next((owner for owner in self.owners if owner.nickname == nickname), None)
 
     def hears(self, owner_id: str) -> bool:
-        """Whether the owner's statements may change a verdict: they are trusted, or of the pinned root."""
+        """Whether the owner is one of those who are `heard`."""
         return self.owner(owner_id) is not None or (self.root is not None and self.root.member(owner_id) is not None)
 
     def nickname(self, owner_id: str) -> str:

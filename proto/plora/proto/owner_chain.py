@@ -97,7 +97,8 @@ class OwnerFile:
     @property
     def ended(self) -> str:
         """Why the owner was revoked as a whole; empty where they weren't."""
-        ends = (one.reason for one in self.authority.revocations.values() if one.target_kind == "owner")
+        said = self.authority.revocations.values()
+        ends = (one.reason for one in said if (one.target_kind, one.target) == ("owner", self.id))
         return next(ends, "")
 
     @property
@@ -173,20 +174,36 @@ def key_revocation(file: OwnerFile, key_id: str, reason: str, key: PrivateKey, i
     """A revocation of one of the owner's keys, by another of them or by itself."""
     if key.public.key_id != key_id:
         _speaks(file.authority, key)
-    return _revocation(file, {"target_kind": "key", "target": key_id, "reason": reason}, key, issued)
+    return revocation(file, ("key", key_id), reason, key, issued)
 
 
 def owner_revocation(file: OwnerFile, reason: str, key: PrivateKey, issued: str) -> Statement:
     """A revocation of the owner as a whole: of everything that any of their keys ever signed, or will."""
     _speaks(file.authority, key)
-    return _revocation(file, {"target_kind": "owner", "target": file.id, "reason": reason}, key, issued)
+    return revocation(file, ("owner", file.id), reason, key, issued)
+
+
+def revocation(file: OwnerFile, target: tuple[str, str], reason: str, key: PrivateKey, issued: str) -> Statement:
+    """A revocation in an owner's name, of whosever thing: `target` is its kind (key, content, owner) and its id in hex.
+
+    Whether it counts is for the gate to say: by itself it strikes only what is the owner's.
+    """
+    payload = {"swarm": file.first.swarm, "issued": issued, "key_id": key.public.key_id, "owner": file.id}
+    payload |= {"target_kind": target[0], "target": target[1], "reason": reason}
+    return sign_statement(StatementKind.REVOCATION, Revocation.model_validate(payload), key)
+
+
+def attestation(file: OwnerFile, target: str, key: PrivateKey, issued: str) -> Statement:
+    """An owner's word for a statement, by its id in hex."""
+    payload = Attestation(swarm=file.first.swarm, issued=issued, key_id=key.public.key_id, owner=file.id, target=target)
+    return sign_statement(StatementKind.ATTESTATION, payload, key)
 
 
 def signatures(file: OwnerFile, key: PrivateKey, issued: str) -> list[Statement]:
     """Attestations by this key of everything pending that it may sign and hasn't signed."""
     at, key_id = file.authority, key.public.key_id
     return [
-        _attestation(file, one.statement, key, issued)
+        attestation(file, one.statement.id.hex(), key, issued)
         for one in file.pending
         if key_id not in one.signed and _may_sign(at, one, key_id)
     ]
@@ -252,18 +269,6 @@ def _pending_record(at: Authority, statement: Statement, record: OwnerRecord, do
 def _may_sign(at: Authority, pending: Pending, key_id: str) -> bool:
     listed = pending.payload.signing_key_ids() if isinstance(pending.payload, OwnerRecord) else ()
     return (key_id in at.current or key_id in listed) and key_id not in at.void_keys
-
-
-def _revocation(file: OwnerFile, what: dict[str, str], key: PrivateKey, issued: str) -> Statement:
-    spoken = {"swarm": file.first.swarm, "issued": issued, "key_id": key.public.key_id, "owner": file.id}
-    return sign_statement(StatementKind.REVOCATION, Revocation.model_validate({**spoken, **what}), key)
-
-
-def _attestation(file: OwnerFile, target: Statement, key: PrivateKey, issued: str) -> Statement:
-    payload = Attestation(
-        swarm=file.first.swarm, issued=issued, key_id=key.public.key_id, owner=file.id, target=target.id.hex()
-    )
-    return sign_statement(StatementKind.ATTESTATION, payload, key)
 
 
 def _dropped(entry: OwnerKey, change: Change, at: Authority) -> bool:

@@ -17,6 +17,20 @@ class ConsensusReply(_message.Message):
     document: str
     def __init__(self, document: _Optional[str] = ...) -> None: ...
 
+class CertificateRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class CertificateReply(_message.Message):
+    __slots__ = ("name", "text")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    text: str
+    def __init__(self, name: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
+
 class StatusRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
@@ -798,11 +812,11 @@ class BeliefsReply(_message.Message):
     document: str
     def __init__(self, document: _Optional[str] = ...) -> None: ...
 
-class NewnessRequest(_message.Message):
+class FreshnessRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
-class NewnessReply(_message.Message):
+class FreshnessReply(_message.Message):
     __slots__ = ("state", "signed", "required", "until_wall_ms", "trust_version", "revocation_root", "audit_head", "signed_time_wall_ms")
     STATE_FIELD_NUMBER: _ClassVar[int]
     SIGNED_FIELD_NUMBER: _ClassVar[int]
@@ -821,6 +835,20 @@ class NewnessReply(_message.Message):
     audit_head: str
     signed_time_wall_ms: int
     def __init__(self, state: _Optional[str] = ..., signed: _Optional[_Iterable[str]] = ..., required: _Optional[int] = ..., until_wall_ms: _Optional[int] = ..., trust_version: _Optional[int] = ..., revocation_root: _Optional[str] = ..., audit_head: _Optional[str] = ..., signed_time_wall_ms: _Optional[int] = ...) -> None: ...
+
+class RootRequest(_message.Message):
+    __slots__ = ("target_kind", "target")
+    TARGET_KIND_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    target_kind: str
+    target: str
+    def __init__(self, target_kind: _Optional[str] = ..., target: _Optional[str] = ...) -> None: ...
+
+class RootReply(_message.Message):
+    __slots__ = ("document",)
+    DOCUMENT_FIELD_NUMBER: _ClassVar[int]
+    document: str
+    def __init__(self, document: _Optional[str] = ...) -> None: ...
 
 class IntroduceRequest(_message.Message):
     __slots__ = ("statements",)

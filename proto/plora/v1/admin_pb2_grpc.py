@@ -199,10 +199,20 @@ class AdminStub:
                 request_serializer=plora_dot_v1_dot_admin__pb2.BeliefsRequest.SerializeToString,
                 response_deserializer=plora_dot_v1_dot_admin__pb2.BeliefsReply.FromString,
                 _registered_method=True)
-        self.Newness = channel.unary_unary(
-                '/plora.v1.Admin/Newness',
-                request_serializer=plora_dot_v1_dot_admin__pb2.NewnessRequest.SerializeToString,
-                response_deserializer=plora_dot_v1_dot_admin__pb2.NewnessReply.FromString,
+        self.Freshness = channel.unary_unary(
+                '/plora.v1.Admin/Freshness',
+                request_serializer=plora_dot_v1_dot_admin__pb2.FreshnessRequest.SerializeToString,
+                response_deserializer=plora_dot_v1_dot_admin__pb2.FreshnessReply.FromString,
+                _registered_method=True)
+        self.Certificate = channel.unary_unary(
+                '/plora.v1.Admin/Certificate',
+                request_serializer=plora_dot_v1_dot_admin__pb2.CertificateRequest.SerializeToString,
+                response_deserializer=plora_dot_v1_dot_admin__pb2.CertificateReply.FromString,
+                _registered_method=True)
+        self.Root = channel.unary_unary(
+                '/plora.v1.Admin/Root',
+                request_serializer=plora_dot_v1_dot_admin__pb2.RootRequest.SerializeToString,
+                response_deserializer=plora_dot_v1_dot_admin__pb2.RootReply.FromString,
                 _registered_method=True)
         self.Audit = channel.unary_stream(
                 '/plora.v1.Admin/Audit',
@@ -422,7 +432,19 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Newness(self, request, context):
+    def Freshness(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Certificate(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Root(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -614,10 +636,20 @@ def add_AdminServicer_to_server(servicer, server):
                     request_deserializer=plora_dot_v1_dot_admin__pb2.BeliefsRequest.FromString,
                     response_serializer=plora_dot_v1_dot_admin__pb2.BeliefsReply.SerializeToString,
             ),
-            'Newness': grpc.unary_unary_rpc_method_handler(
-                    servicer.Newness,
-                    request_deserializer=plora_dot_v1_dot_admin__pb2.NewnessRequest.FromString,
-                    response_serializer=plora_dot_v1_dot_admin__pb2.NewnessReply.SerializeToString,
+            'Freshness': grpc.unary_unary_rpc_method_handler(
+                    servicer.Freshness,
+                    request_deserializer=plora_dot_v1_dot_admin__pb2.FreshnessRequest.FromString,
+                    response_serializer=plora_dot_v1_dot_admin__pb2.FreshnessReply.SerializeToString,
+            ),
+            'Certificate': grpc.unary_unary_rpc_method_handler(
+                    servicer.Certificate,
+                    request_deserializer=plora_dot_v1_dot_admin__pb2.CertificateRequest.FromString,
+                    response_serializer=plora_dot_v1_dot_admin__pb2.CertificateReply.SerializeToString,
+            ),
+            'Root': grpc.unary_unary_rpc_method_handler(
+                    servicer.Root,
+                    request_deserializer=plora_dot_v1_dot_admin__pb2.RootRequest.FromString,
+                    response_serializer=plora_dot_v1_dot_admin__pb2.RootReply.SerializeToString,
             ),
             'Audit': grpc.unary_stream_rpc_method_handler(
                     servicer.Audit,
@@ -1537,7 +1569,7 @@ class Admin:
             _registered_method=True)
 
     @staticmethod
-    def Newness(request,
+    def Freshness(request,
             target,
             options=(),
             channel_credentials=None,
@@ -1550,9 +1582,63 @@ class Admin:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/plora.v1.Admin/Newness',
-            plora_dot_v1_dot_admin__pb2.NewnessRequest.SerializeToString,
-            plora_dot_v1_dot_admin__pb2.NewnessReply.FromString,
+            '/plora.v1.Admin/Freshness',
+            plora_dot_v1_dot_admin__pb2.FreshnessRequest.SerializeToString,
+            plora_dot_v1_dot_admin__pb2.FreshnessReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Certificate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/plora.v1.Admin/Certificate',
+            plora_dot_v1_dot_admin__pb2.CertificateRequest.SerializeToString,
+            plora_dot_v1_dot_admin__pb2.CertificateReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Root(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/plora.v1.Admin/Root',
+            plora_dot_v1_dot_admin__pb2.RootRequest.SerializeToString,
+            plora_dot_v1_dot_admin__pb2.RootReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -158,7 +158,7 @@ def test_attack_051_two_contents_of_one_version_block_each_other() -> None:
     bench.accept()
     twin = make_plasmid(ADA, "legal", tiny_adapter(2))
     out = bench.add(twin.statement)
-    assert bench.verdict() == bench.verdict(twin) == ("reject", "equivocation")
+    assert bench.verdict() == bench.verdict(twin) == ("reject", "two_contents")
     assert those(Hide, out) and not those(BytesWanted, out)
 
 

@@ -111,3 +111,13 @@ def test_an_unknown_kind_is_not_indexed() -> None:
     assert made.add(FOREIGN) is None
     made.drop(FOREIGN)
     assert made == Docket(SWARM_ID)
+
+
+def test_a_key_that_stands_in_records_touches_all_of_those_owners() -> None:
+    """Whoever revokes it: it may have signed a rotation of theirs."""
+    made = docket(ADA.record, BOB.record, V1.statement, OTHER.statement)
+    struck = revoke(CYD, "key", ADA.key.public.key_id)
+    assert made.touched_by(struck) == [V1.content_id]
+    assert made.listing(ADA.key.public.key_id) == (ADA.id,)
+    made.drop(ADA.record)
+    assert made.listing(ADA.key.public.key_id) == () and made.keys_like(ADA.key.public.key_id) == []

@@ -111,12 +111,12 @@ def test_an_old_version_stays_superseded_when_the_newer_one_has_expired(between:
 def test_a_version_with_two_contents_stays_blocked_when_one_has_expired(between: Callable[[Peer], None]) -> None:
     peer = Peer()
     peer.see(OLD, TWIN)
-    assert peer.verdict(OLD) == peer.verdict(TWIN) == ("reject", "equivocation")
+    assert peer.verdict(OLD) == peer.verdict(TWIN) == ("reject", "two_contents")
     peer.lose(TWIN, "expired", LATER)
     peer.lose(OLD, "evicted", LATER)
     between(peer)
     peer.see(OLD, now=LATER)
-    assert peer.verdict(OLD) == ("reject", "equivocation")
+    assert peer.verdict(OLD) == ("reject", "two_contents")
 
 
 def test_the_newest_version_itself_comes_back_after_a_restart() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.node.core.conftest import ADA, BOB, LEGAL, TRUST, Bench, records, those
+from tests.sim.roots import ROOT, begins_to_revoke, signs_too
 
 from plora.gate import Policy
 from plora.node.core.effects import Merge, Persist, ServeMerge, SetTimer
@@ -88,6 +89,16 @@ def test_a_revocation_ends_a_step_back(bench: Bench) -> None:
     assert those(ServeMerge, out) == [ServeMerge("mini", 2, 2, (2,))]
     (body,) = records(out, "rollback")
     assert body.reason == f"it held {LEGAL.content_id.hex()[:12]} was revoked"  # type: ignore[attr-defined]
+
+
+def test_a_step_back_ends_when_enough_owners_of_the_root_revoked_a_part(bench: Bench) -> None:
+    bench.tell(PolicyChanged(bench.policy, replace(TRUST, root=ROOT)))
+    back(bench)
+    record, begun = begins_to_revoke(0, "content", LEGAL.content_id.hex())
+    bench.add(record, begun)
+    assert not those(ServeMerge, merge(bench)) and bench.desk.merges.generation("mini") == 1
+    bench.add(*signs_too(1, begun))
+    assert those(ServeMerge, merge(bench)) == [ServeMerge("mini", 2, 2, (2,))]
 
 
 def test_a_strangers_revocation_ends_nothing(bench: Bench) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from plora.gate.root import revocation_root
 from plora.gate.signers import keyring
 from plora.node.admin.spreading import spread
-from plora.node.core.newness import newness
+from plora.node.core.freshness import freshness_here
 from plora.node.driver.clock import read_clocks
 from plora.proto.errors import UsageError
 from plora.proto.owner_chain import OwnerFile
@@ -38,11 +38,11 @@ async def introduce(node: Node, request: pb.IntroduceRequest) -> pb.IntroduceRep
     return pb.IntroduceReply(owner=file.id, record=file.authority.record, note=_note(node, file))
 
 
-def newness_reply(node: Node) -> pb.NewnessReply:
+def freshness_reply(node: Node) -> pb.FreshnessReply:
     """How fresh this peer is, and what a freshness statement would say of it."""
     desk = node.core.desk
-    root, found = desk.trust.root, newness(desk.docket, desk.policy, desk.trust, read_clocks())
-    said = pb.NewnessReply(
+    root, found = desk.trust.root, freshness_here(desk.docket, desk.policy, desk.trust, read_clocks())
+    said = pb.FreshnessReply(
         state="no root",
         revocation_root=revocation_root(desk.docket.revocation_ids),
         audit_head=node.audit_head(),

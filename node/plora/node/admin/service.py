@@ -26,11 +26,12 @@ from plora.node.admin.following import Following
 from plora.node.admin.inviting import invitations_reply, invite
 from plora.node.admin.measuring import keep_measure
 from plora.node.admin.neighbours import lan_reply, peers_reply
-from plora.node.admin.owning import introduce, newness_reply
+from plora.node.admin.owning import freshness_reply, introduce
 from plora.node.admin.pinging import ping
 from plora.node.admin.releasing import release
 from plora.node.admin.replies import kept_message, plasmid_message, status_reply
 from plora.node.admin.reputing import forgive, reputations_reply
+from plora.node.admin.rooting import root_reply
 from plora.node.admin.serving import locate, roll_back
 from plora.node.admin.spreading import check_bytes, check_publishable, check_taken_up, held_here, spread
 from plora.node.admin.trusting import attest, judge, owners_reply, revoke, settled
@@ -288,9 +289,14 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         """Whom this peer believes, and how new it may believe to be."""
         return pb.BeliefsReply(document=json.dumps(beliefs(self._node.core, read_clocks()), sort_keys=True))
 
-    async def Newness(self, request: pb.NewnessRequest, context: Any) -> pb.NewnessReply:  # noqa: N802
+    async def Freshness(self, request: pb.FreshnessRequest, context: Any) -> pb.FreshnessReply:  # noqa: N802
         """How fresh this peer is by the root that is pinned."""
-        return newness_reply(self._node)
+        return freshness_reply(self._node)
+
+    @_answered
+    async def Root(self, request: pb.RootRequest, context: Any) -> pb.RootReply:  # noqa: N802
+        """The pinned root, and what a revocation by its owners would change."""
+        return root_reply(self._node, request)
 
     async def Events(self, request: pb.EventsRequest, context: Any) -> AsyncIterator[pb.EventsReply]:  # noqa: N802
         """The records of this boot after `after_seq` (0: all), and with `follow` those to come."""

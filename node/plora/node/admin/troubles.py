@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from plora.gate import quorum_trouble
 from plora.node.core import council_view
-from plora.node.core.newness import newness
+from plora.node.core.freshness import freshness_here
 from plora.node.core.now import Now
 from plora.node.core.plasmid import Plasmid
 from plora.node.driver.clock import read_clocks
@@ -63,7 +63,7 @@ def staleness(node: Node, now: Now) -> Iterator[str]:
     behind_ms = desk.docket.signed_time_ms - now.wall_ms
     if behind_ms > desk.policy.clock_skew_ms_max:
         yield f"STALE: the clock is {span_text(behind_ms)} behind what a quorum signed; set it, nothing new is accepted"
-    found = newness(desk.docket, desk.policy, desk.trust, now)
+    found = freshness_here(desk.docket, desk.policy, desk.trust, now)
     if found is not None and not found.fresh:
         who = f" ({', '.join(found.signed)})" if found.signed else ""
         newer = "; others speak under a newer root file: ask for it" if found.outdated else ""

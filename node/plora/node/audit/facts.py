@@ -18,9 +18,9 @@ from typing import Any
 
 from plora.node.audit.chain import AUDIT_STATE, ENDS_KEY, Fact
 from plora.node.core.council_rows import BALLOTS, BROKEN, CERTIFICATES, GUILTY
+from plora.node.core.freshness import SIGNED_TIME
 from plora.node.core.invitations import INVITATIONS
 from plora.node.core.merge_rows import MERGES
-from plora.node.core.newness import SIGNED_TIME
 from plora.node.core.reputations import REPUTATIONS
 from plora.node.core.rotations import ROTATIONS
 from plora.node.core.rows import VERDICTS, VERSIONS

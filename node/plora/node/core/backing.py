@@ -3,9 +3,9 @@
 - An input that is live is believed while it is in use here. One that left the live set because a newer version took its
   place may be served on, since nobody took it back: for this its owner, key, domain and expiry are kept with the merge.
 - Whatever speaks against such an input ends it: its owner is no longer trusted for its domain and base, or is held for
-  what they did here; its key is struck out; its owner or its own key revoked it (also below the owner's threshold); it
-  has expired; or the policy is no longer the one that it was accepted under. Its manifest is gone, so it can't be
-  judged again: doubt means no.
+  what they did here; its key is struck out; its owner or its own key revoked it (also below the owner's threshold), or
+  the pinned root did; it has expired; or the policy is no longer the one that it was accepted under. Its manifest is
+  gone, so it can't be judged again: doubt means no.
 - Not handled here: when to merge and what to serve (`merges`).
 """
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from plora.gate import Policy, Trust
+from plora.gate.root import root_revocations
 from plora.gate.trust import PUBLISH
 from plora.node.core.docket import Docket
 from plora.node.core.effects import MergeInput
@@ -87,6 +88,8 @@ class Backing:
             return "is of an owner who is not trusted for it"
         if self._holds(source.owner, now):
             return "is of an owner who is held for what they did here"
-        if self._docket.taken_back(content, source.owner, source.key_id):
+        named = (content, source.owner, source.key_id)
+        by_root = root_revocations(trust.root, self._docket.revocations(*named)) if trust.root is not None else ()
+        if self._docket.taken_back(*named) or any(by_root):
             return "was revoked"
         return "has expired" if now.wall_ms >= source.expires_ms else ""

@@ -15,7 +15,7 @@ from typing import Any
 
 from plora.gate import RootMember, TrustedOwner
 from plora.gate.signers import keyring
-from plora.node.core.newness import newness
+from plora.node.core.freshness import freshness_here
 from plora.node.core.now import Now
 from plora.node.core.peer import PeerCore
 from plora.proto.payloads import Freshness
@@ -23,7 +23,7 @@ from plora.proto.words import fingerprint
 
 Json = dict[str, Any]
 
-TWO_CONTENTS = "equivocation"
+TWO_CONTENTS = "two_contents"
 
 
 def beliefs(core: PeerCore, now: Now) -> Json:
@@ -42,7 +42,7 @@ def beliefs(core: PeerCore, now: Now) -> Json:
 
 def _root(core: PeerCore, now: Now) -> Json | None:
     docket, trust = core.desk.docket, core.desk.trust
-    root, found = trust.root, newness(docket, core.desk.policy, trust, now)
+    root, found = trust.root, freshness_here(docket, core.desk.policy, trust, now)
     if root is None or found is None:
         return None
     said = [payload for _, payload in docket.freshness]

@@ -52,11 +52,11 @@ from plora.node.core.events import (
     TimerDue,
     Wanted,
 )
+from plora.node.core.freshness import FRESHNESS_TIMER, SIGNED_TIME, FreshnessWatch
 from plora.node.core.larder import ANNOUNCE_TIMER, Larder
 from plora.node.core.merge_rows import MERGES, MergeRow, decode_merge, merge_row
 from plora.node.core.merges import TIMER as MERGE_TIMER
 from plora.node.core.merges import Merges
-from plora.node.core.newness import NEWNESS_TIMER, SIGNED_TIME, Newness
 from plora.node.core.notices import (
     BytesFailed,
     BytesHeld,
@@ -123,7 +123,7 @@ class Desk:
         versions = (decode_version(key, value) for key, value in snapshot.rows(VERSIONS))
         self.docket = Docket(config.swarm, bases or {}, {row.series: row for row in versions})
         self.docket.believed = believed_ids(snapshot.rows(ROTATIONS))
-        self.newness = Newness(self.docket, snapshot.rows(SIGNED_TIME))
+        self.freshness = FreshnessWatch(self.docket, snapshot.rows(SIGNED_TIME))
         self.book = Book()
         self.showing = Showing(self.book, lambda: self.trust, lambda: self.carrying)
         self.wishes = Wishes(snapshot.rows(WISHES))
@@ -281,7 +281,7 @@ class Desk:
 
     def _look(self, now: Now) -> Outputs:
         """Note how new this peer may believe to be."""
-        rows, out = self.newness.look(self.policy, self.trust, now)
+        rows, out = self.freshness.look(self.policy, self.trust, now)
         self._rows += rows
         return out
 
@@ -323,8 +323,7 @@ class Desk:
         return self._judge_all(touched, now)
 
     def _judge(self, plasmid: Plasmid, now: Now) -> Outputs:
-        verdict = self._decide(plasmid, now)
-        plasmid.verdict = verdict
+        verdict = plasmid.verdict = self.verdict_under(self.trust, plasmid, now)
         self._remember_version(plasmid)
         out = [] if verdict.accepted else self._withdraw(plasmid, now)
         out += self.larder.attend(plasmid, now)
@@ -350,20 +349,20 @@ class Desk:
                 out += self._judge_all(touched, now)
         return out
 
-    def _decide(self, plasmid: Plasmid, now: Now) -> Verdict:
-        digest = plasmid.digest
+    def verdict_under(self, trust: Trust, plasmid: Plasmid, now: Now) -> Verdict:
+        """What the gate says of a live plasmid under this peer's policy and some trust. Changes nothing."""
         features = self.larder.features(plasmid.artifact)
         known = self.docket.case(plasmid.content_id, now.wall_ms, features, granted=plasmid.usable)
         earned = self.reputations.of(plasmid.manifest.owner, now.wall_ms)
         released = self.wishes.released(plasmid.content_id)
         case = replace(self._voted(known, plasmid.seen_ms), reputation=earned, released=released)
-        verdict = decide(case, self.policy, self.trust)
+        verdict = decide(case, self.policy, trust)
         gone = features is not None and not self.larder.has(plasmid)
         if gone and not stands_without_bytes(verdict, asked=plasmid.asked):
-            return decide(replace(case, features=None), self.policy, self.trust)
-        if digest in self.larder.unreadable and verdict.wants_bytes:
-            outcome = Outcome.REJECT if digest in self.larder.defects else Outcome.QUARANTINE
-            return unexamined(verdict, outcome, self.larder.unreadable[digest])
+            return decide(replace(case, features=None), self.policy, trust)
+        if plasmid.digest in self.larder.unreadable and verdict.wants_bytes:
+            outcome = Outcome.REJECT if plasmid.digest in self.larder.defects else Outcome.QUARANTINE
+            return unexamined(verdict, outcome, self.larder.unreadable[plasmid.digest])
         return verdict
 
     def _remember_version(self, plasmid: Plasmid) -> None:
@@ -440,7 +439,7 @@ class Desk:
         if plasmid.usable:
             return []
         plasmid.usable = True
-        self._rows += self.newness.accepted(plasmid.manifest, plasmid.verdict) if plasmid.verdict else []
+        self._rows += self.freshness.accepted(plasmid.manifest, plasmid.verdict) if plasmid.verdict else []
         domain = plasmid.manifest.domain
         self._domains[domain] += 1
         out: Outputs = [Emit(Knowledge(domain, "gained"))] if self._domains[domain] == 1 else []
@@ -590,7 +589,7 @@ class Desk:
             return out
         if timer == ANNOUNCE_TIMER:
             return self.larder.announce_due(now)
-        if timer == NEWNESS_TIMER:
+        if timer == FRESHNESS_TIMER:
             return self._renew(now)
         return self._clock(now) if timer == CLOCK_TIMER else []
 

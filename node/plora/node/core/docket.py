@@ -21,6 +21,7 @@ from typing import TypeVar
 
 from plora.gate import BaseFacts, Case, Features
 from plora.node.core.rows import VersionRow
+from plora.proto.canonical import begins
 from plora.proto.errors import StatementError
 from plora.proto.manifest import Manifest
 from plora.proto.payload import Payload
@@ -57,6 +58,7 @@ class Docket:
     _revocations: _Index[Revocation] = field(default_factory=dict)
     _fresh: dict[bytes, tuple[Statement, Freshness]] = field(default_factory=dict)
     _of_keys: _Index[Revocation] = field(default_factory=dict)
+    _listed: dict[str, dict[bytes, str]] = field(default_factory=dict)
 
     def add(self, statement: Statement) -> Payload | None:
         """Index a statement; its payload, or None for a kind that no stage reads."""
@@ -66,7 +68,10 @@ class Docket:
                 self._manifests[statement.id] = (statement, payload)
                 self._versions.setdefault(series_of(payload), {})[statement.id] = payload.version
             case OwnerRecord():
-                self._records.setdefault(_owner_of(statement, payload), {})[statement.id] = (statement, payload)
+                owner = _owner_of(statement, payload)
+                self._records.setdefault(owner, {})[statement.id] = (statement, payload)
+                for key_id in payload.signing_key_ids():
+                    self._listed.setdefault(key_id, {})[statement.id] = owner
             case Attestation():
                 self._attestations.setdefault(payload.target, {})[statement.id] = (statement, payload)
             case Revocation():
@@ -96,6 +101,8 @@ class Docket:
                 _discard(self._versions, series_of(payload), statement.id)
             case OwnerRecord():
                 _discard(self._records, _owner_of(statement, payload), statement.id)
+                for key_id in payload.signing_key_ids():
+                    _discard(self._listed, key_id, statement.id)
             case Attestation():
                 _discard(self._attestations, payload.target, statement.id)
             case Revocation():
@@ -114,7 +121,7 @@ class Docket:
             case Attestation() as attestation:
                 return self._vouched(attestation.target)
             case Revocation() as revocation:
-                return self._struck_by(revocation)
+                return self.struck_by(revocation)
         return []
 
     def case(self, content_id: bytes, now_ms: int, features: Features | None, *, granted: bool = False) -> Case:
@@ -202,6 +209,39 @@ class Docket:
         entries = (entry for name in (content, owner, key_id) for entry in self._revocations.get(name, {}).values())
         return any(payload.owner == owner or statement.key_id == key_id for statement, payload in entries)
 
+    def revocations(self, *targets: str) -> Dossier:
+        """The revocations of these targets, all of them by default, and who attests them."""
+        entries = (self._revocations.get(target, {}) for target in targets or self._revocations)
+        found = tuple(entry for each in entries for entry in each.values())
+        return Dossier((), tuple(word for one, _ in found for word in self._witnesses(one.id)), found)
+
+    def takes_back(self, payload: Payload | None) -> bool:
+        """Whether it is a revocation, or a word for one."""
+        if not isinstance(payload, Attestation):
+            return isinstance(payload, Revocation)
+        return any(bytes.fromhex(payload.target) in entries for entries in self._revocations.values())
+
+    def listing(self, key_id: str) -> tuple[str, ...]:
+        """The owners of whose records one lists a signing key."""
+        return tuple(dict.fromkeys(self._listed.get(key_id, {}).values()))
+
+    def keys_like(self, beginning: str) -> list[str]:
+        """The ids of signing keys in owners' records that a beginning may mean."""
+        return [key_id for key_id in self._listed if begins(beginning, key_id)]
+
+    def struck_by(self, revocation: Revocation) -> list[bytes]:
+        """Content ids of the live manifests whose verdict may depend on a revocation."""
+        target = revocation.target
+        if revocation.target_kind == "content":
+            return [cid for cid in (bytes.fromhex(target),) if cid in self._manifests]
+        if revocation.target_kind == "owner":
+            return self._involving(target)
+        signed = [
+            cid for cid, (_, m) in self._manifests.items() if m.key_id == target or self._key_vouches(target, cid)
+        ]
+        owners = dict.fromkeys((revocation.owner, *self.listing(target)))  # it may have signed a rotation
+        return list(dict.fromkeys((*signed, *(cid for owner in owners for cid in self._involving(owner)))))
+
     def _witnesses(self, target: bytes) -> _Entries[Attestation]:
         return tuple(self._attestations.get(target.hex(), {}).values())
 
@@ -230,20 +270,9 @@ class Docket:
         if attested in self._manifests:
             return [attested]
         struck = (entries[attested][1] for entries in self._revocations.values() if attested in entries)
-        touched = [content_id for revocation in struck for content_id in self._struck_by(revocation)]
+        touched = [content_id for revocation in struck for content_id in self.struck_by(revocation)]
         owners = (owner for owner, records in self._records.items() if attested in records)
         return [*touched, *(content_id for owner in owners for content_id in self._involving(owner))]
-
-    def _struck_by(self, revocation: Revocation) -> list[bytes]:
-        target = revocation.target
-        if revocation.target_kind == "content":
-            return [cid for cid in (bytes.fromhex(target),) if cid in self._manifests]
-        if revocation.target_kind == "owner":
-            return self._involving(target)
-        signed = [
-            cid for cid, (_, m) in self._manifests.items() if m.key_id == target or self._key_vouches(target, cid)
-        ]
-        return list(dict.fromkeys((*signed, *self._involving(revocation.owner))))  # it may have signed a rotation
 
     def _key_vouches(self, key_id: str, content_id: bytes) -> bool:
         return any(entry.key_id == key_id for entry, _ in self._witnesses(content_id))

@@ -166,10 +166,9 @@ class PeerCore:
         verify: Verify = verify_statement,
     ) -> None:
         self.config = config
-        trusted = [owner.owner for owner in trust.believed]
         streams = Streams(config.seed, config.peer)
         self.reputations = reputations_of(config, snapshot)
-        self.gossip = Gossip(config, snapshot, streams, trusted, verify, self.reputations)
+        self.gossip = Gossip(config, snapshot, streams, trust.heard, verify, self.reputations)
         self.transfer = Transfer(config, snapshot, self.reputations)
         self.council = Council(config, snapshot, self.gossip.live)
         self.desk = Desk(

@@ -17,8 +17,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from plora.gate import Outcome, explain, layers, sentence
+from plora.node.core.freshness import freshness_here
 from plora.node.core.limit_sentences import limit_sentence, limit_value
-from plora.node.core.newness import newness
 from plora.node.core.now import Now
 from plora.node.core.owners import (
     BELOW_QUORUM,
@@ -117,7 +117,7 @@ def status(core: PeerCore, now: Now) -> Json:
         "trusted_owners": [owner.nickname for owner in core.desk.trust.owners],
         "insecure": core.desk.policy.insecure,
         "reputations": reputation_counts(core, now),
-        "freshness": _newness(core, now),
+        "freshness": _freshness(core, now),
         "merges": merges(core),
     }
 
@@ -129,9 +129,9 @@ def _objections(core: PeerCore) -> list[Json]:
     return [{"stage": stage, "reason": reason, "plasmids": found[stage, reason]} for stage, reason in sorted(found)]
 
 
-def _newness(core: PeerCore, now: Now) -> Json | None:
+def _freshness(core: PeerCore, now: Now) -> Json | None:
     """How fresh the peer is by the root that is pinned; None where none is."""
-    found = newness(core.desk.docket, core.desk.policy, core.desk.trust, now)
+    found = freshness_here(core.desk.docket, core.desk.policy, core.desk.trust, now)
     return None if found is None else {"state": "fresh" if found.fresh else "stale", **asdict(found)}
 
 

@@ -192,7 +192,7 @@ class Gossip:
             case Publish() | WordSigned():
                 out += self._said_here(event)
             case PolicyChanged(_, trust):
-                self.seen.trust(owner.owner for owner in trust.believed)
+                self.seen.trust(trust.heard)
             case SettingsChanged(_, _, bounds):
                 self.seen.limit(bounds)
             case _:

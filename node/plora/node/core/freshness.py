@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from plora.gate import Currency, Policy, Trust, Verdict, currency
+from plora.gate import FreshnessState, Policy, Trust, Verdict, freshness_state
 from plora.gate.root import signed_time_ms
 from plora.node.core.docket import Docket
 from plora.node.core.effects import Emit, SetTimer
@@ -23,18 +23,18 @@ from plora.proto.manifest import Manifest
 from plora.proto.records import FreshnessChanged
 
 SIGNED_TIME = "signed_time"
-NEWNESS_TIMER = "desk:newness"
+FRESHNESS_TIMER = "desk:freshness"
 LOOK_MS_MAX = 3_600_000
 OWNERS_MIN = 2
 _KEY = b"ms"
 
 
-def newness(docket: Docket, policy: Policy, trust: Trust, now: Now) -> Currency | None:
+def freshness_here(docket: Docket, policy: Policy, trust: Trust, now: Now) -> FreshnessState | None:
     """How fresh the peer is; None where no root is pinned."""
-    return currency(docket.freshness, trust.root, policy, now.wall_ms) if trust.root is not None else None
+    return freshness_state(docket.freshness, trust.root, policy, now.wall_ms) if trust.root is not None else None
 
 
-class Newness:
+class FreshnessWatch:
     """Watches one docket, whose `signed_time_ms` it raises."""
 
     def __init__(self, docket: Docket, rows: Iterable[tuple[bytes, bytes]]) -> None:
@@ -46,12 +46,12 @@ class Newness:
             raise StoreError("the signed time can't be read", where=f"state.db: {SIGNED_TIME}") from error
 
     def look(self, policy: Policy, trust: Trust, now: Now) -> tuple[list[RowOp], Outputs]:
-        """Rows to write and what to tell now; `NEWNESS_TIMER` asks for the next look."""
+        """Rows to write and what to tell now; `FRESHNESS_TIMER` asks for the next look."""
         if trust.root is None:
             self._told = None
             return [], []
         rows = self._raise(signed_time_ms(self._docket.freshness, trust.root))
-        found = currency(self._docket.freshness, trust.root, policy, now.wall_ms)
+        found = freshness_state(self._docket.freshness, trust.root, policy, now.wall_ms)
         out = _timer(now, found)
         if found.fresh == self._told:
             return rows, out
@@ -71,7 +71,7 @@ class Newness:
         return [Put(SIGNED_TIME, _KEY, str(time_ms).encode())]
 
 
-def _timer(now: Now, found: Currency) -> Outputs:
+def _timer(now: Now, found: FreshnessState) -> Outputs:
     """Look again when it ends; wall clocks jump, so no later than in an hour."""
     left_ms = min(found.until_ms - now.wall_ms, LOOK_MS_MAX)
-    return [SetTimer(NEWNESS_TIMER, now.after_ms(left_ms))] if found.fresh else []
+    return [SetTimer(FRESHNESS_TIMER, now.after_ms(left_ms))] if found.fresh else []
