@@ -103,6 +103,17 @@ def test_three_of_four_decide_though_one_is_dead_and_lies(make_peer: MakePeer, t
     said = plora("consensus", "--home", eve.home.root).out
     assert "3 of 4 members make a certificate, 1 may lie" in said and "certificates: 1" in said
 
+    # anybody checks that from a file, without a peer, who knows the epoch and nothing else
+    file, folder = tmp_path / "first.certificate", tmp_path / "a" / "first"
+    epoch, record = consensus(eve)["epoch"], ada.home.owner_folder / "ada.owner"
+    assert plora("consensus", "certificate", "first", "--out", file, "--home", eve.home.root).code == 0
+    checked = plora("consensus", "verify", file, folder, "--epoch", epoch, "--owner", record, "--json")
+    assert (checked.code, checked.document["members"]) == (0, ["ada", "ben", "cyd"])
+    assert checked.document["content_id"] == first.content_id.hex()
+    assert plora("consensus", "verify", file, "--config", eve.home.config).code == 0
+    assert plora("consensus", "verify", file, "--epoch", "0" * 64).code == 3
+    assert plora("consensus", "verify", file).code == 2
+
     # ben signs two contents of one version; dan's key accepts both, at a peer that tells no one of its making
     lies = [ben.signed_folder(tmp_path / place / "twice", seed=seed) for place, seed in (("b", 2), ("c", 3))]
     ben.publish(tmp_path / "b" / "twice")
@@ -134,6 +145,8 @@ def test_three_of_four_decide_though_one_is_dead_and_lies(make_peer: MakePeer, t
     told = eve.until(lambda: (why := eve.why("third"))["reason"] == "certificate_overdue" and why)
     assert "2 of 3 members accepted it (ada, ben)" in told["sentence"]
     assert consensus(eve)["waiting"] == ["ada/third@1"]
+    early = plora("consensus", "certificate", "third", "--out", tmp_path / "third", "--home", eve.home.root)
+    assert (early.code, "2 of the 3 members that it takes accepted it" in early.err) == (3, True)
     cyd.start()
     accepted(alive, third)
 

@@ -1,17 +1,24 @@
-"""`plora consensus`: who votes on what the swarm accepts, and the key by which this peer does."""
+"""`plora consensus`: who votes on what the swarm accepts, the key by which this peer does, and certificates on files.
+
+A certificate is believed by its epoch: whoever checks one says which they mean, since a file names its own members.
+"""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from plora.cli.options import Home, Json, Quiet
+from plora.cli.options import Home, Json, PlasmidName, Quiet
 from plora.cli.output import Output
 from plora.cli.running import home_of, running_peer
 from plora.cli.usage import App
+from plora.proto.errors import RefusedError, UsageError
+
+if TYPE_CHECKING:
+    from plora.gate.certificate_file import Certified
 
 app = App(help="Show who votes on what the swarm accepts; this peer's vote key.", invoke_without_command=True)
 
@@ -50,6 +57,81 @@ def key(ctx: typer.Context, home: Home = None, json_: Json = False, quiet: Quiet
         output.hint(f"The key is in {paths.vote_key}: whoever has it votes as this peer. Never run two peers with it.")
 
 
+@app.command()
+def certificate(
+    ctx: typer.Context,
+    name: PlasmidName,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")],
+    home: Home = None,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write what the members accepted to a file that anybody can check, without a peer."""
+    from plora.gate.certificate_file import read_certificate
+    from plora.proto.keys import write_new_file
+    from plora.v1 import admin_pb2 as pb
+
+    with running_peer(_home(ctx, home)) as client:
+        reply = client.call("Certificate", pb.CertificateRequest(name=name))
+    write_new_file(out, reply.text.encode("utf-8"), mode=0o644)
+    found = read_certificate(reply.text)
+    output = Output(json_, quiet)
+    document = {"name": reply.name, "file": str(out), "epoch": found.members.epoch, "members": list(found.voters)}
+    output.document(document, [f"{reply.name}: {', '.join(found.voters)} accepted it; wrote {out}"])
+    output.hint(f"Next: plora consensus verify {out} --epoch {found.members.epoch}")
+
+
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(help="A certificate's file.", metavar="FILE")],
+    folder: Annotated[
+        Path | None, typer.Argument(help="The adapter's folder, to check its bytes too.", metavar="FOLDER")
+    ] = None,
+    epoch: Annotated[str, typer.Option("--epoch", help="The epoch's id, as a member says it.")] = "",
+    config: Annotated[
+        Path | None, typer.Option("--config", help="A peer.yaml whose `consensus:` makes the epoch.")
+    ] = None,
+    owner: Annotated[
+        Path | None, typer.Option("--owner", help="The publisher's file (.owner), to check the signature too.")
+    ] = None,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check a certificate without any peer: did a quorum of the members of that epoch accept this?"""
+    from plora.cli.verifying import byte_faults, certificate_faults, epoch_of, load_certificate, signature_faults
+
+    found = load_certificate(file)
+    if not epoch and config is None:
+        what = "a certificate names its own members, so say whom you mean"
+        raise UsageError(what, where=str(file), mend="give the epoch's id by --epoch, or a peer.yaml by --config")
+    meant = epoch or epoch_of(config, found.members.swarm)  # type: ignore[arg-type]
+    faults = [*certificate_faults(found, meant)]
+    faults += signature_faults(found.statement, found.manifest, owner) if owner else ()
+    faults += byte_faults(found.manifest, folder) if folder else ()
+    _certified(Output(json_, quiet), found, faults)
+    if faults:
+        raise RefusedError("the certificate doesn't show what it should", where=str(file))
+
+
+def _certified(output: Output, found: Certified, faults: list[str]) -> None:
+    manifest = found.manifest
+    document = {
+        "valid": not faults,
+        "faults": faults,
+        "epoch": found.members.epoch,
+        "content_id": found.statement.id.hex(),
+        "owner": manifest.owner,
+        "plasmid_id": manifest.plasmid_id,
+        "version": manifest.version,
+        "sha256": manifest.artifacts.sha256,
+        "members": list(found.voters),
+        "needed": found.members.quorum,
+    }
+    of = f"{len(found.voters)} of {len(found.members.members)} members"
+    said = f"{manifest.plasmid_id}@{manifest.version} of owner {manifest.owner[:12]}: accepted by {of}"
+    output.document(document, faults or [f"{said} ({', '.join(found.voters)})"])
+
+
 def _name(config: Path) -> str:
     from plora.node.daemon.config import load_config
 
@@ -67,7 +149,7 @@ def _lines(document: dict[str, Any]) -> list[str]:
         return ["no members: nothing is voted on here"]
     wanted = "wanted for all that is accepted" if document["required"] else "shown, not wanted (policy.consensus)"
     lines = [
-        f"epoch {document['epoch'][:12]} (number {document['number']}): {document['needed']} of "
+        f"epoch {document['epoch']} (number {document['number']}): {document['needed']} of "
         f"{len(document['members'])} members make a certificate, {document['faults']} may lie",
         f"certificates: {document['certificates']}, {wanted}",
         *(f"  {_member(one)}" for one in document["members"]),

@@ -164,7 +164,7 @@ def verify(
 ) -> None:
     """Check signature and bytes of a signed folder for one owner."""
     from plora.cli.provenance import show_provenance
-    from plora.cli.signing import verify_folder
+    from plora.cli.verifying import verify_folder
 
     output = Output(json_, quiet)
     if openssf is not None:

@@ -1,24 +1,25 @@
-"""What `plora sign` fills in, and what `plora verify` checks."""
+"""What `plora sign` and `plora publish` fill in of what nobody said."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from collections import ChainMap
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from plora.base import base_info
 from plora.cli.options import DAY_S, DAYS_VALID, LICENCE_DEFAULT, checked_field, checked_licence
 from plora.merge.draft import CHUNK_BYTES_DEFAULT, Facts, metrics_file
 from plora.merge.peft_folder import CONFIG_NAME, read_spec
-from plora.proto.chunks import describe_artifact
 from plora.proto.errors import AdapterError, BaseModelError, FormatError, UsageError
 from plora.proto.fields import BaseModelName, HexDigest, Id, parse_timestamp
-from plora.proto.manifest import ARTIFACT_FILENAME, Manifest, Metrics
-from plora.proto.owner_chain import read_owner_file
-from plora.proto.statement import verify_statement
+from plora.proto.manifest import Manifest, Metrics
 from plora.proto.yaml_view import PLORA_YML, read_plora_yml
+
+ASKED_FOR = {"base": ("base model", "--base"), "domain": ("domain", "--domain"), "plasmid_id": ("plasmid id", "--id")}
+"""What a person is asked for, and by which option they may say it."""
 
 
 def check_folder(folder: Path) -> None:
@@ -78,24 +79,55 @@ def complete_facts(
     What is missing then is asked for, or a UsageError names the option; so does one for what no manifest can hold.
     `version` counts where none was said.
     """
-    trained, before = trained_facts(folder), signed_before(folder)
-    base = said.base or trained.get("base") or (before and before.base_model) or read_spec(folder).base_model_name
-    base_model = checked_field(BaseModelName, str(base or _asked(folder, "base model", "--base", ask)), "--base")
-    domain = said.domain or trained.get("domain") or (before and before.domain)
-    plasmid_id = said.plasmid_id or (before and before.plasmid_id) or id_of(folder)
-    measured = {name: trained[name] for name in Metrics.model_fields if isinstance(trained.get(name), int | float)}
+    trained = trained_facts(folder)
+    found = (_of_training(trained), _of_signature(signed_before(folder)), _of_folder(folder))
+    by_default = {"version": version, "licence": LICENCE_DEFAULT, "days": DAYS_VALID}
+    known = _first_known((asdict(said), *found, by_default), folder, ask)
+    base_model = checked_field(BaseModelName, known("base"), "--base")
     return Facts(
-        plasmid_id=checked_field(Id, plasmid_id, "--id"),
-        domain=checked_field(Id, str(domain or _asked(folder, "domain", "--domain", ask)), "--domain"),
-        version=said.version or version,
+        plasmid_id=checked_field(Id, known("plasmid_id"), "--id"),
+        domain=checked_field(Id, known("domain"), "--domain"),
+        version=int(known("version")),
         base_model=base_model,
         base_digest=checked_field(HexDigest, said.base_digest or digest_of_base(base_model), "--base-digest"),
-        licence=checked_licence(said.licence or (before and before.safety.licence) or LICENCE_DEFAULT),
+        licence=checked_licence(known("licence")),
         issued_s=now_s,
-        expires_s=now_s + (said.days or DAYS_VALID) * DAY_S,
+        expires_s=now_s + int(known("days")) * DAY_S,
         chunk_bytes=chunk_bytes,
-        metrics={name: float(str(value)) for name, value in measured.items()},
+        metrics=_measured(trained),
     )
+
+
+def _first_known(
+    sources: Iterable[Mapping[str, object]], folder: Path, ask: Callable[[str], str] | None
+) -> Callable[[str], str]:
+    """Looks a fact up in the sources, in order; a person is asked for what stands in none of them."""
+    facts = ChainMap(*({name: value for name, value in source.items() if value} for source in sources))
+
+    def known(name: str) -> str:
+        return str(facts[name] if name in facts else _asked(folder, ASKED_FOR[name], ask))
+
+    return known
+
+
+def _of_training(trained: Mapping[str, object]) -> Mapping[str, object]:
+    return {name: trained.get(name) for name in ("base", "domain")}
+
+
+def _of_signature(manifest: Manifest | None) -> Mapping[str, object]:
+    if manifest is None:
+        return {}
+    named = {"plasmid_id": manifest.plasmid_id, "domain": manifest.domain, "base": manifest.base_model}
+    return named | {"licence": manifest.safety.licence}
+
+
+def _of_folder(folder: Path) -> Mapping[str, object]:
+    return {"plasmid_id": id_of(folder), "base": read_spec(folder).base_model_name}
+
+
+def _measured(trained: Mapping[str, object]) -> dict[str, float]:
+    found = {name: trained.get(name) for name in Metrics.model_fields}
+    return {name: float(value) for name, value in found.items() if isinstance(value, int | float)}
 
 
 def signed_before(folder: Path) -> Manifest | None:
@@ -113,10 +145,11 @@ def id_of(folder: Path) -> str:
     return re.sub(r"[^a-z0-9._]+", "-", folder.resolve().name.lower()).strip("-._")
 
 
-def _asked(folder: Path, what: str, option: str, ask: Callable[[str], str] | None) -> str:
-    if answer := ask(f"{what.capitalize()} of {folder}") if ask else "":
+def _asked(folder: Path, what: tuple[str, str], ask: Callable[[str], str] | None) -> str:
+    name, option = what
+    if answer := ask(f"{name.capitalize()} of {folder}") if ask else "":
         return answer
-    raise UsageError(f"the {what} is not known", where=str(folder), mend=f"name it by {option}")
+    raise UsageError(f"the {name} is not known", where=str(folder), mend=f"name it by {option}")
 
 
 def next_version(folder: Path) -> int:
@@ -132,19 +165,3 @@ def digest_of_base(base_model: str) -> str:
     except BaseModelError as error:
         mend = "give its digest by --base-digest, as the others of your swarm have it"
         raise BaseModelError(error.what, where=error.where or base_model, mend=mend) from error
-
-
-def verify_folder(folder: Path, owner_record: Path) -> list[str]:
-    """What is wrong with a signed folder under one owner's record; empty when nothing is."""
-    signed = read_plora_yml(folder / PLORA_YML)
-    owner = read_owner_file(owner_record)
-    manifest = signed.manifest
-    faults = [] if manifest.owner == owner.id else [f"the manifest names owner {manifest.owner}, not {owner.id}"]
-    if not any(verify_statement(signed.statement(), key) for key in owner.keys):
-        faults.append("no key of the owner made the signature")
-    found = describe_artifact(folder / ARTIFACT_FILENAME, manifest.artifacts.chunk_bytes)
-    for field in ("sha256", "size_bytes", "chunk_root"):
-        said, is_ = getattr(manifest.artifacts, field), getattr(found, field)
-        if said != is_:
-            faults.append(f"{field}: the manifest says {said}, the file has {is_}")
-    return faults

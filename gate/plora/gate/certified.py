@@ -12,7 +12,7 @@ Not handled here: counting (`tally`), which members there are (peer.yaml).
 from __future__ import annotations
 
 from plora.gate.case import Case
-from plora.gate.consensus import FAULTS, Membership, certificate_fault
+from plora.gate.consensus import FAULTS, Membership, content_fault
 from plora.gate.policy import Policy
 from plora.gate.ruling import Ruling, objection, passed
 from plora.gate.tally import Standing
@@ -32,25 +32,12 @@ def consensus(case: Case, policy: Policy, trust: Trust) -> Ruling:
     if case.standing.broken:
         return objection("consensus_compromised", **evidence)
     if case.standing.certificate is not None:
-        fault = _fault(case, case.members)
+        fault = content_fault(case.standing.certificate, case.members, case.statement.id.hex(), case.manifest)
         return (
             objection("bad_certificate", fault=fault, says=FAULTS[fault], **evidence) if fault else passed(**evidence)
         )
     overdue = case.now_ms - case.seen_ms >= policy.certificate_wait_ms
     return objection("certificate_overdue" if overdue else "awaiting_certificate", **evidence)
-
-
-def _fault(case: Case, members: Membership) -> str:
-    certificate = case.standing.certificate
-    if certificate is None:
-        raise ValueError("no certificate to look at")
-    if certificate.slot.epoch != members.epoch:
-        return "other_epoch"
-    if certificate.slot != members.slot(case.manifest):
-        return "other_slot"
-    if certificate.content != case.statement.id.hex():
-        return "other_content"
-    return certificate_fault(certificate, members)
 
 
 def _said(members: Membership, standing: Standing) -> dict[str, object]:

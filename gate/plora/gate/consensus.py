@@ -93,14 +93,19 @@ class Membership:
         return faults_of(len(self.members))
 
     @cached_property
-    def epoch(self) -> str:
-        """The epoch's id, 64 hexadecimal digits."""
+    def block(self) -> bytes:
+        """All that makes the epoch, RFC 8785 JSON."""
         members = [
             {"name": one.name, "key": one.key.to_text(), "peer": one.peer}
             for one in sorted(self.members, key=lambda one: one.key.key_id)
         ]
-        block = {"swarm": self.swarm, "number": self.number, "quorum": self.quorum, "members": members}
-        return sha256_hex(EPOCH_TAG + canonical_bytes(block))
+        fields = {"swarm": self.swarm, "number": self.number, "quorum": self.quorum, "members": members}
+        return canonical_bytes(fields)
+
+    @cached_property
+    def epoch(self) -> str:
+        """The epoch's id, 64 hexadecimal digits."""
+        return sha256_hex(EPOCH_TAG + self.block)
 
     def member(self, key_id: str) -> Member | None:
         """The member whose vote key that is."""
@@ -204,6 +209,17 @@ def certificate_fault(certificate: Certificate, members: Membership) -> str:
     if len(voters) != len(certificate.votes):
         return "counted_twice"
     return "too_few" if len(voters) < members.quorum else ""
+
+
+def content_fault(certificate: Certificate, members: Membership, content: str, manifest: Manifest) -> str:
+    """What is wrong with a certificate as one of that manifest, whose content id is `content`; likewise."""
+    if certificate.slot.epoch != members.epoch:
+        return OTHER_EPOCH
+    if certificate.slot != members.slot(manifest):
+        return "other_slot"
+    if certificate.content != content:
+        return "other_content"
+    return certificate_fault(certificate, members)
 
 
 def guilt_in(evidence: Evidence, members: Membership) -> Guilt | str:

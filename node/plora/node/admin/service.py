@@ -38,7 +38,7 @@ from plora.node.admin.trusting import attest, judge, owners_reply, revoke, settl
 from plora.node.admin.work import merges_reply, transfers_reply
 from plora.node.core import view
 from plora.node.core.belief_view import beliefs
-from plora.node.core.council_view import consensus
+from plora.node.core.council_view import certificate_of, consensus
 from plora.node.core.events import PinAsked, RemoveAsked, RoomNeeded
 from plora.node.core.owners import attestations
 from plora.node.core.plasmid import Plasmid
@@ -129,6 +129,15 @@ class AdminService(admin_pb2_grpc.AdminServicer):
     async def Consensus(self, request: pb.ConsensusRequest, context: Any) -> pb.ConsensusReply:  # noqa: N802
         """Who votes, and what they decided."""
         return pb.ConsensusReply(document=json.dumps(consensus(self._node.core), sort_keys=True))
+
+    @_answered
+    async def Certificate(  # noqa: N802
+        self, request: pb.CertificateRequest, context: Any
+    ) -> pb.CertificateReply:
+        """A plasmid's certificate, for whoever has no peer."""
+        core = self._node.core
+        plasmid = view.one(core, request.name)
+        return pb.CertificateReply(name=view.name_of(core, plasmid), text=certificate_of(core, plasmid))
 
     @_answered
     async def Publish(self, request: pb.PublishRequest, context: Any) -> pb.PublishReply:  # noqa: N802

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from plora.gate.certificate_file import certificate_text
 from plora.gate.certified import CONSENSUS
 from plora.gate.consensus import Guilt, Member, Membership, vote_of
 from plora.gate.tally import Tally
 from plora.node.core.peer import PeerCore
 from plora.node.core.plasmid import Plasmid
+from plora.proto.errors import RefusedError
 from plora.proto.payloads import Slot
 
 Json = dict[str, Any]
@@ -41,6 +43,19 @@ def consensus(core: PeerCore) -> Json:
         "decided": _decided(core, members, tally),
         "lies": [_lie(core, members, guilt) for guilt in tally.guilty.values()],
     }
+
+
+def certificate_of(core: PeerCore, plasmid: Plasmid) -> str:
+    """The file of a plasmid's certificate. Raises RefusedError where it has none here."""
+    council = core.council
+    if council.members is None or council.tally is None:
+        raise RefusedError("no members vote here", where="consensus.members", mend="ask a peer where some do")
+    slot = council.members.slot(plasmid.manifest)
+    found = council.tally.standing(slot, plasmid.content_id.hex())
+    if found.certificate is None:
+        said = f"{len(found.accepts)} of the {council.members.quorum} members that it takes accepted it"
+        raise RefusedError(said, where=core.desk.showing.title(plasmid), mend="see `plora why`")
+    return certificate_text(council.members, plasmid.statement, found.certificate)
 
 
 def waiting(core: PeerCore) -> list[str]:
