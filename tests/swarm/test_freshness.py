@@ -27,7 +27,7 @@ def test_a_peer_with_a_root_accepts_once_its_owners_spoke(plora: Run, make_peer:
         assert plora("keygen", "--name", f"{peer.name}-fresh", "--only-key", "--out", tmp_path).code == 0
         added = ("--add-freshness", tmp_path / f"{peer.name}-fresh.pub", "--home", peer.home.root, "--yes")
         assert plora("owner", "rotate", *added).code == 0
-    assert plora("root", "make", *files.values(), "--threshold", "2", "--out", tmp_path / "root.yaml").code == 0
+    assert plora("root", "new", *files.values(), "--threshold", "2", "--out", tmp_path / "root.yaml").code == 0
     for peer in (ada, bob):
         peer.settings["root"] = str(tmp_path / "root.yaml")
         peer.start()

@@ -27,7 +27,7 @@ def pin(plora: Run, members: list[Peer], peers: list[Peer], folder: Path) -> Non
         assert plora("keygen", "--name", f"{peer.name}-fresh", "--only-key", "--out", folder).code == 0
         added = ("--add-freshness", folder / f"{peer.name}-fresh.pub", "--home", peer.home.root, "--yes")
         assert plora("owner", "rotate", *added).code == 0
-    made = plora("root", "make", *map(owner_file, members), "--threshold", "2", "--out", folder / "root.yaml")
+    made = plora("root", "new", *map(owner_file, members), "--threshold", "2", "--out", folder / "root.yaml")
     assert made.code == 0
     for peer in peers:
         peer.settings["root"] = str(folder / "root.yaml")

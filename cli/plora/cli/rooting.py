@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 CHANGES_SHOWN = 20
-app = App(help="An organisation's root: make its file, show it, revoke together.", no_args_is_help=True)
+app = App(help="An organisation's root: a new file, show, revoke together.", no_args_is_help=True)
 
 
 @app.command()
-def make(
+def new(
     owners: Annotated[list[Path], typer.Argument(help="The owners' files (.owner).", metavar="FILE")],
     threshold: Annotated[int, typer.Option("--threshold", min=1, help="How many of them must speak.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Where to write.")] = Path("root.yaml"),
@@ -44,7 +44,7 @@ def make(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make the root file of an organisation, for `root:` in peer.yaml."""
+    """Write the root file of an organisation, for `root:` in peer.yaml."""
     from plora.gate import Root, root_text
     from plora.proto.keys import write_new_file
     from plora.proto.owner_chain import read_owner_file
@@ -159,7 +159,7 @@ def _check_member(document: Document, file: OwnerFile, private: PrivateKey) -> s
     if member is None:
         raise UsageError(f"{file.first.name} is no owner of the pinned root", mend="see `plora root show`")
     if private.public.key_id not in member["keys"]:
-        mend = "name one of those by --key, or make the root anew by `plora root make` with a higher --version"
+        mend = "name one of those by --key, or make the root anew by `plora root new` with a higher --version"
         raise UsageError(f"the root lists other keys of {file.first.name}", mend=mend)
     return str(member["name"])
 

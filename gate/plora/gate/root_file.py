@@ -1,4 +1,4 @@
-"""The file of an organisation's root, strict YAML: made by `plora root make`, handed out, and pinned in peer.yaml.
+"""The file of an organisation's root, strict YAML: made by `plora root new`, handed out, and pinned in peer.yaml.
 
 >>> root_text(Root(1, 0, ()))
 Traceback (most recent call last):
@@ -38,7 +38,7 @@ class _Member(StrictModel):
         signing = _of_purpose(self.keys, "sign")
         if not self.threshold <= len(signing):
             what = f"{self.name}: threshold {self.threshold} of {len(signing)} signing keys"
-            raise ConfigError(what, where="root", mend="make the file again by `plora root make`")
+            raise ConfigError(what, where="root", mend="make the file again by `plora root new`")
         return RootMember(self.name, self.owner, signing, self.threshold, _of_purpose(self.keys, "freshness"))
 
 
@@ -50,7 +50,7 @@ class _File(StrictModel):
 
 def load_root(path: Path) -> Root:
     """The root in a file. Raises ConfigError naming file and field."""
-    mend = "make one by `plora root make`, or correct `root:` in peer.yaml"
+    mend = "make one by `plora root new`, or correct `root:` in peer.yaml"
     try:
         document = parse_yaml(path.read_bytes(), ROOT_BYTES_MAX)
         read = _File.model_validate(document.tree)
