@@ -121,17 +121,16 @@ def multi_krum(vectors: Matrix, weights: Sequence[float]) -> Matrix:
 
 
 def median_of(vectors: Matrix, weights: Sequence[float]) -> Matrix:
-    """By a general minimiser, not by Weiszfeld's iteration."""
+    """By a general minimiser over combinations of the operands, not by Weiszfeld's iteration."""
     shares = np.asarray(weights) / sum(weights)
 
-    def cost(point: Matrix) -> tuple[float, Matrix]:
-        apart = point - vectors
+    def cost(combination: Matrix) -> tuple[float, Matrix]:
+        apart = combination @ vectors - vectors
         far = np.sqrt(np.sum(apart**2, axis=1) + 1e-18)
-        return float(shares @ far), np.asarray((shares / far) @ apart)
+        return float(shares @ far), np.asarray(vectors @ ((shares / far) @ apart))
 
-    start = np.median(vectors, axis=0)
-    found = scipy.optimize.minimize(cost, start, jac=True, method="BFGS", options={"gtol": 1e-9, "maxiter": 5000})
-    return np.asarray(found.x)
+    found = scipy.optimize.minimize(cost, shares, jac=True, method="BFGS", options={"gtol": 1e-10, "maxiter": 2000})
+    return np.asarray(found.x @ vectors)
 
 
 def geometric_median(vectors: Matrix, weights: Sequence[float]) -> Matrix:

@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from peft.utils.merge_utils import ties as peft_ties
 from tests.merge.dense_oracle import BAD, DENSITY, ORACLES, best_of_rank, ties_entry
 
 from plora.merge.engine import merge_sources
@@ -288,3 +290,14 @@ def test_methods_that_make_no_sense(method: Method, message: str) -> None:
         check_method(method)
     with pytest.raises(UsageError, match=message):
         merge_sources(adapters_of(1), MergePlan(overrides=(Override("q_proj", method),)))
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_ties_on_entries_is_pefts_function_on_dense_updates(count: int) -> None:
+    """PEFT's own `ties`, given dense ΔW instead of factors; at its weights 1 it is the mean that weights 1/K make."""
+    adapters = adapters_of(11, count)
+    mine = dense(merged(adapters, Method("full", "ties", density=0.5), None, WHOLE_RANK).adapter)
+    for place, module in enumerate(mine):
+        tensors = [torch.from_numpy(dense(adapter)[place]) for adapter in adapters]
+        theirs = peft_ties(tensors, torch.ones(count, dtype=torch.float64), density=0.5).numpy()
+        np.testing.assert_allclose(module, theirs, atol=1e-9)

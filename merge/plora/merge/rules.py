@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -34,7 +34,8 @@ import numpy as np
 from plora.merge.blockwise import kept_magnitudes, truncate_blocks
 from plora.merge.factors import Array, FactorPair, check_addable, concat
 from plora.merge.plan import Method
-from plora.merge.spaces import SPACES, Frame, core, transposed
+from plora.merge.registry import COORDINATES
+from plora.merge.spaces import BLOCK_ENTRIES, SPACES, Frame, core, transposed
 from plora.merge.truncate import Truncation, truncate
 
 
@@ -48,6 +49,15 @@ class Work:
     method: Method
     rank_max: int
     keys: Sequence[int] = ()
+    block_entries: int = BLOCK_ENTRIES
+
+    def frame(self) -> Frame:
+        """The operands in the coordinates of the method's space."""
+        return self.framed(SPACES[self.method.space])
+
+    def framed(self, space: Callable[[Sequence[FactorPair]], Frame]) -> Frame:
+        """The operands in the coordinates of some space."""
+        return replace(space(self.pairs), block_entries=self.block_entries)
 
 
 class SignConflict(NamedTuple):
@@ -67,7 +77,7 @@ def merge_pairs(work: Work) -> Truncation:
     Raises AdapterError where shapes or dtypes differ or there is nothing to merge.
     """
     check_addable(work.pairs)
-    frame = SPACES[work.method.space](work.pairs)
+    frame = work.frame()
     pair, lost = RULES[work.method.rule](work, frame)
     lifted = _as(frame.lifted(pair).times(work.method.scaling), work.pairs[0].A.dtype)
     result = truncate(lifted, work.rank_max)
@@ -76,8 +86,7 @@ def merge_pairs(work: Work) -> Truncation:
 
 def sign_conflict(work: Work) -> SignConflict:
     """How much the operands disagree in the coordinates of their space (core space where it has none)."""
-    space = core if work.method.space in ("factors", "tsv") else SPACES[work.method.space]
-    frame = space(work.pairs)
+    frame = work.frame() if work.method.space in COORDINATES else work.framed(core)
     mass = losing = 0.0
     disagreeing = 0
     for block in frame.blocks():

@@ -34,16 +34,19 @@ import numpy as np
 from plora.merge.factors import Array, FactorPair
 
 BLOCK_ENTRIES = 1 << 22
-"""How many entries of coordinates are formed at a time, over all operands."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """Operands in coordinates; `left` (out, p) and `right` (in, q) have orthonormal columns, None is the identity."""
+    """Operands in coordinates; `left` (out, p) and `right` (in, q) have orthonormal columns, None is the identity.
+
+    `block_entries`: how many entries of coordinates `blocks` forms at a time, over all operands.
+    """
 
     pairs: tuple[FactorPair, ...]
     left: Array | None = None
     right: Array | None = None
+    block_entries: int = BLOCK_ENTRIES
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -53,13 +56,13 @@ class Frame:
     def blocks(self) -> Iterator[list[Array]]:
         """The coordinates of all operands in blocks of rows, from the top; each block is one array an operand."""
         rows, columns = self.shape
-        height = max(1, BLOCK_ENTRIES // (columns * len(self.pairs)))
+        height = max(1, self.block_entries // (columns * len(self.pairs)))
         for start in range(0, rows, height):
             yield [(pair.B[start : start + height] * pair.B.dtype.type(pair.scale)) @ pair.A for pair in self.pairs]
 
     def transposed(self) -> Frame:
         """The frame of the transposed updates."""
-        return Frame(tuple(map(transposed, self.pairs)), self.right, self.left)
+        return Frame(tuple(map(transposed, self.pairs)), self.right, self.left, self.block_entries)
 
     def lifted(self, pair: FactorPair) -> FactorPair:
         """A pair in coordinates as an update of the module."""
