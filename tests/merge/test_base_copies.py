@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tests.merge.tiny import save_by_peft, tiny
+from tests.merge.tiny import logits_of, save_by_peft, tiny, worn
 
+from plora.merge.api import merge_folders
 from plora.merge.peft_folder import read_adapter
+from plora.merge.plan import MergePlan
 from plora.proto.errors import AdapterError
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
@@ -57,3 +59,13 @@ def test_copies_are_compared_by_number_not_by_precision(tmp_path: Path) -> None:
     tensors[COPY] = tensors[COPY].to(torch.bfloat16).float()
     save_file(tensors, file)
     assert np.isfinite(read_adapter(folder, base=base).pairs["model.embed_tokens"].A).all()
+
+
+def test_a_merge_of_such_files_holds_the_factors_alone(tmp_path: Path) -> None:
+    folder, base = saved(tmp_path, "llama", "embed_tokens")
+    save_by_peft(tmp_path / "two", "llama", 2, target_modules=["lm_head"], save_embedding_layers="auto")
+    merge_folders([folder, tmp_path / "two"], tmp_path / "out", MergePlan(weights=(1.0, 2.0)), base=base)
+    names = load_file(tmp_path / "out" / "adapter_model.safetensors").keys()
+    assert {name.rpartition("lora_")[2] for name in names} == {"embedding_A", "embedding_B", "A.weight", "B.weight"}
+    both = logits_of(tiny("llama"))
+    assert np.abs(worn(tmp_path / "out", "llama") - both).max() > 1e-2

@@ -10,7 +10,7 @@ import pytest
 from plora.merge.api import merge_folders
 from plora.merge.peft_folder import TENSORS_NAME, Adapter, read_adapter, write_adapter
 from plora.merge.plan import MergePlan, Method, Override
-from plora.merge.provenance import LEAVES_MAX, METADATA_KEY, Leaf, Provenance, read_provenance
+from plora.merge.provenance import LEAVES_MAX, METADATA_KEY, Leaf, Provenance, document, read_provenance
 from plora.merge.safetensors_io import read_header, read_tensors, write_tensors
 from plora.proto.errors import AdapterError, UsageError
 
@@ -129,13 +129,23 @@ def test_equal_numbers_in_other_precision_are_the_same_leaf(leaves: dict[str, Pa
 
 
 def test_as_many_leaves_as_allowed_fit_into_a_header(leaves: dict[str, Path]) -> None:
-    many = tuple(Leaf(f"{index:064x}", 1 / 3, f"{index:064x}") for index in range(LEAVES_MAX))
+    many = tuple(Leaf(f"{index:064x}", -1e-17 / 3, f"{index:064x}") for index in range(LEAVES_MAX))
     file = leaves["a"] / TENSORS_NAME
     tensors = {name: np.array(tensor) for name, tensor in read_tensors(file).items()}
-    write_tensors(file, tensors, Provenance({}, many).metadata())
-    assert read_provenance(leaves["a"]) == Provenance({}, many)
-    with pytest.raises(AdapterError, match="1025 adapters"):
-        Provenance({}, (*many, Leaf("f" * 64, 1.0))).metadata()
+    write_tensors(file, tensors, Provenance.of(document(MergePlan()), many).metadata())
+    assert read_provenance(leaves["a"]) == Provenance(document(MergePlan()), many)
+    assert Provenance.of({}, [*many, Leaf("f" * 64, 1.0)]) == Provenance({}, (), LEAVES_MAX + 1)
+
+
+def test_a_merge_too_large_to_name_its_leaves_is_taken_as_it_is_or_not_at_all(leaves: dict[str, Path]) -> None:
+    a, b, *_ = leaves.values()
+    tensors = {name: np.array(tensor) for name, tensor in read_tensors(a / TENSORS_NAME).items()}
+    write_tensors(a / TENSORS_NAME, tensors, Provenance({}, (), 300).metadata())
+    with pytest.raises(AdapterError, match="a merge of 300 adapters, more than a file names"):
+        merge_folders([a, b], a.parent / "out")
+    merge_folders([a, b], a.parent / "out", opaque=True)
+    made = read_provenance(a.parent / "out")
+    assert made is not None and sorted(leaf.opaque for leaf in made.leaves) == [False, True]
 
 
 LEAF = {"digest": "a" * 64, "weight": 1.0, "artifact": "", "opaque": False}
@@ -148,15 +158,17 @@ LEAF = {"digest": "a" * 64, "weight": 1.0, "artifact": "", "opaque": False}
         "[]",
         "{}",
         "[" * 10_000,
-        json.dumps({"format": 1, "method": {}, "leaves": []}),
-        json.dumps({"format": 2, "method": {}, "leaves": [LEAF]}),
-        json.dumps({"format": 1, "method": [], "leaves": [LEAF]}),
-        json.dumps({"format": 1, "method": {}, "leaves": [{**LEAF, "digest": "../x"}]}),
-        json.dumps({"format": 1, "method": {}, "leaves": [{**LEAF, "digest": None}]}),
-        json.dumps({"format": 1, "method": {}, "leaves": [{**LEAF, "artifact": "x"}]}),
-        json.dumps({"format": 1, "method": {}, "leaves": [{**LEAF, "weight": 1e400}]}),
-        json.dumps({"format": 1, "method": {}, "leaves": [{**LEAF, "opaque": 1}]}),
-        json.dumps({"format": 1, "method": {}, "leaves": [1]}),
+        json.dumps({"format": 1, "method": {}, "leaves": [], "unnamed": 0}),
+        json.dumps({"format": 2, "method": {}, "leaves": [LEAF], "unnamed": 0}),
+        json.dumps({"format": 1, "method": [], "leaves": [LEAF], "unnamed": 0}),
+        json.dumps({"format": 1, "method": {}, "leaves": [{**LEAF, "digest": "../x"}], "unnamed": 0}),
+        json.dumps({"format": 1, "method": {}, "leaves": [{**LEAF, "digest": None}], "unnamed": 0}),
+        json.dumps({"format": 1, "method": {}, "leaves": [{**LEAF, "artifact": "x"}], "unnamed": 0}),
+        json.dumps({"format": 1, "method": {}, "leaves": [{**LEAF, "weight": 1e400}], "unnamed": 0}),
+        json.dumps({"format": 1, "method": {}, "leaves": [{**LEAF, "opaque": 1}], "unnamed": 0}),
+        json.dumps({"format": 1, "method": {}, "leaves": [1], "unnamed": 0}),
+        json.dumps({"format": 1, "method": {}, "leaves": [LEAF], "unnamed": 3}),
+        json.dumps({"format": 1, "method": {}, "leaves": [], "unnamed": True}),
     ],
 )
 def test_what_others_wrote_there_is_refused(text: str, leaves: dict[str, Path]) -> None:

@@ -10,6 +10,7 @@ Not handled: signatures and verdicts; these functions merge whatever they are gi
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from plora.merge.peft_folder import write_adapter
 from plora.merge.plan import RANK_MAX_DEFAULT, MergePlan
 from plora.merge.provenance import Missing, Shelf, describe, unfolded
 from plora.merge.registry import plan_of
-from plora.proto.errors import UsageError
+from plora.proto.errors import BaseModelError, UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,14 @@ def open_inputs(
     the base's folder, with which copies of its weights are compared. Raises AdapterError and UsageError.
     """
     shelf = Shelf([Path(place) for place in leaves], base)
-    missing = Missing.NOT_SOUGHT if opaque else Missing.REFUSED
-    folders, asked = unfolded([Path(path) for path in paths], plan or MergePlan(), shelf, missing)
+    return take_apart([Path(path) for path in paths], plan or MergePlan(), base_model_name, shelf, opaque=opaque)
+
+
+def take_apart(
+    paths: Sequence[Path], plan: MergePlan, base_model_name: str | None, shelf: Shelf, *, opaque: bool = False
+) -> Inputs:
+    """The inputs that a shelf holds or will open; as `open_inputs`."""
+    folders, asked = unfolded(paths, plan, shelf, Missing.NOT_SOUGHT if opaque else Missing.REFUSED)
     return Inputs(folders, [shelf.source(folder) for folder in folders], asked, base_model_name, shelf)
 
 
@@ -86,6 +93,15 @@ def merge_folders(
         return merge_into(sink, inputs.sources, inputs.plan, base_model_name).document()
 
 
+def folder_of_base(name: str) -> Path | None:
+    """Where a base lies; None where it isn't on this machine, so that copies of its weights can't be compared."""
+    from plora.base.registry import find_base, resolve_base
+
+    with contextlib.suppress(BaseModelError):
+        return find_base(resolve_base(name))
+    return None
+
+
 def merge_plasmids(
     base: str,
     paths: Sequence[Path],
@@ -106,7 +122,8 @@ def merge_plasmids(
     if ls_dataset is not None:
         raise UsageError("ls_dataset (line search) is not available in this build", mend="leave it out")
     rank_max = RANK_MAX_DEFAULT if reproject_rank is None else reproject_rank
-    result = merge_paths(paths, plan_of(strategy, weights, rank_max, max_delta_fro), base)
+    plan = plan_of(strategy, weights, rank_max, max_delta_fro)
+    result = merge_paths(paths, plan, base, base=folder_of_base(base))
 
     from plora.base.loading import load_base
 

@@ -10,6 +10,7 @@ Rules:
 - A leaf is whatever folder has that content digest, found among the inputs, in the folder of the merge and in those
   named. A merge whose leaves aren't all found, or whose weights differ between modules, is refused; taken as it is, it
   becomes a leaf itself, and the result says so (`opaque`).
+- Up to `LEAVES_MAX` leaves are named, which fit into the metadata that the gate accepts; of more only the number.
 - One adapter at weight 1 gives itself back: it names itself as its leaf, and is one.
 - The text is RFC 8785 JSON and names no folder and no time: equal merges stay equal bytes.
 
@@ -45,7 +46,7 @@ from plora.proto.errors import AdapterError
 FIND = "put the adapters it was made of beside it, name their place by --leaves, or take it as it is: --opaque"
 METADATA_KEY = "plora_merge"
 FORMAT = 1
-LEAVES_MAX = 1024
+LEAVES_MAX = 256
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -72,28 +73,32 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """The method of a merge as JSON values, and its leaves."""
+    """The method of a merge as JSON values, and its leaves; `unnamed`: their number where a header can't hold them."""
 
     method: Mapping[str, Any]
     leaves: tuple[Leaf, ...]
+    unnamed: int = 0
+
+    @classmethod
+    def of(cls, method: Mapping[str, Any], leaves: Sequence[Leaf]) -> Provenance:
+        """The provenance of a merge of these leaves, which are named if they are at most `LEAVES_MAX`."""
+        if len(leaves) > LEAVES_MAX:
+            return cls(method, (), len(leaves))
+        return cls(method, tuple(sorted(leaves, key=lambda leaf: leaf.digest)))
 
     def text(self) -> str:
         """Canonical JSON."""
-        return rfc8785.dumps(
-            {
-                "format": FORMAT,
-                "method": dict(self.method),
-                "leaves": [
-                    {"digest": leaf.digest, "weight": leaf.weight, "artifact": leaf.artifact, "opaque": leaf.opaque}
-                    for leaf in sorted(self.leaves, key=lambda leaf: leaf.digest)
-                ],
-            }
-        ).decode()
+        leaves = [asdict(leaf) for leaf in self.leaves]
+        document: dict[str, Any] = {
+            "format": FORMAT,
+            "method": dict(self.method),
+            "leaves": leaves,
+            "unnamed": self.unnamed,
+        }
+        return rfc8785.dumps(document).decode()
 
     def metadata(self) -> dict[str, str]:
-        """What goes into the tensor file's header. Raises AdapterError for more leaves than a header holds."""
-        if len(self.leaves) > LEAVES_MAX:
-            raise AdapterError(f"a merge of {len(self.leaves)} adapters, of which a file names at most {LEAVES_MAX}")
+        """What goes into the tensor file's header."""
         return {METADATA_KEY: self.text()}
 
     @classmethod
@@ -101,14 +106,15 @@ class Provenance:
         """Read it back. Raises AdapterError for anything that `text` doesn't write."""
         try:
             document = json.loads(text)
-            leaves = tuple(_leaf(item) for item in document["leaves"])
+            leaves, unnamed = tuple(_leaf(item) for item in document["leaves"]), document["unnamed"]
             method = document["method"]
-            fits = document["format"] == FORMAT and isinstance(method, dict) and 1 <= len(leaves) <= LEAVES_MAX
+            counted = type(unnamed) is int and (len(leaves) > 0) != (unnamed > 0) and len(leaves) <= LEAVES_MAX
+            fits = document["format"] == FORMAT and isinstance(method, dict) and counted
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise AdapterError(f"{METADATA_KEY} in its header can't be read", mend="merge its adapters anew") from error
         if not fits:
             raise AdapterError(f"{METADATA_KEY} in its header is not of format {FORMAT}", mend="update Plora")
-        return cls(method, leaves)
+        return cls(method, leaves, unnamed)
 
 
 class Shelf:
@@ -196,25 +202,24 @@ def describe(
     leaves = []
     for operand in layout.operands:
         folder = folders[operand.places[0]]
-        opaque = any(leaf.digest != operand.digest for leaf in _named_in(folder))
+        opaque = _origin(folder, operand.digest) is not None
         artifact = known.get(folder) or sha256_of(folder / TENSORS_NAME)
         leaves.append(Leaf(operand.digest, layout.base.weight_of(operand), artifact, opaque))
-    return Provenance(document(plan), tuple(leaves))
+    return Provenance.of(document(plan), leaves)
 
 
 def document(plan: MergePlan) -> dict[str, Any]:
     """What a plan says beside its weights, as JSON values. `by_module`: weights differ between modules."""
     settings = {key: value for key, value in asdict(plan).items() if key not in ("weights", "signs")}
-    overrides = [{key: value for key, value in each.items() if key != "weights"} for each in settings.pop("overrides")]
     by_module = any(each.weights is not None for each in plan.overrides)
-    return {**settings, "overrides": overrides, "by_module": by_module}
+    return {**settings, "overrides": len(plan.overrides), "by_module": by_module}
 
 
 def _leaves_of(path: Path, inputs: Sequence[Path], shelf: Shelf, missing: Missing) -> list[tuple[Path, float]]:
     """Folders and weights of the leaves of a merge; a leaf stands for itself."""
     source = shelf.source(path)
-    origin = None if missing is Missing.NOT_SOUGHT else read_provenance(path)
-    if origin is None or [leaf.digest for leaf in origin.leaves] == [source.digest]:
+    origin = None if missing is Missing.NOT_SOUGHT else _origin(path, source.digest)
+    if origin is None:
         return [(path, 1.0)]
     fault, found = _found(path, origin, inputs, shelf, missing)
     if fault and missing is Missing.REFUSED:
@@ -228,6 +233,8 @@ def _found(
     """What keeps a merge from being taken apart (empty: nothing), and its leaves with their weights."""
     if origin.method.get("by_module"):
         return "is a merge whose weights differ between modules", []
+    if origin.unnamed:
+        return f"is a merge of {origin.unnamed} adapters, more than a file names", []
     beside = adapters_in(path.parent) if missing is Missing.REFUSED else ()
     others = [folder for folder in (*inputs, *beside) if folder.resolve() != path.resolve()]
     found = []
@@ -239,9 +246,10 @@ def _found(
     return "", found
 
 
-def _named_in(folder: Path) -> tuple[Leaf, ...]:
+def _origin(folder: Path, digest: str) -> Provenance | None:
+    """What a merge was made of; None for a leaf, also one that names itself."""
     origin = read_provenance(folder)
-    return () if origin is None else origin.leaves
+    return None if origin is None or [leaf.digest for leaf in origin.leaves] == [digest] else origin
 
 
 def _leaf(item: Mapping[str, Any]) -> Leaf:
