@@ -116,7 +116,7 @@ def stale_root(peers: list[Peer], folder: Path) -> dict[str, Path]:
         plora(
             "owner", "rotate", "--add-freshness", folder / f"{peer.name}-fresh.pub", "--home", peer.home.root, "--yes"
         )
-    plora("root", *files.values(), "--threshold", 2, "--out", folder / "root.yaml")
+    plora("root", "new", *files.values(), "--threshold", 2, "--out", folder / "root.yaml")
     for peer in peers:
         peer.settings["root"] = str(folder / "root.yaml")
     return files
@@ -177,7 +177,7 @@ def test_stale_forked_two_contents_and_an_edited_audit(
         expect(rivals.locator("a")).to_have_count(2)
         expect(tab.locator("main")).to_contain_text("holds")
         plora(
-            *("freshness", "issue", "--key", tmp_path / "hal-fresh.pem", "--owner", files["hal"]),
+            *("freshness", "issue", "--yes", "--key", tmp_path / "hal-fresh.pem", "--owner", files["hal"]),
             *("--home", hal.home.root),
         )
         word = tab.get_by_role("region", name="owners of the root").locator("tbody tr", has_text="hal")
