@@ -22,7 +22,7 @@ from plora.node.core.notices import LinkReady, Outputs
 from plora.node.core.now import Now
 from plora.node.store.snapshot import Snapshot
 from plora.node.transfer.core import Transfer
-from plora.node.transfer.upload import caller_of
+from plora.node.transfer.upload import CALL_MS, caller_of
 from plora.proto.records import BoundHit
 from plora.sim.links import Conditions
 from plora.sim.material import make_owner, make_plasmid, tiny_adapter
@@ -134,6 +134,24 @@ def test_a_peer_has_one_call_and_all_together_their_bound() -> None:
     assert out == [Emit(BoundHit("callers", 2, 3)), Send(third, Refuse("", "busy", 1000))]
     transfer.handle(CallClosed(eve), NOW)
     assert caller(transfer, "gil")[1] == []
+
+
+def test_where_all_calls_are_taken_the_slowest_makes_room_once_it_had_its_time() -> None:
+    transfer = serving(Limits(), bounds=Bounds(callers=2))
+    (eve, _), (fay, _) = caller(transfer, "eve"), caller(transfer, "fay")
+    for call, chunks in ((eve, 1), (fay, 2)):
+        for index in range(chunks):
+            assert ask(transfer, call, index) == [(call, index)]
+            transfer.handle(ChunkServed(call, DIGEST, index, MIB), NOW)
+    soon, later = Now(NOW.after_ms(CALL_MS - 1), 1), Now(NOW.after_ms(CALL_MS), 1)
+    gil = caller_of("gil", 0)
+    assert transfer.handle(CallOpened(gil), soon)[1:] == [Send(gil, Refuse("", "busy", 1000))]
+    out = transfer.handle(CallOpened(gil), later)
+    assert out == [Emit(BoundHit("callers", 2, 3)), Send(eve, Refuse("", "busy", 1000))]
+    assert ask(transfer, eve, 2) == []
+    assert ask(transfer, gil, 0) == [(gil, 0)]
+    hal = caller_of("hal", 0)
+    assert transfer.handle(CallOpened(hal), later)[1:] == [Send(fay, Refuse("", "busy", 1000))], "gil has just begun"
 
 
 def test_a_call_ends_when_its_peer_is_denied() -> None:

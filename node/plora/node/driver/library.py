@@ -11,10 +11,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncGenerator, Callable
+from functools import partial
 from typing import Protocol
 
 from plora.node.core.events import CallClosed, CallOpened, Event, Received
-from plora.node.core.messages import CHUNK_BYTES_MAX, WANT_MAX, Chunk, ChunkList, Message, Want
+from plora.node.core.messages import CHUNK_BYTES_MAX, WANT_MAX, Chunk, ChunkList, Message, Refuse, Want
 from plora.node.core.peer import PeerCore
 from plora.node.core.plasmid import Plasmid
 from plora.node.transfer.artifact import Artifact
@@ -77,7 +78,7 @@ class CoreLibrary:
         artifact = self._artifact(request.digest.hex())
         caller = caller_of(peer, next(self._numbers))
         frames: asyncio.Queue[Message] = asyncio.Queue()
-        self._driver.answer_call(caller, frames.put_nowait)
+        self._driver.answer_call(caller, partial(_queue, frames))
         try:
             self._driver.handle(CallOpened(caller, host))
             self._driver.handle(Received(caller, Want(artifact.digest, want_list=True)))
@@ -102,6 +103,14 @@ class CoreLibrary:
     def _served(self) -> list[Plasmid]:
         live = self._core.desk.book.live.values()
         return [plasmid for plasmid in live if plasmid.servable and self._serves(plasmid.digest)]
+
+
+def _queue(frames: asyncio.Queue[Message], frame: Message) -> None:
+    """For whoever reads; an end doesn't wait behind what isn't read."""
+    if isinstance(frame, Refuse):
+        while not frames.empty():
+            frames.get_nowait()
+    frames.put_nowait(frame)
 
 
 def _asked_for(plasmid: Plasmid, request: pb.OfferRequest) -> bool:

@@ -109,7 +109,7 @@ class Transfer:
                 self._downloads.changed(limits, now)
                 return [*self._uploads.changed(limits, now), *self._downloads.drain()]
             case LinkOpened() | LinkClosed() | CallOpened() | CallClosed() | NeighboursChanged():
-                return self._comers(event)
+                return self._comers(event, now)
             case LinkReady(peer):
                 self._uploads.link_ready(peer)
                 self._downloads.link_ready(peer, now)
@@ -122,7 +122,7 @@ class Transfer:
                 self._answered(event, now)
         return self._downloads.drain()
 
-    def _comers(self, event: Event | Notice) -> Outputs:
+    def _comers(self, event: Event | Notice, now: Now) -> Outputs:
         """Who may ask, and from where."""
         match event:
             case LinkOpened(peer, _, host):
@@ -131,7 +131,7 @@ class Transfer:
                 self._near.closed(peer)
             case CallOpened(caller, host):
                 self._near.opened(caller, host)
-                return self._uploads.call_opened(event)
+                return self._uploads.call_opened(event, now)
             case CallClosed(caller):
                 self._near.closed(caller)
                 self._uploads.call_closed(caller)

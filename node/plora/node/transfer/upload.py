@@ -9,7 +9,8 @@ Rules:
   slow reader holds back itself alone.
 - `limits.upload_rate` bytes a second over all peers that are not exempt (see `rate`). Timer "transfer:upload".
 - A one-way Fetch is a caller with a queue like a peer's: one call a peer at a time, at most `callers` in all, ended
-  when its peer is denied.
+  when its peer is denied. Where all are taken, the one that was given least for its time makes room for another, once
+  it had `CALL_MS`: whoever goes on reading fast keeps its place, and who was sent away may go on from its last chunk.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from plora.proto.records import BoundHit, Penalty
 
 AHEAD_BYTES = 4 << 20
 BUSY_RETRY_MS = 1000
+CALL_MS = 10_000
 UNREADABLE_RETRY_MS = 10_000
 UPLOAD_TIMER = "transfer:upload"
 
@@ -79,9 +81,25 @@ class _Queue:
         return bool(self.waiting) and (not self.ahead or sum(self.ahead.values()) < AHEAD_BYTES)
 
 
+@dataclass(slots=True)
+class _Call:
+    """A one-way Fetch, and how much it was given."""
+
+    opened_ns: int
+    given_bytes: int = 0
+
+    def pace(self, now: Now) -> float:
+        """Bytes a nanosecond."""
+        return self.given_bytes / (now.mono_ns - self.opened_ns)
+
+
 def caller_of(peer: str, number: int) -> str:
     """What stands for a peer's one-way call."""
     return f"fetch:{peer}:{number}"
+
+
+def _sent_away(caller: str) -> Send:
+    return Send(caller, Refuse("", "busy", BUSY_RETRY_MS))
 
 
 def _who_calls(caller: str) -> str:
@@ -97,7 +115,7 @@ class Uploads:
         self._line = Line("limits.upload_rate", config.limits.upload_rate)
         self._served: dict[str, _Served] = {}
         self._queues: dict[str, _Queue] = {}
-        self._calls: dict[str, None] = {}
+        self._calls: dict[str, _Call] = {}
         self._timer_ns = 0
         self.sent_bytes = 0
 
@@ -119,17 +137,26 @@ class Uploads:
         """Forget what a peer asked for."""
         self._queues.pop(peer, None)
 
-    def call_opened(self, call: CallOpened) -> Outputs:
+    def call_opened(self, call: CallOpened, now: Now) -> Outputs:
         """Somebody began a one-way Fetch: give it a queue, or send it away."""
+        if any(_who_calls(call.caller) == _who_calls(other) for other in self._calls):
+            return [_sent_away(call.caller)]
+        out: Outputs = []
         limit = self._bounds.callers
         if len(self._calls) >= limit:
-            hit = BoundHit("callers", limit, limit + 1)
-            return [Emit(hit), Send(call.caller, Refuse("", "busy", BUSY_RETRY_MS))]
-        if any(_who_calls(call.caller) == _who_calls(other) for other in self._calls):
-            return [Send(call.caller, Refuse("", "busy", BUSY_RETRY_MS))]
-        self._calls[call.caller] = None
+            slowest = self._slowest(now)
+            out = [Emit(BoundHit("callers", limit, limit + 1)), _sent_away(slowest or call.caller)]
+            if slowest is None:
+                return out
+            self.call_closed(slowest)
+        self._calls[call.caller] = _Call(now.mono_ns)
         self.link_ready(call.caller)
-        return []
+        return out
+
+    def _slowest(self, now: Now) -> str | None:
+        """The call that makes room for another, if one had its time."""
+        had_theirs = [one for one, call in self._calls.items() if call.opened_ns <= now.after_ms(-CALL_MS)]
+        return min(had_theirs, key=lambda one: self._calls[one].pace(now), default=None)
 
     def call_closed(self, caller: str) -> None:
         """It is over."""
@@ -185,6 +212,8 @@ class Uploads:
         if queue is not None:
             queue.ahead.pop((event.digest, event.index), None)
         self.sent_bytes += event.wire_bytes
+        if event.peer in self._calls:
+            self._calls[event.peer].given_bytes += event.wire_bytes
         failed = event.wire_bytes == 0 and queue is not None
         refusal = [Send(event.peer, Refuse(event.digest, "unreadable", UNREADABLE_RETRY_MS))] if failed else []
         return [*refusal, *self.pump(now)]
