@@ -5,6 +5,7 @@ Run as whoever runs the tests, and the cage also as a stranger where root can be
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -107,11 +108,29 @@ async def test_attack_117_a_worker_that_breaks_out_is_killed(
 
 async def test_attack_117_a_worker_that_does_nothing_is_killed_with_its_child(tmp_path: Path, attack: Watched) -> None:
     code = haunt(tmp_path / "code")
-    idle = Worker("possessed", 3.0, LIMITS, {**ENVIRONMENT, "PYTHONPATH": str(code)})
-    with pytest.raises(WorkerError, match="gave no answer within 3 s") as failed:
-        await idle.ask({"do": "sleep"})
+    idle = Worker("possessed", 60.0, LIMITS, {**ENVIRONMENT, "PYTHONPATH": str(code)})
+    with pytest.raises(WorkerError, match="gave no answer within 2 s") as failed:
+        await idle.ask({"do": "sleep"}, within_s=2)
     assert not living(code)
     attack.saw(*verdict_after(str(failed.value)))
+
+
+async def test_attack_117_who_is_slow_to_examine_holds_up_others_once(
+    world: World, attack: Watched, tmp_path: Path
+) -> None:
+    """Three files of one owner that sleep, then a good one of another: that is answered after the first of them."""
+    slow = [tmp_path / name for name in ("one", "two", "three")]
+    code = haunt(tmp_path / "code", **{path.name: "sleep" for path in slow})
+    workers = Workers(Worker("possessed", 4.0, LIMITS, {**ENVIRONMENT, "PYTHONPATH": str(code)}))
+    good = world.file(factors())
+    asked = [(path, "mallory") for path in slow] + [(good, "ada")]
+    *hostile, honest = [asyncio.ensure_future(workers.examine(str(path), owner)) for path, owner in asked]
+    assert (await honest)[0] == examine(good)
+    failed = [one.exception() for one in hostile if one.done()]
+    assert len(failed) == 1
+    await workers.stop()
+    await asyncio.gather(*hostile, return_exceptions=True)
+    attack.saw(*verdict_after(str(failed[0])))
 
 
 def living(code: Path) -> list[Path]:

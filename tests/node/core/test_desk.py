@@ -37,7 +37,7 @@ def test_a_trusted_manifest_is_fetched_examined_accepted_and_exposed() -> None:
     assert bench.verdict() == ("pending", "bytes_missing")
     out = bench.hold()
     assert bench.verdict() == ("accept", "")
-    assert those(Examine, out) == [Examine(LEGAL.manifest.artifacts.sha256)]
+    assert those(Examine, out) == [Examine(LEGAL.manifest.artifacts.sha256, LEGAL.manifest.owner)]
     assert [effect.name for effect in those(Expose, out)] == ["ada--legal"]
     assert [body.change for body in records(out, "knowledge")] == ["gained"]  # type: ignore[attr-defined]
     assert those(BytesServable, out) and Send(SOURCE, IHave((LEGAL.content_id,))) in out

@@ -120,7 +120,7 @@ def test_attack_117_a_worker_that_dies_twice_means_quarantine() -> None:
     bench.tell(BytesHeld(digest, (), 0, 0, 0), Examined(digest, None, "killed"))
     assert bench.verdict() == ("pending", "bytes_missing")
     bench.wall_ms += RETRY_MS
-    assert those(Examine, bench.tell(TimerDue(CLOCK_TIMER))) == [Examine(digest)]
+    assert those(Examine, bench.tell(TimerDue(CLOCK_TIMER))) == [Examine(digest, LEGAL.manifest.owner)]
     bench.tell(Examined(digest, None, "killed"))
     assert bench.verdict() == ("quarantine", "examination_failed")
     assert digest not in bench.desk.larder.served and not bench.desk.larder.examining(digest)
@@ -141,7 +141,7 @@ def test_a_defect_of_this_program_refuses_and_a_restart_tries_again() -> None:
     assert bench.verdict() == ("reject", "internal_error")
     assert not those(DropBlob, out) and not records(out, "penalty") and digest not in bench.desk.larder.served
     again = bench.restarted(live=(ADA.record, LEGAL.statement))
-    assert those(Examine, again.tell(Start())) == [Examine(digest)]
+    assert those(Examine, again.tell(Start())) == [Examine(digest, LEGAL.manifest.owner)]
     again.tell(Examined(digest, SHARED.features(DATA)))
     assert again.verdict() == ("accept", "")
 
@@ -337,7 +337,7 @@ def test_ones_own_bytes_mend_what_others_sent_wrong() -> None:
     digest = LEGAL.manifest.artifacts.sha256
     bench.add(ADA.record, LEGAL.statement)
     bench.tell(BytesFailed(digest, "bad_hash"))
-    assert those(Examine, bench.tell(Publish((LEGAL.statement,), (digest,)))) == [Examine(digest)]
+    assert those(Examine, bench.tell(Publish((LEGAL.statement,), (digest,)))) == [Examine(digest, LEGAL.manifest.owner)]
     bench.tell(Examined(digest, SHARED.features(DATA)))
     assert bench.verdict() == ("accept", "")
 
@@ -348,7 +348,7 @@ def test_a_worker_that_was_asked_before_is_asked_again_after_the_bytes_came_back
     bench.add(ADA.record, LEGAL.statement)
     bench.tell(BytesHeld(digest, (), 0, 0, 0), StatementDropped(LEGAL.statement, "evicted"))
     bench.add(LEGAL.statement)
-    assert those(Examine, bench.tell(BytesHeld(digest, (), 0, 0, 0))) == [Examine(digest)]
+    assert those(Examine, bench.tell(BytesHeld(digest, (), 0, 0, 0))) == [Examine(digest, LEGAL.manifest.owner)]
 
 
 def test_ones_own_bytes_that_a_worker_saw_before_are_not_examined_again() -> None:
@@ -367,4 +367,4 @@ def test_ones_own_bytes_that_nobody_saw_are_examined() -> None:
     bench = Bench()
     digest = LEGAL.manifest.artifacts.sha256
     bench.tell(Publish((ADA.record, LEGAL.statement), (digest,)))
-    assert those(Examine, bench.add(LEGAL.statement)) == [Examine(digest)]
+    assert those(Examine, bench.add(LEGAL.statement)) == [Examine(digest, LEGAL.manifest.owner)]

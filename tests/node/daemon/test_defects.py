@@ -41,7 +41,7 @@ DIGEST = "ab" * 32
 class Defective(Workers):
     """Workers with a defect of their own."""
 
-    async def examine(self, path: str) -> tuple[Features, float]:
+    async def examine(self, path: str, source: str = "") -> tuple[Features, float]:
         raise KeyError("examine")
 
     async def merge(self, request: Mapping[str, Any]) -> dict[str, Any]:

@@ -137,9 +137,10 @@ class DropBlob:
 
 @dataclass(frozen=True, slots=True)
 class Examine:
-    """Compute the features of a held blob in a worker; answered by Examined."""
+    """Compute the features of a held blob in a worker; answered by Examined. `owner`: one who signed it."""
 
     digest: str
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)

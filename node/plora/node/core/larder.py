@@ -139,7 +139,7 @@ class Larder:
             return self.drop(digest)
         if not self.has(plasmid):
             return self._fetch(plasmid, now)
-        return [*self._examine(digest), *self._serve(plasmid)]
+        return [*self._examine(plasmid), *self._serve(plasmid)]
 
     def has(self, plasmid: Plasmid) -> bool:
         """Whether its bytes are here for it: they may be here for a twin alone, after a person removed it."""
@@ -356,11 +356,12 @@ class Larder:
             self._emptied.append(digest)
         return out
 
-    def _examine(self, digest: str) -> Outputs:
+    def _examine(self, plasmid: Plasmid) -> Outputs:
+        digest = plasmid.digest
         if digest in self._features or digest in self._examining or digest in self.unreadable:
             return []
         self._examining[digest] = None
-        return [Examine(digest)]
+        return [Examine(digest, plasmid.manifest.owner)]
 
     def _serve(self, plasmid: Plasmid) -> Outputs:
         digest = plasmid.digest

@@ -414,23 +414,23 @@ class Driver:
         self._pool.submit(key, work, lambda _: then(), lambda error: self._defect(what, error))
 
     def _examine(self, effect: Examine) -> None:
-        self._start(self._examined(effect.digest))
+        self._start(self._examined(effect.digest, effect.owner))
 
     async def examined(self, path: Path) -> Examined:
         """What the worker sees of a file of one's own; WorkerError when the examination failed."""
         features, cpu_ms = await self._examination(path)
         return Examined(features.sha256, features, cpu_ms=cpu_ms)
 
-    async def _examination(self, path: Path) -> tuple[Features, float]:
+    async def _examination(self, path: Path, owner: str = "") -> tuple[Features, float]:
         self.examining += 1
         try:
-            return await self._workers.examine(str(path))
+            return await self._workers.examine(str(path), owner)
         finally:
             self.examining -= 1
 
-    async def _examined(self, digest: str) -> None:
+    async def _examined(self, digest: str, owner: str) -> None:
         try:
-            features, cpu_ms = await self._examination(self._home / blob_path(digest))
+            features, cpu_ms = await self._examination(self._home / blob_path(digest), owner)
         except PloraError as error:
             self.handle(Examined(digest, None, str(error)))
         except Exception as error:  # ours, not the bytes': nobody is to blame, and the plasmid must not wait for ever

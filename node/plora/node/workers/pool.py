@@ -7,6 +7,8 @@ Rules:
   children; the next request starts another.
 - What looks at bytes does so in a cage (`plora.node.workers.cage`) that a warden closes around each request: it reads
   the artifact, or the folders to merge, and writes the merge's folder. No more.
+- An examination has the longer the larger the file is (`examine_s`), and sources take turns: whoever signs what is slow
+  to examine holds up mostly what they sign themselves.
 - A worker ends when its standard input does and what it works on is done: none outlives a killed peer by more.
 """
 
@@ -20,21 +22,32 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from plora.gate import Features
 from plora.node.workers.limits import REPLY_BYTES_MAX, Limits
+from plora.node.workers.turns import Turns
 from plora.proto.errors import PloraError, SpoiltBytesError, WorkerError
 
-EXAMINE_WAIT_S = 120.0
+EXAMINE_S_MAX, EXAMINE_BASE_S, EXAMINE_BYTES_A_S = 120, 15, 8 << 20
 MERGE_WAIT_S = 600.0
-EXAMINE_LIMITS = Limits(memory_bytes=3 << 30, cpu_s=120)
+EXAMINE_LIMITS = Limits(memory_bytes=3 << 30, cpu_s=EXAMINE_S_MAX)
 MERGE_LIMITS = Limits(memory_bytes=8 << 30, cpu_s=600, file_bytes=8 << 30)
 
 EXAMINER, MERGER = "plora.gate.worker", "plora.merge.worker"
 WARDEN, CAGE = "plora.node.workers.warden", "plora.node.workers.cage"
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8"}
+
+
+def examine_s(size_bytes: int) -> int:
+    """Seconds that an examination may take, of CPU time and by the clock: a hundred times what it takes nowadays.
+
+    >>> examine_s(64 << 20), examine_s(1 << 40)
+    (23, 120)
+    """
+    return min(EXAMINE_S_MAX, EXAMINE_BASE_S + size_bytes // EXAMINE_BYTES_A_S)
 
 
 async def lacks() -> tuple[str, ...]:
@@ -67,20 +80,28 @@ class Worker:
         self._turn = asyncio.Lock()
 
     async def ask(
-        self, request: Mapping[str, Any], read: Sequence[str] = (), write: Sequence[str] = ()
+        self,
+        request: Mapping[str, Any],
+        read: Sequence[str] = (),
+        write: Sequence[str] = (),
+        within_s: int | None = None,
     ) -> dict[str, Any]:
         """The reply to a request; `WorkerError` when the worker failed, was killed, or said so itself.
 
-        It can read the files and folders `read`, and write files in the folders `write`.
+        It can read the files and folders `read`, and write files in the folders `write`; `within_s` is a limit of this
+        request, below the worker's own, of CPU time and by the clock.
         `SpoiltBytesError` passes through: it names the bytes at fault.
         """
+        limits, wait_s = dict(self._limits), self._wait_s
+        if within_s is not None:
+            limits["cpu_s"], wait_s = min(limits["cpu_s"], within_s), min(wait_s, within_s)
         async with self._turn:
             try:
-                async with asyncio.timeout(self._wait_s):
-                    reply = await self._exchange({"request": request, "read": read, "write": write, **self._limits})
+                async with asyncio.timeout(wait_s):
+                    reply = await self._exchange({"request": request, "read": read, "write": write, **limits})
             except TimeoutError as error:
                 await self.stop()
-                raise WorkerError(f"gave no answer within {self._wait_s:g} s", where=self._module) from error
+                raise WorkerError(f"gave no answer within {wait_s:g} s", where=self._module) from error
             except (OSError, ValueError) as error:
                 await self.stop()
                 raise WorkerError(f"died ({type(error).__name__})", where=self._module) from error
@@ -126,6 +147,12 @@ class Worker:
         return self._process
 
 
+def _size_bytes(path: str) -> int:
+    with contextlib.suppress(OSError):  # the worker says what is wrong with it
+        return Path(path).stat().st_size
+    return 0
+
+
 def _failure(error: Mapping[str, Any], module: str) -> PloraError:
     what = str(error.get("what", "failed"))
     if error.get("kind") == SpoiltBytesError.__name__:
@@ -137,12 +164,18 @@ class Workers:
     """The peer's workers: one examiner, started at the first request; a new process for each merge."""
 
     def __init__(self, examiner: Worker | None = None) -> None:
-        self._examiner = examiner or Worker(EXAMINER, EXAMINE_WAIT_S, EXAMINE_LIMITS)
+        self._examiner = examiner or Worker(EXAMINER, EXAMINE_S_MAX, EXAMINE_LIMITS)
+        self._turns = Turns()
         self._mergers: set[Worker] = set()
 
-    async def examine(self, path: str) -> tuple[Features, float]:
-        """The features of a file and the CPU milliseconds they took; `WorkerError` when the examination failed."""
-        reply = await self._examiner.ask({"path": path}, read=[path])
+    async def examine(self, path: str, source: str = "") -> tuple[Features, float]:
+        """The features of a file and the CPU milliseconds they took; `WorkerError` when the examination failed.
+
+        `source` is whose file it is, empty for one's own.
+        """
+        async with self._turns.of(source):
+            within_s = examine_s(await asyncio.to_thread(_size_bytes, path))
+            reply = await self._examiner.ask({"path": path}, read=[path], within_s=within_s)
         try:
             return Features.from_json(json.dumps(reply["features"])), float(reply["cpu_ms"])
         except (KeyError, TypeError, ValueError) as error:
