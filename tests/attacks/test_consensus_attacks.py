@@ -269,11 +269,13 @@ def test_attack_110_two_certificates_of_one_slot(attack: Watched) -> None:
         for plasmid in (LEGAL, RIVAL):
             vote_as(number, plasmid, first)
     assert swarm.run_until(lambda: swarm.usable(OTHER.content_id) == 0, limit_s=60)
+    for peer in swarm.running():
+        assert [record["alarm"] for record in records(peer, "alarm")] == ["compromised"]
     first.crash()
     first.boot()
     swarm.run(5)
     told = why(swarm, 4, OTHER)
-    assert (told["state"], told["reason"]) == ("pending", "consensus_compromised")
+    assert (told["state"], told["reason"]) == ("pending", "consensus_compromised") and not records(first, "error")
     attack.saw("pending", told["reason"])
     for number in range(PEERS):
         peer = swarm.peer(peer_id(number))

@@ -166,31 +166,6 @@ def test_a_restored_member_reads_its_vote_back_and_never_votes_twice() -> None:
     assert member.core.council.voter.ballots[slot].content == LEGAL.content_id.hex()  # type: ignore[union-attr]
 
 
-def test_two_certificates_end_the_epoch_for_everything_and_another_begins() -> None:
-    swarm = up(make())
-    publish(swarm.peer(peer_id(4)), OTHER)
-    assert swarm.run_until(lambda: swarm.usable(OTHER.content_id) == PEERS, limit_s=60)
-    first = swarm.peer(peer_id(4))
-    for plasmid in (LEGAL, RIVAL):
-        publish(first, plasmid)
-    swarm.run(0.1)
-    for number in range(3):
-        for plasmid in (LEGAL, RIVAL):
-            vote_as(number, plasmid, first)
-    assert swarm.run_until(lambda: swarm.usable(OTHER.content_id) == 0, limit_s=60)
-    for peer in swarm.running():
-        assert [record["alarm"] for record in records(peer, "alarm")] == ["compromised"]
-    first.crash()
-    first.boot()
-    swarm.run(5)
-    assert why(swarm, 4, OTHER)["reason"] == "consensus_compromised" and not records(first, "error")
-    for peer in peers(swarm):
-        peer.crash()
-        peer.config = replace(peer.config, members=members(number=2))
-    up(swarm)
-    assert swarm.run_until(lambda: swarm.usable(OTHER.content_id) == PEERS, limit_s=60)
-
-
 def test_members_of_another_epoch_are_told_apart_and_alarm() -> None:
     swarm = make()
     stray = swarm.peer(peer_id(1))
