@@ -376,9 +376,17 @@ def test_ranges_far_ahead_of_their_time_are_not_answered_and_then_an_offence() -
     ranges = tuple(Range((n + 1).to_bytes(2, "big"), fingerprint=bytes(16)) for n in range(1484))
     frames = [Reconcile(first + 2 * number, ranges) for number in range(22)]
     told = [world.cores[BEN].handle(Received(ADA, message), world.now) for message in frames]
-    assert [any(isinstance(output, Send) for output in outputs) for outputs in told] == [True] * 5 + [False] * 16 + [
-        True
-    ]
+    assert not any(told[:-1]), "nobody honest begins with more than one range"
+    assert any(isinstance(output, HangUp) for output in told[-1])
+
+
+def test_beginning_again_and_again_is_not_answered_and_then_an_offence() -> None:
+    world = started(ADA, BEN)
+    first = Sessions(ADA, Random(1)).begin(BEN).number
+    frames = [Reconcile(first + 2 * number, (Range(b"", fingerprint=bytes(16)),)) for number in range(1928)]
+    told = [world.cores[BEN].handle(Received(ADA, message), world.now) for message in frames]
+    answered = [any(isinstance(output, Send) for output in outputs) for outputs in told]
+    assert answered == [True] * 481 + [False] * 1446 + [True]
     assert any(isinstance(output, HangUp) for output in told[-1])
 
 

@@ -86,7 +86,7 @@ from plora.node.gossip.entries import Entry, entry_of
 from plora.node.gossip.exchange import FEELER, Exchange
 from plora.node.gossip.link import Link
 from plora.node.gossip.links import BEAT_TIMER, DIAL_TIMER, Links
-from plora.node.gossip.reconcile import open_ranges, respond
+from plora.node.gossip.reconcile import BRANCH, open_ranges, respond
 from plora.node.gossip.rows import HOPS_MAX, STATEMENTS, decode_statement, forget_statement, statement_row
 from plora.node.gossip.seen import Dropped, Entrance, SeenSet, Verify
 from plora.node.gossip.sessions import Session, Sessions
@@ -361,7 +361,7 @@ class Gossip:
         if owed > RANGES_ANSWERED_MAX:
             return []
         session = self._sessions.of_frame(link.peer, message.session)
-        if session is None:
+        if session is None or len(message.ranges) > session.ranges_max:
             return []
         session.leg(message.ranges)
         limit = self._config.bounds.reconcile_legs
@@ -374,6 +374,7 @@ class Gossip:
         except ProtocolError as error:
             return self.links.punish(link.peer, error.what, now)
         session.leg(answer.ranges)
+        session.ranges_max = BRANCH * len(answer.ranges)
         session.items += len(answer.need) + len(answer.lacking)
         session.unread = session.unread or any(map(self.seen.lacks, answer.need))
         out: Outputs = [Send(link.peer, Reconcile(message.session, answer.ranges))]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from plora.node.core.messages import Range
-from plora.node.gossip.reconcile import range_bytes
+from plora.node.gossip.reconcile import BRANCH, range_bytes
 
 _NUMBERS = 1 << 32
 
@@ -23,10 +23,12 @@ _NUMBERS = 1 << 32
 class Session:
     """One reconciliation: frames and their bytes so far, statements missing on either side.
 
-    `unread`: something that the neighbour holds was missing here, or wasn't compared.
+    `ranges_max`: no honest frame that comes next has more ranges. `unread`: something that the neighbour holds was
+    missing here, or wasn't compared.
     """
 
     number: int
+    ranges_max: int = 1
     legs: int = 0
     wire_bytes: int = 0
     items: int = 0
@@ -52,7 +54,7 @@ class Sessions:
         """A new session of one's own with a neighbour."""
         self._last = (self.rng.randrange(_NUMBERS) if self._last < 0 else self._last + 2) % _NUMBERS
         number = self._last & ~1 | self._parity(peer)
-        self._own[peer] = Session(number)
+        self._own[peer] = Session(number, ranges_max=BRANCH)
         return self._own[peer]
 
     def of_frame(self, peer: str, number: int) -> Session | None:
