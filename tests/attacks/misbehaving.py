@@ -228,8 +228,15 @@ class Talker:
 
     async def until(self, kind: type, where: Callable[[Any], bool] = lambda _: True) -> Any:
         """The first message of that kind, heard already or later."""
+        return await self._first(kind, where, 0)
+
+    async def another(self, kind: type) -> Any:
+        """The next message of that kind."""
+        return await self._first(kind, lambda _: True, len(self.heard))
+
+    async def _first(self, kind: type, where: Callable[[Any], bool], after: int) -> Any:
         async with asyncio.timeout(WAIT_S):
-            while not (found := [one for one in self.heard if isinstance(one, kind) and where(one)]):
+            while not (found := [one for one in self.heard[after:] if isinstance(one, kind) and where(one)]):
                 self._came.clear()
                 await self._came.wait()
         return found[0]

@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 
+from plora.node.core.messages import Chunk, Hello
 from plora.node.reach import CUT_OFF_HERE, CUT_OFF_THERE
 from plora.node.transport import channelz, sockets
+from plora.node.transport.codec import encode
 from plora.node.transport.door import CUT_OFF, NO_CALL
 from plora.node.transport.grpc_setup import grpc
 from plora.node.transport.identity import Identity
+from plora.node.transport.services import BULK_METHOD, SESSION_METHOD
 from plora.node.transport.tls import channel_credentials, channel_options
 from plora.node.transport.watch import CONNECTIONS_MAX, CROWD
 
@@ -21,15 +24,7 @@ pytestmark = [
     pytest.mark.skipif(not sockets.SEEN, reason="connections are seen on Linux only"),
 ]
 MakeIdentity = Callable[[], Identity]
-
-
-async def until(reached: Callable[[], bool]) -> None:
-    """What no event tells."""
-    for _ in range(1000):
-        if reached():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it never came about")
+WAIT_S = 10.0
 
 
 def opened(identity: Identity, peer: Any) -> Any:
@@ -39,6 +34,12 @@ def opened(identity: Identity, peer: Any) -> Any:
 async def offer(channel: Any) -> tuple[str, str]:
     call = channel.unary_unary("/plora.v1.Peer/Offer")(b"", timeout=5)
     return (await call.code()).name, await call.details()
+
+
+async def ended(channel: Any) -> None:
+    """Its connection stands, until this returns."""
+    async with asyncio.timeout(WAIT_S):
+        await channel.wait_for_state_change(grpc.ChannelConnectivity.READY)
 
 
 async def test_who_is_cut_off_is_refused_with_a_reason_for_as_long_and_hung_up(
@@ -52,8 +53,9 @@ async def test_who_is_cut_off_is_refused_with_a_reason_for_as_long_and_hung_up(
         assert await offer(channel) == ("PERMISSION_DENIED", CUT_OFF)
         a.transport.dial(identity.peer_id, ["127.0.0.1:1"])
         assert await a.ears.until("failed") == ("failed", identity.peer_id, CUT_OFF_HERE)
-        await until(lambda: not a.transport._door.refusal(identity.peer_id))
-        assert (await offer(channel))[0] == "OK"
+        async with asyncio.timeout(WAIT_S):
+            while (await offer(channel))[0] != "OK":
+                continue
         await channel.close()
 
 
@@ -66,8 +68,40 @@ async def test_a_connection_of_a_denied_peer_ends_though_it_asks_nothing(
         await offer(channel)
         assert [one.port for one in channelz.accepted()] == [a.port]
         a.transport.deny([identity.peer_id])
-        await until(lambda: not channelz.accepted())
+        await ended(channel)
         await channel.close()
+
+
+async def test_what_is_under_way_to_a_link_as_it_ends_is_no_offence(wire: Any, make_identity: MakeIdentity) -> None:
+    identity = make_identity()
+    async with wire.peers_in(make_identity()) as (a,):
+        channel = opened(identity, a)
+        session, bulk = (channel.stream_stream(method)() for method in (SESSION_METHOD, BULK_METHOD))
+        await session.write(encode(Hello((1,), (), "ab" * 32, "cd" * 16, 1)))
+        for index in range(4):
+            await bulk.write(encode(Chunk("ab" * 32, index, bytes(1 << 20))))
+        await a.ears.until("received", identity.peer_id, Chunk("ab" * 32, 3, bytes(1 << 20)))
+        await session.done_writing()
+        await a.ears.until("closed")
+        assert channelz.accepted()
+        now_s = asyncio.get_running_loop().time()
+        for later_s in range(3):
+            a.transport._door._look(now_s + later_s, whole=True)
+        assert not a.ears.all("misbehaved")
+        await channel.close()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_a_link_is_watched_by_whichever_name_it_was_dialed(
+    wire: Any, make_identity: MakeIdentity, host: str
+) -> None:
+    async with wire.peers_in(make_identity(), make_identity()) as (a, b):
+        b.transport.dial(a.id, [f"{host}:{a.port}"])
+        assert await b.ears.until("opened") == ("opened", a.id, True, f"{host}:{a.port}")
+        open_now = {one.address: one for one in sockets.connections()}
+        dialed = [one for one in b.transport._door._seen(open_now, whole=True) if one.dialed]
+        assert [(one.peer, one.address) for one in dialed] == [(a.id, a.address)]
+        assert dialed[0].received_bytes > 0
 
 
 async def test_a_dialer_hears_that_it_is_cut_off(wire: Any, make_identity: MakeIdentity) -> None:
@@ -97,8 +131,9 @@ async def test_watching_can_be_switched_off(wire: Any, make_identity: MakeIdenti
         a.transport.deny([denied.peer_id])
         late = opened(denied, a)
         await offer(late)
-        left = 0 if watched else len(crowd)
-        await until(lambda: len(channelz.accepted()) == left)  # some looks later, which end what is denied
+        await asyncio.gather(*(ended(channel) for channel in ((*crowd, late) if watched else (late,))))
+        stands = [channel for channel in crowd if channel.get_state() is grpc.ChannelConnectivity.READY]
+        assert stands == ([] if watched else crowd)
         assert bool(a.ears.all("misbehaved", identity.peer_id, CROWD)) is watched
         for channel in (*crowd, late):
             await channel.close()

@@ -12,7 +12,7 @@ from plora.node.transport.watch import Offence, Seen, Watch
 PEER, OTHER = "ab" * 32, "cd" * 32
 HERE = "192.0.2.1:40000"
 CALM = Seen(HERE, PEER, received_bytes=9000, told_bytes=2000, calls=2, handled=2, linked=True)
-FLOODED = replace(CALM, received_bytes=rules.UNTOLD_BYTES_MAX + 20_000)
+FLOODED = replace(CALM, received_bytes=rules.UNTOLD_BYTES_MAX + 200_000)
 
 
 def looks(*moments: list[Seen], step_s: float = 0.5) -> list[list[Offence]]:
@@ -33,15 +33,38 @@ def test_a_link_that_is_being_read_may_have_much_that_waits() -> None:
     assert looks(*over)[-1] == [Offence(PEER, "control_flood", (HERE,))]
 
 
-def test_bytes_of_no_message_are_a_flood_when_they_are_still_there_at_the_next_look() -> None:
-    stranger = replace(FLOODED, linked=False)
-    assert looks([stranger], [stranger]) == [[], [Offence(PEER, "control_flood", (HERE,))]]
+def test_bytes_of_no_message_are_a_flood_on_a_link_when_they_are_still_there_at_the_next_look() -> None:
     assert looks([FLOODED], [FLOODED], [FLOODED]) == [[], [], [Offence(PEER, "control_flood", (HERE,))]]
 
 
-def test_far_more_bytes_than_any_buffer_holds_are_a_flood_at_once() -> None:
-    stranger = replace(FLOODED, linked=False, received_bytes=5 * rules.UNTOLD_BYTES_MAX)
-    assert looks([stranger])[0][0].reason == "control_flood"
+def test_without_a_link_bytes_of_no_call_are_a_flood_at_once() -> None:
+    calls = replace(CALM, linked=False, told_bytes=0, calls=100, handled=100)
+    assert not any(looks([replace(calls, received_bytes=rules.STRANGE_BYTES_MAX + 100 * rules.CALL_BYTES)]))
+    beyond = replace(calls, received_bytes=rules.STRANGE_BYTES_MAX + 100 * rules.CALL_BYTES + 1)
+    assert looks([beyond]) == [[Offence(PEER, "control_flood", (HERE,))]]
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_what_a_long_connection_needs_beside_its_messages_is_forgiven(linked: bool) -> None:
+    a_look_bytes = rules.UNTOLD_BYTES_A_S // 2
+    day = [[replace(CALM, linked=linked, received_bytes=9000 + n * a_look_bytes)] for n in range(1000)]
+    assert not any(looks(*day))
+    twice = [[replace(CALM, linked=linked, received_bytes=9000 + n * 2 * a_look_bytes)] for n in range(1000)]
+    assert looks(*twice)[-1]
+
+
+def test_what_messages_took_less_than_was_counted_is_no_credit() -> None:
+    modest = [[replace(CALM, received_bytes=9000 + n * 60_000, told_bytes=n * 128_000)] for n in range(100)]
+    last = modest[-1][0]
+    flood = [[replace(last, received_bytes=last.received_bytes + (2 << 20))]] * 3
+    assert looks(*modest, *flood)[-1]
+
+
+def test_a_message_that_was_refused_is_an_offence_with_what_came_of_it() -> None:
+    refused = replace(CALM, linked=False, calls=3, received_bytes=9000 + 2 * rules.UNTAKEN_BYTES_MAX)
+    assert looks([refused], [refused])[1] == [Offence(PEER, "oversized_call", (HERE,))]
+    assert not any(looks([replace(refused, received_bytes=9000)], [replace(refused, received_bytes=9000)]))
+    assert not any(looks([replace(refused, calls=2)], [replace(refused, calls=2)]))
 
 
 def test_what_only_waits_to_be_read_is_no_flood() -> None:
@@ -66,6 +89,11 @@ def test_calls_that_no_handler_saw_are_an_offence_when_none_comes_late() -> None
     late = replace(lost, handled=29)
     assert looks([lost], [lost])[1] == [Offence(PEER, "lost_calls", (HERE,))]
     assert not any(looks([lost], [late], [lost]))
+
+
+def test_calls_that_are_lost_now_and_then_add_up_to_nothing() -> None:
+    weeks = [[replace(CALM, calls=10 * n, handled=9 * n)] for n in range(200)]
+    assert not any(looks(*weeks, step_s=rules.SPAN_S))
 
 
 def test_a_leaf_that_proves_nobody_is_ended_and_blamed_on_nobody() -> None:

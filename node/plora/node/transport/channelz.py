@@ -32,9 +32,13 @@ class Accepted:
 
 def accepted() -> list[Accepted]:
     """The connections of all servers of this process that came over TCP."""
-    servers = _told(cygrpc.channelz_get_servers(0)).get("server", [])
-    numbers = (number for server in servers for number in _numbers(int(server["ref"]["serverId"])))
-    return [found for number in numbers if (found := _accepted(number)) is not None]
+    return [found for number in numbers() if (found := connection(number)) is not None]
+
+
+def numbers() -> Iterator[int]:
+    """The numbers of all connections of all servers of this process."""
+    for server in _told(cygrpc.channelz_get_servers(0)).get("server", []):
+        yield from _numbers(int(server["ref"]["serverId"]))
 
 
 def _numbers(server: int) -> Iterator[int]:
@@ -48,12 +52,13 @@ def _numbers(server: int) -> Iterator[int]:
         first = listed[-1] + 1
 
 
-def _accepted(number: int) -> Accepted | None:
+def connection(number: int) -> Accepted | None:
+    """What is known of one; None for one that was closed meanwhile, or came over a Unix socket."""
     try:
         found = _told(cygrpc.channelz_get_socket(number))["socket"]
         local, remote = found["local"]["tcpipAddress"], found["remote"]["tcpipAddress"]
     except (ValueError, KeyError):
-        return None  # it was closed meanwhile, or came over a Unix socket
+        return None
     leaf = found.get("security", {}).get("tls", {}).get("remoteCertificate", "")
     calls = int(found["data"].get("streamsStarted", 0))
     return Accepted(number, local["port"], _address(remote), calls, base64.b64decode(leaf))

@@ -67,7 +67,7 @@ class LinkListener(Protocol):
 class Link:
     """The two streams with `peer`. Made when both are open; `run` lives as long as they do.
 
-    `host` is where the far end is, by this machine's network; empty when unknown.
+    `address` is where it was dialed or is seen, `far_end` the same in numbers, as the system writes them.
     """
 
     def __init__(
@@ -79,10 +79,12 @@ class Link:
         listener: LinkListener,
         traffic: Traffic,
         address: str = "",
+        far_end: str = "",
     ) -> None:
         self.peer = peer
         self.dialed = dialed
         self.address = address
+        self.far_end = far_end or address
         self._streams = (session, bulk)
         self._listener = listener
         self._traffic = traffic

@@ -8,6 +8,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Iterable
+from socket import SOCK_STREAM
 from typing import Any
 
 from plora.node.core.messages import DialTry
@@ -15,11 +17,14 @@ from plora.node.reach import BAD_ADDRESS, BAD_PEER, REACHED, outcome_of
 from plora.node.transport.grpc_setup import grpc
 from plora.node.transport.identity import Identity
 from plora.node.transport.services import HEALTH_METHOD
+from plora.node.transport.sockets import written
 from plora.node.transport.tls import channel_credentials, channel_options
 from plora.proto.errors import FormatError
 from plora.proto.host_port import split
 
 DIAL_WAIT_S = 5.0
+NUMBERS_MAX = 4
+PORT_MAX = 65_535
 
 
 def channel_to(identity: Identity, peer: str, address: str) -> Any:
@@ -31,6 +36,26 @@ def channel_to(identity: Identity, peer: str, address: str) -> Any:
     except FormatError:
         return BAD_PEER
     return grpc.aio.secure_channel(f"dns:///{address}", credentials, options=channel_options())
+
+
+async def ways_to(addresses: Iterable[str]) -> AsyncIterator[tuple[str, str]]:
+    """Each address with each number of its host, looked up when its turn comes."""
+    for address in addresses:
+        for number in await _numbers_of(address):
+            yield address, number
+
+
+async def _numbers_of(address: str) -> tuple[str, ...]:
+    """`host:port` with each number of its host, as the system writes those; itself where none is found."""
+    host, _, port = address.rpartition(":")
+    if HOST_PORT.fullmatch(address) is None or int(port) > PORT_MAX:
+        return (address,)
+    try:
+        async with asyncio.timeout(DIAL_WAIT_S):
+            found = await asyncio.get_running_loop().getaddrinfo(host.strip("[]"), int(port), type=SOCK_STREAM)
+    except (OSError, UnicodeError, TimeoutError):
+        return (address,)  # who dials it says what is wrong with it
+    return tuple(dict.fromkeys(written(*one[4][:2]) for one in found))[:NUMBERS_MAX]
 
 
 async def try_address(identity: Identity, peer: str, address: str) -> DialTry:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing
 from typing import Any, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -21,7 +21,7 @@ from grpc_health.v1 import _async as health
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from plora.node.transport.grpc_setup import grpc
+from plora.node.transport.grpc_setup import EOF, grpc
 from plora.node.transport.tls import address_of, host_of, is_member, peer_id_of
 from plora.node.transport.watch import IMPOSTOR
 from plora.proto.errors import PloraError, ProtocolError, RefusedError
@@ -38,6 +38,9 @@ REFUSAL_S = 0.1
 
 Handler = Any  # a grpc.RpcMethodHandler, which is generic in the stubs only
 StreamHandler = Callable[[Any, Any], Awaitable[None]]
+Checking = Callable[[Any], Awaitable[object]]
+Reading = Callable[[Any], Awaitable[Any]]
+Taking = Callable[[Any, Any], Awaitable[Any]]
 
 
 class FetchEndedError(Exception):
@@ -99,6 +102,9 @@ class Entrance(Protocol):
     def called(self, address: str) -> None:
         """A call from there reached its handler."""
 
+    def reading(self, address: str, peer: str) -> AbstractContextManager[None]:
+        """Around waiting for the one message of a call; an exception says that it was never whole."""
+
     def turn_away(self, address: str, reason: str) -> None:
         """End the connection of nobody known."""
 
@@ -114,7 +120,15 @@ class Guard(grpc.aio.ServerInterceptor):
         """The handler, with the check in front of it."""
         handler = await continuation(details)
         check = self._check if details.method == JOIN_METHOD else self._check_member
-        return handler if handler is None else _guarded(handler, check)
+        return handler if handler is None else _guarded(handler, check, self._one_message)
+
+    async def _one_message(self, context: Any) -> Any:
+        """What a call with one message asks."""
+        with self._entrance.reading(address_of(context), peer_id_of(context)):
+            request = await context.read()
+            if request is EOF:
+                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the call has no message")
+        return request
 
     async def _check_member(self, context: Any) -> None:
         if not is_member(context, await self._check(context), self._marks):
@@ -213,35 +227,42 @@ def _unary(call: Callable[[Any, Any], Awaitable[Any]], request: Any) -> Handler:
     )
 
 
-def _guarded(handler: Handler, check: Callable[[Any], Awaitable[object]]) -> Handler:
-    """The same handler, whose behaviour runs `check` first."""
+def _guarded(handler: Handler, check: Checking, read: Reading) -> Handler:
+    """The same handler, whose behaviour runs `check` first.
+
+    One for a single message becomes one for a stream, which `read` reads: so the caller is checked before it is read,
+    and known where gRPC refuses what it sent.
+    """
     kind = (
         ("stream" if handler.request_streaming else "unary")
         + "_"
         + ("stream" if handler.response_streaming else "unary")
     )
     inner = getattr(handler, kind)
-    make = getattr(grpc, f"{kind}_rpc_method_handler")
+
+    async def taken(stream: Any, context: Any) -> Any:
+        await check(context)
+        return stream if handler.request_streaming else await read(context)
+
+    make = grpc.stream_stream_rpc_method_handler if handler.response_streaming else grpc.stream_unary_rpc_method_handler
     made: Handler = make(
-        _checked_generator(inner, check) if inspect.isasyncgenfunction(inner) else _checked(inner, check),
+        _generating(inner, taken) if inspect.isasyncgenfunction(inner) else _answering(inner, taken),
         request_deserializer=handler.request_deserializer,
         response_serializer=handler.response_serializer,
     )
     return made
 
 
-def _checked(inner: Any, check: Callable[[Any], Awaitable[object]]) -> Any:
-    async def call(request: Any, context: Any) -> Any:
-        await check(context)
-        return await inner(request, context)
+def _answering(inner: Any, taken: Taking) -> Any:
+    async def call(stream: Any, context: Any) -> Any:
+        return await inner(await taken(stream, context), context)
 
     return call
 
 
-def _checked_generator(inner: Any, check: Callable[[Any], Awaitable[object]]) -> Any:
-    async def call(request: Any, context: Any) -> AsyncIterator[Any]:
-        await check(context)
-        async for reply in inner(request, context):
+def _generating(inner: Any, taken: Taking) -> Any:
+    async def call(stream: Any, context: Any) -> AsyncIterator[Any]:
+        async for reply in inner(await taken(stream, context), context):
             yield reply
 
     return call

@@ -54,7 +54,7 @@ MESSAGE_OPTIONS: tuple[tuple[str, int], ...] = (
 )
 
 
-CHAIN_CERTIFICATES_MAX = 4
+CHAIN_CERTIFICATES_MAX, CHAIN_BYTES_MAX = 4, 16 << 10
 """How much of what a caller sent beside its leaf is looked at; ours send one bridge."""
 
 
@@ -159,11 +159,20 @@ def peer_id_of_pem(leaf_pem: bytes) -> str:
 def is_member(context: AuthContext, peer_id: str, marks: Sequence[Ed25519PublicKey]) -> bool:
     """Whether one of the marks vouches for the authenticated peer, so that it isn't a mere guest."""
     pem = b"".join(context.auth_context().get("x509_pem_cert_chain", ()))
+    if len(pem) > CHAIN_BYTES_MAX:
+        return False
+    return _any_vouches(pem, peer_id, tuple(mark.public_bytes_raw() for mark in marks))
+
+
+@lru_cache(maxsize=256)
+def _any_vouches(pem: bytes, peer_id: str, marks: tuple[bytes, ...]) -> bool:
+    """`is_member` of the same bytes, which every call of a connection shows."""
     try:
         chain = x509.load_pem_x509_certificates(pem) if pem else []
     except ValueError:
         return False
-    return any(_vouches(mark, one, peer_id) for one in chain[:CHAIN_CERTIFICATES_MAX] for mark in marks)
+    keys = [Ed25519PublicKey.from_public_bytes(mark) for mark in marks]
+    return any(_vouches(key, one, peer_id) for one in chain[:CHAIN_CERTIFICATES_MAX] for key in keys)
 
 
 def _vouches(mark: Ed25519PublicKey, bridge: x509.Certificate, peer_id: str) -> bool:

@@ -24,7 +24,7 @@ from plora.node.transport.door import CUT_OFF, Door
 from plora.node.transport.grpc_setup import grpc
 from plora.node.transport.identity import Identity
 from plora.node.transport.link import Link
-from plora.node.transport.probing import DIAL_WAIT_S, channel_to, try_address
+from plora.node.transport.probing import DIAL_WAIT_S, channel_to, try_address, ways_to
 from plora.node.transport.services import (
     BULK_METHOD,
     SESSION_METHOD,
@@ -291,8 +291,8 @@ class Transport:
 
     async def _dial(self, peer: str, addresses: tuple[str, ...]) -> None:
         reason = NO_ADDRESS
-        for address in addresses:
-            channel = channel_to(self._identity, peer, address)
+        async for address, far_end in ways_to(addresses):
+            channel = channel_to(self._identity, peer, far_end)
             if isinstance(channel, str):
                 reason = channel
                 continue
@@ -305,7 +305,7 @@ class Transport:
                 if refused:  # since the dial began
                     reason = refused
                     break
-                await self._run_dialed(peer, opened, address)
+                await self._run_dialed(peer, opened, address, far_end)
                 return
             finally:
                 await channel.close()
@@ -331,8 +331,8 @@ class Transport:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _run_dialed(self, peer: str, calls: list[Any], address: str) -> None:
-        link = Link(peer, True, calls[0], calls[1], self, self.traffic, address=address)
+    async def _run_dialed(self, peer: str, calls: list[Any], address: str, far_end: str) -> None:
+        link = Link(peer, True, calls[0], calls[1], self, self.traffic, address, far_end)
         try:
             if self._admit(link):
                 await link.run()

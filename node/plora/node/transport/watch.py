@@ -3,13 +3,15 @@
 gRPC answers what HTTP/2 demands before anything of this program hears of it. So each `look` compares, for every
 connection, what the system and gRPC counted with what the frames that were read account for.
 
-- *Control flood*: bytes that belong to no message and no call: pings, settings, window updates, endless headers. Over
-  `UNTOLD_BYTES_MAX` on two looks in a row, or without a link over four times as many at once. What came on a link may
-  wait in gRPC to be read: while its frames are being read, or chunks came (which wait for the store), it is
-  `BACKLOG_BYTES_MAX`, more than gRPC takes in ahead.
+- *Control flood*: bytes that belong to no message and no call: pings, settings, window updates, endless headers, beyond
+  the `UNTOLD_BYTES_A_S` that whoever reads much needs. Without a link over `STRANGE_BYTES_MAX` at once, on one over
+  `UNTOLD_BYTES_MAX` for `SUSPECTED_S`. What came on a link may wait in gRPC to be read: while its frames are being
+  read, or chunks came (which wait for the store), it is `BACKLOG_BYTES_MAX`, more than gRPC takes in ahead.
 - *Call flood*: more than `CALLS_MAX` calls on a connection within `SPAN_S`, however they ended.
-- *Lost calls*: more than `LOST_CALLS_MAX` calls that no handler ever saw, on two looks in a row: reset at once, larger
-  than a message may be, or compressed.
+- *Lost calls*: for `SUSPECTED_S` more than `LOST_CALLS_MAX` calls of that span that no handler ever saw, or whose
+  message it never got: reset at once, larger than a message may be, or compressed.
+- *Oversized call*: a single one of these, and over `UNTAKEN_BYTES_MAX` that came for nothing. Several at once are a
+  flood by their bytes.
 - *Crowd*: more than `CONNECTIONS_MAX` connections of one peer at once, or `COMERS_MAX` within `COMERS_S`.
 - *Impostor*: the leaf isn't signed by the identity that it names. Nobody is blamed but the host.
 - *Silent*: a connection of which no call reached a handler, and on which nothing came for `SILENT_S`. Nobody is blamed.
@@ -30,6 +32,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 UNTOLD_BYTES_MAX = 1 << 20
+UNTOLD_BYTES_A_S = 32 << 10
+STRANGE_BYTES_MAX = 256 << 10
+UNTAKEN_BYTES_MAX = 32 << 10
+SUSPECTED_S = 0.4
 BACKLOG_BYTES_MAX = 32 << 20
 CALL_BYTES = 4096
 """What beginning a call may take beside its message."""
@@ -41,7 +47,7 @@ COMERS_MAX = 300
 COMERS_S = 60.0
 SILENT_S = 60.0
 
-CONTROL_FLOOD, CALL_FLOOD, LOST_CALLS = "control_flood", "call_flood", "lost_calls"
+CONTROL_FLOOD, CALL_FLOOD, LOST_CALLS, OVERSIZED = "control_flood", "call_flood", "lost_calls", "oversized_call"
 CROWD, IMPOSTOR, SILENT = "too_many_connections", "impostor", "silent"
 
 
@@ -49,8 +55,9 @@ CROWD, IMPOSTOR, SILENT = "too_many_connections", "impostor", "silent"
 class Seen:
     """One connection at one look. `peer` is empty where its leaf names nobody.
 
-    `received_bytes`: all that came. `told_bytes`: of frames that were read. `calls` were begun, `handled` of them
-    reached a handler. `bulky`: chunks came. `linked`: it carries a link. `dialed`: this peer began it.
+    `received_bytes`: all that came. `told_bytes`: of frames that were read. Of the `calls` that were begun,
+    `handled` had a whole message and a handler. `bulky`: chunks came. `linked`: it carries a link, or did. `dialed`:
+    this peer began it.
     """
 
     address: str
@@ -77,19 +84,51 @@ class Offence:
 class _Record:
     """What is remembered of an open connection."""
 
+    looked_s: float
     received_bytes: int
     changed_s: float
     suspicion: str = ""
+    suspected_s: float = 0.0
     told_bytes: int = -1
-    calls: deque[tuple[float, int]] = field(default_factory=deque)
+    untold_bytes: int = 0
+    level_bytes: int = 0
+    calls: deque[tuple[float, int, int]] = field(kw_only=True)
 
-    def suspect(self, one: Seen) -> str:
-        """What would be an offence if it stayed so: what is on its way through gRPC isn't read yet."""
+    def _lately(self, one: Seen, now_s: float) -> tuple[int, int]:
+        """Calls that began within the span, and those of them that were lost."""
+        self.calls.append((now_s, one.calls, one.calls - one.handled))
+        while self.calls[1][0] <= now_s - SPAN_S:
+            self.calls.popleft()
+        (_, *first), (_, *last) = self.calls[0], self.calls[-1]
+        return last[0] - first[0], last[1] - first[1]
+
+    def offence(self, one: Seen, now_s: float) -> str:
+        """What is wrong, once it has stayed so: what is on its way through gRPC isn't read yet."""
+        self._fill(_untold_bytes(one), now_s)
+        calls, lost = self._lately(one, now_s)
+        if calls > CALLS_MAX:
+            return CALL_FLOOD
+        if not one.linked and self.level_bytes > STRANGE_BYTES_MAX:
+            return CONTROL_FLOOD
+        before, self.suspicion = self.suspicion, self._suspect(one, lost)
+        if self.suspicion != before:
+            self.suspected_s = now_s
+        return self.suspicion if now_s - self.suspected_s >= SUSPECTED_S else ""
+
+    def _fill(self, untold_bytes: int, now_s: float) -> None:
+        """What came for nothing and hasn't been forgiven yet."""
+        forgiven = int((now_s - self.looked_s) * UNTOLD_BYTES_A_S)
+        self.level_bytes = max(0, self.level_bytes + untold_bytes - self.untold_bytes - forgiven)
+        self.untold_bytes, self.looked_s = untold_bytes, now_s
+
+    def _suspect(self, one: Seen, lost: int) -> str:
         being_read, self.told_bytes = one.told_bytes != self.told_bytes, one.told_bytes
         waits = one.linked and (one.bulky or being_read)
-        if _untold_bytes(one) > (BACKLOG_BYTES_MAX if waits else UNTOLD_BYTES_MAX):
+        if self.level_bytes > (BACKLOG_BYTES_MAX if waits else UNTOLD_BYTES_MAX):
             return CONTROL_FLOOD
-        return LOST_CALLS if one.calls - one.handled > LOST_CALLS_MAX else ""
+        if lost > LOST_CALLS_MAX:
+            return LOST_CALLS
+        return OVERSIZED if lost == 1 and self.level_bytes > UNTAKEN_BYTES_MAX else ""
 
 
 class Watch:
@@ -113,7 +152,7 @@ class Watch:
         for one in seen:
             record = before.get(one.address)
             if record is None:
-                record = _Record(one.received_bytes, now_s)
+                record = _Record(now_s, one.received_bytes, now_s, calls=deque([(now_s, 0, 0)]))
                 if one.peer and not one.dialed:
                     self._came.setdefault(one.peer, deque(maxlen=COMERS_MAX + 1)).append(now_s)
             self._open[one.address] = record
@@ -130,18 +169,10 @@ class Watch:
             record.received_bytes, record.changed_s = one.received_bytes, now_s
         if not one.peer:
             return IMPOSTOR
-        if self._calls_lately(record, one.calls, now_s) > CALLS_MAX:
-            return CALL_FLOOD
-        before, record.suspicion = record.suspicion, record.suspect(one)
-        if record.suspicion and (record.suspicion == before or _is_far_too_much(one)):
-            return record.suspicion
+        offence = record.offence(one, now_s)
+        if offence:
+            return offence
         return SILENT if not one.handled and now_s - record.changed_s > SILENT_S else ""
-
-    def _calls_lately(self, record: _Record, calls: int, now_s: float) -> int:
-        record.calls.append((now_s, calls))
-        while len(record.calls) > 1 and record.calls[1][0] <= now_s - SPAN_S:
-            record.calls.popleft()
-        return calls - record.calls[0][1] if len(record.calls) > 1 else calls
 
     def _crowds(self, seen: Sequence[Seen]) -> list[Offence]:
         count = Counter(one.peer for one in seen if one.peer and not one.dialed)
@@ -154,10 +185,6 @@ class Watch:
 
 def _untold_bytes(one: Seen) -> int:
     return one.received_bytes - one.told_bytes - one.calls * CALL_BYTES
-
-
-def _is_far_too_much(one: Seen) -> bool:
-    return not one.linked and _untold_bytes(one) > 4 * UNTOLD_BYTES_MAX
 
 
 def _blamed(one: Seen, reason: str) -> str:
