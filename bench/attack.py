@@ -1,9 +1,12 @@
 """`make bench-attack`: what an attack costs those who only want their adapters.
 
 A peer serves an adapter of 1 MiB. An honest member fetches it again and again by one-way Fetch, each time over a new
-connection: first in calm, then while ten members attack it (floods of pings, settings, resets and endless headers;
-ranges, chunks, links without a greeting) and an eleventh dials it fifty times a second (`bench/attackers.py`, at
-nice 19, on the same machine), then in calm again. Compared is the 99th percentile; memory is read throughout.
+connection: in calm, and from the moment on when ten members begin to attack it (floods of pings, settings, resets and
+endless headers; ranges, chunks, links without a greeting) and an eleventh dials it fifty times a second
+(`bench/attackers.py`, at nice 19, on the same machine). Calm and attack, each time by new identities, take turns.
+Compared is the 99th percentile of all; memory is read throughout.
+
+Then ten thousand other members come once each (`bench/newcomers.py`), and the peer's memory is read as they do.
 """
 
 from __future__ import annotations
@@ -49,6 +52,13 @@ class Phase:
     seconds: list[float] = field(default_factory=list)
     failed: int = 0
     resident: list[int] = field(default_factory=list)
+
+    def add(self, other: Phase) -> Phase:
+        """Take in another; it is returned."""
+        self.seconds += other.seconds
+        self.failed += other.failed
+        self.resident += other.resident
+        return other
 
     @property
     def p99(self) -> float:
@@ -102,8 +112,49 @@ def named(peer: Peer, attackers: list[str]) -> int:
     return sum(attacker in subjects for attacker in attackers)
 
 
-def measure(root: Path, fetches: int) -> list[Row]:
-    """The three phases."""
+@dataclass
+class Siege:
+    """All of calm, all of attack, the ratio of each round, and the fewest attackers that were named in one."""
+
+    calm: Phase = field(default_factory=Phase)
+    during: Phase = field(default_factory=Phase)
+    ratios: list[float] = field(default_factory=list)
+    named: int = 10
+
+
+def besieged(peer: Peer, process: subprocess.Popen[bytes], digest: bytes, rounds: int, fetches: int) -> Siege:
+    """So many rounds of calm and attack, of so many fetches each."""
+    phase(peer, process, digest, fetches // 4)
+    siege = Siege()
+    for _ in range(rounds):
+        quiet = siege.calm.add(phase(peer, process, digest, fetches))
+        with attacked(peer, peer.home.root) as attackers:
+            loud = siege.during.add(phase(peer, process, digest, fetches))
+            with contextlib.suppress(RuntimeError):
+                wait_for(partial(_all_named, peer, attackers[:10]), "all ten to be named")
+            siege.named = min(siege.named, named(peer, attackers[:10]))
+        siege.ratios.append(loud.p99 / quiet.p99)
+    return siege
+
+
+def _all_named(peer: Peer, attackers: list[str]) -> bool:
+    return named(peer, attackers) == len(attackers)
+
+
+def visited(peer: Peer, process: subprocess.Popen[bytes], newcomers: int) -> list[int]:
+    """The peer's resident bytes after each hundred of so many new members. Raises RuntimeError where one is lost."""
+    arguments = [str(peer.port), peer.peer_id, str(peer.home.swarm), str(peer.home.root), str(newcomers)]
+    command = [sys.executable, "-m", "bench.newcomers", *arguments]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as coming:
+        assert coming.stdout
+        resident = [resident_bytes(process) for _ in coming.stdout]
+    if coming.returncode:
+        raise RuntimeError(f"a newcomer failed after {len(resident)} hundred of them")
+    return resident
+
+
+def measure(root: Path, rounds: int, fetches: int, newcomers: int) -> list[Row]:
+    """The siege, then the newcomers."""
     peer = init_peer(root, "victim")
     folder = root / "adapter"
     path = make_adapter(folder, size_bytes=MIB, seed=1)
@@ -112,45 +163,53 @@ def measure(root: Path, fetches: int) -> list[Row]:
         wait_up(peer, process)
         publish(peer, folder, "adapter")
         wait_for(lambda: any(record["kind"] == "verdict" for record in peer.records()), "its verdict")
-        phase(peer, process, digest, fetches // 4)
-        calm = phase(peer, process, digest, fetches)
-        with attacked(peer, root) as attackers:
-            wait_for(lambda: named(peer, attackers[:10]) > 0, "the attack to begin")
-            during = phase(peer, process, digest, fetches)
-            wait_for(lambda: named(peer, attackers[:10]) == 10, "all ten to be named")
-            count = named(peer, attackers[:10])
-        after = phase(peer, process, digest, fetches)
-    return _rows(calm, during, after, count)
+        siege = besieged(peer, process, digest, rounds, fetches)
+        return [*_rows(siege), *_newcomers_rows(newcomers, visited(peer, process, newcomers))]
 
 
-def _rows(calm: Phase, during: Phase, after: Phase, count: int) -> list[Row]:
+def _rows(siege: Siege) -> list[Row]:
     what = "an honest fetch of 1 MiB"
-    base = statistics.mean((calm.p99, after.p99))
+    calm, during = siege.calm, siege.during
     half = len(during.resident) // 2
     growth = max(during.resident[half:]) - max(during.resident[:half])
     limited = partial(Row.of, peer=LIMIT, command=COMMAND)
     shown = partial(Row.of, command=COMMAND)
     return [
-        limited(f"{what} under attack, p99 as a ratio to calm", during.p99 / base, "x", goal="<= 3"),
-        shown(f"{what} in calm, p99", base, "s"),
+        limited(f"{what} under attack, p99 as a ratio to calm", during.p99 / calm.p99, "x", goal="<= 3"),
+        shown(f"the same, median of {len(siege.ratios)} rounds", statistics.median(siege.ratios), "x"),
+        shown("the same, worst round", max(siege.ratios), "x"),
+        shown(f"{what} in calm, p99", calm.p99, "s"),
         shown(f"{what} under attack, p99", during.p99, "s"),
+        shown(f"{what} in calm, median", statistics.median(calm.seconds), "s"),
         shown(f"{what} under attack, median", statistics.median(during.seconds), "s"),
         limited("honest fetches that failed under attack", during.failed, "", goal="== 0"),
-        limited("attackers named in the event log, of ten", count, "", goal="== 10"),
-        limited("memory, second half of the attack beyond its first", growth / 1e6, "MB", goal="<= 16"),
+        limited("attackers named in the event log, of ten", siege.named, "", goal="== 10"),
+        limited("memory, second half of the attacks beyond their first", growth / 1e6, "MB", goal="<= 16"),
         shown("memory at most, under attack", max(during.resident) / 1e6, "MB"),
         shown("memory in calm", max(calm.resident) / 1e6, "MB"),
+    ]
+
+
+def _newcomers_rows(newcomers: int, resident: list[int]) -> list[Row]:
+    early = len(resident) // 10
+    growth = max(resident[early:]) - max(resident[:early])
+    of = f"{newcomers:,} members who come once each"
+    return [
+        Row.of(f"memory, {of}: beyond the first tenth", growth / 1e6, "MB", goal="<= 16", peer=LIMIT, command=COMMAND),
+        Row.of(f"memory at most, {of}", max(resident) / 1e6, "MB", command=COMMAND),
     ]
 
 
 def main() -> int:
     """Run it; the exit code is 1 when a goal doesn't hold."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--fetches", type=int, default=400, help="in each phase")
+    parser.add_argument("--rounds", type=int, default=10, help="of calm and attack")
+    parser.add_argument("--fetches", type=int, default=400, help="in each calm and in each attack")
+    parser.add_argument("--newcomers", type=int, default=10_000, help="a thousand at least")
     parser.add_argument("--show", action="store_true", help="keep nothing")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="plora-bench-", ignore_cleanup_errors=True) as folder:
-        rows = measure(Path(folder), options.fetches)
+        rows = measure(Path(folder), options.rounds, options.fetches, options.newcomers)
     return show(rows) if options.show else finish("attack", rows)
 
 
