@@ -350,7 +350,9 @@ async def test_attack_059_pings(scene: Scene, attack: Watched) -> None:
     await _flooded(scene, attack, pings, "control_flood")
 
 
-@pytest.mark.parametrize(("flood", "reason"), [(continuations, "control_flood"), (settings, "control_flood")])
+@pytest.mark.parametrize(
+    ("flood", "reason"), [(continuations, "control_flood|oversized_call"), (settings, "control_flood")]
+)
 async def test_attack_098_floods(scene: Scene, attack: Watched, flood: Flood, reason: str) -> None:
     await _flooded(scene, attack, flood, reason)
 

@@ -90,7 +90,7 @@ def test_bytes_that_no_worker_could_examine_are_tried_again_when_asked_for() -> 
         bench.tell(Examined(digest, None, "killed"))
         bench.tell(PolicyChanged(Policy(), TRUST))
     assert bench.verdict() == ("quarantine", "examination_failed")
-    assert those(Examine, bench.tell(FetchAsked(LEGAL.content_id))) == [Examine(digest)]
+    assert those(Examine, bench.tell(FetchAsked(LEGAL.content_id))) == [Examine(digest, LEGAL.manifest.owner)]
     bench.tell(Examined(digest, SHARED.features(LEGAL.data)))
     assert bench.verdict() == ("accept", "")
 

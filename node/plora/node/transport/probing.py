@@ -24,7 +24,6 @@ from plora.proto.host_port import split
 
 DIAL_WAIT_S = 5.0
 NUMBERS_MAX = 4
-PORT_MAX = 65_535
 
 
 def channel_to(identity: Identity, peer: str, address: str) -> Any:
@@ -47,12 +46,12 @@ async def ways_to(addresses: Iterable[str]) -> AsyncIterator[tuple[str, str]]:
 
 async def _numbers_of(address: str) -> tuple[str, ...]:
     """`host:port` with each number of its host, as the system writes those; itself where none is found."""
-    host, _, port = address.rpartition(":")
-    if HOST_PORT.fullmatch(address) is None or int(port) > PORT_MAX:
+    parts = split(address)
+    if parts is None:
         return (address,)
     try:
         async with asyncio.timeout(DIAL_WAIT_S):
-            found = await asyncio.get_running_loop().getaddrinfo(host.strip("[]"), int(port), type=SOCK_STREAM)
+            found = await asyncio.get_running_loop().getaddrinfo(*parts, type=SOCK_STREAM)
     except (OSError, UnicodeError, TimeoutError):
         return (address,)  # who dials it says what is wrong with it
     return tuple(dict.fromkeys(written(*one[4][:2]) for one in found))[:NUMBERS_MAX]
