@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.attacks import possessed
@@ -152,7 +152,7 @@ async def test_attack_117_a_worker_sees_and_writes_only_what_it_was_given(
     for name in ("artifact", "secret"):
         (tmp_path / name).write_text(name)
     (tmp_path / "out").mkdir()
-    given = {"read": [str(tmp_path / "artifact")], "write": [str(tmp_path / "out")]}
+    given: dict[str, Any] = {"read": [str(tmp_path / "artifact")], "write": [str(tmp_path / "out")]}
     assert await possessed_one.ask({"do": "look", "at": given["read"][0]}, **given) == {"did": "artifact"}
     outside = [("look", tmp_path / "secret"), ("look", Path("/etc/passwd")), ("look", Path("/proc/self/environ"))]
     outside += [("write", path) for path in (tmp_path / "artifact", tmp_path / "new")]

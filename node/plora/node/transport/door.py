@@ -266,8 +266,7 @@ class Door:
 
 
 def _seen_dialed(link: Link, received_bytes: int) -> Seen:
-    told = {"told_bytes": link.told_bytes, "bulky": link.bulky}
-    return Seen(link.far_end, link.peer, received_bytes, calls=2, handled=2, linked=True, dialed=True, **told)
+    return Seen(link.far_end, link.peer, received_bytes, link.told_bytes, 2, 2, link.bulky, linked=True, dialed=True)
 
 
 def _named(leaf_pem: bytes) -> str:

@@ -84,6 +84,7 @@ class Worker:
         request: Mapping[str, Any],
         read: Sequence[str] = (),
         write: Sequence[str] = (),
+        *,
         within_s: int | None = None,
     ) -> dict[str, Any]:
         """The reply to a request; `WorkerError` when the worker failed, was killed, or said so itself.
