@@ -10,8 +10,8 @@ Rules:
   integers below 2⁵³ grid steps: exact in float64, so the order of summation, the shape of blocks, the BLAS and the
   number of threads can't change a bit. Blocks that were kept equal blocks that are computed together with others.
 - `leading` finds the best approximation of a rank k in coordinates of the stack: by a Cholesky factor of A Aᵀ and a
-  full eigen-decomposition up to `DENSE_MAX`, by block Krylov iteration (Musco and Musco 2015) above, then one
-  Rayleigh–Ritz step, which makes the result's left side orthonormal. No inverse of a Gram matrix is formed.
+  full eigen-decomposition up to `DENSE_MAX`, by block Krylov iteration (Musco and Musco 2015) and a Rayleigh–Ritz step
+  above. No Gram matrix is inverted; the result's left side is orthonormal however ill-conditioned they are.
 - It says None where rounding to the grid could cost more than a thousandth of the energy that truncation loses anyway
   (ill-conditioned sums, or nothing to lose): QR of the factors has to do it then.
 

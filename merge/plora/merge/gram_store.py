@@ -129,22 +129,24 @@ class GramStore:
         held = np.zeros((len(stack.digests), len(stack.digests)), bool)
         places = {digest: place for place, digest in enumerate(stack.digests)}
         for place, digest in enumerate(stack.digests):
-            record = self._records(digest).get(module)
+            path, record = self._find(digest, module)
             if record is None:
                 continue
             found = np.array([places.get(other, -1) for other in record.others])
             here, ranks = found >= 0, np.array(record.ranks)
             held[place, found[here]] = True
-            blocks = self._blocks(digest, record)[:, np.repeat(here, ranks)]
+            blocks = _blocks(path, record)[:, np.repeat(here, ranks)]
             mine, theirs = stack.columns(place), stack.all_columns(found[here])
             matrices[:, theirs, mine] = blocks
             matrices[:, mine, theirs] = blocks.transpose(0, 2, 1)
         return held
 
-    def _blocks(self, digest: str, record: _Record) -> Array:
-        shape = (2, sum(record.ranks), record.rank)
-        values = np.fromfile(self._file(digest), np.float64, math.prod(shape), offset=record.begin)
-        return values.reshape(shape)
+    def _find(self, digest: str, module: str) -> tuple[Path, _Record | None]:
+        """A module's record and the file that has it: the new one where this merge already made it."""
+        new = self._new.get(digest, {}).get(module)
+        if new is not None:
+            return self._part(digest), new
+        return self._file(digest), self._records(digest).get(module)
 
     def _save(self, module: str, stack: Stack, place: int, others: list[int], matrices: Array) -> None:
         digest, mine = stack.digests[place], stack.columns(place)
@@ -185,6 +187,11 @@ def _read_index(path: Path) -> Mapping[str, _Record]:
         }
     except (OSError, ValueError, TypeError, KeyError):
         return {}
+
+
+def _blocks(path: Path, record: _Record) -> Array:
+    shape = (2, sum(record.ranks), record.rank)
+    return np.fromfile(path, np.float64, math.prod(shape), offset=record.begin).reshape(shape)
 
 
 def _fill(matrix: Array, mine: slice, stack: Array, rows: Rows) -> None:
