@@ -38,10 +38,9 @@ from bench.report import Row, finish, show
 if TYPE_CHECKING:
     from bench.merge_peers import PeftMerge
 
-from plora.merge.engine import merge_into
+from plora.merge.api import merge_folders
 from plora.merge.factors import FactorPair, concat
 from plora.merge.folder_sink import FolderSink
-from plora.merge.folder_source import FolderSource
 from plora.merge.gram_store import GramStore
 from plora.merge.lora_config import LoraSpec
 from plora.merge.peft_folder import TENSORS_NAME
@@ -177,8 +176,7 @@ def _wide(pair: FactorPair) -> FactorPair:
 def merge(folders: Sequence[Path], out: Path, store: Path | None = None) -> None:
     """What `plora merge` does with folders."""
     keeper = None if store is None else GramStore(store)
-    with FolderSink(out) as sink:
-        merge_into(sink, [FolderSource(folder) for folder in folders], MergePlan(rank_max=RANK), keeper=keeper)
+    merge_folders(folders, out, MergePlan(rank_max=RANK), keeper=keeper)
     if keeper is not None:
         keeper.commit()
 

@@ -24,6 +24,7 @@ from plora.merge.peft_folder import write_adapter
 from plora.merge.plan import RANK_MAX_DEFAULT, MergePlan
 from plora.merge.provenance import Missing, Shelf, describe, unfolded
 from plora.merge.registry import plan_of
+from plora.merge.stacked import GramKeeper
 from plora.proto.errors import BaseModelError, UsageError
 
 
@@ -82,15 +83,16 @@ def merge_folders(
     plan: MergePlan | None = None,
     *,
     base_model_name: str | None = None,
+    keeper: GramKeeper | None = None,
     **options: Any,
 ) -> dict[str, Any]:
     """Merge PEFT folders into the folder `out`, synced to disk; returns `MergeReport.document()`.
 
-    Options as in `open_inputs`. One module is in memory at a time.
+    `keeper` as in `merge_into`, other options as in `open_inputs`. One module is in memory at a time.
     """
     inputs = open_inputs(paths, plan, base_model_name, **options)
     with FolderSink(out, metadata=inputs.metadata()) as sink:
-        return merge_into(sink, inputs.sources, inputs.plan, base_model_name).document()
+        return merge_into(sink, inputs.sources, inputs.plan, base_model_name, keeper=keeper).document()
 
 
 def folder_of_base(name: str) -> Path | None:

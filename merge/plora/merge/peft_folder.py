@@ -147,7 +147,8 @@ def pairs_of(tensors: Mapping[str, Array], spec: LoraSpec) -> dict[str, FactorPa
         factor = factor_of(name)
         if factor.embedding != (factor.module in spec.embeddings):
             raise AdapterError(f"tensor {name} is not a lora_A or lora_B weight of a linear layer")
-        values = np.asarray(tensor).astype(np.float32)
+        # What is mapped is copied: it must outlive the file.
+        values = np.asarray(tensor).astype(np.float32, copy=isinstance(tensor, np.memmap))
         if not _finite(values):
             raise AdapterError(f"tensor {name} holds NaN or infinity")
         if values.ndim > 2:
