@@ -6,8 +6,8 @@ Rules:
   it came, module by module. A pair of adapters stands in one of the two files.
 - Blocks are exact (`plora.merge.gram`): a matrix that is put together from kept and new ones has the bits of one that
   is computed at once, so a merge with a store is equal to a merge without, bit for bit.
-- New files appear when the merge is over (`commit`), each by a rename: a merge that dies leaves the store as it was.
-  They aren't synced; a file that is cut short counts as none and is made anew.
+- New files appear when the merge is over (`commit`), synced, each by a rename: a merge that dies leaves the store as it
+  was, and a file that is cut short counts as none and is made anew.
 - `prune` takes away the files of adapters that are gone.
 
 A file is the blocks (float64), an index (JSON) and the index's length (8 bytes, little-endian). The index says for each
@@ -114,6 +114,8 @@ class GramStore:
             with self._part(digest).open("ab") as file:
                 text = json.dumps([_FORMAT, {module: asdict(record) for module, record in records.items()}]).encode()
                 file.write(text + len(text).to_bytes(_LENGTH_BYTES, "little"))
+                file.flush()
+                os.fsync(file.fileno())  # Else a power cut could leave blocks of zeros behind a good index.
             self._part(digest).replace(self._file(digest))
             self._known.pop(digest, None)
         self._new.clear()
