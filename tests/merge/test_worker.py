@@ -61,7 +61,6 @@ def test_a_merge_among_the_inputs_counts_once(request_of: dict[str, Any], tmp_pa
         assert code == 0 and len(reply["report"]["operands"]) == operands
     made = read_provenance(out)
     assert made is not None and sorted(leaf.opaque for leaf in made.leaves) == [False, True]
-    assert digest in {leaf.artifact for leaf in made.leaves}
 
 
 def test_callers_names_come_back(request_of: dict[str, Any]) -> None:

@@ -58,14 +58,8 @@ def open_inputs(
     the base's folder, with which copies of its weights are compared. Raises AdapterError and UsageError.
     """
     shelf = Shelf([Path(place) for place in leaves], base)
-    return take_apart([Path(path) for path in paths], plan or MergePlan(), base_model_name, shelf, opaque=opaque)
-
-
-def take_apart(
-    paths: Sequence[Path], plan: MergePlan, base_model_name: str | None, shelf: Shelf, *, opaque: bool = False
-) -> Inputs:
-    """The inputs that a shelf holds or will open; as `open_inputs`."""
-    folders, asked = unfolded(paths, plan, shelf, Missing.NOT_SOUGHT if opaque else Missing.REFUSED)
+    missing = Missing.NOT_SOUGHT if opaque else Missing.REFUSED
+    folders, asked = unfolded([Path(path) for path in paths], plan or MergePlan(), shelf, missing)
     return Inputs(folders, [shelf.source(folder) for folder in folders], asked, base_model_name, shelf)
 
 

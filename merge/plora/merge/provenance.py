@@ -3,8 +3,8 @@
 Rules:
 
 - A merge is a function of the *set of leaves*: adapters that somebody trained. The tensor file's metadata says which
-  (`plora_merge`): content digest, SHA-256 of the leaf's tensor file and weight of each leaf, in the order of their
-  digests, and the method. So it goes wherever the bytes go, and a signature over them covers it.
+  (`plora_merge`): content digest and weight of each leaf, in the order of the digests, and the method. So it goes
+  wherever the bytes go, and a signature over them covers it.
 - An input that is a merge stands for its leaves, each at its weight there times the input's; where a leaf turns up
   twice, by file or by leaf, the engine counts it once. Without weights each distinct input has its default weight.
 - A leaf is whatever folder has that content digest, found among the inputs, in the folder of the merge and in those
@@ -17,14 +17,13 @@ Rules:
 Not handled: whether what a file says of itself is true (whoever unfolds a stranger's merge merges what it names, not
 what it holds), and merges saved anew by other programs, which drop the metadata.
 
->>> made = Provenance({"rule": "linear"}, (Leaf("ab" * 32, 0.25), Leaf("cd" * 32, 0.75, "ef" * 32)))
+>>> made = Provenance({"rule": "linear"}, (Leaf("ab" * 32, 0.25), Leaf("cd" * 32, 0.75)))
 >>> Provenance.from_text(made.text()) == made
 True
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import re
@@ -46,7 +45,7 @@ from plora.proto.errors import AdapterError
 FIND = "put the adapters it was made of beside it, name their place by --leaves, or take it as it is: --opaque"
 METADATA_KEY = "plora_merge"
 FORMAT = 1
-LEAVES_MAX = 256
+LEAVES_MAX = 400
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -60,14 +59,10 @@ class Missing(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """An adapter in a merge: content digest, weight, SHA-256 of its tensor file ("" where it had none).
-
-    `opaque`: it is a merge itself that was taken as it is.
-    """
+    """An adapter in a merge: content digest and weight; `opaque`: it is a merge itself that was taken as it is."""
 
     digest: str
     weight: float
-    artifact: str = ""
     opaque: bool = False
 
 
@@ -186,25 +181,14 @@ def unfolded(paths: Sequence[Path], plan: MergePlan, shelf: Shelf, missing: Miss
     return folders, replace(plan, weights=spread(plan.weights, plan.method), overrides=overrides)
 
 
-def describe(
-    folders: Sequence[Path],
-    plan: MergePlan,
-    shelf: Shelf,
-    base_model_name: str | None,
-    artifacts: Mapping[Path, str] | None = None,
-) -> Provenance:
-    """The provenance of the merge of these folders by this plan; errors as in the merge itself.
-
-    `artifacts`: SHA-256 of tensor files by folder, where they are known.
-    """
-    known = artifacts or {}
+def describe(folders: Sequence[Path], plan: MergePlan, shelf: Shelf, base_model_name: str | None) -> Provenance:
+    """The provenance of the merge of these folders by this plan; errors as in the merge itself."""
     layout = lay_out([shelf.source(folder) for folder in folders], plan, base_model_name)
     leaves = []
     for operand in layout.operands:
         folder = folders[operand.places[0]]
         opaque = _origin(folder, operand.digest) is not None
-        artifact = known.get(folder) or sha256_of(folder / TENSORS_NAME)
-        leaves.append(Leaf(operand.digest, layout.base.weight_of(operand), artifact, opaque))
+        leaves.append(Leaf(operand.digest, layout.base.weight_of(operand), opaque))
     return Provenance.of(document(plan), leaves)
 
 
@@ -253,14 +237,7 @@ def _origin(folder: Path, digest: str) -> Provenance | None:
 
 
 def _leaf(item: Mapping[str, Any]) -> Leaf:
-    leaf = Leaf(item["digest"], float(item["weight"]), item["artifact"], item["opaque"])
-    named = _DIGEST.fullmatch(leaf.digest) and (leaf.artifact == "" or _DIGEST.fullmatch(leaf.artifact))
-    if not named or not math.isfinite(leaf.weight) or not isinstance(leaf.opaque, bool):
+    leaf = Leaf(item["digest"], float(item["weight"]), item["opaque"])
+    if not _DIGEST.fullmatch(leaf.digest) or not math.isfinite(leaf.weight) or not isinstance(leaf.opaque, bool):
         raise ValueError("not a leaf")
     return leaf
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, 64 hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -18,6 +18,7 @@ Not handled: limits of time and memory, and what a merge may touch (the caller's
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from collections.abc import Mapping
@@ -28,7 +29,7 @@ from plora.merge.engine import merge_into
 from plora.merge.folder_sink import FolderSink
 from plora.merge.peft_folder import TENSORS_NAME
 from plora.merge.plan import RANK_MAX_DEFAULT
-from plora.merge.provenance import Missing, Shelf, describe, sha256_of, unfolded
+from plora.merge.provenance import Missing, Shelf, describe, unfolded
 from plora.merge.registry import plan_of
 from plora.proto.errors import PloraError, SpoiltBytesError, UsageError
 
@@ -97,11 +98,11 @@ def carry_out(request: Mapping[str, Any]) -> dict[str, Any]:
         request.get("rank_max", RANK_MAX_DEFAULT),
         request.get("max_delta_fro"),
     )
-    shelf, artifacts = Shelf(), {Path(item["folder"]): str(item["digest"]) for item in inputs}
-    named = [_examined(shelf, folder, digest) for folder, digest in artifacts.items()]
+    shelf = Shelf()
+    named = [_examined(shelf, Path(item["folder"]), item["digest"]) for item in inputs]
     folders, asked = unfolded([Path(item["folder"]) for item in inputs], plan, shelf, Missing.KEPT)
     base = request["base_model_name"]
-    made_of = describe(folders, asked, shelf, base, artifacts)
+    made_of = describe(folders, asked, shelf, base)
     with FolderSink(Path(request["out"]), metadata=made_of.metadata()) as sink:
         report = merge_into(sink, [shelf.source(folder) for folder in folders], asked, base)
     return {**report.document(), "inputs": named}
@@ -114,8 +115,13 @@ def _examined(shelf: Shelf, folder: Path, digest: str) -> dict[str, str]:
     finally:
         # Only after reading; from here on the source notices if the file changes.
         path = folder / TENSORS_NAME
-        if path.is_file() and sha256_of(path) != digest:
+        if path.is_file() and _sha256(path) != digest:
             raise SpoiltBytesError("the bytes are not those that were examined", where=digest)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _is_input(item: object) -> bool:
