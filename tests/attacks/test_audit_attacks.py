@@ -16,8 +16,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from plora.gate import Trust
-from plora.node.audit.chain import AUDIT, AUDIT_STATE, Ends, Mark, chain_hash, ends_row, entry_key, read_ends
+from plora.node.audit.chain import AUDIT, AUDIT_STATE, Ends, Fact, Mark, chain_hash, ends_row, entry_key, read_ends
+from plora.node.audit.facts import ACKNOWLEDGED
 from plora.node.audit.verify import Note, faults_of
+from plora.node.store.real_disk import RealDisk
+from plora.node.store.store import Store
+from plora.proto.canonical import INTEGER_MAX
 from plora.proto.home import Home
 from plora.proto.record_lines import record_from_line
 from plora.sim.material import make_owner, make_plasmid, revoke, tiny_adapter
@@ -137,9 +141,30 @@ def test_attack_114_a_copy_that_was_cut(attack: Watched, peer: Peer, tmp_path: P
         for file in (copied, cut)
     ]
     assert [done.returncode for done in verdicts] == [0, 1]
-    said = f"cut at the tail: entry {len(entries)} is missing, as the given head shows"
+    said = f"entry {len(entries)}: cut at the tail: entry {len(entries)} is missing, as the given head shows"
     assert verdicts[1].stdout.strip() == said
     attack.saw("holds", "cut at the tail")
+
+
+def test_attack_114_a_forged_acknowledgement(attack: Watched, peer: Peer) -> None:
+    """Who cuts the tail may answer for it in a person's name: it stays in sight, and noted heads still show it."""
+    told = peer.call("VerifyAudit", pb.VerifyAuditRequest())
+    noted = f"{told.end}:{told.head}"
+    peer.stop()
+    with state_of(peer.home.root) as database:
+        cut_the_tail(database)
+    with contextlib.closing(RealDisk(peer.home.root)) as disk:
+        forged = Fact(5, ACKNOWLEDGED, "nothing", {"seen": "", "until": INTEGER_MAX, "note": "all is well"})
+        Store(disk).commit((), [forged])
+    command = [PLORA, "audit", "verify", "--home", peer.home.root]
+    alone, compared = (
+        subprocess.run([*command, *more], capture_output=True, text=True, check=False)
+        for more in ((), ("--head", noted))
+    )
+    assert "are missing, as events/" in alone.stdout or "isn't what events/" in alone.stdout
+    assert "all is well" in alone.stdout
+    assert compared.returncode == 1 and "the given head" in compared.stdout
+    attack.saw("holds", "it stays in sight")
 
 
 def notes(lines: list[str]) -> list[Note]:
