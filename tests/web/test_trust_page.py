@@ -6,13 +6,14 @@ import json
 import re
 import shutil
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, expect
-from tests.council import Ballots
+from tests.council import Ballots, member, vote_key
 from tests.swarm.conftest import Peer, write_folder
 from tests.web.browsing import NEEDS_CHROMIUM, go, look, plora, tab_of
 from tests.web.conftest import MakePeer, Page
@@ -25,7 +26,7 @@ from plora.node.store.real_disk import RealDisk
 from plora.node.store.store import Store
 from plora.proto.keys import PublicKey, load_private_key
 from plora.proto.wire import statement_to_pb
-from plora.sim.material import make_owner
+from plora.sim.material import make_owner, make_plasmid, tiny_adapter
 from plora.v1 import admin_pb2 as pb
 
 WIDTHS = (1280, 390)
@@ -106,6 +107,37 @@ def test_a_council_with_a_liar(browser: Browser, make_peer: MakePeer, axe: str, 
         expect(certificates).to_contain_text("ada/first@1")
         expect(certificates).to_contain_text("ada, ben, cyd")
     pictured(browser, ada, axe, "consensus", "council")
+
+
+def test_two_certificates_of_one_version(browser: Browser, make_peer: MakePeer, axe: str) -> None:
+    """More members lie than may: everything stops, and the screen says what ends it."""
+    vic = make_peer("vic")
+    swarm = vic.made.owner.record.swarm
+    owner, voters = make_owner("ida", swarm), [member(number) for number in range(4)]
+    twins = [make_plasmid(owner, "legal", tiny_adapter(seed), issued_s=int(time.time())) for seed in (1, 2)]
+    ballots = Ballots(membership(swarm, voters).slot(twins[0].manifest))
+    votes = [
+        ballots.signed(vote_key(number), twin.content_id.hex(), swarm=swarm)
+        for twin, numbers in zip(twins, ((0, 1, 2), (1, 2, 3)), strict=True)
+        for number in numbers
+    ]
+    with closing(RealDisk(vic.home.root)) as disk:
+        held = (owner.record, *(twin.statement for twin in twins), *votes)
+        Store(disk).commit([statement_row(statement, 0) for statement in held])
+    save_trust(vic.home.trust, load_trust(vic.home.trust).with_owner(owner.trusted))
+    entries = [{"name": one.name, "key": one.key.to_text(), "peer": one.peer} for one in voters]
+    vic.settings |= {"consensus": {"members": entries}, "policy": {"consensus": True}}
+    vic.start()
+    vic.until(lambda: any("consensus compromised" in warning for warning in vic.status.warnings))
+    with tab_of(browser, Page(vic)) as tab:
+        go(tab, "consensus")
+        expect(tab.locator(".notice")).to_contain_text("Nothing is accepted until all peers agree on other members")
+        lying = tab.get_by_role("region", name="members caught lying").locator("tbody tr")
+        expect(lying).to_have_count(2)
+        expect(lying.first).to_contain_text("ida/legal@1")
+    said = plora("consensus", "--home", vic.home.root)
+    assert said.startswith("COMPROMISED: two certificates of one slot") and "caught lying: m1 accepted" in said
+    pictured(browser, vic, axe, "consensus", "compromised")
 
 
 def stale_root(peers: list[Peer], folder: Path) -> dict[str, Path]:

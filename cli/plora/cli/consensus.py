@@ -158,7 +158,20 @@ def _lines(document: dict[str, Any]) -> list[str]:
         lines.insert(0, "COMPROMISED: two certificates of one slot; nothing is accepted until a new epoch")
     if document["to_read"]:
         lines.append(f"this member doesn't vote before it has read from {document['to_read']} more members")
-    return [*lines, *(f"waits for a certificate: {name}" for name in document["waiting"])]
+    lines += [
+        f"caught lying: {one['member']} accepted {' and '.join(id_[:12] for id_ in one['contents'])} of {one['slot']}"
+        for one in document["lies"]
+    ]
+    return [*lines, *(f"waits for a certificate: {_paper(one, document['needed'])}" for one in document["votes"])]
+
+
+def _paper(paper: dict[str, Any], needed: int) -> str:
+    """Who said what of one that waits."""
+    accepted, silent = paper.get("accepted_by", []), paper.get("silent", [])
+    who = f" ({', '.join(accepted)})" if accepted else ""
+    refused = "".join(f"; {name} refuses it" for name in paper.get("rejected_by", {}))
+    unheard = f"; not heard: {', '.join(silent)}" if silent else ""
+    return f"{paper['name']}, {len(accepted)} of {needed} accepted it{who}{refused}{unheard}"
 
 
 def _member(member: dict[str, Any]) -> str:

@@ -69,7 +69,7 @@ export function Screen() {
     ${all.compromised.length > 0 && html`<p class="notice wrong">Two certificates of one version exist, so more members lie than may. Nothing is accepted until all peers agree on other members, or on a higher <code>consensus.number</code>.</p>`}
     ${all.to_read > 0 && html`<p class="notice wrong">This member doesn't vote yet: it must first read from ${plural(all.to_read, "more member")}.</p>`}
     <p class="light">${all.needed} of ${all.members.length} members make a certificate, ${all.faults} may lie.
-      ${all.required ? " Nothing is accepted without one." : " Votes are shown and not waited for: policy.consensus is off."} Epoch <${Hash} value=${all.epoch} />.</p>
+      ${all.required ? " Nothing is accepted without one." : " Votes are shown and not waited for: policy.consensus is off."} Epoch <${Hash} value=${all.epoch} /></p>
     <${Members} all=${all} />
     <${Lies} lies=${all.lies} />
     <h2>Waiting for votes</h2>
