@@ -20,7 +20,7 @@ function Member({ one, root }) {
 function Fresh({ all }) {
   const root = all.root;
   const behind = all.clock_behind_ms > 0 && html`<p class="notice wrong">This machine's clock is ${span(all.clock_behind_ms)} behind what a quorum has signed already. Set it: nothing new is accepted.</p>`;
-  if (!root) return html`${behind}<p class="light">No root is pinned, so nobody says how new the swarm is. An organisation makes one by <code>plora root</code>.</p>`;
+  if (!root) return html`${behind}<p class="light">No root is pinned, so nobody says how new the swarm is. An organisation makes one by <code>plora root new</code>.</p>`;
   const counting = root.members.filter((one) => one.counts).length;
   const said = `${counting} of ${root.required} owners needed said lately how new the swarm is`;
   return html`${behind}
