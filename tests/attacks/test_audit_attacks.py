@@ -160,7 +160,7 @@ def test_attack_114_a_forged_acknowledgement(attack: Watched, peer: Peer) -> Non
     with contextlib.closing(RealDisk(peer.home.root)) as disk:
         forged = Fact(5, ACKNOWLEDGED, "nothing", {"seen": "", "until": INTEGER_MAX, "note": "all is well"})
         Store(disk).commit((), [forged])
-    command = [PLORA, "audit", "verify", "--home", peer.home.root]
+    command: list[str | Path] = [PLORA, "audit", "verify", "--home", peer.home.root]
     alone, compared = (
         subprocess.run([*command, *more], capture_output=True, text=True, check=False)
         for more in ((), ("--head", noted))
