@@ -70,6 +70,32 @@ def test_what_training_wrote_goes_into_the_manifest(plora: Run, world: Path) -> 
     }
 
 
+@pytest.mark.parametrize(
+    ("said", "noted", "domain"),
+    [(("--domain", "arithmetic"), True, "arithmetic"), ((), True, "medical"), ((), False, "legal")],
+    ids=["an option", "training's notes", "the signature before"],
+)
+def test_what_is_signed_was_said_noted_or_signed_before(
+    plora: Run, world: Path, said: tuple[str, ...], noted: bool, domain: str
+) -> None:
+    if noted:
+        Path("out/legal.metrics.json").write_text(json.dumps({"domain": "medical"}))
+    licence = ("--licence", "MIT") if said else ()
+    assert plora("sign", "out/legal", "--key", "keys/ada.pem", *said, *licence).code == 0
+    manifest = read_plora_yml(Path("out/legal/plora.yml")).manifest
+    assert (manifest.domain, manifest.version, manifest.plasmid_id) == (domain, 2, "legal")
+    assert manifest.safety.licence == ("MIT" if said else "Apache-2.0")
+
+
+def test_what_nobody_said_and_nothing_tells_is_named(plora: Run, world: Path) -> None:
+    silent = plora("sign", "out/medical", "--key", "keys/ada.pem")
+    assert (silent.code, "the domain is not known; name it by --domain" in silent.err) == (2, True)
+    nameless = Path("out/legal").rename("out/__")
+    (nameless / "plora.yml").unlink()
+    silent = plora("sign", nameless, "--key", "keys/ada.pem", "--domain", "legal")
+    assert (silent.code, "the plasmid id is not known; name it by --id" in silent.err) == (2, True)
+
+
 def test_training_for_an_unknown_domain_is_a_wrong_call(plora: Run, world: Path) -> None:
     done = plora("train", "--domain", "astrology", "--out", "out/astrology")
     assert (done.code, done.out) == (2, "")

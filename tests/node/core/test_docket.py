@@ -6,7 +6,9 @@ import pytest
 
 from plora.gate import BaseFacts
 from plora.node.core.docket import Docket
-from plora.proto.statement import Statement
+from plora.proto.dsse import StatementKind
+from plora.proto.payloads import OwnerKey, OwnerRecord
+from plora.proto.statement import Statement, sign_statement
 from plora.sim.clock import WALL_START_MS
 from plora.sim.material import attest, make_owner, make_plasmid, revoke, tiny_adapter
 from plora.sim.swarm import SWARM_ID
@@ -113,11 +115,25 @@ def test_an_unknown_kind_is_not_indexed() -> None:
     assert made == Docket(SWARM_ID)
 
 
-def test_a_key_that_stands_in_records_touches_all_of_those_owners() -> None:
-    """Whoever revokes it: it may have signed a rotation of theirs."""
+def rotated() -> Statement:
+    """A second record of bob's, which lists ada's key beside his."""
+    keys = tuple(OwnerKey.of(owner.key.public) for owner in (BOB, ADA))
+    payload = OwnerRecord(
+        swarm=SWARM_ID, issued="2026-01-01T00:00:00Z", key_id=BOB.key.public.key_id, name="bob", version=2,
+        owner=BOB.id, previous=BOB.id, lineage=BOB.id, keys=keys, threshold=1,
+    )  # fmt: skip
+    return sign_statement(StatementKind.OWNER, payload, BOB.key)
+
+
+def test_a_key_touches_all_owners_of_whose_records_one_lists_it() -> None:
+    """Whoever revokes it, and whatever it signed itself: it may have signed a rotation of theirs."""
     made = docket(ADA.record, BOB.record, V1.statement, OTHER.statement)
     struck = revoke(CYD, "key", ADA.key.public.key_id)
     assert made.touched_by(struck) == [V1.content_id]
-    assert made.listing(ADA.key.public.key_id) == (ADA.id,)
+    made.add(rotated())
+    assert made.touched_by(struck) == [V1.content_id, OTHER.content_id]
+    assert made.listing(ADA.key.public.key_id) == (ADA.id, BOB.id)
+    made.drop(rotated())
+    assert made.touched_by(struck) == [V1.content_id]
     made.drop(ADA.record)
     assert made.listing(ADA.key.public.key_id) == () and made.keys_like(ADA.key.public.key_id) == []

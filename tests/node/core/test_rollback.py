@@ -97,7 +97,8 @@ def test_a_step_back_ends_when_enough_owners_of_the_root_revoked_a_part(bench: B
     record, begun = begins_to_revoke(0, "content", LEGAL.content_id.hex())
     bench.add(record, begun)
     assert not those(ServeMerge, merge(bench)) and bench.desk.merges.generation("mini") == 1
-    bench.add(*signs_too(1, begun))
+    out = bench.add(*signs_too(1, begun))
+    assert TIMER in [effect.timer for effect in those(SetTimer, out)]
     assert those(ServeMerge, merge(bench)) == [ServeMerge("mini", 2, 2, (2,))]
 
 
