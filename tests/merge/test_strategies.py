@@ -251,6 +251,33 @@ def test_one_wild_operand_hardly_moves_a_robust_merge(name: str) -> None:
     assert moved < 1.5 * size < sum(float(np.linalg.norm(one - two)) for one, two in zip(mean, honest, strict=True))
 
 
+@pytest.mark.parametrize("name", sorted(ORACLES))
+def test_float32_adapters_of_files_are_merged_as_the_oracle_does(name: str) -> None:
+    """Of rank enough for Gram matrices to do the sum; the oracle gets the same rounded factors."""
+    draw = np.random.default_rng(21)
+    spec = LoraSpec(r=8, alpha=12, target_modules=("q_proj",), base_model_name="mini")
+    adapters = []
+    for _ in range(5):
+        decay = (0.6 ** np.arange(8))[:, None]
+        a = [(draw.standard_normal((8, into)) * decay).astype(np.float32) for into in (48, 60)]
+        b = [draw.standard_normal((out, 8)).astype(np.float32) for out in (60, 44)]
+        pairs = {module: FactorPair(a[place], b[place], 1.5) for place, module in enumerate(SHAPES)}
+        adapters.append(Adapter.of(pairs, spec))
+    expected = ORACLES[name]([dense(adapter) for adapter in adapters], weights_of(21))
+    result = merged(adapters, METHODS[name], weights_of(21), 12)
+    for got, exact in zip(dense(result.adapter), expected, strict=True):
+        best = best_of_rank(exact, 12)
+        assert np.linalg.norm(got - exact) <= 1.001 * np.linalg.norm(best - exact) + 1e-5 * np.linalg.norm(exact)
+
+
+def test_one_update_factored_anew_is_named() -> None:
+    adapters, again = adapters_of(12, 3), adapters_of(12, 3, gauge=True)
+    report = merged([*adapters, again[1]], METHODS["weighted_sum"], None, 4).report
+    [(one, two)] = report.alike
+    assert {report.operands[one].places, report.operands[two].places} == {(1,), (3,)}
+    assert report.collapsed == 0 and merged(adapters, METHODS["weighted_sum"], None, 4).report.alike == ()
+
+
 def test_krum_names_the_one_that_it_took() -> None:
     result = merged(adapters_of(9), METHODS["krum"], None, 4)
     assert sorted(operand.effective for operand in result.report.operands) == [0, 0, 0, 0, 1]

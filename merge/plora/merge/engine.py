@@ -51,6 +51,7 @@ from plora.merge.robust import coefficients
 from plora.merge.rules import SignConflict, Work, merge_pairs, sign_conflict
 from plora.merge.similarity import Similarity, inner_products
 from plora.merge.source import Source
+from plora.merge.spaces import Frame
 from plora.merge.stacked import GramKeeper, Stacked
 from plora.merge.truncate import Truncation
 from plora.proto.errors import AdapterError, UsageError
@@ -239,8 +240,9 @@ class _Merge:
         given = self._layout.lineups[module]
         work = self._work(module, read.pairs, self._resolved.get(given, given))
         with _blaming(module):
-            result = _sum(work, read) or merge_pairs(work)
-            signs = self._signs(self._work(module, read.pairs, given))
+            frame = work.frame(work.method.space) if work.method.space in COORDINATES else None
+            result = _sum(work, read) or merge_pairs(work, frame)
+            signs = self._signs(self._work(module, read.pairs, given), frame)
         norm = float(np.linalg.norm(result.singular_values[: result.pair.rank]))
         clip = self._clip_of(module, norm)
         pair = result.pair.times(clip).folded()
@@ -260,8 +262,10 @@ class _Merge:
             keys=[_key(lineup.method.seed, module, operand.digest) for operand, _ in present],
         )
 
-    def _signs(self, work: Work) -> SignConflict | None:
-        return sign_conflict(work) if self._plan.signs or work.method.space in COORDINATES else None
+    def _signs(self, work: Work, frame: Frame | None) -> SignConflict | None:
+        if frame is None and self._plan.signs:
+            frame = work.frame("core")
+        return None if frame is None else sign_conflict(work, frame)
 
     def _clip_of(self, module: str, norm: float) -> float:
         trust = self._plan.trust
@@ -307,6 +311,7 @@ class _Merge:
             discarded_energy=_mean_discarded(modules, clip),
             cancellation=self._similarity.cancellation(),
             cosines=self._similarity.cosines(),
+            alike=self._similarity.alike(),
             modules=tuple(modules),
             seconds=self._since(started),
         )

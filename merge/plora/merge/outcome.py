@@ -3,6 +3,9 @@
 Norms are Frobenius norms of ΔW = scale · B @ A; wᵢ are the weights as they are reported. Pure values.
 
 - `cosines[i][j]` = ⟨ΔWᵢ, ΔWⱼ⟩ / ‖ΔWᵢ‖‖ΔWⱼ‖ over all modules, 0 where one of the two is zero.
+- `alike`: pairs of operands (places in `operands`) whose updates differ by less than a thousandth of the longer one: an
+  update factored anew, or noise on a copy. They are two operands all the same, since their values differ, and both
+  count; whoever made them may count twice.
 - `cancellation` = ‖Σ wᵢΔWᵢ‖ / Σ |wᵢ|‖ΔWᵢ‖: 1 where all point one way, 1/√K for K equal orthogonal ones, 0 where they
   cancel. It is about the inputs, whatever the rule makes of them.
 - `sign_conflict` is the share of the mass Σ|wᵢcᵢ| that lies on the losing side of the sign that TIES would elect, from
@@ -74,6 +77,7 @@ class MergeReport:
     cancellation: float
     cosines: tuple[tuple[float, ...], ...]
     modules: tuple[ModuleReport, ...]
+    alike: tuple[tuple[int, int], ...] = ()
     seconds: float | None = field(default=None, compare=False)
 
     def document(self) -> dict[str, Any]:

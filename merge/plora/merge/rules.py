@@ -34,8 +34,7 @@ import numpy as np
 from plora.merge.blockwise import kept_magnitudes, truncate_blocks
 from plora.merge.factors import Array, FactorPair, check_addable, concat
 from plora.merge.plan import Method
-from plora.merge.registry import COORDINATES
-from plora.merge.spaces import BLOCK_ENTRIES, SPACES, Frame, core, transposed
+from plora.merge.spaces import BLOCK_ENTRIES, SPACES, Frame, transposed
 from plora.merge.truncate import Truncation, truncate
 
 
@@ -51,13 +50,10 @@ class Work:
     keys: Sequence[int] = ()
     block_entries: int = BLOCK_ENTRIES
 
-    def frame(self) -> Frame:
-        """The operands in the coordinates of the method's space."""
-        return self.framed(SPACES[self.method.space])
-
-    def framed(self, space: Callable[[Sequence[FactorPair]], Frame]) -> Frame:
-        """The operands in the coordinates of some space."""
-        return replace(space(self.pairs), block_entries=self.block_entries)
+    def frame(self, space: str) -> Frame:
+        """The operands in the coordinates of a space. Raises AdapterError where they can't be added."""
+        check_addable(self.pairs)
+        return replace(SPACES[space](self.pairs), block_entries=self.block_entries)
 
 
 class SignConflict(NamedTuple):
@@ -71,22 +67,21 @@ Merged = tuple[FactorPair, float]
 """A pair in coordinates, and the fraction of the energy that was lost on the way to it."""
 
 
-def merge_pairs(work: Work) -> Truncation:
+def merge_pairs(work: Work, frame: Frame | None = None) -> Truncation:
     """The merged update, of rank `rank_max` at most, in the operands' dtype, with scale 1 and canonical signs.
 
-    Raises AdapterError where shapes or dtypes differ or there is nothing to merge.
+    `frame`: `work.frame(work.method.space)`, where the caller has it. Raises AdapterError where shapes or dtypes differ
+    or there is nothing to merge.
     """
-    check_addable(work.pairs)
-    frame = work.frame()
+    frame = work.frame(work.method.space) if frame is None else frame
     pair, lost = RULES[work.method.rule](work, frame)
     lifted = _as(frame.lifted(pair).times(work.method.scaling), work.pairs[0].A.dtype)
     result = truncate(lifted, work.rank_max)
     return result._replace(discarded_energy=1.0 - (1.0 - lost) * (1.0 - result.discarded_energy))
 
 
-def sign_conflict(work: Work) -> SignConflict:
-    """How much the operands disagree in the coordinates of their space (core space where it has none)."""
-    frame = work.frame() if work.method.space in COORDINATES else work.framed(core)
+def sign_conflict(work: Work, frame: Frame) -> SignConflict:
+    """How much the operands of a frame disagree at their weights."""
     mass = losing = 0.0
     disagreeing = 0
     for block in frame.blocks():

@@ -18,6 +18,8 @@ import numpy as np
 
 from plora.merge.factors import Array, FactorPair
 
+ALIKE = 1e-3
+
 
 class Sums(NamedTuple):
     """|wᵢ|‖ΔWᵢ‖ of each operand, and ‖Σ wᵢΔWᵢ‖ over their sum (0 where all are zero)."""
@@ -50,6 +52,13 @@ class Similarity:
         scale = np.outer(norms, norms)
         cosines = np.divide(self._gram, scale, out=np.zeros_like(scale), where=scale > 0)
         return tuple(map(tuple, np.clip(cosines, -1.0, 1.0).tolist()))
+
+    def alike(self) -> tuple[tuple[int, int], ...]:
+        """Pairs i < j with ‖ΔWᵢ − ΔWⱼ‖ < ALIKE · max(‖ΔWᵢ‖, ‖ΔWⱼ‖) over all modules."""
+        squares = np.diag(self._gram)
+        apart = squares[:, None] + squares - 2.0 * self._gram
+        near = apart < ALIKE**2 * np.maximum(squares[:, None], squares)
+        return tuple((int(one), int(two)) for one, two in np.argwhere(np.triu(near, 1)))
 
 
 def inner_products(pairs: Sequence[FactorPair | None]) -> Array:
