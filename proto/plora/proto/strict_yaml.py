@@ -42,6 +42,7 @@ _MARKER = re.compile(r"[-?:]")
 _INDENT = re.compile(r"^[ ]*", re.MULTILINE)
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"-?(0|[1-9][0-9]*)\.[0-9]+([eE][-+][0-9]+)?")
+_OF_NUMBERS = tuple("0123456789.+-")
 _LITERALS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
 _NOT_TEXT = re.compile(
     r"""~ | y | n | yes | no | on | off | true | false | null | nan | inf | << | =
@@ -194,7 +195,8 @@ def _scalar(event: yaml.ScalarEvent) -> str | int | float | bool | None:
     if not text or _NOT_TEXT.fullmatch(text):
         shown = f"'{text[:32]}'" if text else "an empty value"
         what = f"{shown} means different things to different readers"
-        raise FormatError(what, where=f"line {_line(event)}", mend="put it in quotes")
+        number = "write a number as 0.5 or 1.0e-07, or " if text[:1] in _OF_NUMBERS else ""
+        raise FormatError(what, where=f"line {_line(event)}", mend=f"{number}put it in quotes")
     return text
 
 
