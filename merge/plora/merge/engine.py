@@ -123,6 +123,20 @@ def merge_into(
     return _Merge(asked, layout, base_norms or {}, clock, keeper).carry_out(sink)
 
 
+def heading(
+    sources: Sequence[Source],
+    plan: MergePlan,
+    base_model_name: str | None = None,
+    *,
+    base_norms: Mapping[str, float] | None = None,
+) -> tuple[LoraSpec, Mapping[str, Shape]]:
+    """What `merge_into` tells a sink first: spec, and (out, in, rank) by module; errors as there."""
+    layout = lay_out(sources, plan, base_model_name)
+    _check_norms(plan.trust, layout, base_norms)
+    merge = _Merge(plan, layout, base_norms or {}, None)
+    return merge.heading(merge.is_identity())
+
+
 class _Memory:
     """The sink that keeps the adapter."""
 
@@ -174,15 +188,11 @@ class _Merge:
 
     def carry_out(self, sink: Sink) -> MergeReport:
         started = self._now()
-        if self._is_identity():
-            source = self._layout.operands[0].source
-            spec = source.spec.on_base(self._layout.spec.base_model_name)
-            shapes = {module: source.shape(module) for module in self._layout.lineups}
-            step = self._given_back
-        else:
+        identity = self.is_identity()
+        if not identity:
             self._resolve()
-            spec, shapes = self._layout.spec, dict(self._layout.shapes)
-            step = self._merged
+        spec, shapes = self.heading(identity)
+        step = self._given_back if identity else self._merged
         sink.begin(spec, shapes)
         reports = []
         for module in shapes:
@@ -193,7 +203,15 @@ class _Merge:
         sink.end(clip)
         return self._report(spec.r, [_scaled(each, clip) for each in reports], clip, started)
 
-    def _is_identity(self) -> bool:
+    def heading(self, identity: bool) -> tuple[LoraSpec, Mapping[str, Shape]]:
+        """Spec and shapes of the result."""
+        if not identity:
+            return self._layout.spec, self._layout.shapes
+        source = self._layout.operands[0].source
+        shapes = {module: source.shape(module) for module in self._layout.lineups}
+        return source.spec.on_base(self._layout.spec.base_model_name), shapes
+
+    def is_identity(self) -> bool:
         """Whether the only operand, as it stands, is the result."""
         operands, lineups = self._layout.operands, self._layout.lineups
         if len(operands) != 1 or not all(_keeps(lineup, module) for module, lineup in lineups.items()):

@@ -24,10 +24,27 @@ import numpy as np
 from plora.merge.factors import Array, FactorPair
 from plora.merge.lora_config import LoraSpec, adapter_config_bytes
 from plora.merge.peft_folder import CONFIG_NAME, FILE_METADATA, TENSORS_NAME, name_of, sync_folder
-from plora.merge.safetensors_io import header_to_bytes, write_synced
+from plora.merge.safetensors_io import Layout, header_to_bytes, write_synced
 from plora.proto.errors import AdapterError
 
 PART_SUFFIX = ".part"
+
+
+def artifact_bytes(
+    spec: LoraSpec, shapes: Mapping[str, tuple[int, int, int]], metadata: Mapping[str, str] | None = None
+) -> int:
+    """The size of the tensor file that a sink writes of modules of these (out, in, rank), without writing it."""
+    layout = _layout_of(spec, shapes)
+    header, _ = header_to_bytes(layout, {**FILE_METADATA, **(metadata or {})})
+    return len(header) + sum(math.prod(shape) * dtype.itemsize for dtype, shape in layout.values())
+
+
+def _layout_of(spec: LoraSpec, shapes: Mapping[str, tuple[int, int, int]]) -> Layout:
+    layout = {}
+    for module, (out, into, rank) in shapes.items():
+        layout[name_of(module, "A", spec)] = (np.dtype(np.float32), (rank, into))
+        layout[name_of(module, "B", spec)] = (np.dtype(np.float32), (out, rank))
+    return layout
 
 
 class FolderSink:
@@ -61,10 +78,8 @@ class FolderSink:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._spec = spec
         self._left = [name_of(module, "B", spec) for module in shapes]
-        for module, (out, into, rank) in shapes.items():
-            self._shapes[name_of(module, "A", spec)] = (rank, into)
-            self._shapes[name_of(module, "B", spec)] = (out, rank)
-        layout = {name: (np.dtype(np.float32), shape) for name, shape in self._shapes.items()}
+        layout = _layout_of(spec, shapes)
+        self._shapes = {name: shape for name, (_, shape) in layout.items()}
         header, self._begins = header_to_bytes(layout, self._metadata)
         self._missing = set(self._shapes)
         self._file = self._part.open("w+b")
