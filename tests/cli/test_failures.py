@@ -41,7 +41,7 @@ FAILURES = [
     ("gate out/legal --policy bad.yaml", 2, "unknown field 'rank_mx'", "did you mean 'rank_max'?"),
     ("show out/medical", 1, "plora.yml", "plora sign"),
     ("merge out/legal out/medical --out m --weights .5", 2, "1 weights for 2 folders", "one a folder"),
-    ("merge out/legal out/medical --out m --weights a,b", 2, "not a list of numbers", ".5,.3,.2"),
+    ("merge out/legal out/medical --out m --weights a,b", 2, "not a list of numbers", ".5 .3 .2"),
     ("merge out/legal out/medical --out m --strategy magic", 2, "magic", "weighted_sum"),
     ("merge out/legal out/nothing --out m", 1, "out/nothing", ""),
     ("keygen --name ada --algorithm dsa --out keys", 2, "unknown algorithm", "ed25519 or rsa"),

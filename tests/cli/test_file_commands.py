@@ -8,9 +8,8 @@ import stat
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import Run, write_tiny_adapter
+from tests.cli.conftest import Run
 
-from plora.merge import read_adapter
 from plora.proto.owner_files import read_owner_record
 from plora.proto.swarm import open_swarm
 from plora.proto.yaml_view import read_plora_yml
@@ -167,26 +166,6 @@ def test_show_prints_the_manifest_of_a_folder(plora: Run, world: Path) -> None:
     document = plora("show", "out/legal", "--json").document
     assert document["manifest"]["plasmid_id"] == "legal"
     assert document["content_id"] == read_plora_yml(Path("out/legal/plora.yml")).statement().id.hex()
-
-
-def test_merge_writes_a_folder_and_reports(plora: Run, world: Path) -> None:
-    write_tiny_adapter(Path("out/other"), seed=7, rank=3)
-    done = plora("merge", "out/legal", "out/other", "--out", "merged", "--weights", ".25,.75", "--json")
-    assert done.code == 0
-    assert [one["rank"] for one in done.document["modules"]] == [5]
-    assert done.document["discarded_energy"] == pytest.approx(0, abs=1e-9)
-    (pair,) = read_adapter(Path("merged")).pairs.values()
-    (one,) = read_adapter(Path("out/legal")).pairs.values()
-    (two,) = read_adapter(Path("out/other")).pairs.values()
-    assert pair.dense() == pytest.approx(0.25 * one.dense() + 0.75 * two.dense(), abs=1e-5)
-
-
-def test_merge_shows_a_table(plora: Run, world: Path) -> None:
-    done = plora("merge", "out/legal", "out/medical", "--out", "merged", "--rank-max", "1")
-    head, row = done.out.splitlines()
-    assert head.split() == ["module", "rank", "norm", "discarded", "energy"]
-    assert row.split()[:2] == ["model.layers.0.self_attn.q_proj", "1"]
-    assert row.rstrip().endswith("%")
 
 
 def test_init_makes_a_home_once(plora: Run, world: Path) -> None:

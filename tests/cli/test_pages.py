@@ -34,7 +34,7 @@ def test_help_explains_every_option(plora: Run, name: str) -> None:
     done = plora(*name.split()[1:], "--help")
     assert done.code == 0
     (usage,) = re.findall(rf"^Usage: {name} \[OPTIONS\](.*)$", done.out, re.MULTILINE)
-    assert re.fullmatch(r"( [A-Z]+(\.\.\.)?| \[[A-Z]+\]| COMMAND \[ARGS\]\.\.\.)*", usage)
+    assert re.fullmatch(r"( [A-Z]+(\.\.\.)?| \[[A-Z]+\](\.\.\.)?| COMMAND \[ARGS\]\.\.\.)*", usage)
     options = re.findall(r"^  (?:-\w, )?(--[a-z-]+)(.*)$", help_texts()[name], re.MULTILINE)
     assert options
     assert [option for option, rest in options if not re.search(r"\w{2,}", re.sub(r"<\w+>", "", rest))] == []

@@ -1,4 +1,4 @@
-"""Commands on files: keys, training, signing, verifying, judging, merging. None needs a running peer."""
+"""Commands on files: keys, training, signing, verifying, judging. None needs a running peer."""
 
 from __future__ import annotations
 
@@ -194,44 +194,6 @@ def gate(
     if not verdict.accepted:
         why = explain(verdict) or verdict.reason
         raise RefusedError(f"{verdict.outcome}: {why} (layer {verdict.stage})", where=str(folder))
-
-
-def merge(
-    folders: Annotated[list[Path], typer.Argument(help="PEFT adapter folders.", metavar="FOLDER")],
-    out: Out,
-    weights: Annotated[str | None, typer.Option("--weights", help="One a folder: .5,.3,.2; 1/K each.")] = None,
-    strategy: Annotated[str, typer.Option("--strategy", help="weighted_sum, core, ties, …")] = "weighted_sum",
-    rank_max: Annotated[int, typer.Option("--rank-max", min=1, help="Rank of the result.")] = 16,
-    max_delta_fro: Annotated[float | None, typer.Option("--max-delta-fro", help="Trust region per module.")] = None,
-    json_: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Merge adapters on their factors and report what was lost."""
-    from plora.merge import merge_folders, plan_of
-
-    output = Output(json_, quiet)
-    plan = plan_of(strategy, parse_weights(weights, len(folders)), rank_max, max_delta_fro)
-    report = merge_folders(folders, out, plan)
-    rows = [
-        one | {"norm": f"{one['norm']:.4f}", "discarded_energy": f"{one['discarded_energy']:.2%}"}
-        for one in report["modules"]
-    ]
-    output.table(("module", "rank", "norm", "discarded_energy"), rows, report)
-    merged = "1 adapter" if len(folders) == 1 else f"{len(folders)} adapters"
-    output.hint(f"Merged {merged} into {out}; PeftModel.from_pretrained(base, '{out}') loads it.")
-
-
-def parse_weights(text: str | None, count: int) -> list[float] | None:
-    """The weights of `--weights`, one a folder; None where the option is not given."""
-    if text is None:
-        return None
-    try:
-        weights = [float(part) for part in text.split(",")]
-    except ValueError as error:
-        raise UsageError(f"'{text}' is not a list of numbers", where="--weights", mend="write .5,.3,.2") from error
-    if len(weights) != count:
-        raise UsageError(f"{len(weights)} weights for {count} folders", where="--weights", mend="give one a folder")
-    return weights
 
 
 def swarm_named(text: str) -> Swarm:

@@ -21,6 +21,7 @@ from plora.cli import (
     joining,
     keeping,
     measuring,
+    merging,
     owning,
     peer,
     peering,
@@ -82,7 +83,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         files.verify,
         files.gate,
         policing.dump_policy,
-        files.merge,
+        merging.merge,
     ),
     "With a running peer": (
         publishing.publish,

@@ -49,7 +49,7 @@ class Output:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=None, pad_edge=False, header_style="bold")
+        table = Table(box=None, pad_edge=False, header_style="bold", show_header=any(map(str.strip, columns)))
         for place, column in enumerate(columns):
             table.add_column(column.replace("_", " "), overflow="fold", no_wrap=place == 0)
         for row in rows:

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -17,16 +18,43 @@ from typer.core import TyperCommand, TyperGroup
 from plora.proto.errors import UsageError
 
 SENTENCE_MAX = 90
+NUMBERS = frozenset({"--weights"})
+"""Options that take all the numbers that follow."""
+
+_ALONE = [[option] for option in NUMBERS]
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_NUMBERS = re.compile(rf"{_NUMBER}(?:,{_NUMBER})*,?")
 PANELS: dict[str, str] = {}
 """The section of each command, in the order of the help."""
 
 
 class Command(TyperCommand):
-    """A command whose usage line says FOLDER, and [FOLDER] where it may be left out."""
+    """A command whose usage line says FOLDER, and [FOLDER] where it may be left out; numbers may follow an option."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """The arguments that are left."""
+        return super().parse_args(ctx, joined_numbers(args))
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """The parts behind the command's name; typer puts braces around what must be there."""
         return [piece.replace("{", "").replace("}", "") for piece in super().collect_usage_pieces(ctx)]
+
+
+def joined_numbers(args: list[str]) -> list[str]:
+    """Arguments in which the numbers behind an option of `NUMBERS` are one, as the parser has it: a value an option.
+
+    >>> joined_numbers(["a", "--weights", ".5", ".3,.2", "1", "b", "--json"])
+    ['a', '--weights', '.5,.3,.2,1', 'b', '--json']
+    """
+    joined: list[str] = []
+    more_may_follow = False
+    for arg in args:
+        if more_may_follow and _NUMBERS.fullmatch(arg):
+            joined[-1] = f"{joined[-1].rstrip(',')},{arg}"
+            continue
+        more_may_follow = arg.partition("=")[0] in NUMBERS if "=" in arg else joined[-1:] in _ALONE
+        joined.append(arg)
+    return joined
 
 
 class Group(TyperGroup):

@@ -133,7 +133,7 @@ def heading(
     """What `merge_into` tells a sink first: spec, and (out, in, rank) by module; errors as there."""
     layout = lay_out(sources, plan, base_model_name)
     _check_norms(plan.trust, layout, base_norms)
-    merge = _Merge(plan, layout, base_norms or {}, None)
+    merge = _Merge(plan, layout, base_norms or {}, None, None)
     return merge.heading(merge.is_identity())
 
 
