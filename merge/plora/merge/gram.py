@@ -12,8 +12,9 @@ Rules:
 - `leading` finds the best approximation of a rank k in coordinates of the stack: by a Cholesky factor of A Aᵀ and a
   full eigen-decomposition up to `DENSE_MAX`, by block Krylov iteration (Musco and Musco 2015) and a Rayleigh–Ritz step
   above. No Gram matrix is inverted; the result's left side is orthonormal however ill-conditioned they are.
-- It says None where rounding to the grid could cost more than a thousandth of the energy that truncation loses anyway
-  (ill-conditioned sums, or nothing to lose): QR of the factors has to do it then.
+- It says None where rounding could cost more than a thousandth of the energy that truncation loses anyway, and more
+  than float32 factors of R columns can tell from nothing, (R · eps · σ₁)²: sums that cancel. QR has to do it then.
+  Krylov iteration runs in float32; where that is too rough, the core is decomposed after all.
 
 Not handled: float64 factors (the grid has fewer bits than they have).
 
@@ -41,11 +42,13 @@ CHUNK_COLUMNS_MIN = 512
 NOISE_MAX = 1e-3
 """Energy that rounding may add to what truncation loses: it lengthens the error by half of that."""
 
+EPS = float(np.finfo(np.float32).eps)
+
 _EXPONENT_MAX = 96  # Above, adding the grid's constant could overflow float32.
 _KRYLOV_SPARE = 8
 _KRYLOV_BLOCKS_MAX = 24
 _KRYLOV_BLOCKS_MIN = 3
-_KRYLOV_GAIN = 1e-3  # Of the energy that is lost. What further blocks would gain is less than that of the last one.
+_KRYLOV_GAIN = 1e-3  # Of the energy kept and of that lost. Further blocks gain less than the last one.
 
 
 class Rows(NamedTuple):
@@ -143,16 +146,30 @@ def leading(grams: Grams, s: Array, rank: int) -> Leading | None:
     noise += np.dot(grams.right_noise, middle.diagonal())
     if not total > noise:
         return None
-    find = _by_decomposition if len(s) <= DENSE_MAX else _by_krylov
-    vectors, energies, rest = find(grams.right, middle, rank, total)
-    if not noise <= NOISE_MAX * (total - energies.sum()):
+    found = _trusted(grams.right, middle, rank, total, float(noise))
+    if found is None:
         return None
+    vectors, energies, rest = found
     pushed = middle @ vectors
     sigma = np.sqrt(energies)
     root = np.sqrt(sigma)
     left = s[:, None] * vectors * (root * math.sqrt(top))
     right = (pushed / root).T * math.sqrt(top)
     return Leading(left, right, sigma * top, rest * top, total * top * top)
+
+
+def _trusted(right: Array, middle: Array, rank: int, total: float, noise: float) -> tuple[Array, Array, Array] | None:
+    """What `_by_krylov` finds for a large R if that is good enough, else `_by_decomposition`, else None."""
+    apart = float(np.dot(middle.diagonal(), right.diagonal()))
+    steps = [(_by_decomposition, noise)]
+    if len(right) > DENSE_MAX:
+        steps.insert(0, (_by_krylov, noise + apart * EPS))
+    for find, cost in steps:
+        vectors, energies, rest = find(right, middle, rank, total)
+        floor = float(energies[0]) * (len(right) * EPS) ** 2
+        if cost <= NOISE_MAX * (total - float(energies.sum())) + floor:
+            return vectors, energies, rest
+    return None
 
 
 def _rounded_chunks(stack: Array, magic: Array, step: int = 0) -> Iterator[Array]:
@@ -204,7 +221,7 @@ def _by_krylov(right: Array, middle: Array, rank: int, total: float) -> tuple[Ar
     while len(space.blocks) < _KRYLOV_BLOCKS_MAX:
         space.grow()
         before, captured = captured, space.captured()
-        if captured - before <= _KRYLOV_GAIN * (total / peak - captured):
+        if captured - before <= _KRYLOV_GAIN * min(captured, total / peak - captured):
             break
     return *_ritz(space.leading().astype(np.float64) / lengths[:, None], middle, right), np.zeros(0)
 
@@ -244,7 +261,7 @@ class _Krylov:
         """The energy that the leading vectors of the space capture."""
         basis, pushed, pulled = map(np.hstack, (self.blocks, self._pushed, self._pulled))
         values, vectors = np.linalg.eigh((basis.T @ pushed).astype(np.float64))
-        good = values > values[-1] * len(values) * np.finfo(np.float32).eps
+        good = values > values[-1] * len(values) * EPS
         white = vectors[:, good] / np.sqrt(values[good])
         inner = white.T @ (pushed.T @ pulled).astype(np.float64) @ white
         energies, rotation = np.linalg.eigh((inner + inner.T) / 2)
@@ -268,7 +285,7 @@ def _ritz(subspace: Array, middle: Array, right: Array) -> tuple[Array, Array]:
 
 def _numerical_rank(energies: Array, columns: int) -> int:
     """How many of σ², descending, are above what float32 factors can tell from rounding."""
-    return int(np.count_nonzero(energies > energies[0] * (columns * np.finfo(np.float32).eps) ** 2))
+    return int(np.count_nonzero(energies > energies[0] * (columns * EPS) ** 2))
 
 
 def inner_products(grams: Grams, ranks: Sequence[int], scales: Sequence[float]) -> Array:

@@ -6,8 +6,8 @@ Rules:
   dtype of the factors, the core in float64. The error in the Frobenius norm is exactly the root of the sum of squares
   of the discarded singular values.
 - By Gram matrices (`plora.merge.gram`): float32 factors of `GRAM_RANK_MIN` columns and more of which something has to
-  go. It costs a quarter of QR and less, and loses at most 1.0005 times as much; where rounding might make that more,
-  QR does it after all.
+  go. It takes a third of the time of QR and less, and the error is at most 1.001 times as large; where rounding might
+  make that more, QR does it after all.
 - The result has scale 1 and balanced factors B = U √σ, A = √σ Vᵀ.
 - Singular values under σ₁ · max(r, 1) · eps are rounding, so they are left out: the rank returned may be lower than the
   rank asked for. A zero update comes back as rank 1 of zeros.
@@ -34,7 +34,7 @@ from plora.merge.gram import Grams, Leading, grams_of, leading
 from plora.proto.errors import UsageError
 
 GRAM_RANK_MIN = 32
-"""Fewer columns are decomposed by QR: it costs no more there."""
+"""Fewer columns are decomposed by QR: a few milliseconds either way."""
 
 
 class Truncation(NamedTuple):
