@@ -478,6 +478,28 @@ def test_what_did_not_come_for_two_rounds_is_asked_of_another() -> None:
     assert asked_of(world, BEN, 4) == [IWant((ADA_OWNER.record.id,))]
 
 
+def test_who_offers_and_never_gives_keeps_a_statement_away_for_one_patience_only() -> None:
+    """However often and however soon they offer it again, others who offered it meanwhile are asked first."""
+    world = started(ADA, BEN, CLEO, round_ms=60_000)
+    wanted = IWant((ADA_OWNER.record.id,))
+    assert asked_of(world, ADA, 2) == [wanted]
+    assert asked_of(world, BEN, 2) == [] and asked_of(world, ADA, 4) == []
+    world.mono_ms += 2 * 60_000 + 1
+    offer = Reconcile(6, (Range(b"", ids=wanted.ids),))
+    outputs = world.cores[CLEO].handle(Received(ADA, offer), world.now)
+    assert [(o.peer, o.message) for o in outputs if isinstance(o, Send) and isinstance(o.message, IWant)] == [
+        (BEN, wanted)
+    ]
+
+
+def test_what_did_not_come_is_asked_of_another_in_the_next_round_by_itself() -> None:
+    world = started(ADA, BEN, CLEO, round_ms=60_000)
+    assert asked_of(world, ADA, 2) and not asked_of(world, BEN, 2)
+    world.mono_ms += 2 * 60_000 + 1
+    outputs = world.cores[CLEO].handle(TimerDue("gossip:round"), world.now)
+    assert Send(BEN, IWant((ADA_OWNER.record.id,))) in outputs
+
+
 def test_what_waits_to_be_asked_for_is_bounded() -> None:
     world = started(ADA, BEN, CLEO, bounds=Bounds(announced_per_link=3))
     ids = tuple(bytes([number]) * 32 for number in range(1, 6))

@@ -248,7 +248,7 @@ class Gossip:
         self._round_due_ns += step_ns * max(1, -(-(now.mono_ns - self._round_due_ns + 1) // step_ns))
         ready = self.links.ready()
         picked = self._reputations.pick(self._rng, ready, lambda link: link.peer, now.wall_ms, self._config.fanout)
-        out: Outputs = [SetTimer(ROUND_TIMER, self._round_due_ns)]
+        out: Outputs = [SetTimer(ROUND_TIMER, self._round_due_ns), *self._ask_others(now)]
         if picked:
             today = self.seen.view(now.epoch_day)
             out.append(Emit(Round(tuple(link.peer for link in picked), len(today), today.root().hex())))
@@ -395,10 +395,14 @@ class Gossip:
         return [*hit, *self._ask(peer, now)]
 
     def _ask(self, peer: str, now: Now) -> Outputs:
-        out: Outputs = []
+        out: Outputs = self._ask_others(now)
         while self.links.get(peer) is not None and (ids := self._wants.ask(peer, now.mono_ns)):
             out.append(Send(peer, IWant(ids)))
         return out
+
+    def _ask_others(self, now: Now) -> Outputs:
+        """Ask others for what somebody offered and didn't send."""
+        return [Send(peer, IWant(ids)) for peer, ids in self._wants.late(now.mono_ns)]
 
     # Statements in.
 
