@@ -185,6 +185,20 @@ def test_claim_7_there_is_no_instant_global_latest() -> None:
     assert swarm.usable(old.content_id) == 0
 
 
+def test_what_waits_for_something_else_is_held_once_the_clock_proves_wrong() -> None:
+    """At once, not when what it waits for comes: `plora why` names the clock, as it would after a restart."""
+    swarm = swarm_of(2, AGED.model_copy(update={"quorum_required": 2}), replace(TRUST, root=ROOT))
+    (plasmid,) = plasmids(1)
+    freshen(swarm, 0, 1)
+    publish(peers(swarm)[0], plasmid)
+    swarm.run(5)
+    assert fell(peers(swarm)[1], plasmid) == (Outcome.PENDING, "below_quorum")
+    for number in (0, 1):
+        peers(swarm)[0].publish(says(number, swarm.clock.now.wall_ms + 20_000))
+    swarm.run(5)
+    assert fell(peers(swarm)[1], plasmid) == (Outcome.DEFER, "clock_behind")
+
+
 def test_the_signed_time_is_raised_by_two_owners_and_by_no_single_one() -> None:
     swarm = swarm_of(2, Policy(quorum_required=2))
     (plasmid,) = plasmids(1)

@@ -286,9 +286,9 @@ class Desk:
         return out
 
     def _renew(self, now: Now) -> Outputs:
-        """Look again, and judge again what waits for its time."""
-        waiting = [key for key, one in self.book.live.items() if one.verdict and one.verdict.outcome is Outcome.DEFER]
-        return [*self._look(now), *self._judge_all(waiting, now)]
+        """Look again, and judge again what waits for its time, or must from now on."""
+        looked, held = self._look(now), self.freshness.holds(self.policy, now)
+        return [*looked, *self._judge_all(self.book.deferred(everything=held), now)]
 
     def _touched_by(self, statement: Statement) -> list[bytes]:
         """Whose verdict it may change: a stranger's word about others changes none, however many of them speak."""

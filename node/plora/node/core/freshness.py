@@ -59,6 +59,11 @@ class FreshnessWatch:
         state = "fresh" if found.fresh else "stale"
         return rows, [Emit(FreshnessChanged(state, found.signed, found.required, found.until_ms)), *out]
 
+    def holds(self, policy: Policy, now: Now) -> bool:
+        """Whether nothing new is accepted now: the clock is wrong, or the root wasn't heard lately."""
+        behind = now.wall_ms + policy.clock_skew_ms_max < self._docket.signed_time_ms
+        return behind or self._told is False
+
     def accepted(self, manifest: Manifest, verdict: Verdict) -> list[RowOp]:
         """What an accepted manifest says about the time: as much as all who signed it."""
         owners = next((len(one.evidence.get("owners", ())) for one in verdict.stages if "owners" in one.evidence), 0)  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from plora.gate import Verdict
+from plora.gate import Outcome, Verdict
 from plora.node.core.rows import VerdictRow
 from plora.node.transfer.artifact import Artifact
 from plora.proto.fields import parse_timestamp
@@ -162,6 +162,11 @@ class Book:
         while len(self.gone) > self._gone_max:
             del self.gone[next(iter(self.gone))]
         return plasmid
+
+    def deferred(self, *, everything: bool) -> list[bytes]:
+        """Content ids of what waits for its time; with `everything`, of all that waits."""
+        waiting = (Outcome.PENDING, Outcome.DEFER) if everything else (Outcome.DEFER,)
+        return [key for key, one in self.live.items() if one.verdict and one.verdict.outcome in waiting]
 
     def bases(self) -> list[str]:
         """The base models of what is in use."""
