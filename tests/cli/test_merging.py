@@ -128,6 +128,21 @@ def test_the_report_says_what_happened(plora: Run, three: list[Adapter]) -> None
     assert "PeftModel.from_pretrained(base, 'merged')" in done.err
 
 
+def test_inputs_that_are_nearly_the_same_are_named(plora: Run, three: list[Adapter]) -> None:
+    noisy = {
+        module: FactorPair(pair.A * np.float32(1.00001), pair.B, pair.scale) for module, pair in three[0].pairs.items()
+    }
+    write_adapter(Path("noisy"), Adapter.of(noisy, three[0].spec))
+    done = plora("merge", "B", "A", "noisy", "-o", "merged")
+    assert re.search(r"^alike +(A and noisy|noisy and A) are nearly the same", done.out, re.MULTILINE)
+
+
+def test_a_signature_of_what_was_there_before_is_named(plora: Run, three: list[Adapter]) -> None:
+    done = plora("merge", "A", "B", "-o", "out/legal")
+    assert done.code == 0
+    assert "`plora sign out/legal` again" in done.err
+
+
 def test_the_loss_is_that_of_the_best_approximation(plora: Run, three: list[Adapter]) -> None:
     report = plora("merge", "A", "C", "--reproject-rank", "3", "-o", "merged", "--json").document
     lost = total = 0.0

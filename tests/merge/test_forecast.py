@@ -82,13 +82,13 @@ def test_duplicates_and_samples_are_counted(make_adapter: Make, tmp_path: Path) 
     assert (found.modules, found.sampled) == (3, 1)
 
 
-def write_big(folder: Path, seed: int) -> Path:
+def write_big(folder: Path, seed: int, width: int = 256) -> Path:
     draw = np.random.default_rng(seed)
     spec = LoraSpec(r=8, alpha=8, target_modules=("q_proj", "up_proj"), base_model_name="mini")
     pairs = {}
     for layer in range(8):
-        for name, out in (("self_attn.q_proj", 256), ("mlp.up_proj", 512)):
-            a, b = draw.standard_normal((8, 256)), draw.standard_normal((out, 8))
+        for name, out in (("self_attn.q_proj", width), ("mlp.up_proj", 2 * width)):
+            a, b = draw.standard_normal((8, width)), draw.standard_normal((out, 8))
             pairs[f"model.layers.{layer}.{name}"] = FactorPair(a.astype(np.float32), b.astype(np.float32), 1.0)
     write_adapter(folder, Adapter.of(pairs, spec))
     return folder
@@ -108,7 +108,7 @@ def test_time_is_within_the_range(tmp_path: Path, method: Method) -> None:
 
 
 def test_memory_is_that_of_a_few_modules(tmp_path: Path, out: Path) -> None:
-    folders = [write_big(tmp_path / str(seed), seed) for seed in range(4)]
+    folders = [write_big(tmp_path / str(seed), seed, width=2048) for seed in range(4)]
     found = foretold(folders, MergePlan())
     taken = peak_of(lambda: merged(folders, MergePlan(), out))
     assert taken / 2 <= found.memory_bytes <= taken * 2

@@ -139,6 +139,9 @@ def facts(told: Told) -> Iterator[tuple[str, str]]:
         yield "conflict", f"{percent(conflict)} of the mass has the losing sign (at most 50 %)"
     yield from _clipped(report)
     yield from _duplicates(told)
+    for one, other in report.alike:
+        names = (told.folders[report.operands[index].places[0]] for index in (one, other))
+        yield "alike", f"{' and '.join(names)} are nearly the same update, and both count"
     yield "took", f"{told.seconds:.3g} s, at most {size_text(told.peak_bytes)} of memory"
 
 

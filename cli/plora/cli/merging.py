@@ -105,29 +105,18 @@ class Job:
 def _job(wish: Asked, leaves: Sequence[Path], opaque: bool) -> Job:
     """Open what is asked for. Errors say which folder or line is at fault."""
     from plora.cli.signing import check_folder
-    from plora.merge.api import open_inputs
+    from plora.merge.api import folder_of_base, open_inputs
     from plora.merge.folder_source import FolderSource
 
     began_s = time.perf_counter()
     for folder in (*wish.folders, *leaves):
         if folder in wish.folders or not folder.is_dir():
             check_folder(folder)
-    base = _base_folder(wish.base)
+    base = None if wish.base is None else folder_of_base(wish.base)
     modules = sorted({module for folder in wish.folders for module in FolderSource(folder, base=base).modules()})
     inputs = open_inputs(wish.folders, wish.plan_for(modules), wish.base, leaves=leaves, opaque=opaque, base=base)
     relative = inputs.plan.trust.max_delta_relative is not None
     return Job(inputs, _norms_of(wish.base, modules) if relative else None, began_s)
-
-
-def _base_folder(base: str | None) -> Path | None:
-    """Where the base lies, if it is on this machine: a base may be named that isn't."""
-    from plora.base.registry import find_base, resolve_base
-    from plora.proto.errors import BaseModelError
-
-    try:
-        return None if base is None else find_base(resolve_base(base))
-    except BaseModelError:
-        return None
 
 
 def _norms_of(base: str | None, modules: Sequence[str]) -> Mapping[str, float]:
@@ -180,6 +169,10 @@ def _tell(output: Output, told: Told, targets: Targets) -> None:
 
 def _hint(output: Output, targets: Targets) -> None:
     output.hint(f"Merged into {targets.folder}; PeftModel.from_pretrained(base, '{targets.folder}') loads it.")
+    if (targets.folder / "plora.yml").exists():
+        output.hint(
+            f"The signature in {targets.folder} is of what was there before: `plora sign {targets.folder}` again."
+        )
     for path in (targets.report, targets.picture):
         if path is not None:
             output.hint(f"Wrote {path}.")
