@@ -199,3 +199,23 @@ def test_what_is_no_configuration(raw: bytes) -> None:
 def test_wrong_kinds(changes: dict[str, object], message: str) -> None:
     with pytest.raises(AdapterError, match=message):
         parse(**changes)
+
+
+def test_a_dot_that_peft_takes_for_any_character_is_refused() -> None:
+    module, key = "layers.10xq_proj", "10.q_proj"
+    assert get_pattern_key([key], module) == key and not names_module(key, module)
+    names = [f"base_model.model.{module}.lora_{side}.weight" for side in "AB"]
+    plain = {**CONFIG, "target_modules": ["10xq_proj"]}
+    for pattern in ("rank_pattern", "alpha_pattern"):
+        with pytest.raises(AdapterError, match=r"pattern 10\.q_proj means layers\.10xq_proj, too, to PEFT; write"):
+            parse_adapter_config(json.dumps({**plain, pattern: {key: 2}}).encode(), names)
+    assert parse_adapter_config(json.dumps({**plain, "rank_pattern": {"10xq_proj": 2}}).encode(), names).r == 4
+
+
+def test_modules_come_from_the_file_where_the_configuration_picks_them() -> None:
+    names = [f"base_model.model.{layer}.q_proj.lora_{side}.weight" for layer in range(2) for side in "AB"]
+    for pick in ({"target_modules": ".*q_proj"}, {"layers_to_transform": [0, 1]}, {"exclude_modules": "(a+)+b"}):
+        spec = parse_adapter_config(json.dumps({**CONFIG, **pick}).encode(), names)
+        assert spec.target_modules == ("0.q_proj", "1.q_proj")
+        with pytest.raises(AdapterError):
+            parse_adapter_config(json.dumps({**CONFIG, **pick}).encode())

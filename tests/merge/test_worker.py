@@ -9,11 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from plora.merge import merge_folders, plan_of, read_adapter, write_adapter
 from plora.merge.peft_folder import TENSORS_NAME, Adapter
-from plora.merge.provenance import read_provenance
+from plora.merge.provenance import Leaf, Provenance, read_provenance
+from plora.merge.safetensors_io import read_tensors, write_tensors
 from plora.merge.worker import INPUTS_MAX, REQUEST_BYTES_MAX, serve
 
 Make = Callable[..., Adapter]
@@ -51,16 +53,43 @@ def test_a_process_merges(request_of: dict[str, Any], tmp_path: Path, out: Path)
     assert (tmp_path / "here" / TENSORS_NAME).read_bytes() == (out / TENSORS_NAME).read_bytes()
 
 
-def test_a_merge_among_the_inputs_counts_once(request_of: dict[str, Any], tmp_path: Path, out: Path) -> None:
+def test_a_merge_of_other_inputs_is_left_out(request_of: dict[str, Any], tmp_path: Path, out: Path) -> None:
     first, second, third = request_of["inputs"]
-    merge_folders([Path(first["folder"]), Path(second["folder"])], tmp_path / "ab")
-    digest = hashlib.sha256((tmp_path / "ab" / TENSORS_NAME).read_bytes()).hexdigest()
-    merge = {"folder": str(tmp_path / "ab"), "digest": digest}
-    for inputs, operands in (([merge, first, second, third], 3), ([merge, first, third], 3), ([merge, third], 2)):
-        code, reply = ask({**request_of, "inputs": inputs, "out": str(out)})
-        assert code == 0 and len(reply["report"]["operands"]) == operands
+    merge = merge_of(first, second, tmp_path / "ab", 1e6)
+    ask({**request_of, "out": str(tmp_path / "without")})
+    code, reply = ask({**request_of, "inputs": [merge, first, second, third]})
+    assert code == 0 and {operand["weight"] for operand in reply["report"]["operands"]} == {1 / 3}
+    assert (tmp_path / "without" / TENSORS_NAME).read_bytes() == (out / TENSORS_NAME).read_bytes()
+    weighed = [{**each, "weight": weight} for each, weight in zip((merge, first, second), (9.0, 1.0, 2.0), strict=True)]
+    code, reply = ask({**request_of, "inputs": weighed})
+    assert code == 0 and sorted(operand["weight"] for operand in reply["report"]["operands"]) == [1.0, 2.0]
+
+
+def test_a_merge_of_what_is_not_there_is_an_adapter(request_of: dict[str, Any], tmp_path: Path, out: Path) -> None:
+    first, second, third = request_of["inputs"]
+    merge = merge_of(first, second, tmp_path / "ab", 1e6)
+    code, reply = ask({**request_of, "inputs": [merge, first, third]})
+    assert code == 0 and {operand["weight"] for operand in reply["report"]["operands"]} == {1 / 3}
     made = read_provenance(out)
-    assert made is not None and sorted(leaf.opaque for leaf in made.leaves) == [False, True]
+    assert made is not None and sorted(leaf.opaque for leaf in made.leaves) == [False, False, True]
+
+
+def test_merges_that_name_each_other_stay(request_of: dict[str, Any], tmp_path: Path) -> None:
+    """If they could take each other out, nothing would be left to merge."""
+    first, second, _ = request_of["inputs"]
+    for item, other in ((first, second), (second, first)):
+        file = Path(item["folder"]) / TENSORS_NAME
+        tensors = {name: np.array(tensor) for name, tensor in read_tensors(file).items()}
+        claims = Provenance({}, (Leaf(read_adapter(Path(other["folder"])).digest, 1.0),))
+        write_tensors(file, tensors, claims.metadata())
+        item["digest"] = hashlib.sha256(file.read_bytes()).hexdigest()
+    code, reply = ask({**request_of, "inputs": [first, second]})
+    assert code == 0 and len(reply["report"]["operands"]) == 2
+
+
+def merge_of(one: dict[str, Any], two: dict[str, Any], folder: Path, weight: float) -> dict[str, Any]:
+    merge_folders([Path(one["folder"]), Path(two["folder"])], folder, plan_of(weights=[weight, 1.0]))
+    return {"folder": str(folder), "digest": hashlib.sha256((folder / TENSORS_NAME).read_bytes()).hexdigest()}
 
 
 def test_callers_names_come_back(request_of: dict[str, Any]) -> None:

@@ -22,7 +22,7 @@ from plora.merge.folder_sink import FolderSink
 from plora.merge.folder_source import FolderSource
 from plora.merge.peft_folder import write_adapter
 from plora.merge.plan import RANK_MAX_DEFAULT, MergePlan
-from plora.merge.provenance import Missing, Shelf, describe, unfolded
+from plora.merge.provenance import Shelf, describe, unfolded
 from plora.merge.registry import plan_of
 from plora.merge.stacked import GramKeeper
 from plora.proto.errors import BaseModelError, UsageError
@@ -58,8 +58,9 @@ def open_inputs(
     the base's folder, with which copies of its weights are compared. Raises AdapterError and UsageError.
     """
     shelf = Shelf([Path(place) for place in leaves], base)
-    missing = Missing.NOT_SOUGHT if opaque else Missing.REFUSED
-    folders, asked = unfolded([Path(path) for path in paths], plan or MergePlan(), shelf, missing)
+    folders, asked = [Path(path) for path in paths], plan or MergePlan()
+    if not opaque:
+        folders, asked = unfolded(folders, asked, shelf)
     return Inputs(folders, [shelf.source(folder) for folder in folders], asked, base_model_name, shelf)
 
 

@@ -10,6 +10,8 @@ Rules:
 - A leaf is whatever folder has that content digest, found among the inputs, in the folder of the merge and in those
   named. A merge whose leaves aren't all found, or whose weights differ between modules, is refused; taken as it is, it
   becomes a leaf itself, and the result says so (`opaque`).
+- A peer merges what it accepted, as it weighs it: a merge among that is left out if all its leaves are there
+  (`places_of_leaves`), and counts as an adapter of its own otherwise.
 - Up to `LEAVES_MAX` leaves are named, which fit into the metadata that the gate accepts; of more only the number.
 - One adapter at weight 1 gives itself back: it names itself as its leaf, and is one.
 - The text is RFC 8785 JSON and names no folder and no time: equal merges stay equal bytes.
@@ -29,7 +31,6 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ import rfc8785
 from plora.merge.folder_source import FolderSource
 from plora.merge.layout import check_counts, default_weight, lay_out
 from plora.merge.peft_folder import TENSORS_NAME
-from plora.merge.plan import MergePlan, Method
+from plora.merge.plan import MergePlan, Method, Override
 from plora.merge.safetensors_io import read_header
 from plora.proto.errors import AdapterError
 
@@ -47,14 +48,6 @@ METADATA_KEY = "plora_merge"
 FORMAT = 1
 LEAVES_MAX = 400
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-
-
-class Missing(Enum):
-    """What becomes of a merge of which a leaf is missing."""
-
-    REFUSED = "refused"
-    KEPT = "kept, where its leaves aren't all among the inputs"
-    NOT_SOUGHT = "every merge is taken as it is"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,14 +148,13 @@ def read_provenance(folder: Path) -> Provenance | None:
         raise AdapterError(error.what, where=str(path), mend=error.mend) from error
 
 
-def unfolded(paths: Sequence[Path], plan: MergePlan, shelf: Shelf, missing: Missing) -> tuple[list[Path], MergePlan]:
+def unfolded(paths: Sequence[Path], plan: MergePlan, shelf: Shelf) -> tuple[list[Path], MergePlan]:
     """The inputs of a plan with merges among them replaced by their leaves, and the plan with the leaves' weights.
 
-    Raises AdapterError for a merge that can't be taken apart (unless it is to be kept), UsageError where weights are
-    not one a path.
+    Raises AdapterError for a merge that can't be taken apart, UsageError where weights are not one a path.
     """
     check_counts(plan, len(paths))
-    groups = [_leaves_of(path, paths, shelf, missing) for path in paths]
+    groups = [_leaves_of(path, paths, shelf) for path in paths]
     folders = [folder for group in groups for folder, _ in group]
     if folders == list(paths):
         return folders, plan
@@ -172,13 +164,28 @@ def unfolded(paths: Sequence[Path], plan: MergePlan, shelf: Shelf, missing: Miss
         given = weights if weights is not None else [default_weight(method, distinct)] * len(paths)
         return tuple(weight * share for weight, group in zip(given, groups, strict=True) for _, share in group)
 
-    overrides = tuple(
-        replace(each, weights=spread(each.weights, each.method or plan.method))
-        if each.weights is not None or (each.method is not None and plan.weights is None)
-        else each
-        for each in plan.overrides
-    )
+    def spread_override(each: Override) -> Override:
+        own_default = plan.weights is None and each.method is not None
+        if each.weights is None and not own_default:
+            return each
+        return replace(each, weights=spread(each.weights, each.method or plan.method))
+
+    overrides = tuple(spread_override(each) for each in plan.overrides)
     return folders, replace(plan, weights=spread(plan.weights, plan.method), overrides=overrides)
+
+
+def places_of_leaves(paths: Sequence[Path], shelf: Shelf) -> list[int]:
+    """The places of all inputs but of merges of which every leaf is an input itself: these bring nothing new.
+
+    What a merge says of weights isn't looked at, so that a stranger's can't make others' adapters weigh more.
+    """
+    origins = [_origin(path, shelf.source(path).digest) for path in paths]
+    leaves = {shelf.source(path).digest for path, origin in zip(paths, origins, strict=True) if origin is None}
+    return [
+        place
+        for place, origin in enumerate(origins)
+        if origin is None or not origin.leaves or not leaves.issuperset(leaf.digest for leaf in origin.leaves)
+    ]
 
 
 def describe(folders: Sequence[Path], plan: MergePlan, shelf: Shelf, base_model_name: str | None) -> Provenance:
@@ -199,35 +206,25 @@ def document(plan: MergePlan) -> dict[str, Any]:
     return {**settings, "overrides": len(plan.overrides), "by_module": by_module}
 
 
-def _leaves_of(path: Path, inputs: Sequence[Path], shelf: Shelf, missing: Missing) -> list[tuple[Path, float]]:
+def _leaves_of(path: Path, inputs: Sequence[Path], shelf: Shelf) -> list[tuple[Path, float]]:
     """Folders and weights of the leaves of a merge; a leaf stands for itself."""
-    source = shelf.source(path)
-    origin = None if missing is Missing.NOT_SOUGHT else _origin(path, source.digest)
+    origin = _origin(path, shelf.source(path).digest)
     if origin is None:
         return [(path, 1.0)]
-    fault, found = _found(path, origin, inputs, shelf, missing)
-    if fault and missing is Missing.REFUSED:
-        raise AdapterError(fault, where=str(path), mend=FIND)
-    return [(path, 1.0)] if fault else found
-
-
-def _found(
-    path: Path, origin: Provenance, inputs: Sequence[Path], shelf: Shelf, missing: Missing
-) -> tuple[str, list[tuple[Path, float]]]:
-    """What keeps a merge from being taken apart (empty: nothing), and its leaves with their weights."""
-    if origin.method.get("by_module"):
-        return "is a merge whose weights differ between modules", []
     if origin.unnamed:
-        return f"is a merge of {origin.unnamed} adapters, more than a file names", []
-    beside = adapters_in(path.parent) if missing is Missing.REFUSED else ()
-    others = [folder for folder in (*inputs, *beside) if folder.resolve() != path.resolve()]
-    found = []
-    for leaf in origin.leaves:
-        folder = shelf.find(leaf.digest, others)
-        if folder is None:
-            return f"is a merge of {len(origin.leaves)} adapters, of which {leaf.digest[:16]} isn't found", []
-        found.append((folder, leaf.weight))
-    return "", found
+        raise _whole(path, f"is a merge of {origin.unnamed} adapters, more than a file names")
+    if origin.method.get("by_module"):
+        raise _whole(path, "is a merge whose weights differ between modules")
+    nearby = [folder for folder in (*inputs, *adapters_in(path.parent)) if folder.resolve() != path.resolve()]
+    found = [(shelf.find(leaf.digest, nearby), leaf) for leaf in origin.leaves]
+    lost = next((leaf for folder, leaf in found if folder is None), None)
+    if lost is not None:
+        raise _whole(path, f"is a merge of {len(found)} adapters, of which {lost.digest[:16]} isn't found")
+    return [(folder, leaf.weight) for folder, leaf in found if folder is not None]
+
+
+def _whole(path: Path, why: str) -> AdapterError:
+    return AdapterError(why, where=str(path), mend=FIND)
 
 
 def _origin(folder: Path, digest: str) -> Provenance | None:

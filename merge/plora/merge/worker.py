@@ -10,8 +10,8 @@ Reply: {"report": …} when the folder `out` is written and synced to disk, or {
 What was examined is what is merged: a file with another SHA-256 is the error SpoiltBytesError, whose `where` is the
 digest that was asked for.
 
-An input that is itself a merge counts as its leaves if all of them are among the inputs, and else as an adapter of its
-own: nothing that the caller didn't accept is merged, and nothing of it twice.
+An input that is a merge of other inputs alone is left out (its name in `inputs` is no operand then): they are there
+themselves, and what it says of their weights is a stranger's word. Another merge counts as an adapter of its own.
 
 Not handled: limits of time and memory, and what a merge may touch (the caller's: `plora.node.workers`).
 """
@@ -29,7 +29,7 @@ from plora.merge.engine import merge_into
 from plora.merge.folder_sink import FolderSink
 from plora.merge.peft_folder import TENSORS_NAME
 from plora.merge.plan import RANK_MAX_DEFAULT
-from plora.merge.provenance import Missing, Shelf, describe, unfolded
+from plora.merge.provenance import Shelf, describe, places_of_leaves
 from plora.merge.registry import plan_of
 from plora.proto.errors import PloraError, SpoiltBytesError, UsageError
 
@@ -91,20 +91,20 @@ def parse_request(line: bytes) -> Mapping[str, Any]:
 def carry_out(request: Mapping[str, Any]) -> dict[str, Any]:
     """Merge as a checked request says, write the result; returns the report with the caller's names of the inputs."""
     inputs = request["inputs"]
-    weights = [float(item["weight"]) for item in inputs] if "weight" in inputs[0] else None
+    shelf, folders = Shelf(), [Path(item["folder"]) for item in inputs]
+    named = [_examined(shelf, folder, item["digest"]) for folder, item in zip(folders, inputs, strict=True)]
+    places = places_of_leaves(folders, shelf)
+    weights = [float(inputs[place]["weight"]) for place in places] if "weight" in inputs[0] else None
     plan = plan_of(
         request.get("strategy", "weighted_sum"),
         weights,
         request.get("rank_max", RANK_MAX_DEFAULT),
         request.get("max_delta_fro"),
     )
-    shelf = Shelf()
-    named = [_examined(shelf, Path(item["folder"]), item["digest"]) for item in inputs]
-    folders, asked = unfolded([Path(item["folder"]) for item in inputs], plan, shelf, Missing.KEPT)
-    base = request["base_model_name"]
-    made_of = describe(folders, asked, shelf, base)
+    kept, base = [folders[place] for place in places], request["base_model_name"]
+    made_of = describe(kept, plan, shelf, base)
     with FolderSink(Path(request["out"]), metadata=made_of.metadata()) as sink:
-        report = merge_into(sink, [shelf.source(folder) for folder in folders], asked, base)
+        report = merge_into(sink, [shelf.source(folder) for folder in kept], plan, base)
     return {**report.document(), "inputs": named}
 
 
