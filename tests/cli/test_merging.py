@@ -93,6 +93,16 @@ def test_weights_may_be_negative(plora: Run, three: list[Adapter]) -> None:
     assert sorted(one["weight"] for one in done.document["operands"]) == [-1.0, 2.0]
 
 
+def test_a_leaf_that_a_peer_holds_is_found(plora: Run, three: list[Adapter], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert plora("merge", "A", "B", "-o", "ab").code == 0
+    Path("home/views").mkdir(parents=True)
+    Path("B").rename("home/views/b")
+    monkeypatch.setenv("PLORA_HOME", "home")
+    done = plora("merge", "ab", "C", "-o", "found", "--json")
+    assert done.code == 0 and len(done.document["operands"]) == 3
+    assert "ab is one of the inputs" in plora("merge", "ab", "C", "-o", "ab").err
+
+
 def test_a_merge_of_a_merge_is_that_of_its_leaves(plora: Run, three: list[Adapter]) -> None:
     assert plora("merge", "A", "B", "--weights", ".5", ".5", "-o", "ab").code == 0
     assert plora("merge", "ab", "C", "--weights", ".5", ".5", "-o", "again").code == 0

@@ -18,11 +18,15 @@ from plora.cli.merge_watch import peak_memory_bytes, peak_of, watched, write_rat
 from plora.cli.options import Json, Quiet
 from plora.cli.output import Output
 from plora.proto.errors import UsageError
+from plora.proto.home import default_home
 
 if TYPE_CHECKING:
     from plora.cli.merge_options import Asked
     from plora.cli.merge_report import Told
     from plora.merge.api import Inputs
+
+VIEWS = "views"
+"""Where a peer's home has the adapters that it exposes, as PEFT folders: leaves may be among them."""
 
 
 def merge(
@@ -63,7 +67,7 @@ def merge(
     if out is None:
         raise UsageError("no folder is named to write to", where="--out", mend="write -o merged, or --dry-run")
     targets = Targets(out, report, picture)
-    targets.check(job.inputs.folders)
+    targets.check([*job.given, *job.inputs.folders])
     told = _carried_out(output, job, targets.folder)
     _tell(output, told, targets)
 
@@ -97,6 +101,7 @@ class Targets:
 class Job:
     """A merge ready to be done; `began_s` is when its inputs were opened."""
 
+    given: Sequence[Path]
     inputs: Inputs
     base_norms: Mapping[str, float] | None
     began_s: float
@@ -113,10 +118,11 @@ def _job(wish: Asked, leaves: Sequence[Path], opaque: bool) -> Job:
         if folder in wish.folders or not folder.is_dir():
             check_folder(folder)
     base = None if wish.base is None else folder_of_base(wish.base)
+    places = [*leaves, default_home() / VIEWS]
     modules = sorted({module for folder in wish.folders for module in FolderSource(folder, base=base).modules()})
-    inputs = open_inputs(wish.folders, wish.plan_for(modules), wish.base, leaves=leaves, opaque=opaque, base=base)
+    inputs = open_inputs(wish.folders, wish.plan_for(modules), wish.base, leaves=places, opaque=opaque, base=base)
     relative = inputs.plan.trust.max_delta_relative is not None
-    return Job(inputs, _norms_of(wish.base, modules) if relative else None, began_s)
+    return Job(wish.folders, inputs, _norms_of(wish.base, modules) if relative else None, began_s)
 
 
 def _norms_of(base: str | None, modules: Sequence[str]) -> Mapping[str, float]:
