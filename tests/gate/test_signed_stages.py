@@ -590,8 +590,7 @@ def test_statement_of_another_kind_with_the_manifests_payload(world: World, ada:
 
 
 def test_nickname_is_only_local(world: World, ada: Owner) -> None:
-    trust = Trust((TrustedOwner.of_record(ada.record, nickname="best-friend"),))
-    verdict = decide(world.case(ada), Policy(), trust)
+    verdict = decide(world.case(ada), Policy(), Trust((TrustedOwner.of_record(ada.record, nickname="best-friend"),)))
     shown = next(stage for stage in verdict.stages if stage.stage == "signatures and quorum")
     assert shown.evidence["owners"] == ["best-friend"]
 

@@ -240,9 +240,7 @@ class SeenSet:
             return self._admit_word(entry)
         owner, key = self._signer(entry)
         if owner is None or key is None:
-            missing = None if entry.owner is None or entry.owner in self._keys else bytes.fromhex(entry.owner)
-            stray = (entry.owner or "") if entry.fresh and missing is None else ""
-            return Admission(Entrance.ORPHAN, "unknown key", missing=missing, stray=stray)
+            return self._without_key(entry)
         if entry.target is not None and self._known(entry.target) is None:
             return Admission(Entrance.ORPHAN, "unknown target", missing=entry.target)
         entry = replace(entry, owner=owner)
@@ -280,6 +278,13 @@ class SeenSet:
             return entry.owner, next((key for key in entry.keys if key.key_id == key_id), None)
         owner = entry.owner if entry.owner is not None else self._speakers.get(key_id)
         return owner, self._keys.get(owner or "", {}).get(key_id)
+
+    def _without_key(self, entry: Entry) -> Admission:
+        """An orphan: no record here lists its key. The owner's first one is missing, or a later one."""
+        if entry.owner is not None and entry.owner not in self._keys:
+            return Admission(Entrance.ORPHAN, "unknown key", missing=bytes.fromhex(entry.owner))
+        stray = entry.owner if entry.fresh else None
+        return Admission(Entrance.ORPHAN, "unknown key", stray=stray or "")
 
     def _refused_parent(self, entry: Entry) -> str | None:
         """Why this can never be taken up: its owner record or its target was refused for a bound."""
