@@ -483,7 +483,7 @@ def test_who_offers_and_never_gives_keeps_a_statement_away_for_one_patience_only
     world = started(ADA, BEN, CLEO, round_ms=60_000)
     wanted = IWant((ADA_OWNER.record.id,))
     assert asked_of(world, ADA, 2) == [wanted]
-    assert asked_of(world, BEN, 2) == [] and asked_of(world, ADA, 4) == []
+    assert asked_of(world, ADA, 4) == [] and asked_of(world, BEN, 2) == []
     world.mono_ms += 2 * 60_000 + 1
     offer = Reconcile(6, (Range(b"", ids=wanted.ids),))
     outputs = world.cores[CLEO].handle(Received(ADA, offer), world.now)

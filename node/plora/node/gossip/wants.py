@@ -12,7 +12,7 @@ Rules:
 >>> wants.queue("ada", [b"1", b"2"]), wants.queue("bob", [b"2", b"3"])
 (2, 2)
 >>> wants.ask("ada", 0), wants.ask("bob", 0), wants.queue("ada", [b"2"])
-((b'1', b'2'), (b'3',), 1)
+((b'1', b'2'), (b'3',), 0)
 >>> wants.late(10), wants.late(11), wants.ask("ada", 11)
 ([], [('bob', (b'2',))], ())
 """
@@ -45,11 +45,13 @@ class Wants:
     _offers: int = 0
 
     def queue(self, peer: str, ids: Iterable[bytes]) -> int:
-        """Put ids in line for a neighbour; how many are in line now."""
+        """Put ids in line for a neighbour, but for those that it was asked for; how many are in line now."""
         line = self._queues.setdefault(peer, {})
         for identity in ids:
             if len(line) >= self.queue_max:
                 break
+            if identity in self._asked and self._asked[identity].peer == peer:
+                continue
             self._offers += 1
             line.setdefault(identity, self._offers)
         return len(line)
