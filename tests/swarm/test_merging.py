@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from tests.swarm.conftest import MakePeer, Peer
-from tests.swarm.test_rollback import merge_of
+from tests.swarm.test_rollback import merge_of, plora
 
 from plora.merge import merge_folders
 from plora.merge.peft_folder import TENSORS_NAME
@@ -61,3 +62,31 @@ def test_twenty_come_and_are_revoked_in_turn(make_peer: MakePeer, tmp_path: Path
         merge_is_of(list(made))
     revoke_content(ada, made.popitem()[1])
     bob.until(lambda: merge_of(bob).generation == 0 and not (bob.home.adapters / "merged--mini").exists())
+
+
+def test_why_merged_says_what_is_in_it_and_why_the_rest_is_not(make_peer: MakePeer, tmp_path: Path) -> None:
+    ada, bob, eve = make_peer("ada"), make_peer("bob"), make_peer("eve")
+    bob.dials(ada, eve)
+    bob.trusts(ada)
+    for peer in (ada, bob, eve):
+        peer.start()
+    assert plora(bob, "why", "merged").returncode == 2
+    eve.signed_folder(tmp_path / "tax", seed=1)
+    eve.publish(tmp_path / "tax")
+    bob.until(lambda: bob.plasmids("waiting"))
+    assert plora(bob, "why", "merged").stdout.startswith("merged/mini: nothing is served\n- ")
+    for name, seed in (("legal", 2), ("again", 2), ("poems", 3)):
+        ada.signed_folder(tmp_path / name, seed=seed)
+        ada.publish(tmp_path / name)
+        bob.until(lambda name=name: any(one.name == f"ada/{name}@1" for one in bob.plasmids("accepted").values()))  # type: ignore[misc]
+    bob.until(lambda: merges(bob, ["legal", "poems"]))
+    said = plora(bob, "why", "merged/mini", "--json")
+    (document,) = json.loads(said.stdout)
+    assert {one["name"]: one["weight"] for one in document["inputs"]} == {"ada/legal@1": 0.5, "ada/poems@1": 0.5}
+    reasons = {one["name"]: one["reason"] for one in document["left_out"]}
+    assert reasons["ada/again@1"] == "its bytes are those of ada/legal@1, which count once"
+    (waits,) = (reason for name, reason in reasons.items() if name.endswith("/tax@1"))
+    assert waits.startswith("waiting: nobody here trusts its owner")
+    assert plora(bob, "why", "merged/other").returncode == 2
+    assert plora(bob, "rollback").returncode == 0
+    assert "- ada/poems@1            generation" in plora(bob, "why", "merged").stdout

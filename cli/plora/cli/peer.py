@@ -135,12 +135,17 @@ def show(name: PlasmidName, home: Home = None, json_: Json = False, quiet: Quiet
 def why(name: PlasmidName, home: Home = None, json_: Json = False, quiet: Quiet = False) -> None:
     """Say what the gate saw, layer by layer, or why it isn't here.
 
+    `merged` or `merged/BASE`: what is in the merge that is served, and why the other adapters aren't.
     Exit code 3 where the gate refuses or holds it, 2 where nothing of that name has been seen.
     """
     from plora.cli.layers import layer_lines
+    from plora.cli.merge_reasons import names_a_merge
     from plora.v1 import admin_pb2 as pb
 
     with running_peer(home) as client:
+        if names_a_merge(name):
+            _why_merged(name, client, Output(json_, quiet))
+            return
         document = json.loads(client.call("Why", pb.WhyRequest(name=name)).document)
     others = [document["asked_by_others"]] if document.get("asked_by_others") else []
     lines = [f"{document['name']}: {document['sentence']}", *others, *layer_lines(document)]
@@ -149,6 +154,18 @@ def why(name: PlasmidName, home: Home = None, json_: Json = False, quiet: Quiet 
         raise typer.Exit(RefusedError.exit_code)
     if document["state"] == "unknown":
         raise typer.Exit(UsageError.exit_code)
+
+
+def _why_merged(name: str, client: Any, output: Output) -> None:
+    from plora.cli.merge_reasons import merge_why, merge_why_lines, merges_of
+    from plora.v1 import admin_pb2 as pb
+
+    plasmids = client.call("List", pb.ListRequest()).plasmids
+    found = merges_of(name, client.call("Merges", pb.MergesRequest()).merges, plasmids)
+    if not found:
+        raise UsageError(f"there is no {name!r} here", mend="`plora ls` shows what is accepted")
+    documents = [merge_why(one, plasmids) for one in found]
+    output.document(documents, (line for one in documents for line in merge_why_lines(one)))
 
 
 def fetch(
