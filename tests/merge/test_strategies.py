@@ -19,7 +19,7 @@ from plora.merge.outcome import MergeResult
 from plora.merge.peft_folder import Adapter
 from plora.merge.plan import MergePlan, Method, Override
 from plora.merge.registry import ORDERED, STRATEGIES, check_method
-from plora.proto.errors import UsageError
+from plora.proto.errors import AdapterError, UsageError
 
 Matrix = NDArray[np.float64]
 
@@ -268,6 +268,30 @@ def test_float32_adapters_of_files_are_merged_as_the_oracle_does(name: str) -> N
     for got, exact in zip(dense(result.adapter), expected, strict=True):
         best = best_of_rank(exact, 12)
         assert np.linalg.norm(got - exact) <= 1.001 * np.linalg.norm(best - exact) + 1e-5 * np.linalg.norm(exact)
+
+
+def huge_adapters(size: float) -> list[Adapter]:
+    """Float32 factors of that size, so that entries of ΔW are its square."""
+    made = []
+    for adapter in adapters_of(31):
+        factors = {
+            name: FactorPair((size * pair.A).astype(np.float32), (size * pair.B).astype(np.float32), pair.scale)
+            for name, pair in adapter.pairs.items()
+        }
+        made.append(Adapter.of(factors, adapter.spec))
+    return made
+
+
+@every_strategy
+def test_updates_beyond_float32_are_merged_or_refused_by_name(name: str) -> None:
+    """Factors of 1e25 are finite float32 numbers, and an entry of their product is not."""
+    if METHODS[name].space == "full":
+        with pytest.raises(AdapterError, match=r"module layers\.0\.q_proj: .*overflow float32"):
+            merged(huge_adapters(1e25), METHODS[name], None, 4)
+        return
+    plain = dense(merged(huge_adapters(1.0), METHODS[name], None, 4).adapter)
+    huge = dense(merged(huge_adapters(1e25), METHODS[name], None, 4).adapter)
+    assert_close([matrix / 1e50 for matrix in huge], plain, 1e-4)
 
 
 def test_one_update_factored_anew_is_named() -> None:

@@ -34,8 +34,10 @@ import numpy as np
 from plora.merge.blockwise import kept_magnitudes, truncate_blocks
 from plora.merge.factors import Array, FactorPair, check_addable, concat
 from plora.merge.plan import Method
+from plora.merge.registry import COORDINATES
 from plora.merge.spaces import BLOCK_ENTRIES, SPACES, Frame, transposed
 from plora.merge.truncate import Truncation, truncate
+from plora.proto.errors import AdapterError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,9 +53,15 @@ class Work:
     block_entries: int = BLOCK_ENTRIES
 
     def frame(self, space: str) -> Frame:
-        """The operands in the coordinates of a space. Raises AdapterError where they can't be added."""
+        """The operands in the coordinates of a space.
+
+        Raises AdapterError where they can't be added, and where entries might overflow.
+        """
         check_addable(self.pairs)
-        return replace(SPACES[space](self.pairs), block_entries=self.block_entries)
+        frame = replace(SPACES[space](self.pairs), block_entries=self.block_entries)
+        if space in COORDINATES:
+            _check_entries(frame)
+        return frame
 
 
 class SignConflict(NamedTuple):
@@ -62,6 +70,9 @@ class SignConflict(NamedTuple):
     mass: float
     entries: float
 
+
+_HEADROOM = 1e-6
+"""How far under the largest number entries stay, so that their weighted sums fit, too."""
 
 Merged = tuple[FactorPair, float]
 """A pair in coordinates, and the fraction of the energy that was lost on the way to it."""
@@ -75,9 +86,11 @@ def merge_pairs(work: Work, frame: Frame | None = None) -> Truncation:
     """
     frame = work.frame(work.method.space) if frame is None else frame
     pair, lost = RULES[work.method.rule](work, frame)
-    lifted = _as(frame.lifted(pair).times(work.method.scaling), work.pairs[0].A.dtype)
-    result = truncate(lifted, work.rank_max)
-    return result._replace(discarded_energy=1.0 - (1.0 - lost) * (1.0 - result.discarded_energy))
+    result = truncate(frame.lifted(pair).times(work.method.scaling), work.rank_max)
+    return result._replace(
+        pair=_as(result.pair, work.pairs[0].A.dtype),
+        discarded_energy=1.0 - (1.0 - lost) * (1.0 - result.discarded_energy),
+    )
 
 
 def sign_conflict(work: Work, frame: Frame) -> SignConflict:
@@ -197,6 +210,20 @@ def _dropped(work: Work, upright: Frame) -> Iterator[list[Array]]:
     for block in upright.blocks():
         masks = [stream.random_raw(block[0].size).reshape(block[0].shape) <= last for stream in streams]
         yield [np.where(mask, part / part.dtype.type(density), 0) for mask, part in zip(masks, block, strict=True)]
+
+
+def _check_entries(frame: Frame) -> None:
+    """Entries and their sums are formed in the dtype of the factors; those of factors are at most what it can hold."""
+    for pair in frame.pairs:
+        bound = abs(pair.scale) * pair.rank * _peak(pair.A) * _peak(pair.B)
+        if bound > _HEADROOM * float(np.finfo(pair.A.dtype).max):
+            raise AdapterError(
+                f"entries of this update might overflow {pair.A.dtype}", mend="merge in space factors or core"
+            )
+
+
+def _peak(values: Array) -> float:
+    return max(float(values.max()), -float(values.min()))
 
 
 def _as(pair: FactorPair, dtype: np.dtype[np.floating]) -> FactorPair:
