@@ -30,6 +30,7 @@ from plora.node.transport.link import Link
 from plora.node.transport.tls import peer_id_of_pem
 from plora.node.transport.watch import CALL_FLOOD, Offence, Seen, Watch
 from plora.proto.errors import ProtocolError
+from plora.proto.host_port import split
 
 LOOK_S = 0.5
 QUICK_LOOK_S = 0.1
@@ -278,4 +279,4 @@ def _named(leaf_pem: bytes) -> str:
 
 
 def _host(address: str) -> str:
-    return address.rpartition(":")[0].strip("[]")
+    return (split(address) or ("", 0))[0]
