@@ -10,11 +10,13 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +27,7 @@ from tests.ports import free_port
 from plora.gate import TrustedOwner, load_trust, save_trust
 from plora.merge import adapter_config_bytes
 from plora.node.admin.client import AdminClient
+from plora.node.audit.chain import AUDIT, entry_key
 from plora.node.home import MadeHome, init_home
 from plora.proto.errors import PloraError
 from plora.proto.home import Home
@@ -279,6 +282,16 @@ def write_folder(
     (folder / "adapter_config.json").write_bytes(adapter_config_bytes(plasmid.manifest.lora, "mini"))
     write_plora_yml(folder / "plora.yml", SignedManifest.of(plasmid.statement))
     return plasmid
+
+
+def edit_an_entry(peer: Peer, seq: int) -> None:
+    """Have an entry of a stopped peer's audit say another time."""
+    with closing(sqlite3.connect(peer.home.root / "state.db")) as database, database:
+        place = (AUDIT, entry_key(seq))
+        (value,) = database.execute("SELECT value FROM rows WHERE tab = ? AND key = ?", place).fetchone()
+        other = value.replace(b'"at_ms":1', b'"at_ms":2')
+        assert other != value
+        database.execute("UPDATE rows SET value = ? WHERE tab = ? AND key = ?", (other, *place))
 
 
 # Lines

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Run, runner
-from tests.swarm.conftest import MakePeer
-
-from plora.node.audit.chain import AUDIT, entry_key
+from tests.swarm.conftest import MakePeer, edit_an_entry
 
 pytestmark = pytest.mark.slow
 
@@ -18,16 +14,6 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def plora(capfd: pytest.CaptureFixture[str]) -> Run:
     return runner(capfd)
-
-
-def edit(home: Path, seq: int) -> None:
-    """Have an entry of a stopped peer's audit say another time."""
-    with closing(sqlite3.connect(home / "state.db")) as database, database:
-        place = (AUDIT, entry_key(seq))
-        (value,) = database.execute("SELECT value FROM rows WHERE tab = ? AND key = ?", place).fetchone()
-        other = value.replace(b'"at_ms":1', b'"at_ms":2')
-        assert other != value
-        database.execute("UPDATE rows SET value = ? WHERE tab = ? AND key = ?", (other, *place))
 
 
 def test_red_until_a_person_answers(plora: Run, make_peer: MakePeer, tmp_path: Path) -> None:
@@ -38,7 +24,7 @@ def test_red_until_a_person_answers(plora: Run, make_peer: MakePeer, tmp_path: P
     ada.publish(tmp_path / "legal")
     ada.until(lambda: ada.records("merge"))
     ada.stop()
-    edit(ada.home.root, 2)
+    edit_an_entry(ada, 2)
     home = ("--home", ada.home.root)
 
     red = plora("audit", "verify", *home)
@@ -49,7 +35,7 @@ def test_red_until_a_person_answers(plora: Run, make_peer: MakePeer, tmp_path: P
     green = plora("audit", "verify", *home)
     assert green.code == 0 and "a bad sector" in green.out, "it stays in sight"
 
-    edit(ada.home.root, 4)
+    edit_an_entry(ada, 4)
     ada.start()
     ada.until(lambda: [one for one in ada.status.warnings if "the audit doesn't hold: entry 4 was edited" in one])
     assert plora("audit", "acknowledge", 4, "--note", "and another", *home).code == 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
@@ -14,13 +13,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 from tests.council import Ballots, member, vote_key
-from tests.swarm.conftest import Peer, write_folder
+from tests.swarm.conftest import Peer, edit_an_entry, write_folder
 from tests.web.browsing import NEEDS_CHROMIUM, go, look, plora, tab_of
 from tests.web.conftest import MakePeer, Page
 
 from plora.gate import load_trust, save_trust
 from plora.gate.consensus import Member, membership
-from plora.node.audit.chain import AUDIT, entry_key
 from plora.node.gossip.rows import statement_row
 from plora.node.store.real_disk import RealDisk
 from plora.node.store.store import Store
@@ -166,16 +164,6 @@ def fork(owner: Path, key: Path, folder: Path) -> list[Path]:
     return files
 
 
-def edit_an_entry(home: Path, seq: int) -> None:
-    """Have an entry of a stopped peer's audit say another time."""
-    with closing(sqlite3.connect(home / "state.db")) as database, database:
-        place = (AUDIT, entry_key(seq))
-        (value,) = database.execute("SELECT value FROM rows WHERE tab = ? AND key = ?", place).fetchone()
-        other = value.replace(b'"at_ms":1', b'"at_ms":2')
-        assert other != value
-        database.execute("UPDATE rows SET value = ? WHERE tab = ? AND key = ?", (other, *place))
-
-
 def test_stale_forked_two_contents_and_an_edited_audit(
     browser: Browser, make_peer: MakePeer, axe: str, tmp_path: Path
 ) -> None:
@@ -217,7 +205,7 @@ def test_stale_forked_two_contents_and_an_edited_audit(
     pictured(browser, hal, axe, "trust", "stale")
 
     hal.stop()
-    edit_an_entry(hal.home.root, 2)
+    edit_an_entry(hal, 2)
     hal.start()
     hal.until(lambda: any("the audit doesn't hold" in warning for warning in hal.status.warnings))
     with tab_of(browser, Page(hal)) as tab:
