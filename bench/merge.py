@@ -284,7 +284,7 @@ def hundred_rows(root: Path) -> list[Row]:
 
 
 def _row(metric: str, value: float, unit: str, goal: str = "", peer: str = "") -> Row:
-    return Row.of(metric, value, unit, goal=goal, peer=peer, command=COMMAND)
+    return Row.of(metric, float(value), unit, goal=goal, peer=peer, command=COMMAND)
 
 
 TASKS = {"memory": task_memory, "whole": task_whole, "store": task_store}
