@@ -343,7 +343,8 @@ async def _flooded(scene: Scene, attack: Watched, flood: Flood, reason: str, pau
     assert await flooding > 0
     assert await asyncio.to_thread(raw.ends)
     await asyncio.to_thread(scene.victim.until, lambda: scene.rss_bytes() - before < RSS_GROWTH_MAX)
-    attack.saw("X", reason)
+    for one in reason.split("|"):
+        attack.saw("X", one)
 
 
 async def test_attack_059_pings(scene: Scene, attack: Watched) -> None:

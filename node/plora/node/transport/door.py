@@ -21,7 +21,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from plora.node.memory import give_back
@@ -155,7 +155,8 @@ class Door:
         before_s, self._knocked_s = self._knocked_s, self._loop.time()
         now_s = self._knocked_s
         if now_s > before_s + BRISK_S:
-            self._loop.call_soon_threadsafe(self._look_soon)
+            with suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(self._look_soon)
         if now_s < self._begun_s + BEGUN_LOOK_S or len(self._begun) >= BEGUN_MAX:
             return
         self._begun_s = now_s
