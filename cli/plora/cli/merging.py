@@ -2,11 +2,13 @@
 
 - Whatever can be known to fail (a picture's name, folders that are not there) fails before any merging.
 - The result gets its place when it is whole; the inputs are never written to.
+- numpy gets one thread unless the environment says otherwise, as in the peer's worker: both make the same bytes.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -60,6 +62,9 @@ def merge(
     said |= {"scaling": scaling, "byzantine": byzantine, "radius": radius, "seed": seed, "rank_max": rank_max}
     said |= {"max_delta_fro": max_delta_fro, "max_delta_relative": max_delta_relative, "max_total_fro": max_total_fro}
     output = Output(json_, quiet)
+    # Before numpy is loaded. The matrices are small: threads that wait for each other cost more than they bring.
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
     job = _job(options.asked(folders or (), plan, base, said), leaves or (), opaque)
     if dry_run:
         _tell_forecast(output, job, out)
