@@ -13,16 +13,19 @@ from typing import Any
 
 import pytest
 
-from plora.base import LoadedBase, load_base
+from plora.base import LoadedBase, answer_nll, load_base
+from plora.lab.corpora import load_domain
 from plora.lab.evaluate import BASE_ROW, evaluate, parse_adapters
 from plora.lab.evaluate import main as evaluate_main
 from plora.lab.threads import prepare_threads
 from plora.lab.train import TARGETS, TrainPlan, TrainReport, train_adapter
 from plora.lab.train import main as train_main
+from plora.lab.wearing import wearing, worn_hot
 from plora.merge.draft import metrics_file
+from plora.merge.injection import fingerprint
 from plora.merge.lora_config import LoraSpec, adapter_config_bytes
 from plora.merge.peft_folder import read_adapter
-from plora.proto.errors import AdapterError, UsageError
+from plora.proto.errors import AdapterError, LatencyError, UsageError
 
 torch = pytest.importorskip("torch")
 Trained = tuple[Path, TrainReport, list[dict[str, Any]]]
@@ -202,3 +205,25 @@ def test_thread_settings_that_are_there_are_kept() -> None:
     assert prepare_threads(settings, 1) == 1
     assert settings == {"OMP_NUM_THREADS": "3", "OMP_WAIT_POLICY": "ACTIVE", "TOKENIZERS_PARALLELISM": "false"}
     assert prepare_threads({"OMP_NUM_THREADS": "none"}) == 2
+
+
+class TestWornHot:
+    def test_it_scores_as_peft_does_and_leaves_the_base(self, trained: Trained, mini: LoadedBase) -> None:
+        folder, _, _ = trained
+        pairs = [(p.question, p.answer) for p in load_domain("arithmetic", "validation", 16)]
+        before = fingerprint(mini.model)
+        with wearing(mini.model, folder) as model:
+            expected = answer_nll(model, mini.tokenizer, pairs).nll
+        with worn_hot(mini.model, folder, {"PLORA_LATENCY_BUDGET_MS": "60000"}):
+            found = answer_nll(mini.model, mini.tokenizer, pairs).nll
+        assert found == pytest.approx(expected, rel=1e-4)
+        assert fingerprint(mini.model) == before
+
+    def test_a_budget_that_nothing_keeps_stops_it(self, trained: Trained, mini: LoadedBase) -> None:
+        before = fingerprint(mini.model)
+        with (
+            pytest.raises(LatencyError, match="the base is as it was"),
+            worn_hot(mini.model, trained[0], {"PLORA_LATENCY_BUDGET_MS": "1e-6"}),
+        ):
+            pass
+        assert fingerprint(mini.model) == before

@@ -6,18 +6,23 @@ Rules:
 - peft's deprecation warnings about transformers are its own business and silenced; all other warnings are kept.
 - Configurations are read by `plora.merge`, which takes plain LoRA only.
 - Global random state is left as it was; a fresh adapter is drawn from the seed that is given.
+- `worn_hot` doesn't wrap the model and keeps `PLORA_LATENCY_BUDGET_MS`; see `plora.merge.injection`.
 
 Not handled here: several adapters at once.
 """
 
 from __future__ import annotations
 
+import os
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from plora.merge.folder_source import FolderSource
+from plora.merge.injection import Budget, Injection, injected
 from plora.merge.peft_folder import TENSORS_NAME, read_spec
 from plora.proto.errors import AdapterError
 
@@ -66,6 +71,18 @@ def wearing(model: Any, folder: Path) -> Iterator[Any]:
     with wearing_new(model, config, seed=0) as wrapped:
         _load(wrapped, folder)
         yield wrapped
+
+
+@contextmanager
+def worn_hot(model: Any, folder: Path, environ: Mapping[str, str] = os.environ) -> Iterator[Injection]:
+    """`model` itself with the adapter of `folder` on it, put on and taken off within the budget.
+
+    Raises:
+        AdapterError: a file is missing or broken, or the adapter is of another base.
+        LatencyError: it took too long; the base is as it was.
+    """
+    with injected(model, FolderSource(folder), Budget.of(environ, time.perf_counter)) as injection:
+        yield injection
 
 
 def _wrap(model: Any, config: Any) -> Any:

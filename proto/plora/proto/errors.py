@@ -85,6 +85,10 @@ class BaseModelError(PloraError):
     """A base model can't be found, loaded or is not the one that was meant."""
 
 
+class LatencyError(PloraError):
+    """Putting an adapter on a model, or taking it off, took longer than the budget; the model is as it was."""
+
+
 class StoreError(PloraError):
     """The local store can't be opened, read or written."""
 
