@@ -11,6 +11,8 @@ from tests.swarm.test_rollback import merge_of, plora
 
 from plora.merge import merge_folders
 from plora.merge.peft_folder import TENSORS_NAME
+from plora.merge.plan import MergePlan
+from plora.merge.registry import plan_of
 from plora.proto.wire import statement_to_pb
 from plora.sim.material import Owner, Plasmid, revoke
 from plora.v1 import admin_pb2 as pb
@@ -62,6 +64,40 @@ def test_twenty_come_and_are_revoked_in_turn(make_peer: MakePeer, tmp_path: Path
         merge_is_of(list(made))
     revoke_content(ada, made.popitem()[1])
     bob.until(lambda: merge_of(bob).generation == 0 and not (bob.home.adapters / "merged--mini").exists())
+
+
+def test_another_strategy_in_the_configuration_merges_again_without_a_restart_and_after_one(
+    make_peer: MakePeer, tmp_path: Path
+) -> None:
+    ada = make_peer("ada")
+    ada.start()
+    names = ["law", "legal"]
+    for seed, name in enumerate(names):
+        ada.signed_folder(tmp_path / name, seed=seed)
+        ada.publish(tmp_path / name)
+    ada.until(lambda: merges(ada, names))
+
+    def served_is(plan: MergePlan) -> None:
+        generation = merge_of(ada).generation
+        expected = tmp_path / f"expected-{generation}"
+        merge_folders([ada.home.adapters / f"ada--{name}" for name in names], expected, plan, base_model_name="mini")
+        assert served_bytes(ada) == (expected / TENSORS_NAME).read_bytes()
+
+    def made_anew(before: int) -> int:
+        ada.until(lambda: merge_of(ada).generation > before)
+        return int(merge_of(ada).generation)
+
+    first = int(merge_of(ada).generation)
+    served_is(plan_of())
+    ada.settings["merge"] |= {"strategy": "ties", "rank_max": 2}
+    ada.reload()
+    second = made_anew(first)
+    served_is(plan_of("ties", rank_max=2))
+    ada.stop()
+    ada.settings["merge"] |= {"max_delta_fro": 0.5}
+    ada.start()
+    made_anew(second)
+    served_is(plan_of("ties", rank_max=2, max_delta_fro=0.5))
 
 
 def test_why_merged_says_what_is_in_it_and_why_the_rest_is_not(make_peer: MakePeer, tmp_path: Path) -> None:

@@ -60,6 +60,18 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Recipe:
+    """How accepted adapters are merged: a strategy of `plora.merge.registry`, the rank of the result, a bound.
+
+    `max_delta_fro`: of each module's ‖ΔW‖_F; None for none.
+    """
+
+    strategy: str = "weighted_sum"
+    rank_max: int = 16
+    max_delta_fro: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CoreConfig:
     """Everything the core needs to know of its configuration.
 
@@ -89,6 +101,7 @@ class CoreConfig:
     merge: bool = True
     merge_delay_ms: int = 500
     merge_generations_max: int = 3
+    recipe: Recipe = Recipe()
     members: Membership | None = None
     vote_key: str = ""
     bounds: Bounds = Bounds()

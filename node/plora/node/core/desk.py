@@ -187,7 +187,7 @@ class Desk:
                 return self._policy_changed(event, now)
             case SettingsChanged():
                 out = [*self.larder.changed(event, now), *self._judge_all(list(self.book.live), now)]
-                return [*out, *self.merges.touch_all(now, self.book.bases())]
+                return [*out, *self.merges.changed(event.recipe, now, self.book.bases())]
             case DiskSpace():
                 return self.larder.measured(event, now)
             case RoomNeeded(size_bytes):

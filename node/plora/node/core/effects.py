@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from plora.node.audit.chain import Fact
+from plora.node.core.config import Recipe
 from plora.node.core.messages import Cause, Message
 from plora.node.store.disk import RowOp
 from plora.proto.payloads import Evidence, Vote
@@ -176,6 +177,7 @@ class Merge:
     base: str
     generation: int
     inputs: tuple[MergeInput, ...]
+    recipe: Recipe = field(default_factory=Recipe)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from plora.gate import Features, Policy, Trust
-from plora.node.core.config import Bounds, Limits, Subscription
+from plora.node.core.config import Bounds, Limits, Recipe, Subscription
 from plora.node.core.messages import DialTry, Message, PeerAddress
 from plora.proto.records import Body
 from plora.proto.statement import Statement
@@ -287,7 +287,7 @@ class PolicyChanged:
 
 @dataclass(frozen=True, slots=True)
 class SettingsChanged:
-    """Subscription and limits, as the configuration now has them.
+    """Subscription, limits and how to merge, as the configuration now has them.
 
     Of the bounds, those on statements and owners hold from now on; those on links take a restart.
     """
@@ -295,6 +295,7 @@ class SettingsChanged:
     subscription: Subscription = field(default_factory=Subscription)
     limits: Limits = field(default_factory=Limits)
     bounds: Bounds = field(default_factory=Bounds)
+    recipe: Recipe = field(default_factory=Recipe)
 
 
 @dataclass(frozen=True, slots=True)

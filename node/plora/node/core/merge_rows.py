@@ -17,9 +17,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from plora.node.core.config import Recipe
 from plora.node.store.disk import Put
 from plora.proto.errors import StoreError
 from plora.proto.fields import parse_timestamp
@@ -47,7 +48,7 @@ class Source:
 class Generation:
     """One merge: its number, content ids of its inputs in hex, the worker's report as JSON text, who signed the inputs.
 
-    `policy` is the digest of the policy under which the inputs were accepted.
+    `policy` is the digest of the policy under which the inputs were accepted, `recipe` how they were merged.
     """
 
     number: int
@@ -55,6 +56,7 @@ class Generation:
     report: str = ""
     sources: tuple[Source, ...] = ()
     policy: str = ""
+    recipe: Recipe = field(default_factory=Recipe)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +71,18 @@ class MergeRow:
     policy: str = ""
     before: tuple[Generation, ...] = ()
     serves: int = 0
+    recipe: Recipe = field(default_factory=Recipe)
 
     @classmethod
     def of(cls, base: str, newest: Generation, before: tuple[Generation, ...] = (), serves: int = 0) -> MergeRow:
         """The row of a base whose newest merge is `newest`."""
         one = newest
-        return cls(base, one.number, one.inputs, one.report, one.sources, one.policy, before, serves)
+        return cls(base, one.number, one.inputs, one.report, one.sources, one.policy, before, serves, one.recipe)
 
     @property
     def newest(self) -> Generation:
         """The merge that was made last; without inputs when there was nothing to merge."""
-        return Generation(self.generation, self.inputs, self.report, self.sources, self.policy)
+        return Generation(self.generation, self.inputs, self.report, self.sources, self.policy, self.recipe)
 
     @property
     def serving(self) -> int:
@@ -128,4 +131,5 @@ def _generation(fields: dict[str, Any]) -> Generation:
         str(fields["report"]),
         tuple(Source(**source) for source in fields.get("sources", ())),
         str(fields.get("policy", "")),
+        Recipe(**fields.get("recipe", {})),
     )

@@ -1,5 +1,6 @@
 """When to merge, and which merge is served: one merged adapter per base model, made again when its inputs change.
 
+- A merge made by another recipe (strategy, rank, bound) than the configuration's is made again.
 - Changes are gathered for `merge_delay_ms`; at most one merge a base runs at a time; generations only grow.
 - Inputs are sorted by artifact digest. Of several plasmids with the same bytes the first accepted counts; the others
   have no weight, and `plora why` names the one that does.
@@ -17,11 +18,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from plora.node.core.bookkeeping import merge_body
-from plora.node.core.config import CoreConfig
+from plora.node.core.config import CoreConfig, Recipe
 from plora.node.core.effects import Effect, Emit, Merge, MergeInput, ServeMerge, SetTimer
 from plora.node.core.events import Merged
 from plora.node.core.merge_rows import Generation, MergeRow
@@ -54,7 +55,7 @@ class Believed(Protocol):
 
 @dataclass(slots=True)
 class _Base:
-    """One base: `row` says what is on disk, `running` are the inputs of the merge under way, `counted` its number.
+    """One base: `row` says what is on disk; of the merge under way `running` are the inputs, `counted` is the number.
 
     `shown` is the newest row that is durable, `why` the reason of the last step back.
     """
@@ -63,6 +64,7 @@ class _Base:
     counted: int
     shown: MergeRow
     running: Inputs | None = None
+    recipe: Recipe = field(default_factory=Recipe)
     failures: int = 0
     reason: str = ""
     why: str = ""
@@ -78,8 +80,14 @@ class Merges:
 
     def __init__(self, config: CoreConfig, rows: Iterable[MergeRow], believed: Believed) -> None:
         self._config = config
+        self._recipe = config.recipe
         self._believed = believed
         self._bases = {row.base: _Base.of(row) for row in rows}
+
+    def changed(self, recipe: Recipe, now: Now, bases: Iterable[str]) -> list[Effect]:
+        """Merge so from now on, and look at every base: what was merged otherwise is merged again."""
+        self._recipe = recipe
+        return self.touch_all(now, bases)
 
     def touch(self, base: str, now: Now) -> list[Effect]:
         """Something about the base changed: look at it after the delay."""
@@ -100,7 +108,7 @@ class Merges:
         inputs = self._inputs(base)
         doubtful = self._doubtful(base, now)
         falls = doubtful or self._outdated(state, inputs)
-        if _ids(inputs) == state.row.inputs or not (falls or self._config.merge):
+        if self._stands(state, inputs) or not (falls or self._config.merge):
             state.failures, state.reason = 0, ""
             return self._check_served(base, state, now)
         if doubtful or not self._config.merge:
@@ -117,14 +125,14 @@ class Merges:
             return None, self.touch(event.base, now)
         if event.reason:
             return None, self._failed(event.base, state, event.reason, now)
-        newest = self._believed.made(event.generation, inputs, event.report)
+        newest = replace(self._believed.made(event.generation, inputs, event.report), recipe=state.recipe)
         before = self._still_believed(event.base, (state.row.newest, *state.row.before), now)
         state.row = MergeRow.of(event.base, newest, before[: self._config.merge_generations_max - bool(inputs)])
         state.unwritten = False
-        wanted = _ids(self._inputs(event.base))
-        if wanted == state.row.inputs:
+        if self._stands(state, self._inputs(event.base)):
             state.failures, state.reason = 0, ""
-        return state.row, self.touch(event.base, now) if wanted != state.row.inputs else []
+            return state.row, []
+        return state.row, self.touch(event.base, now)
 
     # Which one is served
 
@@ -230,8 +238,12 @@ class Merges:
 
     def _start(self, base: str, state: _Base, inputs: Inputs) -> list[Effect]:
         state.counted += 1
-        state.running = inputs
-        return [Merge(base, state.counted, inputs)]
+        state.running, state.recipe = inputs, self._recipe
+        return [Merge(base, state.counted, inputs, self._recipe)]
+
+    def _stands(self, state: _Base, inputs: Inputs) -> bool:
+        """Whether the newest merge is of these inputs, and made as merges are made now."""
+        return _ids(inputs) == state.row.inputs and (not inputs or state.row.recipe == self._recipe)
 
     def _inputs(self, base: str) -> Inputs:
         by_digest: dict[str, MergeInput] = {}

@@ -30,7 +30,7 @@ from pydantic.fields import FieldInfo
 from plora.gate import Policy
 from plora.gate.consensus import Member, Membership, membership
 from plora.node.audit.chain import AUDIT_MAX_MIN
-from plora.node.core.config import Bounds, Limits, Subscription
+from plora.node.core.config import Bounds, Limits, Recipe, Subscription
 from plora.node.core.messages import PeerAddress
 from plora.node.eventlog import EVENTS_MAX_MIN
 from plora.node.gossip.addresses import is_local
@@ -140,12 +140,27 @@ class DiscoveryBlock(Block):
     passive_max: Annotated[int, Field(strict=True, ge=2, le=4096)] = 256
 
 
+def _known_strategy(name: str) -> str:
+    from plora.merge.registry import STRATEGIES
+
+    if name not in STRATEGIES:
+        raise ValueError(f"must be one of {', '.join(STRATEGIES)}")
+    return name
+
+
 class MergeBlock(Block):
     """The merged adapter."""
 
     enabled: StrictBool = True
     delay_ms: Milliseconds = 500
     generations_max: Annotated[int, Field(strict=True, ge=1, le=64)] = 3
+    strategy: Annotated[str, AfterValidator(_known_strategy)] = "weighted_sum"
+    rank_max: Annotated[int, Field(strict=True, ge=1, le=1024)] = 16
+    max_delta_fro: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+
+    def recipe(self) -> Recipe:
+        """How to merge."""
+        return Recipe(self.strategy, self.rank_max, self.max_delta_fro)
 
 
 def loopback(address: str) -> str:

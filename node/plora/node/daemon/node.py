@@ -129,6 +129,7 @@ def core_config(checked: Checked, boot: str, addresses: tuple[str, ...]) -> Core
         merge=peer.merge.enabled,
         merge_delay_ms=peer.merge.delay_ms,
         merge_generations_max=peer.merge.generations_max,
+        recipe=peer.merge.recipe(),
         members=checked.members,
         vote_key=checked.vote_key.public.key_id if checked.vote_key else "",
     )
@@ -313,7 +314,7 @@ class Node:
             self.driver.note(ErrorMet(error.what, error.where, error.mend))
 
     def reload(self) -> list[str]:
-        """Read the configuration again: neighbours, trust, policy, subscriptions and limits take effect.
+        """Read the configuration again: neighbours, trust, policy, subscriptions, limits, how to merge take effect.
 
         What else changed needs a restart. The names of what changed.
         """
@@ -329,14 +330,19 @@ class Node:
         if (old.peer.policy, old.trust) != (fresh.peer.policy, fresh.trust):
             changed.append("policy and trust")
             self.driver.handle(PolicyChanged(fresh.peer.policy, fresh.trust))
+        if old.peer.merge.recipe() != fresh.peer.merge.recipe():
+            changed.append("how to merge")
         if (old.peer.subscribe, old.peer.limits) != (fresh.peer.subscribe, fresh.peer.limits):
             changed.append("subscriptions and limits")
+        if {"how to merge", "subscriptions and limits"} & set(changed):
             peer, limits = fresh.peer, fresh.peer.limits
             self._disk.limit(store_max=limits.store_max, disk_free_min=limits.disk_free_min)
             self.log.limit(limits.events_max)
             self.transport.watch(limits.watch_connections)
             self._store.audit_max = limits.audit_max
-            self.driver.handle(SettingsChanged(peer.subscription(), peer.core_limits(), peer.core_bounds()))
+            self.driver.handle(
+                SettingsChanged(peer.subscription(), peer.core_limits(), peer.core_bounds(), peer.merge.recipe())
+            )
         if (old.peer.neighbours, old.peer.deny) != (fresh.peer.neighbours, fresh.peer.deny):
             changed.append("neighbours")
             self.transport.deny(fresh.peer.deny)

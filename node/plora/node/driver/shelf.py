@@ -26,6 +26,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,8 @@ class Shelf:
         folder = self._home / TMP
         folder.mkdir(mode=0o700, exist_ok=True)
         out = tempfile.mkdtemp(prefix=f"{_MERGE}{folder_name(effect.base)}-{effect.generation}-", dir=folder)
-        return {"inputs": inputs, "out": out, "base_model_name": self.base_name(effect.base)}
+        named = {"inputs": inputs, "out": out, "base_model_name": self.base_name(effect.base)}
+        return named | asdict(effect.recipe)
 
     def take_merge(self, effect: Merge, out: Path) -> None:
         """Give a written merge its place; nothing names it yet."""
