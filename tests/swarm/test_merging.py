@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -98,6 +100,36 @@ def test_another_strategy_in_the_configuration_merges_again_without_a_restart_an
     ada.start()
     made_anew(second)
     served_is(plan_of("ties", rank_max=2, max_delta_fro=0.5))
+
+
+def merger_of(peer: Peer) -> int:
+    """The process id of the peer's worker that merges, 0 while there is none."""
+    assert peer.process is not None
+    pid = peer.process.pid
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    commands = ((int(child), Path(f"/proc/{child}/cmdline")) for child in children)
+    return next((child for child, path in commands if path.exists() and b"plora.merge.worker" in path.read_bytes()), 0)
+
+
+def test_a_merge_that_is_killed_leaves_the_one_before_served_and_is_made_later(
+    make_peer: MakePeer, tmp_path: Path
+) -> None:
+    ada = make_peer("ada")
+    ada.start()
+    ada.signed_folder(tmp_path / "law", seed=1)
+    ada.publish(tmp_path / "law")
+    ada.until(lambda: merges(ada, ["law"]))
+    before = served_bytes(ada)
+    ada.signed_folder(tmp_path / "legal", seed=2)
+    ada.publish(tmp_path / "legal")
+    while not (worker := merger_of(ada)):  # a poll without a pause: a worker lives for less than a second
+        assert not merges(ada, ["law", "legal"])
+    os.killpg(worker, signal.SIGKILL)
+    ada.until(lambda: merge_of(ada).trouble)
+    assert (served_bytes(ada), list(merge_of(ada).inputs)) == (before, ["ada/law@1"])
+    assert "! the newest attempt failed" in plora(ada, "why", "merged").stdout
+    ada.until(lambda: merges(ada, ["law", "legal"]))
+    assert not merge_of(ada).trouble
 
 
 def test_why_merged_says_what_is_in_it_and_why_the_rest_is_not(make_peer: MakePeer, tmp_path: Path) -> None:
