@@ -38,8 +38,6 @@ def test_equal_merges_are_equal_bytes(make_adapter: Make, tmp_path: Path) -> Non
 def test_what_this_build_does_not_do_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="fisher_weighted"):
         merge_plasmids("mini", [tmp_path], fisher_weighted=True)
-    with pytest.raises(UsageError, match="ls_dataset"):
-        merge_plasmids("mini", [tmp_path], ls_dataset=[("q", "a")])
 
 
 def test_errors_of_paths_and_base(make_adapter: Make, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 - `merge_folders` needs numpy alone: PEFT folders in, one PEFT folder out.
 - `merge_plasmids` loads the base through `plora.base` (extra `lab`) and returns PEFT's model with the merged adapter on
   it, in evaluation mode; what is written for PEFT to read is a temporary folder.
-- Weighting by Fisher information and the line search are refused, not ignored.
+- Weighting by Fisher information is refused, not ignored.
 
 Not handled: signatures and verdicts; these functions merge whatever they are given.
 """
@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from plora.merge.engine import MergeResult, merge_into, merge_sources
 from plora.merge.folder_sink import FolderSink
@@ -26,6 +26,9 @@ from plora.merge.provenance import Shelf, describe, unfolded
 from plora.merge.registry import plan_of
 from plora.merge.stacked import GramKeeper
 from plora.proto.errors import BaseModelError, UsageError
+
+if TYPE_CHECKING:
+    from plora.base import LoadedBase
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,20 +114,29 @@ def merge_plasmids(
 ) -> Any:
     """The base model with the merge of the adapters at `paths` on it: a `peft.PeftModel`, in evaluation mode.
 
-    `max_delta_fro`: bound of each module's ‖ΔW‖_F; `reproject_rank`: rank of the result (16 where None).
+    `max_delta_fro`: bound of each module's ‖ΔW‖_F; `reproject_rank`: rank of the result (16 where None); `ls_dataset`:
+    pairs (question, answer) on which the scaling of the merge is searched, see `plora.merge.tuning`.
     Raises UsageError for what this build doesn't do, BaseModelError and AdapterError for what can't be loaded.
     """
     if fisher_weighted:
         raise UsageError("fisher_weighted is not available in this build", mend="give weights")
-    if ls_dataset is not None:
-        raise UsageError("ls_dataset (line search) is not available in this build", mend="leave it out")
     rank_max = RANK_MAX_DEFAULT if reproject_rank is None else reproject_rank
-    plan = plan_of(strategy, weights, rank_max, max_delta_fro)
-    result = merge_paths(paths, plan, base, base=folder_of_base(base))
+    asked = plan_of(strategy, weights, rank_max, max_delta_fro)
+    inputs = open_inputs(paths, asked, base, base=folder_of_base(base))
 
     from plora.base.loading import load_base
 
-    return load_on(load_base(base).model, result)
+    loaded = load_base(base)
+    plan = inputs.plan if ls_dataset is None else _searched(loaded, inputs, ls_dataset)
+    return load_on(loaded.model, merge_sources(inputs.sources, plan, base))
+
+
+def _searched(loaded: LoadedBase, inputs: Inputs, pairs: Sequence[tuple[str, str]]) -> MergePlan:
+    from plora.merge.dev_set import DevSet
+    from plora.merge.tuning import Bench, line_search
+
+    dev = DevSet(loaded.model, loaded.tokenizer, pairs)
+    return line_search(Bench(dev, inputs.sources, inputs.base_model_name), inputs.plan).plan
 
 
 def load_on(model: Any, result: MergeResult) -> Any:

@@ -63,10 +63,10 @@ class Budget:
 
 
 class Injection:
-    """An adapter that is on a model; `times` multiplies its update, and may be changed while it is on."""
+    """An adapter that is on a model. `times`, a number or a torch scalar, multiplies its update; it may be set anew."""
 
     def __init__(self) -> None:
-        self.times = 1.0
+        self.times: Any = 1.0
         self._hooks: list[Any] = []
 
     def add(self, layer: Any, pair: Any) -> None:
