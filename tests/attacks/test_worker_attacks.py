@@ -210,7 +210,7 @@ def test_attack_117_a_peer_whose_examiner_is_taken_over_serves_the_others(
         return {row.name.split("/")[1].split("@")[0]: (row.outcome, row.reason) for row in bob.plasmids().values()}
 
     wanted = {name.replace("_", "-"): ("QUARANTINE", "examination_failed") for name in names[1:]}
-    bob.until(lambda: verdicts() == {"good": ("ACCEPT", ""), **wanted})
+    bob.until(lambda: verdicts() == {"good": ("ACCEPT", ""), **wanted}, within_s=90)  # each is tried twice
     attack.saw("quarantine", "examination_failed")
 
 
