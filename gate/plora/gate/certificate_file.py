@@ -18,7 +18,7 @@ from typing import Annotated
 
 from pydantic import ValidationError
 
-from plora.gate.consensus import Certificate, Member, Membership, content_fault, membership
+from plora.gate.consensus import Certificate, Member, Membership, certificate_fault, membership
 from plora.proto.canonical import parse_canonical
 from plora.proto.errors import ConfigError, FormatError, StatementError
 from plora.proto.fields import Counter, HexDigest, Id, ListAsTuple
@@ -60,9 +60,8 @@ class Certified:
     @property
     def fault(self) -> str:
         """What is wrong with the votes, signatures included, as a code of `FAULTS`; empty for nothing."""
-        content = self.statement.id.hex()
-        certificate = Certificate(self.members.slot(self.manifest), content, self.votes)
-        return content_fault(certificate, self.members, content, self.manifest)
+        certificate = Certificate(self.members.slot(self.manifest), self.statement.id.hex(), self.votes)
+        return certificate_fault(certificate, self.members)
 
     @property
     def voters(self) -> tuple[str, ...]:
