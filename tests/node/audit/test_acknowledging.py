@@ -125,6 +125,15 @@ def test_a_snapshot_that_was_put_back_is_answered_for_once() -> None:
     assert still_open(store, *notes, later) == ["entry 8 or one before it isn't what log:9 noted"]
 
 
+@pytest.mark.parametrize("until", [b'"soon"', b"1e999", b"null"])
+def test_an_acknowledgement_that_was_edited_answers_for_nothing_more(until: bytes) -> None:
+    store = peer()
+    notes = restored(store)
+    acknowledge(store, 5, *notes)
+    edit(store, 5, b'"until":6', b'"until":' + until)
+    assert "cut at the tail: entry 6 is missing, as log:2 shows" in still_open(store, *notes)
+
+
 def test_what_a_head_from_outside_shows_cannot_be_acknowledged() -> None:
     """Whoever wrote the chain anew would do so."""
     store = peer()

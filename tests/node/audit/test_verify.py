@@ -183,8 +183,11 @@ def test_what_is_no_head(text: str) -> None:
         parse_head(text)
 
 
-def test_an_entry_with_a_number_or_a_time_that_none_can_have() -> None:
+def test_an_entry_with_a_number_a_time_or_a_text_that_none_can_have() -> None:
     fact = Fact(at_ms=10**18, what="vote", subject="x")
     audit = peer().audit()
-    for value in (entry_bytes(Mark(2, "00"), fact), b'{"seq":1e999}', b"[]"):
+    third = dict(audit.rows)[entry_key(3)]
+    half = third.replace(b'"subject":"', b'"subject":"\\ud800')
+    assert half != third
+    for value in (entry_bytes(Mark(2, "00"), fact), half, b'{"seq":1e999}', b"[]"):
         assert "an entry can't be read" in whats(with_value(audit, 3, value))

@@ -126,6 +126,7 @@ def read_entry(value: bytes) -> Entry:
     """Read an entry; StoreError when it is not what `entry_bytes` writes."""
     try:
         fields = json.loads(value)
+        json.dumps(fields, ensure_ascii=False).encode()  # half a surrogate pair is no text, and nobody could show it
         row = fields.pop("row") or {"table": "", "key": "", "sha256": ""}
         before = read_mark({"seq": int(fields.pop("seq")) - 1, "head": fields.pop("prev")})
         fact = Fact(

@@ -75,7 +75,7 @@ def faults_of(audit: Audit, notes: Iterable[Note] = ()) -> list[Fault]:
     for key, value in audit.rows:
         walk.take(key, value)
     said = [entry.fact for entry in walk.entries if entry.fact.what == ACKNOWLEDGED]
-    settled = max((int(fact.says.get("until", 0)) for fact in said), default=0)
+    settled = max(map(_until, said), default=0)
     found = [*walk.faults, *_end(walk.at, audit.ends.head)]
     for group in _parted(notes, settled):
         found += _against(group, walk, audit.ends.start)
@@ -102,10 +102,16 @@ def _parted(notes: Iterable[Note], settled: int) -> tuple[list[Note], ...]:
     return groups
 
 
+def _until(fact: Fact) -> int:
+    """How far an acknowledgement answers for the event log; nowhere, where somebody wrote something else there."""
+    until = fact.says.get("until")
+    return until if isinstance(until, int) else 0
+
+
 def _marked(fault: Fault, said: Sequence[Fact]) -> Fault:
     """The fault with what a person said of it."""
     for fact in said:
-        answered = int(fact.says.get("until", 0)) >= fault.until > 0
+        answered = _until(fact) >= fault.until > 0
         if answered or (fault.seen and fact.says.get("seen") == fault.seen):
             return replace(fault, note=str(fact.says.get("note", "")), noted_ms=max(1, fact.at_ms))
     return fault
