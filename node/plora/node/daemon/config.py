@@ -156,7 +156,7 @@ class MergeBlock(Block):
     generations_max: Annotated[int, Field(strict=True, ge=1, le=64)] = 3
     strategy: Annotated[str, AfterValidator(_known_strategy)] = "weighted_sum"
     rank_max: Annotated[int, Field(strict=True, ge=1, le=1024)] = 16
-    max_delta_fro: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    max_delta_fro: Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)] | None = None
 
     def recipe(self) -> Recipe:
         """How to merge."""
