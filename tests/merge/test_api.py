@@ -35,8 +35,8 @@ def test_equal_merges_are_equal_bytes(make_adapter: Make, tmp_path: Path) -> Non
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
-def test_what_this_build_does_not_do_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="fisher_weighted"):
+def test_fisher_information_needs_pairs(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="fisher_weighted needs ls_dataset"):
         merge_plasmids("mini", [tmp_path], fisher_weighted=True)
 
 

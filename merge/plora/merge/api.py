@@ -3,7 +3,7 @@
 - `merge_folders` needs numpy alone: PEFT folders in, one PEFT folder out.
 - `merge_plasmids` loads the base through `plora.base` (extra `lab`) and returns PEFT's model with the merged adapter on
   it, in evaluation mode; what is written for PEFT to read is a temporary folder.
-- Weighting by Fisher information is refused, not ignored.
+- Fisher information and the line search need pairs: without `ls_dataset` the former is refused, not ignored.
 
 Not handled: signatures and verdicts; these functions merge whatever they are given.
 """
@@ -115,11 +115,12 @@ def merge_plasmids(
     """The base model with the merge of the adapters at `paths` on it: a `peft.PeftModel`, in evaluation mode.
 
     `max_delta_fro`: bound of each module's ‖ΔW‖_F; `reproject_rank`: rank of the result (16 where None); `ls_dataset`:
-    pairs (question, answer) on which the scaling of the merge is searched, see `plora.merge.tuning`.
-    Raises UsageError for what this build doesn't do, BaseModelError and AdapterError for what can't be loaded.
+    pairs (question, answer) on which the scaling of the merge is searched, see `plora.merge.tuning`; `fisher_weighted`:
+    first, each module's weights by Fisher information on the same pairs, see `plora.merge.fisher`.
+    Raises UsageError for a call that can't be meant, BaseModelError and AdapterError for what can't be loaded.
     """
-    if fisher_weighted:
-        raise UsageError("fisher_weighted is not available in this build", mend="give weights")
+    if fisher_weighted and ls_dataset is None:
+        raise UsageError("fisher_weighted needs ls_dataset", mend="give pairs (question, answer)")
     rank_max = RANK_MAX_DEFAULT if reproject_rank is None else reproject_rank
     asked = plan_of(strategy, weights, rank_max, max_delta_fro)
     inputs = open_inputs(paths, asked, base, base=folder_of_base(base))
@@ -127,16 +128,19 @@ def merge_plasmids(
     from plora.base.loading import load_base
 
     loaded = load_base(base)
-    plan = inputs.plan if ls_dataset is None else _searched(loaded, inputs, ls_dataset)
+    plan = inputs.plan if ls_dataset is None else _tuned(loaded, inputs, ls_dataset, fisher_weighted)
     return load_on(loaded.model, merge_sources(inputs.sources, plan, base))
 
 
-def _searched(loaded: LoadedBase, inputs: Inputs, pairs: Sequence[tuple[str, str]]) -> MergePlan:
+def _tuned(loaded: LoadedBase, inputs: Inputs, pairs: Sequence[tuple[str, str]], fisher: bool) -> MergePlan:
     from plora.merge.dev_set import DevSet
+    from plora.merge.fisher import fisher_weighted
     from plora.merge.tuning import Bench, line_search
 
-    dev = DevSet(loaded.model, loaded.tokenizer, pairs)
-    return line_search(Bench(dev, inputs.sources, inputs.base_model_name), inputs.plan).plan
+    dev, plan = DevSet(loaded.model, loaded.tokenizer, pairs), inputs.plan
+    if fisher:
+        plan = fisher_weighted(loaded.model, loaded.tokenizer, inputs.sources, [pairs] * len(inputs.sources), plan)
+    return line_search(Bench(dev, inputs.sources, inputs.base_model_name), plan).plan
 
 
 def load_on(model: Any, result: MergeResult) -> Any:
