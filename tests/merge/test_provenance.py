@@ -164,6 +164,7 @@ LEAF = {"digest": "a" * 64, "weight": 1.0, "opaque": False}
         json.dumps({"format": 1, "method": {}, "leaves": [{**LEAF, "digest": "../x"}], "unnamed": 0}),
         json.dumps({"format": 1, "method": {}, "leaves": [{**LEAF, "digest": None}], "unnamed": 0}),
         json.dumps({"format": 1, "method": {}, "leaves": [{**LEAF, "weight": 1e400}], "unnamed": 0}),
+        json.dumps({"format": 1, "method": {}, "leaves": [{**LEAF, "weight": 10**400}], "unnamed": 0}),
         json.dumps({"format": 1, "method": {}, "leaves": [{**LEAF, "opaque": 1}], "unnamed": 0}),
         json.dumps({"format": 1, "method": {}, "leaves": [1], "unnamed": 0}),
         json.dumps({"format": 1, "method": {}, "leaves": [LEAF], "unnamed": 3}),

@@ -24,6 +24,7 @@ import math
 import re
 from dataclasses import dataclass, field
 
+from plora.proto.canonical import INTEGER_MAX
 from plora.proto.errors import UsageError
 
 RANK_MAX_DEFAULT = 16
@@ -53,8 +54,8 @@ class Method:
             raise UsageError(f"density {self.density} is not over 0 and at most 1")
         if not math.isfinite(self.scaling) or self.scaling == 0:
             raise UsageError(f"scaling {self.scaling} is not a finite number other than 0")
-        if self.byzantine < 0:
-            raise UsageError(f"byzantine {self.byzantine} is less than 0")
+        _check_integer("byzantine", self.byzantine, 0)
+        _check_integer("seed", self.seed, -INTEGER_MAX)
         _check_bound("radius", self.radius)
 
 
@@ -156,11 +157,17 @@ def _check_bound(name: str, bound: float | None) -> None:
         raise UsageError(f"{name} {bound} is not a positive number")
 
 
+def _check_integer(name: str, value: int, least: int) -> None:
+    # What JSON carries exactly: the result's header says what the plan was.
+    if not least <= value <= INTEGER_MAX:
+        raise UsageError(f"{name} {value} is not an integer from {least} to {INTEGER_MAX}")
+
+
 def _check_weights(weights: tuple[float, ...] | None) -> None:
     if weights is not None and not (all(map(math.isfinite, weights)) and any(weights)):
         raise UsageError("weights must be finite and not all 0")
 
 
 def _check_rank(rank_max: int | None) -> None:
-    if rank_max is not None and rank_max < 1:
-        raise UsageError(f"rank_max {rank_max} is not at least 1")
+    if rank_max is not None:
+        _check_integer("rank_max", rank_max, 1)

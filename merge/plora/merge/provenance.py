@@ -98,7 +98,7 @@ class Provenance:
             method = document["method"]
             counted = type(unnamed) is int and (len(leaves) > 0) != (unnamed > 0) and len(leaves) <= LEAVES_MAX
             fits = document["format"] == FORMAT and isinstance(method, dict) and counted
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+        except (ValueError, OverflowError, TypeError, KeyError, RecursionError) as error:
             raise AdapterError(f"{METADATA_KEY} in its header can't be read", mend="merge its adapters anew") from error
         if not fits:
             raise AdapterError(f"{METADATA_KEY} in its header is not of format {FORMAT}", mend="update Plora")
