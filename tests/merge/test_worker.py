@@ -14,7 +14,7 @@ import pytest
 
 from plora.merge import merge_folders, plan_of, read_adapter, write_adapter
 from plora.merge.peft_folder import TENSORS_NAME, Adapter
-from plora.merge.provenance import Leaf, Provenance, read_provenance
+from plora.merge.provenance import METADATA_KEY, Leaf, Provenance, read_provenance
 from plora.merge.safetensors_io import read_tensors, write_tensors
 from plora.merge.worker import INPUTS_MAX, REQUEST_BYTES_MAX, serve
 
@@ -78,13 +78,26 @@ def test_merges_that_name_each_other_stay(request_of: dict[str, Any], tmp_path: 
     """If they could take each other out, nothing would be left to merge."""
     first, second, _ = request_of["inputs"]
     for item, other in ((first, second), (second, first)):
-        file = Path(item["folder"]) / TENSORS_NAME
-        tensors = {name: np.array(tensor) for name, tensor in read_tensors(file).items()}
         claims = Provenance({}, (Leaf(read_adapter(Path(other["folder"])).digest, 1.0),))
-        write_tensors(file, tensors, claims.metadata())
-        item["digest"] = hashlib.sha256(file.read_bytes()).hexdigest()
+        claim(item, claims.text())
     code, reply = ask({**request_of, "inputs": [first, second]})
     assert code == 0 and len(reply["report"]["operands"]) == 2
+
+
+def test_a_claim_that_can_not_be_read_stops_no_merge(request_of: dict[str, Any], out: Path) -> None:
+    claim(request_of["inputs"][0], "no JSON")
+    code, reply = ask(request_of)
+    assert code == 0 and len(reply["report"]["operands"]) == 3
+    made = read_provenance(out)
+    assert made is not None and sorted(leaf.opaque for leaf in made.leaves) == [False, False, True]
+
+
+def claim(item: dict[str, Any], text: str) -> None:
+    """Let an input say of itself what it was made of."""
+    file = Path(item["folder"]) / TENSORS_NAME
+    tensors = {name: np.array(tensor) for name, tensor in read_tensors(file).items()}
+    write_tensors(file, tensors, {METADATA_KEY: text})
+    item["digest"] = hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def merge_of(one: dict[str, Any], two: dict[str, Any], folder: Path, weight: float) -> dict[str, Any]:

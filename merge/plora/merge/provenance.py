@@ -11,7 +11,7 @@ Rules:
   named. A merge whose leaves aren't all found, or whose weights differ between modules, is refused; taken as it is, it
   becomes a leaf itself, and the result says so (`opaque`).
 - A peer merges what it accepted, as it weighs it: a merge among that is left out if all its leaves are there
-  (`places_of_leaves`), and counts as an adapter of its own otherwise.
+  (`places_of_leaves`), and counts as an adapter of its own otherwise, also where what it says can't be read.
 - Up to `LEAVES_MAX` leaves are named, which fit into the metadata that the gate accepts; of more only the number.
 - One adapter at weight 1 gives itself back: it names itself as its leaf, and is one.
 - The text is RFC 8785 JSON and names no folder and no time: equal merges stay equal bytes.
@@ -179,7 +179,7 @@ def places_of_leaves(paths: Sequence[Path], shelf: Shelf) -> list[int]:
 
     What a merge says of weights isn't looked at, so that a stranger's can't make others' adapters weigh more.
     """
-    origins = [_origin(path, shelf.source(path).digest) for path in paths]
+    origins = [_claimed(path, shelf.source(path).digest) for path in paths]
     leaves = {shelf.source(path).digest for path, origin in zip(paths, origins, strict=True) if origin is None}
     return [
         place
@@ -194,7 +194,7 @@ def describe(folders: Sequence[Path], plan: MergePlan, shelf: Shelf, base_model_
     leaves = []
     for operand in layout.operands:
         folder = folders[operand.places[0]]
-        opaque = _origin(folder, operand.digest) is not None
+        opaque = _claimed(folder, operand.digest) is not None
         leaves.append(Leaf(operand.digest, layout.base.weight_of(operand), opaque))
     return Provenance.of(document(plan), leaves)
 
@@ -231,6 +231,14 @@ def _origin(folder: Path, digest: str) -> Provenance | None:
     """What a merge was made of; None for a leaf, also one that names itself."""
     origin = read_provenance(folder)
     return None if origin is None or [leaf.digest for leaf in origin.leaves] == [digest] else origin
+
+
+def _claimed(folder: Path, digest: str) -> Provenance | None:
+    """The same where nobody asks for leaves: a merge that can't be read names none, and stops no merge of others."""
+    try:
+        return _origin(folder, digest)
+    except AdapterError:
+        return Provenance({}, ())
 
 
 def _leaf(item: Mapping[str, Any]) -> Leaf:
