@@ -142,7 +142,7 @@ def test_linear_adds_cross_terms(tmp_path: Path) -> None:
     assert distance(ours(folders, [0.5, 0.5]), exact(folders, [0.5, 0.5])) < 1e-6
 
 
-@pytest.mark.parametrize("combination", ["linear", "ties", "magnitude_prune"])
+@pytest.mark.parametrize("combination", ["linear", "ties", "magnitude_prune", "dare_linear", "dare_ties"])
 def test_rules_on_the_factors_depend_on_the_gauge(combination: str, tmp_path: Path) -> None:
     """A -> G A, B -> B G⁻¹ is the same update, and gives another merge."""
     one, two = files(tmp_path, [{"r": 4, "target_modules": QV}] * 2)
@@ -162,7 +162,9 @@ def _merged_in_gauge(one: Path, two: Path, combination: str, gauge: Matrix) -> d
         layer.lora_A["0"].weight.data = turn @ layer.lora_A["0"].weight.data
         layer.lora_B["0"].weight.data = layer.lora_B["0"].weight.data @ turn.T
     density = {} if combination == "linear" else {"density": 0.5}
-    model.add_weighted_adapter(["0", "1"], [0.5, 0.5], "merged", combination_type=combination, **density)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)  # one mask of dare for both gauges
+        model.add_weighted_adapter(["0", "1"], [0.5, 0.5], "merged", combination_type=combination, **density)
     return {name: _update_of(layer) for name, layer in layers.items()}
 
 
@@ -198,3 +200,22 @@ def test_dora_is_merged_without_its_magnitudes(tmp_path: Path) -> None:
     (layer, *_) = [layer for layer in model.modules() if hasattr(layer, "lora_A") and "merged" in layer.lora_A]
     kept, made = (layer.lora_magnitude_vector[name].weight for name in ("0", "merged"))
     assert not torch.allclose(kept, made, rtol=0.05)
+
+
+def test_svd_cuts_to_the_largest_rank_and_does_not_say_so(tmp_path: Path) -> None:
+    folders = files(tmp_path, [{"r": 2, "target_modules": QV}, {"r": 3, "target_modules": QV}])
+    weights = [0.5, 0.5]
+    cut = by_peft(folders, weights, combination_type="svd")
+    assert {int(np.linalg.matrix_rank(update, tol=1e-6)) for update in cut.values()} == {3}
+    assert distance(cut, exact(folders, weights)) > 0.1
+    report = merge_paths(folders, MergePlan(weights=tuple(weights), rank_max=3)).report
+    assert all(module.discarded_energy > 0.01 for module in report.modules)
+
+
+@pytest.mark.parametrize("combination", ["linear", "ties", "dare_linear", "dare_ties"])
+def test_rules_on_the_factors_need_one_rank(combination: str, tmp_path: Path) -> None:
+    folders = files(tmp_path, [{"r": 2, "target_modules": QV}, {"r": 3, "target_modules": QV}])
+    density = {} if combination == "linear" else {"density": 0.5}
+    with pytest.raises(ValueError, match="same r value"):
+        by_peft(folders, [0.5, 0.5], combination_type=combination, **density)
+    assert distance(ours(folders, [0.5, 0.5]), exact(folders, [0.5, 0.5])) < 1e-6

@@ -147,7 +147,7 @@ ENVIRONMENT = """
 | `PLORA_FORCE_CPU` | Anything but 0 or nothing: training and scoring leave a GPU alone. |
 | `PLORA_SAMPLES` | Caps the question and answer pairs of every split of a corpus. |
 | `PLORA_LATENCY_BUDGET_MS` | Milliseconds for putting an adapter on a model in memory, or taking it off; else 250. |
-| `OMP_NUM_THREADS` | Threads of `plora train`; 2 where it is not set. |
+| `OMP_NUM_THREADS` | Threads of `plora train`, 2 where it is not set; of `plora merge`, 1. |
 | `XDG_CACHE_HOME` | Prepared bases and hashes lie under its `plora/`; else under `~/.cache/plora`. |
 | `HF_TOKEN`, `HF_HUB_OFFLINE`, `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_CACHE` | Of the hub's libraries. |
 """
