@@ -128,6 +128,16 @@ def test_a_merge_that_fails_leaves_what_was_there(make_adapter: Make, tmp_path: 
     assert bytes_of(tmp_path) == before
 
 
+def test_a_full_disk_at_the_end_leaves_what_was_there(make_adapter: Make, tmp_path: Path) -> None:
+    write_adapter(tmp_path, make_adapter(1))
+    before = bytes_of(tmp_path)
+    (tmp_path / "adapter_config.json.part").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"), FolderSink(tmp_path, "elsewhere") as sink:
+        put_all(sink, make_adapter(2))
+        sink.end()
+    assert bytes_of(tmp_path) == before
+
+
 def test_nothing_is_left_out_and_nothing_is_put_elsewhere(make_adapter: Make, tmp_path: Path) -> None:
     adapter = make_adapter(1)
     module, pair = next(iter(adapter.pairs.items()))

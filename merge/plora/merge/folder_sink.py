@@ -4,10 +4,10 @@ Rules:
 
 - Header first, since ranks are known before anything is computed; then each module at its place, in whatever order.
 - The files are byte-identical to those of `write_adapter` for an equal adapter: the reference writer's order.
-- Nobody sees half a tensor file: it is written under another name, synced, and renamed at the end. A merge that fails
-  leaves no tensor file; one that was there before stays.
+- Nobody sees half a file: both are written under other names, synced, and renamed at the end. A merge that fails leaves
+  none; those that were there before stay.
 
-Not handled: two writers of one folder.
+Not handled: two writers of one folder; a power cut between the two renames, over an adapter that was there before.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ class FolderSink:
         self._base = base_model_name_or_path
         self._metadata = {**FILE_METADATA, **(metadata or {})}
         self._part = folder / (TENSORS_NAME + PART_SUFFIX)
+        self._config_part = folder / (CONFIG_NAME + PART_SUFFIX)
         self._file: BinaryIO | None = None
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._begins: dict[str, int] = {}
@@ -72,9 +73,10 @@ class FolderSink:
         if self._file is not None:
             self._file.close()
             self._part.unlink()
+            self._config_part.unlink(missing_ok=True)
 
     def begin(self, spec: LoraSpec, shapes: Mapping[str, tuple[int, int, int]]) -> None:
-        """Write configuration and header. `shapes`: (out, in, rank) of each module."""
+        """Write the header. `shapes`: (out, in, rank) of each module."""
         self._folder.mkdir(parents=True, exist_ok=True)
         self._spec = spec
         self._left = [name_of(module, "B", spec) for module in shapes]
@@ -105,7 +107,8 @@ class FolderSink:
         os.fsync(file.fileno())
         file.close()
         name = self._spec.base_model_name if self._base is None else self._base
-        write_synced(self._folder / CONFIG_NAME, adapter_config_bytes(self._spec, name or ""))
+        write_synced(self._config_part, adapter_config_bytes(self._spec, name or ""))
+        self._config_part.replace(self._folder / CONFIG_NAME)
         self._part.replace(self._folder / TENSORS_NAME)
         self._file = None
         sync_folder(self._folder)
