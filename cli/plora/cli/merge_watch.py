@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 from plora.cli.output import Output
 
 if TYPE_CHECKING:
-    from plora.merge.engine import Sink
     from plora.merge.factors import FactorPair
     from plora.merge.layout import Shape
     from plora.merge.lora_config import LoraSpec
+    from plora.merge.sink import Sink
 
 PROBE_BYTES = 4 << 20
 

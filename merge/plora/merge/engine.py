@@ -21,6 +21,7 @@ Not handled: files (`plora.merge.peft_folder`), Fisher weights and line search (
 
 >>> import numpy as np
 >>> from plora.merge.factors import FactorPair
+>>> from plora.merge.peft_folder import Adapter
 >>> spec = LoraSpec(r=1, alpha=1, target_modules=("q_proj",))
 >>> def one(x, y):
 ...     return Adapter.of({"q_proj": FactorPair(np.float32([[x, y]]), np.float32([[1.0]]))}, spec)
@@ -36,7 +37,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
@@ -44,19 +45,19 @@ from plora.merge.factors import Array, FactorPair, check_addable
 from plora.merge.layout import Input, Layout, Lineup, Shape, lay_out
 from plora.merge.lora_config import LoraSpec
 from plora.merge.outcome import MergeReport, MergeResult, ModuleReport, Operand
-from plora.merge.peft_folder import Adapter
 from plora.merge.plan import MergePlan, TrustRegion
 from plora.merge.registry import COORDINATES, LINEAR, ROBUST, name_of
 from plora.merge.robust import coefficients
 from plora.merge.rules import SignConflict, Work, merge_pairs, sign_conflict
 from plora.merge.similarity import Similarity, inner_products
+from plora.merge.sink import Memory, Sink
 from plora.merge.source import Source
 from plora.merge.spaces import Frame
 from plora.merge.stacked import GramKeeper, Stacked
 from plora.merge.truncate import Truncation
 from plora.proto.errors import AdapterError, UsageError
 
-__all__ = ["MergeReport", "MergeResult", "Sink", "merge_into", "merge_sources"]
+__all__ = ["MergeReport", "MergeResult", "heading", "merge_into", "merge_sources"]
 
 Clock = Callable[[], float]
 Pairs = Mapping[Input, FactorPair]
@@ -74,19 +75,6 @@ class _Module(NamedTuple):
     stacked: Stacked | None
 
 
-class Sink(Protocol):
-    """Where a merged adapter goes: `begin` once, `put` for each module sorted by name, `end` once."""
-
-    def begin(self, spec: LoraSpec, shapes: Mapping[str, Shape]) -> None:
-        """The spec of the result, and (out, in, rank) of each of its modules."""
-
-    def put(self, module: str, pair: FactorPair) -> None:
-        """The update of one module, with the scale and the rank that the spec gives it."""
-
-    def end(self, clip: float) -> None:
-        """Nothing follows; every B that was put is to be multiplied by `clip` (1: as it is)."""
-
-
 def merge_sources(
     sources: Sequence[Source],
     plan: MergePlan | None = None,
@@ -96,7 +84,7 @@ def merge_sources(
     clock: Clock | None = None,
 ) -> MergeResult:
     """Merge adapters of one base in memory; arguments and errors as in `merge_into`."""
-    memory = _Memory()
+    memory = Memory()
     report = merge_into(memory, sources, plan, base_model_name, base_norms=base_norms, clock=clock)
     return MergeResult(memory.adapter(), report)
 
@@ -135,28 +123,6 @@ def heading(
     _check_norms(plan.trust, layout, base_norms)
     merge = _Merge(plan, layout, base_norms or {}, None, None)
     return merge.heading(merge.is_identity())
-
-
-class _Memory:
-    """The sink that keeps the adapter."""
-
-    def __init__(self) -> None:
-        self._spec: LoraSpec | None = None
-        self._pairs: dict[str, FactorPair] = {}
-
-    def begin(self, spec: LoraSpec, shapes: Mapping[str, Shape]) -> None:
-        self._spec = spec
-
-    def put(self, module: str, pair: FactorPair) -> None:
-        self._pairs[module] = pair
-
-    def end(self, clip: float) -> None:
-        if clip != 1.0:
-            self._pairs = {module: pair.times(clip).folded() for module, pair in self._pairs.items()}
-
-    def adapter(self) -> Adapter:
-        assert self._spec is not None  # noqa: S101 - begin comes first
-        return Adapter.of(self._pairs, self._spec)
 
 
 @dataclass(frozen=True, slots=True)
