@@ -215,7 +215,7 @@ def test_svd_cuts_to_the_largest_rank_and_does_not_say_so(tmp_path: Path) -> Non
 @pytest.mark.parametrize("combination", ["linear", "ties", "dare_linear", "dare_ties"])
 def test_rules_on_the_factors_need_one_rank(combination: str, tmp_path: Path) -> None:
     folders = files(tmp_path, [{"r": 2, "target_modules": QV}, {"r": 3, "target_modules": QV}])
-    density = {} if combination == "linear" else {"density": 0.5}
+    density: dict[str, Any] = {} if combination == "linear" else {"density": 0.5}
     with pytest.raises(ValueError, match="same r value"):
         by_peft(folders, [0.5, 0.5], combination_type=combination, **density)
     assert distance(ours(folders, [0.5, 0.5]), exact(folders, [0.5, 0.5])) < 1e-6
