@@ -65,6 +65,8 @@ def test_every_meaning_is_a_description() -> None:
         {"policy": {"unknown_owner": "believe"}},
         {"log": "loud"},
         {"dialable": "yes"},
+        {"merge": {"max_delta_fro": True}},
+        {"policy": {"min_reputation": True}},
     ],
 )
 def test_faults_are_faults_to_both(fault: dict[str, Any]) -> None:

@@ -45,7 +45,7 @@ MISSING_STAGES = {
 MIN_REPUTATION = 0.3
 """Below a newcomer with one slip (1/3), above one who was caught cheating (1/6)."""
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 Algorithm = Literal["Ed25519", "RSA-PSS-SHA256"]
 
 
@@ -64,10 +64,10 @@ class Policy(BaseModel):
     allowed_targets: tuple[str, ...] | None = None
     signatures_enabled: bool = True
     quorum_required: Annotated[StrictInt, Field(ge=1)] = 1
-    min_reputation: Annotated[float, Field(ge=0, le=1)] | None = None
-    tau_trigger: Annotated[float, Field(ge=0, le=1)] | None = None
+    min_reputation: Annotated[float, Field(strict=True, ge=0, le=1)] | None = None
+    tau_trigger: Annotated[float, Field(strict=True, ge=0, le=1)] | None = None
     tau_norm_z: Positive | None = None
-    tau_clean_delta: Annotated[float, Field(ge=-1, le=1)] | None = None
+    tau_clean_delta: Annotated[float, Field(strict=True, ge=-1, le=1)] | None = None
 
     # Who.
     insecure: bool = False
