@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.merge.conftest import MODULES, TARGETS
 
-from plora.merge import merge_folders, plan_of, read_adapter, write_adapter
+from plora.merge import FactorPair, LoraSpec, merge_folders, plan_of, read_adapter, write_adapter
 from plora.merge.peft_folder import TENSORS_NAME, Adapter
 from plora.merge.provenance import METADATA_KEY, Leaf, Provenance, read_provenance
 from plora.merge.safetensors_io import read_tensors, write_tensors
@@ -182,3 +183,19 @@ def test_what_is_no_request(line: bytes) -> None:
 def test_requests_of_the_wrong_shape(request_of: dict[str, Any], changes: dict[str, Any]) -> None:
     code, reply = ask({**request_of, **changes})
     assert code == 1 and reply["error"]["kind"] == "UsageError"
+
+
+def test_one_of_another_layout_is_left_out_and_said_to_be(
+    request_of: dict[str, Any], make_adapter: Make, tmp_path: Path, out: Path
+) -> None:
+    _, whole = ask(request_of)
+    expected = (out / TENSORS_NAME).read_bytes()
+    pairs = {MODULES[0]: FactorPair(np.ones((1, 5), np.float32), np.ones((7, 1), np.float32))}
+    odd = tmp_path / "odd"
+    write_adapter(odd, Adapter.of(pairs, LoraSpec(r=1, alpha=1, target_modules=TARGETS)))
+    digest = hashlib.sha256((odd / TENSORS_NAME).read_bytes()).hexdigest()
+    code, reply = ask(request_of | {"inputs": [{"folder": str(odd), "digest": digest}, *request_of["inputs"]]})
+    assert (code, (out / TENSORS_NAME).read_bytes()) == (0, expected)
+    ((culprit, reason),) = [(each["digest"], each["reason"]) for each in reply["report"]["left_out"]]
+    assert culprit == digest and "different shapes" in reason
+    assert whole["report"]["left_out"] == []

@@ -102,6 +102,21 @@ def test_another_strategy_in_the_configuration_merges_again_without_a_restart_an
     served_is(plan_of("ties", rank_max=2, max_delta_fro=0.5))
 
 
+def test_one_of_another_layout_is_left_out_and_named(make_peer: MakePeer, tmp_path: Path) -> None:
+    ada = make_peer("ada")
+    ada.start()
+    for number, width in enumerate((32, 64, 32)):
+        ada.signed_folder(tmp_path / f"law-{number}", seed=number, width=width)
+        ada.publish(tmp_path / f"law-{number}")
+    ada.until(lambda: merges(ada, ["law-0", "law-1", "law-2"]))
+    expected = tmp_path / "expected"
+    merge_folders([ada.home.adapters / f"ada--law-{number}" for number in (0, 2)], expected, base_model_name="mini")
+    assert served_bytes(ada) == (expected / TENSORS_NAME).read_bytes()
+    said = plora(ada, "why", "merged").stdout
+    assert "- ada/law-1@1            it doesn't fit the others: updates of different shapes" in said
+    assert "+ ada/law-2@1            weight 0.5 " in said
+
+
 def merger_of(peer: Peer) -> int:
     """The process id of the peer's worker that merges, 0 while there is none."""
     assert peer.process is not None

@@ -122,6 +122,12 @@ def lay_out(sources: Sequence[Source], plan: MergePlan, base_model_name: str | N
     return Layout(operands, lineup_of[base], lineups, spec, shapes, len(sources) - len(inputs))
 
 
+def check_together(sources: Sequence[Source]) -> None:
+    """AdapterError where these can't be adapters of one base: sizes or kinds of a module differ."""
+    check_layers(sources)
+    _modules(_distinct(sources))
+
+
 def default_weight(method: Method, count: int) -> float:
     """What each of `count` operands weighs where no weights are given.
 

@@ -13,6 +13,9 @@ digest that was asked for.
 An input that is a merge of other inputs alone is left out (its name in `inputs` is no operand then): they are there
 themselves, and what it says of their weights is a stranger's word. Another merge counts as an adapter of its own.
 
+An input that can't be merged with the others (`plora.merge.compatible`) is left out, and named with the reason in the
+report's `left_out`: one adapter doesn't keep all others from being merged.
+
 Not handled: limits of time and memory, and what a merge may touch (the caller's: `plora.node.workers`).
 """
 
@@ -21,17 +24,18 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from plora.merge.compatible import misfits
 from plora.merge.engine import merge_into
 from plora.merge.folder_sink import FolderSink
 from plora.merge.peft_folder import TENSORS_NAME
 from plora.merge.plan import RANK_MAX_DEFAULT
 from plora.merge.provenance import Shelf, describe, places_of_leaves
 from plora.merge.registry import plan_of
-from plora.proto.errors import PloraError, SpoiltBytesError, UsageError
+from plora.proto.errors import AdapterError, PloraError, SpoiltBytesError, UsageError
 
 REQUEST_BYTES_MAX = 4 << 20
 INPUTS_MAX = 1024
@@ -93,7 +97,7 @@ def carry_out(request: Mapping[str, Any]) -> dict[str, Any]:
     inputs = request["inputs"]
     shelf, folders = Shelf(), [Path(item["folder"]) for item in inputs]
     named = [_examined(shelf, folder, item["digest"]) for folder, item in zip(folders, inputs, strict=True)]
-    places = places_of_leaves(folders, shelf)
+    places, left_out = _fitting(places_of_leaves(folders, shelf), folders, shelf)
     weights = [float(inputs[place]["weight"]) for place in places] if "weight" in inputs[0] else None
     plan = plan_of(
         request.get("strategy", "weighted_sum"),
@@ -105,7 +109,18 @@ def carry_out(request: Mapping[str, Any]) -> dict[str, Any]:
     made_of = describe(kept, plan, shelf, base)
     with FolderSink(Path(request["out"]), metadata=made_of.metadata()) as sink:
         report = merge_into(sink, [shelf.source(folder) for folder in kept], plan, base)
-    return {**report.document(), "inputs": named}
+    misfits = [{"digest": inputs[place]["digest"], "reason": reason} for place, reason in left_out.items()]
+    return {**report.document(), "inputs": named, "left_out": misfits}
+
+
+def _fitting(places: Sequence[int], folders: Sequence[Path], shelf: Shelf) -> tuple[list[int], dict[int, str]]:
+    """The places that can be merged together, and the others with the reason. AdapterError where none is left."""
+    clashing = misfits([shelf.source(folders[place]) for place in places])
+    left_out = {places[number]: reason for number, reason in clashing.items()}
+    if len(left_out) == len(places):
+        place, reason = next(iter(left_out.items()))
+        raise AdapterError(reason, where=str(folders[place]))
+    return [place for place in places if place not in left_out], left_out
 
 
 def _examined(shelf: Shelf, folder: Path, digest: str) -> dict[str, str]:

@@ -439,20 +439,22 @@ class Measure(_message.Message):
     def __init__(self, generation: _Optional[int] = ..., before: _Optional[int] = ..., domains: _Optional[_Iterable[_Union[DomainMeasure, _Mapping]]] = ..., by: _Optional[str] = ..., wall_ms: _Optional[int] = ...) -> None: ...
 
 class Contribution(_message.Message):
-    __slots__ = ("name", "content_id", "domain", "weight", "norm_alone", "norm_merged")
+    __slots__ = ("name", "content_id", "domain", "weight", "norm_alone", "norm_merged", "left_out")
     NAME_FIELD_NUMBER: _ClassVar[int]
     CONTENT_ID_FIELD_NUMBER: _ClassVar[int]
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
     WEIGHT_FIELD_NUMBER: _ClassVar[int]
     NORM_ALONE_FIELD_NUMBER: _ClassVar[int]
     NORM_MERGED_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
     name: str
     content_id: str
     domain: str
     weight: float
     norm_alone: float
     norm_merged: float
-    def __init__(self, name: _Optional[str] = ..., content_id: _Optional[str] = ..., domain: _Optional[str] = ..., weight: _Optional[float] = ..., norm_alone: _Optional[float] = ..., norm_merged: _Optional[float] = ...) -> None: ...
+    left_out: str
+    def __init__(self, name: _Optional[str] = ..., content_id: _Optional[str] = ..., domain: _Optional[str] = ..., weight: _Optional[float] = ..., norm_alone: _Optional[float] = ..., norm_merged: _Optional[float] = ..., left_out: _Optional[str] = ...) -> None: ...
 
 class MergesReply(_message.Message):
     __slots__ = ("merges",)

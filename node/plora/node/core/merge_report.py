@@ -5,8 +5,8 @@ equal tensors the first has their weight, the others have none.
 
 >>> report = '{"operands": [{"digest": "a", "weight": 0.5}], "inputs": [{"digest": "d", "operand": "a"}],'
 >>> report += ' "modules": [{"input_norms": [3.0]}, {"input_norms": [4.0]}], "rank": 8, "discarded_energy": 0.25}'
->>> read_report(report)
-MergeFacts(rank=8, discarded_energy=0.25, inputs=(InputFacts(weight=0.5, norm_alone=10.0, norm_merged=5.0),))
+>>> read_report(report).inputs
+(InputFacts(weight=0.5, norm_alone=10.0, norm_merged=5.0, left_out=''),)
 """
 
 from __future__ import annotations
@@ -20,11 +20,15 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class InputFacts:
-    """One input: its weight, ‖ΔW‖_F over all modules by itself, and at its weight in the merge."""
+    """One input: its weight, ‖ΔW‖_F over all modules by itself, and at its weight in the merge.
+
+    `left_out`: why it couldn't be merged with the others; empty where it could.
+    """
 
     weight: float
     norm_alone: float
     norm_merged: float
+    left_out: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +48,18 @@ def read_report(text: str) -> MergeFacts:
     modules = report.get("modules", ())
     named = [entry["operand"] for entry in report.get("inputs", ())]
     places = [operands.get(name) if name not in named[:before] else None for before, name in enumerate(named)]
-    inputs = tuple(_input(place, weights, modules) for place in places)
+    reasons = {entry["digest"]: str(entry["reason"]) for entry in report.get("left_out", ())}
+    why = [reasons.get(entry["digest"], "") for entry in report.get("inputs", ())]
+    inputs = tuple(_input(place, weights, modules, reason) for place, reason in zip(places, why, strict=True))
     return MergeFacts(int(report.get("rank", 0)), float(report.get("discarded_energy", 0.0)), inputs)
 
 
-def _input(place: int | None, weights: Sequence[float], modules: Sequence[Mapping[str, Any]]) -> InputFacts:
-    if place is None:
-        return InputFacts(0.0, 0.0, 0.0)  # an operand of weight 0 drops out, and so does one that was there before
+def _input(
+    place: int | None, weights: Sequence[float], modules: Sequence[Mapping[str, Any]], left_out: str
+) -> InputFacts:
+    if place is None or left_out:
+        # One of weight 0 drops out, and so does one that was there before.
+        return InputFacts(0.0, 0.0, 0.0, left_out)
     weight = weights[place]
     merged = math.sqrt(sum(module["input_norms"][place] ** 2 for module in modules))
     return InputFacts(weight, merged / weight if weight else 0.0, merged)
