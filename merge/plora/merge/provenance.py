@@ -162,16 +162,23 @@ def unfolded(paths: Sequence[Path], plan: MergePlan, shelf: Shelf) -> tuple[list
 
     def spread(weights: Sequence[float] | None, method: Method) -> tuple[float, ...]:
         given = weights if weights is not None else [default_weight(method, distinct)] * len(paths)
-        return tuple(weight * share for weight, group in zip(given, groups, strict=True) for _, share in group)
+        return _of_leaves(given, groups)
 
-    def spread_override(each: Override) -> Override:
-        own_default = plan.weights is None and each.method is not None
-        if each.weights is None and not own_default:
-            return each
-        return replace(each, weights=spread(each.weights, each.method or plan.method))
-
-    overrides = tuple(spread_override(each) for each in plan.overrides)
+    overrides = tuple(
+        replace(each, weights=spread(each.weights, each.method or plan.method)) if _weighs_anew(each, plan) else each
+        for each in plan.overrides
+    )
     return folders, replace(plan, weights=spread(plan.weights, plan.method), overrides=overrides)
+
+
+def _of_leaves(weights: Sequence[float], groups: Sequence[Sequence[tuple[Path, float]]]) -> tuple[float, ...]:
+    """The weight of each leaf: its input's, times its own in that input."""
+    return tuple(weight * share for weight, group in zip(weights, groups, strict=True) for _, share in group)
+
+
+def _weighs_anew(override: Override, plan: MergePlan) -> bool:
+    """Whether an override has weights of its own: given, or its method's where the plan gives none."""
+    return override.weights is not None or (plan.weights is None and override.method is not None)
 
 
 def places_of_leaves(paths: Sequence[Path], shelf: Shelf) -> list[int]:

@@ -330,11 +330,13 @@ class Node:
         if (old.peer.policy, old.trust) != (fresh.peer.policy, fresh.trust):
             changed.append("policy and trust")
             self.driver.handle(PolicyChanged(fresh.peer.policy, fresh.trust))
-        if old.peer.merge.recipe() != fresh.peer.merge.recipe():
+        merges_otherwise = old.peer.merge.recipe() != fresh.peer.merge.recipe()
+        fetches_otherwise = (old.peer.subscribe, old.peer.limits) != (fresh.peer.subscribe, fresh.peer.limits)
+        if merges_otherwise:
             changed.append("how to merge")
-        if (old.peer.subscribe, old.peer.limits) != (fresh.peer.subscribe, fresh.peer.limits):
+        if fetches_otherwise:
             changed.append("subscriptions and limits")
-        if {"how to merge", "subscriptions and limits"} & set(changed):
+        if merges_otherwise or fetches_otherwise:
             peer, limits = fresh.peer, fresh.peer.limits
             self._disk.limit(store_max=limits.store_max, disk_free_min=limits.disk_free_min)
             self.log.limit(limits.events_max)
