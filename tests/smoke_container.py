@@ -145,7 +145,7 @@ def story(swarm: Swarm) -> None:
     kill_and_return(swarm)
     ran(["podman", "healthcheck", "run", container("bob")])
     swarm.compose("stop")
-    for peer in PEERS:  # bob's code is that of his SIGKILL until podman has noted how he ended this time
+    for peer in PEERS:
         until(f"{peer} ended with code 0 after SIGTERM", partial(swarm.ended, peer))
 
 
@@ -161,7 +161,7 @@ def main(image: str) -> None:
             subprocess.run(["podman", "logs", "--tail", "20", container(peer)], check=False, **SAID).stdout
             for peer in PEERS
         ]
-        sys.exit("\n".join([str(end), *logs]))
+        sys.exit("\n".join([*logs, str(end)]))
     finally:
         swarm.compose("down", "-v")
     sys.stdout.write(f"{len(PEERS)} containers: published, accepted, killed and back with what it had, stopped\n")

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from socket import SOCK_STREAM
 from typing import Any
 
 from plora.node.core.messages import DialTry
 from plora.node.reach import BAD_ADDRESS, BAD_PEER, REACHED, outcome_of
 from plora.node.transport.grpc_setup import grpc
 from plora.node.transport.identity import Identity
+from plora.node.transport.lookup import looked_up
 from plora.node.transport.services import HEALTH_METHOD
 from plora.node.transport.sockets import written
 from plora.node.transport.tls import channel_credentials, channel_options
@@ -51,7 +51,7 @@ async def _numbers_of(address: str) -> tuple[str, ...]:
         return (address,)
     try:
         async with asyncio.timeout(DIAL_WAIT_S):
-            found = await asyncio.get_running_loop().getaddrinfo(*parts, type=SOCK_STREAM)
+            found = await looked_up(*parts)
     except (OSError, UnicodeError, TimeoutError):
         return (address,)  # who dials it says what is wrong with it
     return tuple(dict.fromkeys(written(*one[4][:2]) for one in found))[:NUMBERS_MAX]

@@ -100,6 +100,7 @@ class Transport:
         self._links: dict[str, Link] = {}
         self._meetings: dict[tuple[str, str], asyncio.Future[_BulkHalf]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._carrying: set[asyncio.Task[None] | None] = set()
         self.traffic = Traffic()
         self._door = Door(self, self._links.values)
         self._errors: dict[str, str] = {}
@@ -167,10 +168,12 @@ class Transport:
         self._door.cut_off(peer, seconds)
 
     async def stop(self) -> None:
-        """Close every link after what is queued was sent, then the server."""
+        """Close every link after what is queued was sent, then the server; dials that reached nobody yet just end."""
         self._door.close()
         for link in list(self._links.values()):
             link.close("stopping")
+        for task in self._tasks - self._carrying:
+            task.cancel()
         if self._tasks:
             await asyncio.wait(list(self._tasks), timeout=STOP_WAIT_S)
         for task in list(self._tasks):
@@ -333,10 +336,12 @@ class Transport:
 
     async def _run_dialed(self, peer: str, calls: list[Any], address: str, far_end: str) -> None:
         link = Link(peer, True, calls[0], calls[1], self, self.traffic, address, far_end)
+        self._carrying.add(asyncio.current_task())
         try:
             if self._admit(link):
                 await link.run()
         finally:
+            self._carrying.discard(asyncio.current_task())
             for call in calls:
                 call.cancel()
             link.drop_tasks()
