@@ -84,6 +84,13 @@ def test_nesting_is_counted_alike_in_lists_and_maps(marker: str) -> None:
         parse_yaml("\n".join([*lines, " " * 17 + "x"]).encode())
 
 
+def test_brackets_that_were_closed_are_no_depth() -> None:
+    assert parse_yaml(b"x: [" + b"[], " * 40 + b"]").tree == {"x": [[]] * 40}
+    assert parse_yaml(b"# ]]]]\nx: " + b"[" * 15 + b"]" * 15).tree
+    with pytest.raises(FormatError, match="nested deeper than 16 levels"):
+        parse_yaml(b"# ]]]]\nx: " + b"[" * 17 + b"]" * 17)
+
+
 def test_a_weak_key_verifies_nothing_even_when_it_got_past_the_reader() -> None:
     """With the neutral point as key, R = the neutral point and S = 0 satisfy the equation for every message."""
     neutral = b"\x01" + bytes(31)

@@ -44,7 +44,7 @@ from plora.node.core.messages import (
 from plora.node.core.notices import LinkLost, LinkReady, SourceFound, StatementAdded, StatementDropped
 from plora.node.core.now import Now
 from plora.node.core.streams import Streams
-from plora.node.gossip.core import STAGED_MAX, Gossip
+from plora.node.gossip.core import ROUND_TIMER, STAGED_MAX, Gossip
 from plora.node.gossip.sessions import Sessions
 from plora.node.store.disk import Put
 from plora.node.store.snapshot import Snapshot
@@ -222,6 +222,14 @@ def test_records_that_follow_each_other_are_published_and_sent_together(name: st
     world.tell(ADA, TimerDue("gossip:round"))
     world.deliver()
     assert world.ids(BEN) == world.ids(ADA)
+
+
+def test_the_first_round_comes_within_a_round_and_not_everybodys_at_once() -> None:
+    world = World(*(letter * 64 for letter in "abcd"), round_ms=2000)
+    world.mono_ms = 60_000
+    world.start()
+    due_ms = {due_ns / MS for (_, timer), due_ns in world.timers.items() if timer == ROUND_TIMER}
+    assert len(due_ms) == len(world.cores) and all(60_000 <= each < 62_000 for each in due_ms)
 
 
 def test_differences_flow_both_ways_in_one_round() -> None:

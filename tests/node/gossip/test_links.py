@@ -137,6 +137,7 @@ def test_ranges_of_reconciliation_are_paid_for_by_time() -> None:
     frame = RANGES_PER_ROUND // 2 - FRAME_RANGES
     owed = [link.owes_ranges(frame, at(ms), round_ms=1000) for ms in (1000, 1000, 2000, 9000)]
     assert owed == [RANGES_PER_ROUND // 2, RANGES_PER_ROUND, RANGES_PER_ROUND // 2, RANGES_PER_ROUND // 2]
+    assert link.owes_ranges(frame, at(9500), round_ms=2000) == RANGES_PER_ROUND * 3 // 4
 
 
 def test_silence_ends_a_link_but_own_lag_is_forgiven() -> None:
