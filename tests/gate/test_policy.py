@@ -80,6 +80,8 @@ def test_attack_046_quorum_of_nobody_is_refused(quorum: object) -> None:
         ("delta_norm_max", 0),
         ("tau_trigger", 1.5),
         ("unknown_owner", "believe"),
+        ("reputation", "no"),
+        ("consensus", 1),
         ("algorithms", ["RSA-PKCS1"]),
         ("base_digests", {"mini": "AB" * 32}),
     ],

@@ -8,7 +8,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from plora.proto.errors import UsageError
-from plora.proto.host_port import PATTERN, HostPort, checked, join, split
+from plora.proto.host_port import PATTERN, HostPort, ListenAt, checked, join, split
 
 GOOD = {
     "192.0.2.1:4700": ("192.0.2.1", 4700),
@@ -42,3 +42,6 @@ def test_what_is_no_address(text: str) -> None:
 
 def test_port_0_is_for_listening_alone() -> None:
     assert split("127.0.0.1:0") is None and split("127.0.0.1:0", listening=True) == ("127.0.0.1", 0)
+    assert TypeAdapter(ListenAt).validate_python("127.0.0.1:0")
+    with pytest.raises(ValidationError):
+        TypeAdapter(HostPort).validate_python("127.0.0.1:0")

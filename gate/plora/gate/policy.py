@@ -30,7 +30,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError, model_validator
 
 from plora.proto.errors import ConfigError
 from plora.proto.fields import HexDigest
@@ -62,7 +62,7 @@ class Policy(BaseModel):
     base_model: str | None = None
     allowed_ranks: tuple[Annotated[StrictInt, Field(ge=1)], ...] | None = None
     allowed_targets: tuple[str, ...] | None = None
-    signatures_enabled: bool = True
+    signatures_enabled: StrictBool = True
     quorum_required: Annotated[StrictInt, Field(ge=1)] = 1
     min_reputation: Annotated[float, Field(strict=True, ge=0, le=1)] | None = None
     tau_trigger: Annotated[float, Field(strict=True, ge=0, le=1)] | None = None
@@ -70,7 +70,7 @@ class Policy(BaseModel):
     tau_clean_delta: Annotated[float, Field(strict=True, ge=-1, le=1)] | None = None
 
     # Who.
-    insecure: bool = False
+    insecure: StrictBool = False
     unknown_owner: Literal["wait", "reject"] = "wait"
     algorithms: tuple[Algorithm, ...] = ("Ed25519", "RSA-PSS-SHA256")
 
@@ -85,7 +85,7 @@ class Policy(BaseModel):
     max_trust_age_ms: Annotated[StrictInt, Field(ge=1)] = 604_800_000
 
     # Who misbehaved here.
-    reputation: bool = False
+    reputation: StrictBool = False
     reputation_half_life_ms: Annotated[StrictInt, Field(ge=1000)] = 7 * 86_400_000
 
     # Stages that later builds bring.
@@ -93,7 +93,7 @@ class Policy(BaseModel):
     tensor_outliers: bool = False
 
     # The word of others.
-    consensus: bool = False
+    consensus: StrictBool = False
     certificate_wait_ms: Annotated[StrictInt, Field(ge=1)] = 60_000
 
     @model_validator(mode="before")

@@ -2,8 +2,8 @@
 
 - HOST is a name or an IPv4 literal without colons, or an IPv6 literal in brackets: `ada.example:4700`, `[::1]:4700`.
 - PORT is 0 to 65535 without leading zeros. 0 is for listening only: the system then chooses; nobody is dialed there.
-- `PATTERN` is the grammar for schemas; it lets brackets with something else than IPv6 in them through, which
-  `split` refuses.
+- `PATTERN` and `LISTEN_PATTERN` are the grammar for schemas; they let brackets with something else than IPv6 in them
+  through, which `split` refuses.
 
 Not handled here: whether a host may be dialed or passed on (`plora.node.gossip.addresses`).
 
@@ -21,11 +21,13 @@ from pydantic import AfterValidator, Field
 
 from plora.proto.errors import UsageError
 
-_PORT = r"(0|[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
-PATTERN = rf"^(\[[0-9A-Fa-f:.]{{2,45}}\]|[A-Za-z0-9][A-Za-z0-9._-]{{0,252}}):{_PORT}$"
+_HOST = r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9][A-Za-z0-9._-]{0,252})"
+_PORT = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+PATTERN = rf"^{_HOST}:{_PORT}$"
+LISTEN_PATTERN = rf"^{_HOST}:(0|{_PORT})$"
 MEND = "write HOST:PORT, such as 192.0.2.1:4700 or [2001:db8::1]:4700, the port at most 65535"
 
-_GRAMMAR = re.compile(PATTERN)
+_GRAMMAR = re.compile(LISTEN_PATTERN)
 
 
 def split(address: str, *, listening: bool = False) -> tuple[str, int] | None:
@@ -57,7 +59,10 @@ def _sound(address: str) -> str:
 
 
 HostPort = Annotated[str, Field(pattern=PATTERN), AfterValidator(_sound)]
-"""An address in a model that others or a person fill in."""
+"""An address to dial in a model that others or a person fill in."""
+
+ListenAt = Annotated[str, Field(pattern=LISTEN_PATTERN), AfterValidator(_sound)]
+"""One to listen on; port 0 takes a free one."""
 
 
 def _is_ipv6(host: str) -> bool:

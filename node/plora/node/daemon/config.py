@@ -38,13 +38,14 @@ from plora.node.joined import Told, load_told
 from plora.proto.errors import ConfigError, FormatError, PloraError
 from plora.proto.fields import Id, ListAsTuple
 from plora.proto.home import Home
-from plora.proto.host_port import PATTERN, HostPort, join, split
+from plora.proto.host_port import LISTEN_PATTERN, PATTERN, HostPort, ListenAt, join, split
 from plora.proto.keys import ED25519, PublicKey
 from plora.proto.strict_yaml import parse_yaml
 
 _PEER_ID = r"^[0-9a-f]{64}$"
 _SHAPES = {
-    PATTERN: "HOST:PORT, such as 192.0.2.1:4700; ports end at 65535",
+    PATTERN: "HOST:PORT, such as 192.0.2.1:4700; ports are 1 to 65535",
+    LISTEN_PATTERN: "HOST:PORT, such as 0.0.0.0:4700; ports end at 65535, and 0 takes a free one",
     _PEER_ID: "a peer id of 64 hexadecimal digits",
 }
 SIZE = re.compile(r"([0-9]+)\s*(B|KiB|MiB|GiB|TiB)?")
@@ -173,7 +174,7 @@ def loopback(address: str) -> str:
 class WebBlock(Block):
     """The web page."""
 
-    listen: Annotated[HostPort, AfterValidator(loopback)] | None = None
+    listen: Annotated[ListenAt, AfterValidator(loopback)] | None = None
 
 
 def server_url(url: str) -> str:
@@ -244,7 +245,7 @@ class PeerConfig(Block):
     """All of peer.yaml."""
 
     name: Id
-    listen: HostPort = "127.0.0.1:4700"
+    listen: ListenAt = "127.0.0.1:4700"
     advertise: Annotated[tuple[HostPort, ...], ListAsTuple] = ()
     dialable: StrictBool = True
     neighbours: Annotated[tuple[NeighbourBlock, ...], ListAsTuple] = ()
@@ -259,7 +260,7 @@ class PeerConfig(Block):
     merge: MergeBlock = MergeBlock()
     base_paths: Mapping[str, str] = Field(default_factory=dict)
     log: Literal["console", "json"] = "console"
-    metrics: HostPort | None = None
+    metrics: ListenAt | None = None
     web: WebBlock = WebBlock()
     serving: ServingBlock = ServingBlock()
     record: StrictBool = False
