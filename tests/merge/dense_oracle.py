@@ -54,10 +54,10 @@ def ties_entry(values: list[float], weights: Sequence[float]) -> float:
     return mean * sum(abs(weight) for weight in weights)
 
 
-def ties(matrices: list[Matrix], weights: Sequence[float]) -> Matrix:
+def ties(matrices: list[Matrix], weights: Sequence[float], densities: Sequence[float] | None = None) -> Matrix:
     trimmed = []
-    for matrix in matrices:
-        kept = int(np.ceil(DENSITY * matrix.size))
+    for matrix, density in zip(matrices, densities or [DENSITY] * len(matrices), strict=True):
+        kept = int(np.ceil(density * matrix.size))
         smallest = sorted(np.abs(matrix).ravel(), reverse=True)[kept - 1]
         trimmed.append(np.where(np.abs(matrix) >= smallest, matrix, 0.0))
     merged = np.zeros_like(matrices[0])
@@ -66,21 +66,22 @@ def ties(matrices: list[Matrix], weights: Sequence[float]) -> Matrix:
     return merged
 
 
-def knots(matrices: list[Matrix], weights: Sequence[float]) -> Matrix:
+def knots(matrices: list[Matrix], weights: Sequence[float], densities: Sequence[float] | None = None) -> Matrix:
     u, s, vt = np.linalg.svd(np.hstack(matrices), full_matrices=False)
     there = s > 1e-9 * s[0]
     parts = np.split(s[there, None] * vt[there], len(matrices), axis=1)
-    return np.asarray(u[:, there] @ ties(parts, weights))
+    return np.asarray(u[:, there] @ ties(parts, weights, densities))
 
 
-def core(matrices: list[Matrix], weights: Sequence[float]) -> Matrix:
+def core(matrices: list[Matrix], weights: Sequence[float], densities: Sequence[float] | None = None) -> Matrix:
     lefts, rights = [], []
     for matrix in matrices:
         u, s, vt = np.linalg.svd(matrix, full_matrices=False)
         lefts.append(u * np.sqrt(s))
         rights.append(vt.T * np.sqrt(s))
     left, right = span(lefts), span(rights)
-    return np.asarray(left @ ties([left.T @ matrix @ right for matrix in matrices], weights) @ right.T)
+    parts = [left.T @ matrix @ right for matrix in matrices]
+    return np.asarray(left @ ties(parts, weights, densities) @ right.T)
 
 
 def span(columns: list[Matrix]) -> Matrix:

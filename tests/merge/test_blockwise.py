@@ -32,9 +32,9 @@ def test_the_kth_largest_magnitude_is_that_of_sorting(
     scales = 10.0 ** draw.integers(-30, 30, (2, 1, 1))
     ones = (draw.standard_normal((2, rows, columns)) * scales).round(data.draw(st.sampled_from([1, 200])))
     ones = ones.astype(np.float32 if single else np.float64)
-    kept = data.draw(st.integers(1, rows * columns))
+    kept = data.draw(st.tuples(*[st.integers(1, rows * columns)] * 2))
     found = kept_magnitudes(lambda: map(list, zip(*(in_blocks(one, height)() for one in ones), strict=True)), kept)
-    assert found == [float(np.sort(np.abs(one), axis=None)[-kept]) for one in ones]
+    assert found == [float(np.sort(np.abs(one), axis=None)[-k]) for one, k in zip(ones, kept, strict=True)]
 
 
 @settings(max_examples=40, deadline=None)
@@ -78,4 +78,4 @@ def test_no_update_is_ever_whole_in_memory(rule: str) -> None:
 def work_of(rule: str, out: int, into: int) -> Work:
     draw = np.random.default_rng(3)
     pairs = [FactorPair(draw.standard_normal((2, into)), draw.standard_normal((out, 2)), 0.5) for _ in range(3)]
-    return Work(pairs, [0.5, 0.3, 0.2], 1.0, Method("full", rule, density=0.3), 4, [1, 2, 3])
+    return Work(pairs, [0.5, 0.3, 0.2], 1.0, Method("full", rule), 4, [1, 2, 3], [0.3, 0.2, 0.4])

@@ -58,6 +58,8 @@ def test_the_first_override_that_says_something_counts_field_by_field() -> None:
         (lambda: TrustRegion(max_delta_relative=float("inf")), "max_delta_relative"),
         (lambda: Override("q_proj", weights=(0.0,)), "weights"),
         (lambda: Override("q_proj", rank_max=0), "rank_max"),
+        (lambda: Override("q_proj", densities=(0.5, 0.0)), "density 0.0 is not over 0"),
+        (lambda: MergePlan(densities=(0.5, 1.5)), "density 1.5 is not over 0"),
         (lambda: MergePlan(rank_max=1 << 53), "rank_max"),
         (lambda: MergePlan(weights=(float("inf"),)), "weights"),
         (lambda: plan_of("best"), "unknown strategy"),

@@ -97,11 +97,31 @@ def test_a_rule_brings_a_space_in_which_it_works() -> None:
     assert plan.choice(MODULES[5]).method.space != plan.choice(MODULES[0]).method.space == "factors"
 
 
-def test_one_density_for_all_models() -> None:
-    same = (
-        "models: [{model: a, parameters: {density: 0.2}}, {model: b, parameters: {density: 0.2}}]\nmerge_method: ties"
+ONE_DENSITY = "models: [{model: a, parameters: {density: 0.2}}, {model: b}]\nmerge_method: ties"
+
+
+def test_a_model_without_a_density_has_that_of_the_merge() -> None:
+    assert plan_of(ONE_DENSITY.replace("{density: 0.2}", "{}")).densities is None
+    assert plan_of(ONE_DENSITY).densities == (0.2, 0.5)
+    assert plan_of(ONE_DENSITY + "\nparameters: {density: 0.7}").densities == (0.2, 0.7)
+
+
+def test_densities_differ_by_model_and_module() -> None:
+    plan = plan_of(
+        """
+merge_method: core
+models:
+  - model: a
+    parameters:
+      density: [{filter: mlp, value: 0.1}, {value: [0.2, 1]}]
+  - {model: b, parameters: {density: 0.3}}
+  - {model: c}
+parameters:
+  density: [{filter: layers.3, value: 0.9}, {value: 0.8}]
+"""
     )
-    assert plan_of(same).method.density == 0.2
+    assert plan.choice(MODULES[8]).densities == (0.1, 0.3, 0.9)
+    assert plan.choice(MODULES[2]).densities == pytest.approx((0.6, 0.3, 0.8))
 
 
 REFUSED = [
@@ -146,12 +166,12 @@ REFUSED = [
         "line 4, parameters.density.0: must have a value",
     ),
     (
-        "models: [{model: a, parameters: {density: 0.1}}, {model: b, parameters: {density: 0.2}}]",
-        "models.1.parameters.density: the density of a merge is one for all models; write it once",
+        "models:\n- model: a\n  parameters:\n    density: 0",
+        "line 4, models.0.parameters.density: 0 is not a number over 0 and at most 1",
     ),
     (
-        "models: [{model: a, parameters: {density: 0.1}}]\nparameters: {density: 0.1}",
-        "line 2, parameters.density: density is given for the models, too; give it once",
+        "models:\n- model: a\n  parameters:\n    density: [0.5, 2]",
+        "line 4, models.0.parameters.density: 2 is not a number over 0 and at most 1",
     ),
     ("models: [{model: a}]\nmerge_method: ties\nparameters: {space: tsv}", "doesn't work in space tsv"),
     (TWO.replace("2", "-1") + "parameters: {normalize: true}", "sum to 0; write normalize: false"),

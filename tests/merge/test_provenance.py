@@ -197,6 +197,22 @@ def test_overrides_follow_the_leaves(leaves: dict[str, Path], tmp_path: Path) ->
         merge_folders([tmp_path / "one", c], tmp_path / "three")
 
 
+def test_densities_follow_the_leaves(leaves: dict[str, Path], tmp_path: Path) -> None:
+    a, b, c, _ = leaves.values()
+    merge_folders([a, b], tmp_path / "ab", plan([0.5, 0.25]))
+    ties = Method("core", "ties")
+    by_merge = MergePlan(ties, (1.0, 1.0), densities=(0.3, 0.9), overrides=(Override("up_proj", densities=(0.5, 0.2)),))
+    overrides = (Override("up_proj", densities=(0.5, 0.5, 0.2)),)
+    directly = MergePlan(ties, (0.5, 0.25, 1.0), densities=(0.3, 0.3, 0.9), overrides=overrides)
+    merge_folders([tmp_path / "ab", c], tmp_path / "one", by_merge)
+    merge_folders([a, b, c], tmp_path / "two", directly)
+    assert content(tmp_path / "one") == content(tmp_path / "two")
+    made = read_provenance(tmp_path / "one")
+    assert made is not None and made.method["method"]["density"] is None
+    with pytest.raises(UsageError, match="1 densities for 2 adapters"):
+        merge_folders([tmp_path / "ab", c], tmp_path / "out", MergePlan(ties, densities=(0.5,)))
+
+
 def test_default_weights_of_task_arithmetic(leaves: dict[str, Path], tmp_path: Path) -> None:
     a, b, c, _ = leaves.values()
     merge_folders([a, b], tmp_path / "ab", plan([0.5, 0.25]))

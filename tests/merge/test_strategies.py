@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from peft.utils.merge_utils import ties as peft_ties
+from tests.merge import dense_oracle
 from tests.merge.dense_oracle import BAD, DENSITY, ORACLES, best_of_rank, ties_entry
 
 from plora.merge.engine import merge_sources
@@ -225,6 +227,49 @@ def test_dare_keeps_or_drops_each_entry(rule: str, seed: int) -> None:
             else:
                 possible = [np.asarray(ties_entry([float(a), float(b)], weights)) for a, b in kept]
             assert min(abs(result[place] - each) for each in possible) < 1e-9
+
+
+@pytest.mark.parametrize("name", ["ties", "knots", "core"])
+@a_few
+@given(seed=seeds, data=st.data())
+def test_each_input_is_trimmed_to_its_own_density(name: str, seed: int, data: st.DataObject) -> None:
+    adapters, weights = adapters_of(seed), weights_of(seed)
+    densities = data.draw(st.tuples(*[st.sampled_from([0.1, 0.4, 0.75, 1.0])] * len(adapters)))
+    rule = partial(getattr(dense_oracle, name), densities=densities)
+    expected = dense_oracle.each_module(rule)([dense(adapter) for adapter in adapters], weights)
+    order = data.draw(st.permutations(range(len(adapters))))
+    plan = MergePlan(
+        METHODS[name],
+        tuple(weights[place] for place in order),
+        WHOLE_RANK,
+        densities=tuple(densities[place] for place in order),
+    )
+    assert_close(dense(merge_sources([adapters[place] for place in order], plan).adapter), expected, 1e-8)
+
+
+@pytest.mark.parametrize("rule", ["dare", "dare_ties"])
+def test_dare_thins_each_input_by_its_own_density(rule: str) -> None:
+    """One input is kept whole and the other one loses about three quarters of its entries."""
+    whole, thin = adapters_of(8, 2)
+    overrides = (Override("layers.1.q_proj", densities=(1.0, 1.0)),)
+    plan = MergePlan(Method("full", rule), (1.0, 1.0), WHOLE_RANK, densities=(1.0, 0.25), overrides=overrides)
+    got = dense(merge_sources([whole, thin], plan).adapter)
+    one, other = dense(whole), dense(thin)
+    dropped = np.isclose(got[0], (1 if rule == "dare" else 2) * one[0], atol=1e-9)
+    assert 0.6 < np.mean(dropped) < 0.9
+    if rule == "dare":
+        np.testing.assert_allclose(got[0][~dropped], (one[0] + 4 * other[0])[~dropped], atol=1e-9)
+        assert_close(got[1:], [one[1] + other[1]])
+
+
+def test_the_same_input_twice_has_the_larger_density() -> None:
+    adapters, method = adapters_of(9, 2), METHODS["ties"]
+    plan = MergePlan(method, (0.5, 0.5), densities=(0.2, 0.7))
+    twice = replace(plan, weights=(0.5, 0.5, 0.1), densities=(0.2, 0.1, 0.7))
+    result = merge_sources([adapters[0], adapters[1], adapters[1]], twice)
+    assert result.adapter.digest == merge_sources(adapters, plan).adapter.digest
+    with pytest.raises(UsageError, match="2 densities for 3 adapters"):
+        merge_sources(adapters_of(9, 3), MergePlan(method, densities=(0.2, 0.7)))
 
 
 def test_dare_is_right_on_average_and_its_seed_decides() -> None:

@@ -1,7 +1,7 @@
 """Matrices that are never held whole: they come in blocks of rows, again each time they are asked for.
 
-- `kept_magnitudes`: for each of K matrices the magnitude of its k-th largest entry, exactly, by counting 16 bits of the
-  floating-point pattern at a time (2 passes in float32, 4 in float64), in 2^16 counts a matrix.
+- `kept_magnitudes`: for each of K matrices the magnitude of its k-th largest entry, k its own, exactly, by counting 16
+  bits of the floating-point pattern at a time (2 passes in float32, 4 in float64), in 2^16 counts a matrix.
 - `truncate_blocks`: the best approximation by a lower rank, from the Gram matrix of the columns (float64, columns²) and
   its eigenvectors: two passes. Directions under 1e-8 of the largest singular value are lost in rounding; the energy
   that it says was discarded is exact to 1e-15 of the whole.
@@ -12,13 +12,13 @@ Both give the same for every height of the blocks, up to rounding of the product
 >>> def blocks():
 ...     yield [np.array([[3.0, -7.0]])]
 ...     yield [np.array([[0.0, 5.0]])]
->>> kept_magnitudes(blocks, 2)
+>>> kept_magnitudes(blocks, [2])
 [5.0]
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -31,11 +31,11 @@ OperandBlocks = Callable[[], Iterator[list[Array]]]
 Blocks = Callable[[], Iterator[Array]]
 
 
-def kept_magnitudes(blocks: OperandBlocks, kept: int) -> list[float]:
-    """The magnitude of the `kept`-th largest entry (from 1) of each operand."""
+def kept_magnitudes(blocks: OperandBlocks, kept: Sequence[int]) -> list[float]:
+    """The magnitude of each operand's `kept`-th largest entry (from 1)."""
     first = next(iter(blocks()))
     unsigned = np.dtype(f"u{first[0].dtype.itemsize}")
-    prefixes, ranks = [0] * len(first), [kept] * len(first)
+    prefixes, ranks = [0] * len(first), list(kept)
     for shift in range(unsigned.itemsize * 8 - _DIGIT, -1, -_DIGIT):
         counts = _digit_counts(blocks, unsigned, shift, prefixes)
         for place, count in enumerate(counts):

@@ -2,8 +2,9 @@
 
 Rules:
 
-- A merge is a function of the set of operands: the same adapter given twice counts once, at the largest of its weights;
-  an operand of weight 0 drops out. Default weights are 1/K over the K distinct operands (task arithmetic: 1 each).
+- A merge is a function of the set of operands: the same adapter given twice counts once, at the largest of its weights
+  and of its densities; an operand of weight 0 drops out. Default weights are 1/K over the K distinct operands (task
+  arithmetic: 1 each).
 - Rules that don't ask for an order get their operands sorted by content digest; the others keep the order given.
 - A module that an adapter lacks counts as its zero update there; weights are not renormalised.
 - Where a single operand is left, there is nothing to resolve: it is weighed, scaled and truncated, whatever the rule.
@@ -244,6 +245,7 @@ class _Merge:
             method=lineup.method,
             rank_max=lineup.rank_max,
             keys=[_key(lineup.method.seed, module, operand.digest) for operand, _ in present],
+            densities=[lineup.density_of(operand) for operand, _ in present],
         )
 
     def _signs(self, work: Work, frame: Frame | None) -> SignConflict | None:

@@ -20,12 +20,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from plora.merge.factors import FactorPair
 from plora.merge.fused import check_layers
 from plora.merge.lora_config import LoraSpec
-from plora.merge.plan import Choice, MergePlan, Method
+from plora.merge.plan import Choice, MergePlan, Method, Override
 from plora.merge.registry import ELEMENTWISE, ORDERED, check_method
 from plora.merge.source import Source
 from plora.proto.errors import AdapterError, UsageError
@@ -54,11 +54,15 @@ class Input:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lineup:
-    """The operands of all modules that a plan treats alike, in their rule's order, with weights other than 0."""
+    """The operands of all modules that a plan treats alike, in their rule's order, with weights other than 0.
+
+    `densities`: of operands that have one of their own.
+    """
 
     method: Method
     rank_max: int
     operands: Mapping[Input, float]
+    densities: Mapping[Input, float] = field(default_factory=dict)
 
     @property
     def total(self) -> float:
@@ -73,6 +77,10 @@ class Lineup:
     def weight_of(self, operand: Input) -> float:
         """The weight of an operand, 0 where it is not in the lineup."""
         return self.operands.get(operand, 0.0)
+
+    def density_of(self, operand: Input) -> float:
+        """The fraction of an operand's entries that ties and dare keep."""
+        return self.densities.get(operand, self.method.density)
 
     def rank_of(self, module: str) -> int:
         """The largest rank that the result may have in a module."""
@@ -106,7 +114,7 @@ def lay_out(sources: Sequence[Source], plan: MergePlan, base_model_name: str | N
     check_layers(sources)
     name = base_model_name if base_model_name is not None else _common_base(sources)
     inputs = _distinct(sources)
-    base = Choice(plan.method, plan.weights, plan.rank_max)
+    base = Choice(plan.method, plan.weights, plan.rank_max, plan.densities)
     lineup_of = {base: _lineup(base, inputs)}
     lineups: dict[str, Lineup] = {}
     for module in _modules(inputs):
@@ -138,10 +146,13 @@ def default_weight(method: Method, count: int) -> float:
 
 
 def check_counts(plan: MergePlan, count: int) -> None:
-    """UsageError unless the plan has one weight for each of `count` inputs, wherever it has any."""
-    for weights in (plan.weights, *(override.weights for override in plan.overrides)):
-        if weights is not None and len(weights) != count:
-            raise UsageError(f"{len(weights)} weights for {count} adapters", mend="give one weight an adapter")
+    """UsageError unless the plan has one weight for each of `count` inputs, wherever it has any; so with densities."""
+    saying: tuple[MergePlan | Override, ...] = (plan, *plan.overrides)
+    for said in saying:
+        if said.weights is not None and len(said.weights) != count:
+            raise UsageError(f"{len(said.weights)} weights for {count} adapters", mend="give one weight an adapter")
+        if said.densities is not None and len(said.densities) != count:
+            raise UsageError(f"{len(said.densities)} densities for {count} adapters", mend="give one an adapter")
 
 
 def _check_plan(plan: MergePlan, count: int) -> None:
@@ -186,7 +197,7 @@ def _lineup(choice: Choice, inputs: Sequence[Input]) -> Lineup:
     if choice.weights is None:
         weights = [default_weight(choice.method, len(inputs))] * len(inputs)
     else:
-        weights = [max(choice.weights[place] for place in each.places) for each in inputs]
+        weights = [_largest(choice.weights, each) for each in inputs]
     operands = [(each, weight) for each, weight in zip(inputs, weights, strict=True) if weight != 0]
     if not operands:
         raise UsageError("weights must be finite and not all 0")
@@ -194,7 +205,13 @@ def _lineup(choice: Choice, inputs: Sequence[Input]) -> Lineup:
         operands.sort(key=lambda operand: operand[0].digest)
     # One operand leaves nothing to resolve, so that its weight alone decides what becomes of it.
     method = choice.method if len(operands) > 1 else Method(scaling=choice.method.scaling)
-    return Lineup(method, choice.rank_max, dict(operands))
+    own = {} if choice.densities is None else {each: _largest(choice.densities, each) for each, _ in operands}
+    return Lineup(method, choice.rank_max, dict(operands), own)
+
+
+def _largest(values: Sequence[float], given: Input) -> float:
+    """What holds for an input among values by place: the largest where it was given several times."""
+    return max(values[place] for place in given.places)
 
 
 def _operands(inputs: Sequence[Input], lineups: Collection[Lineup], method: Method) -> tuple[Input, ...]:

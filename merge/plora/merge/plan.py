@@ -4,8 +4,9 @@ Rules:
 
 - A method is a *space* times a *rule* (`plora.merge.registry` names them and says which go together).
 - `weights` are one an input, in the order given; None means the rule's own: 1/K, or 1 for task arithmetic.
-- An override changes the method, the weights or the rank for the modules that it names; what it leaves None stays. Of
-  several that name one module the first that says something counts, field by field.
+- `densities`, too, are one an input; None means the method's for all of them.
+- An override changes the method, weights, densities or the rank for the modules that it names; what it leaves None
+  stays. Of several that name one module the first that says something counts, field by field.
 - An override names modules as `rank_pattern` does, by full name or by the last components; a component `0-11` is a
   range of layers, and what follows it may be a tail, too.
 
@@ -36,9 +37,10 @@ _RANGE = re.compile(r"(\d{1,6})-(\d{1,6})")
 class Method:
     """How the updates of one module become one. Raises UsageError for a number out of bounds.
 
-    `density`: kept fraction of entries (ties, dare). `scaling`: multiplies the merged update. `byzantine`: how many
-    inputs the robust rules are to bear. `radius`: bound in ‖·‖_F of centred clipping and norm cap; None: from the
-    inputs. `seed`: of dare's mask, together with the module's name and the operand's digest.
+    `density`: fraction of entries that ties and dare keep of inputs without one of their own. `scaling`: multiplies the
+    merged update. `byzantine`: how many inputs the robust rules are to bear. `radius`: bound in ‖·‖_F of centred
+    clipping and norm cap; None: from the inputs. `seed`: of dare's mask, together with the module's name and the
+    operand's digest.
     """
 
     space: str = "factors"
@@ -50,8 +52,7 @@ class Method:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.density <= 1:
-            raise UsageError(f"density {self.density} is not over 0 and at most 1")
+        _check_density(self.density)
         if not math.isfinite(self.scaling) or self.scaling == 0:
             raise UsageError(f"scaling {self.scaling} is not a finite number other than 0")
         _check_integer("byzantine", self.byzantine, 0)
@@ -84,9 +85,11 @@ class Override:
     method: Method | None = None
     weights: tuple[float, ...] | None = None
     rank_max: int | None = None
+    densities: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         _check_weights(self.weights)
+        _check_densities(self.densities)
         _check_rank(self.rank_max)
 
     def names(self, module: str) -> bool:
@@ -102,16 +105,17 @@ class Override:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What holds for one module: its method, weights (None: the rule's own) and bound of the rank."""
+    """What holds for one module: method, weights (None: the rule's own), bound of the rank, densities (None: one)."""
 
     method: Method
     weights: tuple[float, ...] | None
     rank_max: int
+    densities: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class MergePlan:
-    """A whole merge. Raises UsageError for weights that are not finite or all 0, and for a rank under 1.
+    """A whole merge. Raises UsageError for weights that are not finite or all 0, densities and ranks out of bounds.
 
     `signs`: measure sign conflicts in core space even where the method needs no coordinates; about doubles the time.
     """
@@ -122,9 +126,11 @@ class MergePlan:
     trust: TrustRegion = field(default_factory=TrustRegion)
     overrides: tuple[Override, ...] = ()
     signs: bool = False
+    densities: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         _check_weights(self.weights)
+        _check_densities(self.densities)
         _check_rank(self.rank_max)
 
     def choice(self, module: str) -> Choice:
@@ -134,6 +140,7 @@ class MergePlan:
             method=next((each.method for each in naming if each.method is not None), self.method),
             weights=next((each.weights for each in naming if each.weights is not None), self.weights),
             rank_max=next((each.rank_max for each in naming if each.rank_max is not None), self.rank_max),
+            densities=next((each.densities for each in naming if each.densities is not None), self.densities),
         )
 
 
@@ -166,6 +173,16 @@ def _check_integer(name: str, value: int, least: int) -> None:
 def _check_weights(weights: tuple[float, ...] | None) -> None:
     if weights is not None and not (all(map(math.isfinite, weights)) and any(weights)):
         raise UsageError("weights must be finite and not all 0")
+
+
+def _check_densities(densities: tuple[float, ...] | None) -> None:
+    for density in densities or ():
+        _check_density(density)
+
+
+def _check_density(density: float) -> None:
+    if not 0 < density <= 1:
+        raise UsageError(f"density {density} is not over 0 and at most 1")
 
 
 def _check_rank(rank_max: int | None) -> None:

@@ -23,7 +23,7 @@ Rules:
   gradient over the layers (`plora.merge.plan_settings`). The trust region, `seed` and `normalize` have one value.
 - Every model has a weight, or none has. Weights are taken as they stand unless `normalize` is true, which is so for
   `linear`, as in mergekit.
-- The density of a merge is one for all models: where models give it, they give the same.
+- A model without a density has that under `parameters`.
 - Folders are meant from where the file lies.
 
 Not handled: reading the models; bounds that `Method` and `MergePlan` check.
@@ -121,6 +121,8 @@ ONCE: Mapping[str, Kind] = {
 }
 TRUST = ("max_delta_fro", "max_delta_relative", "max_total_fro")
 OF_MODEL = ("weight", "density")
+EVERYWHERE: Setting = (Case("", Method().density, ""),)
+"""The density of models that have none, where `parameters` has none, either."""
 TOP = ("merge_method", "models", "parameters", "base_model", "dtype", "out_dtype")
 
 
@@ -158,15 +160,13 @@ class _Reader:
         self._check_names(top)
         models = self._models(top)
         once, by_module = self._parameters(top.get("parameters", {}))
-        density = self._density(models)
-        if density is not None and "density" in by_module:
-            raise self._fault("parameters.density", "density is given for the models, too", "give it once")
         return PlanSettings(
             models=tuple(self._path.parent / model["model"] for model in models),
             base_model=top.get("base_model"),
             method=replace(method, seed=once.get("seed", method.seed)),
             weights=self._weights(models),
-            settings=by_module if density is None else {**by_module, "density": density},
+            densities=self._densities(models, by_module.get("density", EVERYWHERE)),
+            settings=by_module,
             trust=TrustRegion(**{name: once[name] for name in TRUST if name in once}),
             normalize=once.get("normalize", normalize),
         )
@@ -214,22 +214,23 @@ class _Reader:
     def _weights(self, models: Sequence[Mapping[str, Any]]) -> tuple[Setting, ...] | None:
         if not any("weight" in model["parameters"] for model in models):
             return None
-        return tuple(self._of_model(place, model, "weight") for place, model in enumerate(models))
+        return tuple(self._weight(place, model) for place, model in enumerate(models))
 
-    def _density(self, models: Sequence[Mapping[str, Any]]) -> Setting | None:
+    def _weight(self, place: int, model: Mapping[str, Any]) -> Setting:
+        if "weight" not in model["parameters"]:
+            mend = "write `parameters: {weight: …}` for each model, or for none"
+            raise self._fault(f"models.{place}", "has no weight, and another model has one", mend)
+        return self._of_model(place, model, "weight")
+
+    def _densities(self, models: Sequence[Mapping[str, Any]], common: Setting) -> tuple[Setting, ...] | None:
         if not any("density" in model["parameters"] for model in models):
             return None
-        first, *others = [self._of_model(place, model, "density") for place, model in enumerate(models)]
-        for place, other in enumerate(others, start=1):
-            if [(one.filter, one.value) for one in other] != [(one.filter, one.value) for one in first]:
-                where, mend = f"models.{place}.parameters.density", "write it once, under `parameters`"
-                raise self._fault(where, "the density of a merge is one for all models", mend)
-        return first
+        return tuple(
+            self._of_model(place, model, "density") if "density" in model["parameters"] else common
+            for place, model in enumerate(models)
+        )
 
     def _of_model(self, place: int, model: Mapping[str, Any], name: str) -> Setting:
-        if name not in model["parameters"]:
-            mend = f"write `parameters: {{{name}: …}}` for each model, or for none"
-            raise self._fault(f"models.{place}", f"has no {name}, and another model has one", mend)
         return self._setting(f"models.{place}.parameters.{name}", name, model["parameters"][name])
 
     def _setting(self, where: str, name: str, value: object) -> Setting:

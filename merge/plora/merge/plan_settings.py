@@ -55,14 +55,15 @@ Setting = tuple[Case, ...]
 class PlanSettings:
     """A plan before the modules are known.
 
-    `models`: adapter folders; `weights`: a setting for each of them, or None for 1/K; `settings`: by the names of
-    `Method`'s fields and `rank_max`.
+    `models`: adapter folders; `weights`: a setting for each of them, or None for 1/K; `densities`: likewise, None for
+    the method's; `settings`: by the names of `Method`'s fields and `rank_max`.
     """
 
     models: tuple[Path, ...]
     base_model: str | None = None
     method: Method = field(default_factory=Method)
     weights: tuple[Setting, ...] | None = None
+    densities: tuple[Setting, ...] | None = None
     settings: Mapping[str, Setting] = field(default_factory=dict)
     trust: TrustRegion = field(default_factory=TrustRegion)
     normalize: bool = False
@@ -73,7 +74,7 @@ class PlanSettings:
         Raises ConfigError where a filter covers none of them, or a value is out of bounds.
         """
         ordered = sorted(modules)
-        for setting in (*self.settings.values(), *(self.weights or ())):
+        for setting in (*self.settings.values(), *(self.weights or ()), *(self.densities or ())):
             _check_filters(setting, ordered)
         last = max((number for module in ordered if (number := layer_of(module)) is not None), default=0)
         common, *others = [self._of_module(module, last) for module in ordered]
@@ -85,17 +86,18 @@ class PlanSettings:
         values: dict[str, Any] = {name: value_of(cases, module, last_layer) for name, cases in self.settings.items()}
         rank_max = values.pop("rank_max", MergePlan().rank_max)
         weights = self._weights_of(module, last_layer)
+        densities = None if self.densities is None else _values_of(self.densities, module, last_layer)
         try:
             method = replace(self.method, **_with_space(self.method, values))
             check_method(method)
-            return Override(module, method=method, weights=weights, rank_max=rank_max)
+            return Override(module, method=method, weights=weights, rank_max=rank_max, densities=densities)
         except UsageError as error:
             raise ConfigError(error.what, where=f"module {module}", mend=error.mend) from error
 
     def _weights_of(self, module: str, last_layer: int) -> tuple[float, ...] | None:
         if self.weights is None:
             return None
-        weights = [float(value_of(cases, module, last_layer)) for cases in self.weights]
+        weights = _values_of(self.weights, module, last_layer)
         total = sum(weights) if self.normalize else 1.0
         if total == 0:
             raise ConfigError(f"the weights of module {module} sum to 0", mend="write normalize: false")
@@ -112,7 +114,11 @@ def _with_space(method: Method, values: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _plan_of(common: Override) -> MergePlan:
     method, rank_max = common.method or Method(), common.rank_max or MergePlan().rank_max
-    return MergePlan(method=method, weights=common.weights, rank_max=rank_max)
+    return MergePlan(method=method, weights=common.weights, rank_max=rank_max, densities=common.densities)
+
+
+def _values_of(settings: Sequence[Setting], module: str, last_layer: int) -> tuple[float, ...]:
+    return tuple(float(value_of(cases, module, last_layer)) for cases in settings)
 
 
 def value_of(setting: Setting, module: str, last_layer: int) -> float | int | str:

@@ -164,16 +164,30 @@ def unfolded(paths: Sequence[Path], plan: MergePlan, shelf: Shelf) -> tuple[list
         given = weights if weights is not None else [default_weight(method, distinct)] * len(paths)
         return _of_leaves(given, groups)
 
-    overrides = tuple(
-        replace(each, weights=spread(each.weights, each.method or plan.method)) if _weighs_anew(each, plan) else each
-        for each in plan.overrides
+    def spread_in(each: Override) -> Override:
+        weighed = spread(each.weights, each.method or plan.method) if _weighs_anew(each, plan) else None
+        return replace(each, weights=weighed, densities=_repeated(each.densities, groups))
+
+    return folders, replace(
+        plan,
+        weights=spread(plan.weights, plan.method),
+        densities=_repeated(plan.densities, groups),
+        overrides=tuple(map(spread_in, plan.overrides)),
     )
-    return folders, replace(plan, weights=spread(plan.weights, plan.method), overrides=overrides)
 
 
 def _of_leaves(weights: Sequence[float], groups: Sequence[Sequence[tuple[Path, float]]]) -> tuple[float, ...]:
     """The weight of each leaf: its input's, times its own in that input."""
     return tuple(weight * share for weight, group in zip(weights, groups, strict=True) for _, share in group)
+
+
+def _repeated(
+    densities: Sequence[float] | None, groups: Sequence[Sequence[tuple[Path, float]]]
+) -> tuple[float, ...] | None:
+    """The density of each leaf: its input's."""
+    if densities is None:
+        return None
+    return tuple(density for density, group in zip(densities, groups, strict=True) for _ in group)
 
 
 def _weighs_anew(override: Override, plan: MergePlan) -> bool:
@@ -207,9 +221,14 @@ def describe(folders: Sequence[Path], plan: MergePlan, shelf: Shelf, base_model_
 
 
 def document(plan: MergePlan) -> dict[str, Any]:
-    """What a plan says beside its weights, as JSON values. `by_module`: weights differ between modules."""
-    settings = {key: value for key, value in asdict(plan).items() if key not in ("weights", "signs")}
+    """What a plan says of all inputs alike, as JSON values.
+
+    `by_module`: weights differ between modules; the method's density is None where inputs have their own.
+    """
+    settings = {key: value for key, value in asdict(plan).items() if key not in ("weights", "densities", "signs")}
     by_module = any(each.weights is not None for each in plan.overrides)
+    if plan.densities is not None or any(each.densities is not None for each in plan.overrides):
+        settings["method"]["density"] = None
     return {**settings, "overrides": len(plan.overrides), "by_module": by_module}
 
 

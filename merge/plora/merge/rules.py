@@ -42,7 +42,10 @@ from plora.proto.errors import AdapterError
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Work:
-    """The operands that have one module: their updates and weights, the W of all, and a 128-bit key each for dare."""
+    """The operands that have one module: their updates and weights, the W of all, and a 128-bit key each for dare.
+
+    `densities`: the fraction of its entries that ties and dare keep of each.
+    """
 
     pairs: Sequence[FactorPair]
     weights: Sequence[float]
@@ -50,6 +53,7 @@ class Work:
     method: Method
     rank_max: int
     keys: Sequence[int] = ()
+    densities: Sequence[float] = ()
     block_entries: int = BLOCK_ENTRIES
 
     def frame(self, space: str) -> Frame:
@@ -125,7 +129,7 @@ def sequential(work: Work, frame: Frame) -> Merged:
 
 def ties(work: Work, frame: Frame) -> Merged:
     """Trim, elect signs, disjoint mean."""
-    kept = math.ceil(work.method.density * math.prod(frame.shape))
+    kept = [math.ceil(density * math.prod(frame.shape)) for density in work.densities]
 
     def merge(upright: Frame) -> Iterator[Array]:
         for block in upright.blocks():
@@ -203,13 +207,17 @@ def _by_blocks(work: Work, frame: Frame, merge: Callable[[Frame], Iterator[Array
 
 
 def _dropped(work: Work, upright: Frame) -> Iterator[list[Array]]:
-    """Blocks of which each entry is kept with probability `density`, and then divided by it."""
-    density = work.method.density
-    last = np.uint64(min(int(density * 2**64), 2**64 - 1))
+    """Blocks of which each entry is kept with the probability of its operand's density, and then divided by it."""
     streams = [np.random.Philox(key=key) for key in work.keys]
     for block in upright.blocks():
-        masks = [stream.random_raw(block[0].size).reshape(block[0].shape) <= last for stream in streams]
-        yield [np.where(mask, part / part.dtype.type(density), 0) for mask, part in zip(masks, block, strict=True)]
+        parts = zip(streams, block, work.densities, strict=True)
+        yield [_thinned(stream, part, density) for stream, part, density in parts]
+
+
+def _thinned(stream: np.random.Philox, part: Array, density: float) -> Array:
+    last = np.uint64(min(int(density * 2**64), 2**64 - 1))
+    mask = stream.random_raw(part.size).reshape(part.shape) <= last
+    return np.where(mask, part / part.dtype.type(density), 0)
 
 
 def _check_entries(frame: Frame) -> None:
