@@ -84,7 +84,7 @@ def evaluate(
     reference: dict[str, AnswerScores] = {}
     rows = []
     for name, folder in named.items():
-        with nullcontext(base.model) if folder is None else wearing(base.model, folder) as model:
+        with nullcontext(base.model) if folder is None else wearing(base.model, folder, base.spec.folder) as model:
             for domain, asked in pairs.items():
                 scores = answer_nll(model, base.tokenizer, asked)
                 rows.append(_row(name, domain, reference.setdefault(domain, scores), scores, seed))

@@ -4,8 +4,11 @@ Rules:
 
 - Whatever happens in between, the adapter's layers, peft's marks on the model and the frozen weights are undone.
 - peft's deprecation warnings about transformers are its own business and silenced; all other warnings are kept.
-- Configurations are read by `plora.merge`, which takes plain LoRA only.
+- Folders are read by `plora.merge` as a merge reads them: whatever is merged can be worn, and what is refused there is
+  refused here. peft gets the factors alone, and never a tensor of the base.
 - Global random state is left as it was; a fresh adapter is drawn from the seed that is given.
+- `wearing` wraps the model by peft, embeddings included, as whoever loads the folder elsewhere does. It keeps no budget
+  of time: it is for measuring, on a model that answers nobody.
 - `worn_hot` doesn't wrap the model and keeps `PLORA_LATENCY_BUDGET_MS`; see `plora.merge.injection`.
 
 Not handled here: several adapters at once.
@@ -23,7 +26,8 @@ from typing import Any
 
 from plora.merge.folder_source import FolderSource
 from plora.merge.injection import Budget, Injection, injected
-from plora.merge.peft_folder import TENSORS_NAME, read_spec
+from plora.merge.lora_config import LoraSpec
+from plora.merge.peft_folder import Adapter, name_of, read_adapter
 from plora.proto.errors import AdapterError
 
 
@@ -48,28 +52,20 @@ def wearing_new(model: Any, config: Any, seed: int) -> Iterator[Any]:
 
 
 @contextmanager
-def wearing(model: Any, folder: Path) -> Iterator[Any]:
+def wearing(model: Any, folder: Path, base: Path | None = None) -> Iterator[Any]:
     """`model` with the PEFT adapter of `folder`.
+
+    Args:
+        model: a transformers model.
+        folder: any folder that `plora merge` takes.
+        base: the base's own folder, with which copies of its weights in the adapter's file are compared.
 
     Raises:
         AdapterError: a file is missing or broken, or the adapter is of another base.
     """
-    from peft import LoraConfig
-
-    spec = read_spec(folder)
-    if not (folder / TENSORS_NAME).is_file():
-        raise AdapterError(f"no {TENSORS_NAME} here", where=str(folder), mend="give a folder that holds an adapter")
-    config = LoraConfig(
-        r=spec.r,
-        lora_alpha=spec.alpha,  # type: ignore[arg-type]  # peft divides it and takes fractions
-        target_modules=list(spec.target_modules),
-        use_rslora=spec.use_rslora,
-        rank_pattern=dict(spec.rank_pattern),
-        alpha_pattern=dict(spec.alpha_pattern),
-        task_type="CAUSAL_LM",
-    )
-    with wearing_new(model, config, seed=0) as wrapped:
-        _load(wrapped, folder)
+    adapter = read_adapter(folder, base=base)
+    with wearing_new(model, _config(adapter.spec), seed=0) as wrapped:
+        _load(wrapped, adapter, str(folder))
         yield wrapped
 
 
@@ -85,6 +81,21 @@ def worn_hot(model: Any, folder: Path, environ: Mapping[str, str] = os.environ) 
         yield injection
 
 
+def _config(spec: LoraSpec) -> Any:
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=spec.r,
+        lora_alpha=spec.alpha,  # type: ignore[arg-type]  # peft divides it and takes fractions
+        target_modules=list(spec.target_modules),
+        use_rslora=spec.use_rslora,
+        rank_pattern=dict(spec.rank_pattern),
+        alpha_pattern=dict(spec.alpha_pattern),
+        fan_in_fan_out=spec.fan_in_fan_out,
+        task_type="CAUSAL_LM",
+    )
+
+
 def _wrap(model: Any, config: Any) -> Any:
     from peft import get_peft_model
 
@@ -97,19 +108,23 @@ def _wrap(model: Any, config: Any) -> Any:
             raise _unfit("adapter", error) from error
 
 
-def _load(wrapped: Any, folder: Path) -> None:
+def _load(wrapped: Any, adapter: Adapter, where: str) -> None:
+    import torch
     from peft import set_peft_model_state_dict
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
 
+    tensors = {
+        name_of(module, side, adapter.spec): torch.tensor(values)
+        for module, pair in adapter.pairs.items()
+        for side, values in (("A", pair.A), ("B", pair.B))
+    }
     try:
-        outcome: Any = set_peft_model_state_dict(wrapped, load_file(folder / TENSORS_NAME))
-    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError) as error:
-        raise _unfit(str(folder), error) from error
+        outcome: Any = set_peft_model_state_dict(wrapped, tensors)
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise _unfit(where, error) from error
     absent = [name for name in outcome.missing_keys if "lora_" in name]
     strange = [*outcome.unexpected_keys, *absent]
     if strange:
-        raise _unfit(str(folder), ValueError(f"{len(strange)} tensors too many or too few, such as {strange[0]}"))
+        raise _unfit(where, ValueError(f"{len(strange)} tensors too many or too few, such as {strange[0]}"))
 
 
 def _unfit(where: str, error: Exception) -> AdapterError:
