@@ -31,8 +31,8 @@ from plora.proto.payloads import Attestation, OwnerRecord, Revocation
 from plora.proto.statement import Statement, verify_statement
 
 ROTATIONS_MAX = 64
-WITNESSES_PER_KEY = 4
-"""How many attestations of one record or revocation are verified for each key, the smallest ids first."""
+WORDS_PER_KEY = 5
+"""How many words of one key for one statement are verified: its own signature, then attestations by ascending id."""
 
 Records = tuple[tuple[Statement, OwnerRecord], ...]
 Attestations = tuple[tuple[Statement, Attestation], ...]
@@ -132,7 +132,7 @@ def signed_by(statement: Statement, keys: Mapping[str, PublicKey], owner: str, k
     return frozenset(
         key_id
         for key_id, said in words.items()
-        if key_id in keys and any(verify_statement(one, keys[key_id]) for one in said[: WITNESSES_PER_KEY + 1])
+        if key_id in keys and any(verify_statement(one, keys[key_id]) for one in said[:WORDS_PER_KEY])
     )
 
 
