@@ -14,7 +14,6 @@ from plora.proto.rotation import (
     Attestations,
     Authority,
     Dossier,
-    Records,
     Revocations,
     first_authority,
     missing,
@@ -93,8 +92,8 @@ def test_what_is_not_a_word_for_this_record_in_this_owners_name_counts_for_nothi
 
 def test_only_a_record_of_this_owner_that_names_the_last_one_follows() -> None:
     start = first("a")
-    for links in ({"owner": ELSE}, {"previous": ELSE}):
-        assert not walked(start, after(start, "a", by="a", **links)).walked
+    for owner, previous in ((ELSE, hexed(start)), (hexed(start), ELSE)):
+        assert not walked(start, after(start, "a", by="a", owner=owner, previous=previous)).walked
 
 
 def test_a_walk_ends_at_the_newest_record_and_keeps_all_keys_that_ever_were() -> None:

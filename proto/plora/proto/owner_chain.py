@@ -123,9 +123,11 @@ class OwnerFile:
             yield Pending(statement, payload, tuple(sorted(signed)), lacks)
 
     def extended(self, *more: Statement) -> OwnerFile:
-        """With further statements; one that is there already is not taken twice."""
-        known = {(one.id, one.key_id) for one in self.statements}
-        return OwnerFile((*self.statements, *(one for one in more if (one.id, one.key_id) not in known)))
+        """With further statements; each is taken once."""
+        whole: dict[tuple[bytes, str], Statement] = {}
+        for one in (*self.statements, *more):
+            whole.setdefault((one.id, one.key_id), one)
+        return OwnerFile(tuple(whole.values()))
 
 
 @dataclass(frozen=True)
