@@ -143,6 +143,16 @@ def test_who_comes_back_again_and_again_has_nobody_scanned_at_speed() -> None:
     assert of(bench.link(BEN, "203.0.113.9:50000", says=("203.0.113.9:4700",)), Probe)
 
 
+def test_who_says_nothing_or_was_reached_before_is_not_tried() -> None:
+    bench = Bench()
+    out = bench.link(ADA, "203.0.113.1:4700", dialed=True, says=("203.0.113.1:4700",))
+    out += bench.tell(LinkClosed(ADA, "peer left"))
+    out += bench.link(ADA, "203.0.113.1:50000", says=("203.0.113.1:4700",))
+    out += bench.link(BEN, "8.8.8.8:50000", says=("127.0.0.1:22", "ben.example:1"))
+    out += bench.tell(TimerDue(EXCHANGE_TIMER))
+    assert of(out, Probe) == []
+
+
 def test_who_was_removed_while_being_dialed_is_told_to_nobody() -> None:
     bench = Bench(PeerAddress(ADA, ("203.0.113.1:4700",)))
     bench.tell(NeighboursChanged((), ()))
@@ -355,6 +365,7 @@ def test_denied_peers_are_neither_dialed_nor_kept() -> None:
     bench.tell(Received(ADA, Peers((PeerAddress(BEN, ("203.0.113.2:4700",)), PeerAddress(CYD, ("203.0.113.3:1",))))))
     bench.tell(DialFailed(CYD, "no_answer"))
     assert BEN not in [one.peer for one in bench.dials_for(30)]
+    assert (ACQUAINTANCES, bytes.fromhex(ADA)) in bench.rows
     bench.tell(NeighboursChanged((), (ADA,)))
     assert (ACQUAINTANCES, bytes.fromhex(ADA)) not in bench.rows
 

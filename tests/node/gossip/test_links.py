@@ -190,6 +190,9 @@ def test_the_day_is_told_again_when_it_changes() -> None:
     assert said(links.beat(at(1000)), Hello) == []
     late = Now(2_000_000_000, (DAY + 1) * 86_400_000)
     assert [message.epoch_day for message in said(links.beat(late), Hello)] == [DAY + 1]
+    assert said(links.beat(late), Hello) == []
+    set_back = Now(3_000_000_000, DAY * 86_400_000)
+    assert [message.epoch_day for message in said(links.beat(set_back), Hello)] == [DAY]
 
 
 def test_links_in_are_bounded_and_a_place_is_given_back() -> None:
@@ -267,6 +270,28 @@ def test_dials_are_bounded() -> None:
     dialing.failed(many[0].peer, at(0))
     dialing.failed(many[1].peer, at(0))
     assert [dial.peer for dial in dialing.due(at(0))] == [many[2].peer, many[3].peer]
+
+
+def test_only_who_is_neither_linked_nor_being_dialed_is_waited_for() -> None:
+    dialing = Dialing((NEIGHBOUR, PeerAddress(BEN, ("ben:1",))), 8, 4000, Random(3), lambda peer: ())
+    assert dialing.next_due_ns() == 0
+    dialing.linked(BEN)
+    assert [dial.peer for dial in dialing.due(at(0))] == [ADA]
+    assert dialing.next_due_ns() is None
+    dialing.released(BEN)
+    assert dialing.next_due_ns() == 0
+    dialing.failed(BEN, at(0), retry_after_ms=10**9)
+    assert dialing.next_due_ns() == 4000 * 1_000_000
+    assert dialing.due(at(3999)) == [] and [dial.peer for dial in dialing.due(at(4000))] == [BEN]
+
+
+def test_a_neighbour_that_stays_keeps_its_link_and_takes_the_new_addresses() -> None:
+    dialing = Dialing((NEIGHBOUR, PeerAddress(BEN, ("ben:1",))), 8, 4000, Random(3), lambda peer: ())
+    dialing.linked(ADA)
+    assert dialing.replace((PeerAddress(ADA, ("ada:2",)),)) == [BEN]
+    assert (dialing.peers, BEN in dialing, dialing.due(at(0))) == ((ADA,), False, [])
+    dialing.released(ADA)
+    assert dialing.due(at(0)) == [Dial(ADA, ("ada:2",))]
 
 
 def test_asking_keeps_a_window_and_gives_up_with_the_link() -> None:

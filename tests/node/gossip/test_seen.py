@@ -104,6 +104,24 @@ def test_a_first_owner_record_brings_its_own_key() -> None:
     assert list(seen.view(TODAY)) == list(seen.view(TODAY - 1))
 
 
+@pytest.mark.parametrize("signer", [0, 1])
+def test_a_first_record_of_several_keys_is_verified_by_the_one_that_it_names(signer: int) -> None:
+    keys = (ADA.key, BEN.key)
+    payload = OwnerRecord(
+        swarm=SWARM,
+        issued=format_timestamp(ISSUED_S),
+        key_id=keys[signer].public.key_id,
+        name="both",
+        version=1,
+        keys=tuple(OwnerKey.of(key.public) for key in keys),
+        threshold=1,
+    )
+    record = sign_statement(StatementKind.OWNER, payload, keys[signer])
+    take(empty(), record)
+    spoilt = replace(record, signature=bytes(64))
+    assert empty().admit(spoilt).entrance is Entrance.FORGED
+
+
 def test_a_rotated_key_may_sign_once_its_record_is_seen() -> None:
     stranger = make_owner("new", SWARM)
     claimed = plasmid(owner=Owner("ada", SWARM, stranger.key, ADA.record))
@@ -286,6 +304,16 @@ def test_refused_owners_take_their_statements_with_them() -> None:
     seen.trust([BEN.id])
     take(seen, BEN.record, theirs)
     assert seen.admit(make_owner("cleo", SWARM).record).reason == "untrusted_owners"
+
+
+def test_a_bound_that_is_lowered_below_what_is_held_lets_nothing_further_in() -> None:
+    seen = filled(plasmid(name="a"), plasmid(name="b"), plasmid(name="c"))
+    take(seen, BEN.record)
+    seen.limit(Bounds(untrusted_owners=1, statements_per_owner=2))
+    assert seen.admit(make_owner("cleo", SWARM).record).reason == "untrusted_owners"
+    assert seen.admit(plasmid(name="d")).reason == "statements_per_owner"
+    take(seen, plasmid(2, name="a"))
+    take(seen, plasmid(owner=BEN))
 
 
 def test_what_depends_on_a_refused_statement_is_refused_for_the_same_bound() -> None:
