@@ -74,14 +74,13 @@ def faults_of(audit: Audit, notes: Iterable[Note] = ()) -> list[Fault]:
     walk = _Walk(audit.ends.start)
     for key, value in audit.rows:
         walk.take(key, value)
-    said = [entry.fact for entry in walk.entries if entry.fact.what == ACKNOWLEDGED]
-    settled = max(map(_until, said), default=0)
+    settled = max(map(_until, walk.said), default=0)
     found = [*walk.faults, *_end(walk.at, audit.ends.head)]
     for group in _parted(notes, settled):
         found += _against(group, walk, audit.ends.start)
     if audit.state is not None:
-        found += _state(walk.entries, audit.state)
-    marked = [_marked(fault, said) for fault in dict.fromkeys(found)]
+        found += _state(walk, audit.state)
+    marked = [_marked(fault, walk.said) for fault in dict.fromkeys(found)]
     return sorted(marked, key=lambda fault: fault.seq)
 
 
@@ -118,12 +117,18 @@ def _marked(fault: Fault, said: Sequence[Fact]) -> Fault:
 
 
 class _Walk:
-    """Goes along the entries; `heads` has the hash of each."""
+    """Goes along the entries and keeps of them only what is asked for later: an audit is long.
+
+    `heads`: the hash of each; `first`: the oldest that can be read; `told`: the newest about each row, by table and
+    key; `said`: the acknowledgements.
+    """
 
     def __init__(self, start: Mark) -> None:
         self.at = start
         self.heads = {start.seq: start.head}
-        self.entries: list[Entry] = []
+        self.first: Entry | None = None
+        self.told: dict[tuple[str, bytes], Entry] = {}
+        self.said: list[Fact] = []
         self.faults: list[Fault] = []
 
     def take(self, key: bytes, value: bytes) -> None:
@@ -145,7 +150,14 @@ class _Walk:
             self._fault(seq, f"entry {seq} says that it is entry {entry.seq}", chain_hash(value))
         self.at = Mark(seq, chain_hash(value))
         self.heads[seq] = self.at.head
-        self.entries.append(entry)
+        self._keep(entry)
+
+    def _keep(self, entry: Entry) -> None:
+        self.first = self.first or entry
+        if entry.fact.table:
+            self.told[entry.fact.table, entry.fact.key] = entry
+        if entry.fact.what == ACKNOWLEDGED:
+            self.said.append(entry.fact)
 
     def _fault(self, seq: int, what: str, other: str) -> None:
         """Of the entry before and `other` it is known again, also once further entries follow (see `_end`)."""
@@ -166,7 +178,7 @@ def _end(at: Mark, head: Mark) -> list[Fault]:
 
 def _against(notes: Iterable[Note], walk: _Walk, start: Mark) -> list[Fault]:
     """What the notes show. Those from before the oldest entry that is left show nothing."""
-    begun_ms = walk.entries[0].fact.at_ms if start.seq and walk.entries else 0
+    begun_ms = walk.first.fact.at_ms if start.seq and walk.first else 0
     listed = list(notes)
     placed = [note for note in listed if note.seq and note.seq >= start.seq]
     unplaced = [note for note in listed if not note.seq and note.at_ms >= begun_ms]
@@ -200,18 +212,17 @@ def _unlike(notes: Sequence[Note], walk: _Walk) -> Iterator[Fault]:
         yield Fault(first.seq, what, until=max(0 if note.outside else note.seq for note in other))
 
 
-def _state(entries: Sequence[Entry], state: State) -> list[Fault]:
-    whole = any(entry.seq == 1 and entry.fact.what == BEGUN for entry in entries[:1])
-    told = {(entry.fact.table, entry.fact.key): entry for entry in entries if entry.fact.table}
+def _state(walk: _Walk, state: State) -> list[Fault]:
+    whole = walk.first is not None and walk.first.seq == 1 and walk.first.fact.what == BEGUN
     lying = {
         (table, key): row_digest(value)
         for table, rows in state.items()
         for key, value in rows.items()
         if audited(table, key)
     }
-    digests = [(entry, lying.get(place, "")) for place, entry in told.items()]
+    digests = [(entry, lying.get(place, "")) for place, entry in walk.told.items()]
     found = [_changed(entry, digest) for entry, digest in digests if digest != entry.fact.sha256]
-    foreign = {place: digest for place, digest in lying.items() if whole and place not in told}
+    foreign = {place: digest for place, digest in lying.items() if whole and place not in walk.told}
     tables = dict.fromkeys(table for table, _ in foreign)
     added = ({key: digest for (name, key), digest in foreign.items() if name == table} for table in tables)
     return [*found, *map(_added, tables, added)]
