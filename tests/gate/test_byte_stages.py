@@ -44,6 +44,13 @@ def test_attack_018_other_bytes_of_the_same_size(world: World, ada: Owner) -> No
     assert not verdict.bytes_only and not verdict.servable
 
 
+@pytest.mark.parametrize("signed", ["00" * 32, "ff" * 32])
+def test_a_digest_is_another_whichever_way_it_differs(world: World, ada: Owner, signed: str) -> None:
+    for field, reason in (("sha256", "hash_mismatch"), ("chunk_root", "chunk_root_mismatch")):
+        case = world.case(ada, artifacts={field: signed})
+        assert decide(case, Policy(), world.trust(ada)).reason == reason
+
+
 def test_attack_019_other_size(world: World, ada: Owner) -> None:
     case = replace(world.case(ada), features=world.features(factors(in_dim=17)))
     assert fell(decide(case, Policy(), world.trust(ada))) == (Outcome.REJECT, "chunks and hash", "size_mismatch")

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from tests.council import ISSUED, SWARM, Ballots, X, Y, accuse, council, digest, member, slot, vote_key
+from tests.gate.conftest import Owner, World
 
 from plora.gate.consensus import (
     FAULTS,
@@ -16,6 +17,7 @@ from plora.gate.consensus import (
     membership,
     quorum_of,
     vote_fault,
+    vote_of,
 )
 from plora.gate.tally import Tally
 from plora.gate.voter import Voter
@@ -181,6 +183,20 @@ def test_what_proves_nothing(statement: Statement, fault: str) -> None:
     assert guilt_in(evidence_of(statement), MEMBERS) == fault
 
 
+@pytest.mark.parametrize("content", [X, Y])
+def test_both_votes_of_evidence_must_hold_whichever_comes_first(content: str) -> None:
+    def proves(spoilt: Statement) -> str | Guilt:
+        good = SIGN.vote(3, Y if content == X else X)
+        return guilt_in(evidence_of(accuse(0, 3, good, spoilt)), MEMBERS)
+
+    assert isinstance(proves(SIGN.vote(3, content)), Guilt)
+    assert proves(replace(SIGN.vote(3, content), signature=bytes(64))) == "bad_signature"
+    assert proves(SIGN.vote(3, content, Choice.REJECT)) == "not_an_accept"
+    assert proves(SIGN.vote(2, content)) == "other_member"
+    assert proves(SIGN.signed(vote_key(3), content, swarm=digest("other swarm"))) == "other_swarm"
+    assert proves(Ballots(slot(council(number=2))).vote(3, content)) == "other_epoch"
+
+
 def test_evidence_brings_its_votes() -> None:
     true = evidence_of(accuse(0, 3, SIGN.vote(3, X), SIGN.vote(3, Y)))
     guilt = guilt_in(true, MEMBERS)
@@ -199,6 +215,20 @@ def test_a_vote_belongs_to_one_slot_epoch_and_swarm() -> None:
     assert vote_fault(SIGN.vote(7, X), MEMBERS) == "not_a_member"
     assert vote_fault(SIGN.vote(0, X), council(number=2)) == "other_epoch"
     assert vote_fault(accuse(0, 3, SIGN.vote(3, X), SIGN.vote(3, Y)), MEMBERS) == "not_a_vote"
+    elsewhere = SIGN.signed(vote_key(0), X, swarm=digest("other swarm"))
+    assert vote_fault(elsewhere, MEMBERS) == "other_swarm"
+    assert [Tally(MEMBERS).take(vote) for vote in (elsewhere, SIGN.vote(7, X))] == [[], []]
+
+
+def test_a_vote_is_about_the_slot_of_the_manifest_that_it_names(world: World, ada: Owner) -> None:
+    manifest = world.case(ada).manifest
+    own = MEMBERS.slot(manifest)
+    assert (own.epoch, own.owner, own.version) == (MEMBERS.epoch, ada.id, manifest.version)
+    assert vote_fault(Ballots(own).vote(0, X), MEMBERS, manifest) == ""
+    assert vote_fault(SIGN.vote(0, X), MEMBERS, manifest) == "other_slot"
+    for field, other in (("version", 2), ("plasmid_id", "other"), ("lineage", "ab" * 32), ("owner", "ab" * 32)):
+        changed = manifest.model_copy(update={field: other})
+        assert vote_fault(Ballots(own).vote(0, X), MEMBERS, changed) == "other_slot"
 
 
 def test_a_member_chooses_once_and_only_after_reading() -> None:
@@ -252,6 +282,55 @@ def test_what_was_never_counted_may_be_dropped() -> None:
     for statement in (SIGN.vote(1, X), SIGN.vote(0, Y), accuse(0, 3, SIGN.vote(3, X), SIGN.vote(3, Y))):
         tally.drop(statement)
     assert tally.standing(SLOT, X).accepts == ("m0",)
+
+
+def test_a_second_copy_that_is_dropped_takes_no_vote_away() -> None:
+    later = "2026-01-02T00:00:00Z"
+    tally = tally_of(SIGN.vote(0, X), SIGN.vote(0, X, issued=later), SIGN.vote(1, X, Choice.REJECT))
+    tally.drop(SIGN.vote(0, X, issued=later))
+    tally.drop(SIGN.vote(1, X, Choice.REJECT, issued=later))
+    assert tally.standing(SLOT, X).accepts == ("m0",) and tally.standing(SLOT, X).rejects == (("m1", ""),)
+
+
+def test_a_proof_from_elsewhere_voids_a_members_votes_in_open_slots_only() -> None:
+    closed, opened = Ballots(slot(MEMBERS, plasmid_id="closed")), SIGN
+    tally = tally_of(*(closed.vote(number, X) for number in (0, 1, 3)), *(opened.vote(one, X) for one in (0, 3)))
+    guilt = guilt_in(evidence_of(accuse(1, 3, closed.vote(3, X), closed.vote(3, Y))), MEMBERS)
+    assert isinstance(guilt, Guilt)
+    assert (tally.convict(guilt), tally.convict(replace(guilt))) == (True, False)
+    assert tally.take(opened.vote(1, X)) == []
+    assert tally.standing(SLOT, X).accepts == ("m0", "m1") and tally.standing(SLOT, X).guilty == ("m3",)
+    assert tally.standing(closed.slot, X).certificate is not None
+    assert len(tally.take(opened.vote(2, X))) == 1
+
+
+def test_only_an_own_accept_of_this_epoch_is_a_ballot_that_came_back() -> None:
+    voter = Voter(MEMBERS, vote_key(0).public.key_id)
+    elsewhere = Ballots(slot(council(number=2)))
+    for statement in (SIGN.vote(0, X, Choice.REJECT), SIGN.vote(1, X), elsewhere.vote(0, X)):
+        vote = vote_of(statement)
+        assert vote is not None and voter.recall(vote) is None
+    assert not voter.ballots
+    own = vote_of(SIGN.vote(0, X))
+    assert own is not None
+    ballot = voter.recall(own)
+    assert ballot is not None and voter.vote(ballot) == own and voter.recall(own) is None
+    voter.read(digest("peer 1"))
+    voter.read(digest("peer 2"))
+    assert voter.choose(SLOT, X, ISSUED) is None and voter.rejection(SLOT, X, ISSUED, "expired") is None
+
+
+def test_who_abstains_or_is_of_another_epoch_says_nothing_at_all() -> None:
+    voter = Voter(MEMBERS, vote_key(0).public.key_id)
+    assert voter.rejection(SLOT, X, ISSUED, "expired") is None
+    voter.read(digest("peer 1"))
+    voter.read(digest("peer 2"))
+    elsewhere = slot(council(number=2))
+    assert voter.choose(elsewhere, X, ISSUED) is None and voter.rejection(elsewhere, X, ISSUED, "expired") is None
+    said = voter.rejection(SLOT, X, ISSUED, "expired")
+    assert said is not None and (said.choice, said.reason, said.content) == (Choice.REJECT, "expired", X)
+    assert voter.choose(SLOT, X, ISSUED) is not None  # advice binds nobody
+    assert voter.rejection(SLOT, Y, ISSUED, "expired") is None
 
 
 def test_a_key_that_is_no_members_has_no_name() -> None:

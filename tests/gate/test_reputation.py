@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plora.gate import Case, Outcome, Policy, decide, explain
-from plora.gate.reputation import CREDIT_MAX, DELIBERATE, NEWCOMER, SLIP, Reputation
+from plora.gate.reputation import CREDIT_MAX, DELIBERATE, FAULTS_MAX, FORGOTTEN, NEWCOMER, SLIP, Reputation
 
 from .conftest import Owner, World
 
@@ -75,6 +75,35 @@ def test_half_of_a_credit_is_left_after_a_half_life_and_of_a_fault_after_four() 
 def test_a_clock_that_goes_back_changes_nothing() -> None:
     state = Reputation(good=4.0, bad=1.0, at_ms=WEEK_MS)
     assert state.at(0, half_life_ms=WEEK_MS) == replace(state, fault="", fault_ms=0)
+
+
+def test_the_newest_fault_is_named_until_nothing_of_it_is_left() -> None:
+    caught = NEWCOMER.faulted(SLIP, "bad_chunk", 0, half_life_ms=WEEK_MS)
+    again = caught.faulted(SLIP, "stalled", WEEK_MS, half_life_ms=WEEK_MS)
+    later = again.earned(1.0, 2 * WEEK_MS, half_life_ms=WEEK_MS)
+    assert [(one.fault, one.fault_ms) for one in (caught, again, later)] == [
+        ("bad_chunk", 0),
+        ("stalled", WEEK_MS),
+        ("stalled", WEEK_MS),
+    ]
+    long_after = later.at(200 * WEEK_MS, half_life_ms=WEEK_MS)
+    assert (long_after.fault, long_after.fault_ms, long_after.blank) == ("", 0, True)
+
+
+def test_a_slip_takes_nothing_of_what_was_earned_and_faults_are_bounded() -> None:
+    built = Reputation(good=4.0)
+    assert built.faulted(SLIP, "bad_chunk", 0, half_life_ms=WEEK_MS).good == 4.0
+    assert built.faulted(DELIBERATE, "two_contents", 0, half_life_ms=WEEK_MS).good == 0.0
+    worst = built
+    for _ in range(100):
+        worst = worst.faulted(DELIBERATE, "two_contents", 0, half_life_ms=WEEK_MS)
+    assert worst.bad == FAULTS_MAX and worst.influence == 0.0
+
+
+def test_what_is_left_is_something_down_to_a_64th() -> None:
+    after_one = Reputation(good=2 * FORGOTTEN).at(WEEK_MS, half_life_ms=WEEK_MS)
+    assert (after_one.good, after_one.blank) == (FORGOTTEN, False)
+    assert after_one.at(WEEK_MS + 1, half_life_ms=WEEK_MS).blank
 
 
 def judged(case: Case, reputation: Reputation, world: World, ada: Owner, **policy: object) -> tuple[str, str]:

@@ -10,8 +10,9 @@ from tests.gate.conftest import NOW_MS, Owner, World, forged, key_of, record_of
 from tests.gate.roots import DAY_MS, HOUR_MS, Council, council
 
 from plora.gate import Case, Outcome, Policy, Root, Verdict, decide, explain, freshness_state, load_root, root_text
-from plora.gate.root import signed_time_ms
+from plora.gate.root import members_behind, root_revocations, signed_time_ms
 from plora.proto.errors import ConfigError
+from plora.proto.rotation import Dossier
 
 WEEK = Policy(max_trust_age_ms=7 * DAY_MS)
 
@@ -68,6 +69,58 @@ def test_the_signed_time_takes_two_and_outlasts_expiry(house: Council) -> None:
     early, late = house.says(0, NOW_MS - 50 * DAY_MS, days=1), house.says(1, NOW_MS - HOUR_MS)
     assert signed_time_ms((late,), house.root) == 0
     assert signed_time_ms((early, late), house.root) == NOW_MS - 50 * DAY_MS
+
+
+def test_a_statement_counts_from_as_far_ahead_as_clocks_may_differ(house: Council) -> None:
+    skew_ms = WEEK.clock_skew_ms_max
+    for ahead_ms, fresh in ((skew_ms, True), (skew_ms + 1000, False)):
+        said = (house.says(0, NOW_MS), house.says(1, NOW_MS + ahead_ms))
+        assert freshness_state(said, house.root, WEEK, NOW_MS).fresh is fresh
+
+
+def test_of_what_an_owner_says_the_latest_counts_whatever_its_place(house: Council) -> None:
+    old, new, other = house.says(0, NOW_MS - 9 * HOUR_MS), house.says(0, NOW_MS - HOUR_MS), house.says(1, NOW_MS)
+    for said in ((old, new, other), (other, new, old)):
+        assert signed_time_ms(said, house.root) == NOW_MS - HOUR_MS
+        until_ms = freshness_state(said, house.root, WEEK, NOW_MS).until_ms
+        assert until_ms == NOW_MS - HOUR_MS + WEEK.max_trust_age_ms
+    assert freshness_state((old, new), house.root, WEEK, NOW_MS).until_ms == 0
+
+
+def test_a_member_of_several_keys_speaks_by_their_own_threshold(world: World, house: Council, ada: Owner) -> None:
+    north, south = house.owners[:2]
+    pair = replace(house.root.members[0], keys=(north.key.public, key_of("north two").public), threshold=2)
+    root = Root(1, 2, (pair, *house.root.members[1:]))
+    begun = world.revocation(south, "owner", ada.id)
+    one, two = (world.attestation(north, begun[0], key=key) for key in (north.key, key_of("north two")))
+    behind = [members_behind(root, begun[0], Dossier(attestations=said)) for said in ((), (one,), (one, two))]
+    assert behind == [("south",), ("south",), ("north", "south")]
+    for said, counts in (((one,), []), ((one, two), [begun[1]])):
+        assert list(root_revocations(root, Dossier(revocations=(begun,), attestations=said))) == counts
+
+
+def test_what_a_stranger_begins_no_member_can_make_count(world: World, house: Council, ada: Owner) -> None:
+    begun = world.revocation(world.owner("eve"), "owner", ada.id)
+    words = tuple(world.attestation(owner, begun[0]) for owner in house.owners)
+    assert list(root_revocations(house.root, Dossier(revocations=(begun,), attestations=words))) == []
+    supposed = replace(house.root, supposed=(begun[1],))
+    assert list(root_revocations(supposed, Dossier())) == [begun[1]]
+
+
+def test_a_digest_follows_what_verdicts_depend_on(world: World, house: Council) -> None:
+    root, (first, *others) = house.root, house.root.members
+    renamed = replace(root, members=(*others, replace(first, name="renamed")))
+    assert renamed.digest() == root.digest()
+    revoked = world.revocation(house.owners[0], "owner", "ab" * 32)[1]
+    changes = (
+        {"version": 2},
+        {"threshold": 3},
+        {"members": tuple(others)},
+        {"members": (replace(first, freshness_keys=()), *others)},
+        {"members": (replace(first, keys=(key_of("new").public,)), *others)},
+        {"supposed": (revoked,)},
+    )
+    assert len({root.digest(), *(replace(root, **change).digest() for change in changes)}) == len(changes) + 1
 
 
 @pytest.mark.parametrize("kind", ["key", "content", "owner"])
@@ -130,8 +183,15 @@ def test_a_root_that_cannot_be_is_refused(tmp_path: Path, house: Council, before
 
 def test_one_key_speaks_for_one_owner_only(house: Council) -> None:
     first, second = house.root.members[:2]
-    with pytest.raises(ConfigError, match="stands twice"):
-        Root(1, 2, (first, replace(second, keys=first.keys)))
+    for twin in (
+        replace(second, keys=first.keys),
+        replace(second, freshness_keys=first.freshness_keys),
+        replace(second, freshness_keys=first.keys),
+        replace(second, freshness_keys=second.keys),
+        replace(second, owner=first.owner),
+    ):
+        with pytest.raises(ConfigError, match="stands twice"):
+            Root(1, 2, (first, twin))
 
 
 def test_what_was_accepted_stays_while_the_peer_is_stale(world: World, house: Council, ada: Owner) -> None:

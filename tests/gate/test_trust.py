@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +10,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.gate.conftest import Owner, World, forged, key_of
+from tests.gate.roots import council
 
-from plora.gate import Distrusted, Policy, Trust, TrustedOwner, check_quorum, load_trust, quorum_trouble, save_trust
+from plora.gate import (
+    Distrusted,
+    Policy,
+    Trust,
+    TrustedOwner,
+    check_quorum,
+    edit_trust,
+    load_trust,
+    quorum_trouble,
+    save_trust,
+)
 from plora.proto.errors import ConfigError, StatementError
 
 
@@ -138,6 +150,32 @@ def test_what_was_struck_out_is_not_believed_and_who_leaves_is_a_stranger(world:
     assert (left.nickname(bob.id), left.distrusts(bob.id), left.version) == (bob.id[:12], True, struck.version + 1)
 
 
+def test_who_is_removed_or_renewed_leaves_the_others_as_they_were(world: World) -> None:
+    owners = [world.owner(name) for name in ("ada", "bob", "cyd")]
+    trust = world.trust(*owners).with_distrusted(owners[0].id).with_distrusted(owners[1].id)
+    for gone in owners:
+        left = [owner.nickname for owner in trust.without(gone.id).owners]
+        assert left == [one.name for one in owners if one is not gone]
+        renewed = trust.with_owner(TrustedOwner.of_record(gone.record, domains=("legal",)))
+        assert sorted(owner.nickname for owner in renewed.owners) == ["ada", "bob", "cyd"]
+        assert [owner.nickname for owner in renewed.owners if owner.domains] == [gone.name]
+        assert not renewed.distrusts(gone.id)
+        others = {one.id for one in owners[:2] if one is not gone}
+        assert {struck.entry for struck in renewed.distrusted} == others
+
+
+def test_those_who_are_heard_are_the_believed_and_the_root_each_once(world: World, ada: Owner, bob: Owner) -> None:
+    house = council(world)
+    north, south, west = house.owners
+    trust = replace(world.trust(ada, bob, north), root=house.root).with_distrusted(bob.id).with_distrusted(west.id)
+    assert sorted(trust.heard) == sorted([ada.id, north.id, south.id, west.id])  # a root is not struck out by hand
+    for owner in (ada, bob, north, south, west, world.owner("eve")):
+        assert trust.hears(owner.id) is (owner.id in trust.heard)
+    alone = replace(trust, root=None)
+    assert sorted(alone.heard) == sorted([ada.id, north.id])
+    assert [alone.knows(owner.id) for owner in (ada, bob, west, south)] == [True, True, True, False]
+
+
 def test_missing_file_trusts_nobody(tmp_path: Path) -> None:
     assert load_trust(tmp_path / "trust.yaml") == Trust()
 
@@ -154,6 +192,35 @@ def test_file_keeps_everything(world: World, ada: Owner, tmp_path: Path) -> None
     assert path.stat().st_mode & 0o777 == 0o600
     assert "ada@host" in path.read_text()
     assert [entry.name for entry in tmp_path.iterdir() if entry.name.startswith(".")] == []
+
+
+def test_changes_that_come_at_once_are_all_kept(world: World, ada: Owner, tmp_path: Path) -> None:
+    path = save_trust(tmp_path / "trust.yaml", world.trust(ada))
+    entries = [f"{number:064x}" for number in range(8)]
+    with ThreadPoolExecutor(len(entries)) as pool:
+        list(pool.map(lambda entry: edit_trust(path, lambda trust: trust.with_distrusted(entry)), entries))
+    kept = load_trust(path)
+    assert [struck.entry for struck in kept.distrusted] == entries
+    assert kept.version == 1 + len(entries) and kept.owner(ada.id) is not None
+
+
+def test_a_change_that_fails_changes_nothing_and_locks_nobody_out(world: World, ada: Owner, tmp_path: Path) -> None:
+    path = save_trust(tmp_path / "trust.yaml", world.trust(ada))
+    before = path.read_bytes()
+    with pytest.raises(ConfigError, match="stands twice"):
+        edit_trust(path, lambda trust: replace(trust, owners=trust.owners * 2))
+    assert path.read_bytes() == before
+    (tmp_path / ".trust.yaml.new").write_text("left by a crash")
+    assert edit_trust(path, lambda trust: trust.without(ada.id)).owners == ()
+    assert load_trust(path).version == 2 and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "trust.yaml").mkdir()
+    for broken in (load_trust, lambda path: save_trust(path, Trust())):
+        with pytest.raises(ConfigError, match=r"can't be (read|written)") as caught:
+            broken(tmp_path / "trust.yaml")
+        assert caught.value.where == str(tmp_path / "trust.yaml")
 
 
 @settings(max_examples=20, deadline=None)

@@ -96,4 +96,4 @@ def test_a_line_is_bounded_and_an_offer_said_twice_takes_one_place() -> None:
     assert books.queue(ADA, [two, three]) == 2
     assert books.queue(BEN, [three]) == 1
     assert books.ask(ADA, 0) == (one, two)
-    assert books.queue(ADA, [three]) == 1
+    assert books.queue(ADA, [two, three]) == 1
