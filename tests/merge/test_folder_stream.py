@@ -138,6 +138,21 @@ def test_a_full_disk_at_the_end_leaves_what_was_there(make_adapter: Make, tmp_pa
     assert bytes_of(tmp_path) == before
 
 
+def test_a_folder_has_one_writer_at_a_time(make_adapter: Make, tmp_path: Path) -> None:
+    one, two = make_adapter(1), make_adapter(2)
+    (tmp_path / f"{TENSORS_NAME}.part").write_bytes(b"left by a merge that was killed")
+    with FolderSink(tmp_path) as sink:
+        put_all(sink, one)
+        with pytest.raises(AdapterError, match="another merge is being written here"), FolderSink(tmp_path) as late:
+            put_all(late, two)
+        sink.end()
+    assert read_adapter(tmp_path).digest == one.digest
+    with FolderSink(tmp_path) as sink:
+        put_all(sink, two)
+        sink.end()
+    assert read_adapter(tmp_path).digest == two.digest and len(bytes_of(tmp_path)) == 2
+
+
 def test_nothing_is_left_out_and_nothing_is_put_elsewhere(make_adapter: Make, tmp_path: Path) -> None:
     adapter = make_adapter(1)
     module, pair = next(iter(adapter.pairs.items()))

@@ -6,12 +6,15 @@ Rules:
 - The files are byte-identical to those of `write_adapter` for an equal adapter: the reference writer's order.
 - Nobody sees half a file: both are written under other names, synced, and renamed at the end. A merge that fails leaves
   none; those that were there before stay.
+- A folder has one writer at a time: the file under way is locked until both have their names, and who comes meanwhile
+  is refused. A lock ends with its process, so what a killed merge left is in nobody's way.
 
-Not handled: two writers of one folder; a power cut between the two renames, over an adapter that was there before.
+Not handled: a power cut between the two renames, over an adapter that was there before; file systems without `flock`.
 """
 
 from __future__ import annotations
 
+import fcntl
 import math
 import os
 from collections.abc import Mapping
@@ -71,12 +74,12 @@ class FolderSink:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._file is not None:
-            self._file.close()
             self._part.unlink()
             self._config_part.unlink(missing_ok=True)
+            self._file.close()
 
     def begin(self, spec: LoraSpec, shapes: Mapping[str, tuple[int, int, int]]) -> None:
-        """Write the header. `shapes`: (out, in, rank) of each module."""
+        """Write the header. `shapes`: (out, in, rank) of each module. AdapterError while another one writes there."""
         self._folder.mkdir(parents=True, exist_ok=True)
         self._spec = spec
         self._left = [name_of(module, "B", spec) for module in shapes]
@@ -84,7 +87,7 @@ class FolderSink:
         self._shapes = {name: shape for name, (_, shape) in layout.items()}
         header, self._begins = header_to_bytes(layout, self._metadata)
         self._missing = set(self._shapes)
-        self._file = self._part.open("w+b")
+        self._file = _claimed(self._part)
         self._file.write(header)
 
     def put(self, module: str, pair: FactorPair) -> None:
@@ -105,11 +108,11 @@ class FolderSink:
             self._clip(np.float32(clip))
         file.flush()
         os.fsync(file.fileno())
-        file.close()
         name = self._spec.base_model_name if self._base is None else self._base
         write_synced(self._config_part, adapter_config_bytes(self._spec, name or ""))
         self._config_part.replace(self._folder / CONFIG_NAME)
         self._part.replace(self._folder / TENSORS_NAME)
+        file.close()
         self._file = None
         sync_folder(self._folder)
 
@@ -128,3 +131,19 @@ class FolderSink:
         if self._file is None:
             raise AdapterError("nothing can be written before `begin` or after `end`", where=str(self._folder))
         return self._file
+
+
+def _claimed(part: Path) -> BinaryIO:
+    """The empty file that this writer alone has under that name. Raises AdapterError while another one has it."""
+    while True:
+        file = os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if part.exists() and os.path.samestat(part.stat(), os.fstat(file.fileno())):
+                file.truncate()
+                return file
+        except BlockingIOError as error:
+            file.close()
+            mend = "wait until it is done, or name another folder"
+            raise AdapterError("another merge is being written here", where=str(part.parent), mend=mend) from error
+        file.close()  # Its writer was done between the two calls: by now it has another name, or none.
