@@ -15,6 +15,7 @@ from plora.merge.factors import FactorPair
 from plora.merge.folder_sink import FolderSink
 from plora.merge.folder_source import FolderSource
 from plora.merge.forecast import SPREAD, Forecast, Machine, forecast
+from plora.merge.layout import lay_out
 from plora.merge.lora_config import LoraSpec
 from plora.merge.peft_folder import Adapter, read_adapter, write_adapter
 from plora.merge.plan import MergePlan, Method, Override, TrustRegion
@@ -37,7 +38,9 @@ def peak_of(work: Callable[[], object]) -> int:
 
 def foretold(folders: list[Path], plan: MergePlan) -> Forecast:
     machine = Machine(time.perf_counter, WRITE_BYTES_S, peak_of)
-    return forecast([FolderSource(folder) for folder in folders], plan, None, None, machine)
+    began_s = time.perf_counter()
+    layout = lay_out([FolderSource(folder) for folder in folders], plan)
+    return forecast(layout, None, machine, laid_s=time.perf_counter() - began_s)
 
 
 def merged(folders: list[Path], plan: MergePlan, out: Path) -> float:

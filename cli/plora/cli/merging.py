@@ -141,20 +141,14 @@ def _norms_of(base: str | None, modules: Sequence[str]) -> Mapping[str, float]:
 
 def _carried_out(output: Output, job: Job, folder: Path) -> Told:
     from plora.cli.merge_report import Told
-    from plora.merge.engine import merge_into
+    from plora.merge.engine import merge_laid_out
     from plora.merge.folder_sink import FolderSink
 
     inputs = job.inputs
     names = [str(one) for one in inputs.folders]
-    with FolderSink(folder, metadata=inputs.metadata()) as sink, watched(output, sink) as seen:
-        report = merge_into(
-            seen,
-            inputs.sources,
-            inputs.plan,
-            inputs.base_model_name,
-            base_norms=job.base_norms,
-            clock=time.perf_counter,
-        )
+    layout = inputs.laid_out()
+    with FolderSink(folder, metadata=inputs.metadata(layout)) as sink, watched(output, sink) as seen:
+        report = merge_laid_out(seen, layout, base_norms=job.base_norms, clock=time.perf_counter)
     return Told(report, names, time.perf_counter() - job.began_s, peak_memory_bytes())
 
 
@@ -194,9 +188,9 @@ def _tell_forecast(output: Output, job: Job, out: Path | None) -> None:
     from plora.merge.forecast import Machine, forecast
 
     machine = Machine(time.perf_counter, write_rate(out), peak_of)
-    inputs = job.inputs
-    found = forecast(
-        inputs.sources, inputs.plan, inputs.base_model_name, job.base_norms, machine, metadata=inputs.metadata()
-    )
+    layout = job.inputs.laid_out()
+    laid_s = time.perf_counter() - job.began_s
+    metadata = job.inputs.metadata(layout)
+    found = forecast(layout, job.base_norms, machine, laid_s=laid_s, metadata=metadata)
     output.document(found.document(), forecast_lines(found))
     output.hint("Nothing was written.")

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from plora.merge.engine import MergeResult, merge_into, merge_sources
+from plora.merge.engine import MergeResult, merge_laid_out, merge_sources
 from plora.merge.folder_sink import FolderSink
 from plora.merge.folder_source import FolderSource
+from plora.merge.layout import Layout, lay_out
 from plora.merge.peft_folder import write_adapter
 from plora.merge.plan import RANK_MAX_DEFAULT, MergePlan
 from plora.merge.provenance import Shelf, describe, unfolded
@@ -41,9 +42,13 @@ class Inputs:
     base_model_name: str | None
     shelf: Shelf
 
-    def metadata(self) -> dict[str, str]:
+    def laid_out(self) -> Layout:
+        """The plan over these sources; errors as in `lay_out`."""
+        return lay_out(self.sources, self.plan, self.base_model_name)
+
+    def metadata(self, layout: Layout) -> dict[str, str]:
         """What the tensor file says of the merge."""
-        return describe(self.folders, self.plan, self.shelf, self.base_model_name).metadata()
+        return describe(self.folders, layout).metadata()
 
 
 def open_inputs(
@@ -89,8 +94,9 @@ def merge_folders(
     `keeper` as in `merge_into`, other options as in `open_inputs`. One module is in memory at a time.
     """
     inputs = open_inputs(paths, plan, base_model_name, **options)
-    with FolderSink(out, metadata=inputs.metadata()) as sink:
-        return merge_into(sink, inputs.sources, inputs.plan, base_model_name, keeper=keeper).document()
+    layout = inputs.laid_out()
+    with FolderSink(out, metadata=inputs.metadata(layout)) as sink:
+        return merge_laid_out(sink, layout, keeper=keeper).document()
 
 
 def folder_of_base(name: str) -> Path | None:

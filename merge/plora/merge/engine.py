@@ -58,7 +58,7 @@ from plora.merge.stacked import GramKeeper, Stacked
 from plora.merge.truncate import Truncation
 from plora.proto.errors import AdapterError, UsageError
 
-__all__ = ["MergeReport", "MergeResult", "heading", "merge_into", "merge_sources"]
+__all__ = ["MergeReport", "MergeResult", "heading", "merge_into", "merge_laid_out", "merge_sources"]
 
 Clock = Callable[[], float]
 Pairs = Mapping[Input, FactorPair]
@@ -106,23 +106,27 @@ def merge_into(
     `keeper`: Gram matrices of earlier merges, which change the time that this one takes and nothing else.
     Raises UsageError for a plan that doesn't fit, AdapterError where the adapters don't fit together.
     """
-    asked = MergePlan() if plan is None else plan
-    layout = lay_out(sources, asked, base_model_name)
-    _check_norms(asked.trust, layout, base_norms)
-    return _Merge(asked, layout, base_norms or {}, clock, keeper).carry_out(sink)
+    layout = lay_out(sources, MergePlan() if plan is None else plan, base_model_name)
+    return merge_laid_out(sink, layout, base_norms=base_norms, clock=clock, keeper=keeper)
 
 
-def heading(
-    sources: Sequence[Source],
-    plan: MergePlan,
-    base_model_name: str | None = None,
+def merge_laid_out(
+    sink: Sink,
+    layout: Layout,
     *,
     base_norms: Mapping[str, float] | None = None,
-) -> tuple[LoraSpec, Mapping[str, Shape]]:
-    """What `merge_into` tells a sink first: spec, and (out, in, rank) by module; errors as there."""
-    layout = lay_out(sources, plan, base_model_name)
-    _check_norms(plan.trust, layout, base_norms)
-    merge = _Merge(plan, layout, base_norms or {}, None, None)
+    clock: Clock | None = None,
+    keeper: GramKeeper | None = None,
+) -> MergeReport:
+    """The same for a plan that is laid over its sources already."""
+    _check_norms(layout, base_norms)
+    return _Merge(layout, base_norms or {}, clock, keeper).carry_out(sink)
+
+
+def heading(layout: Layout, base_norms: Mapping[str, float] | None = None) -> tuple[LoraSpec, Mapping[str, Shape]]:
+    """What a merge tells its sink first: spec, and (out, in, rank) by module; errors as in `merge_into`."""
+    _check_norms(layout, base_norms)
+    merge = _Merge(layout, base_norms or {}, None, None)
     return merge.heading(merge.is_identity())
 
 
@@ -141,14 +145,9 @@ class _Merge:
     """One merge under way: a layout, the lineups that robust rules made of it, and sums over the modules read."""
 
     def __init__(
-        self,
-        plan: MergePlan,
-        layout: Layout,
-        base_norms: Mapping[str, float],
-        clock: Clock | None,
-        keeper: GramKeeper | None,
+        self, layout: Layout, base_norms: Mapping[str, float], clock: Clock | None, keeper: GramKeeper | None
     ) -> None:
-        self._plan, self._layout, self._base_norms = plan, layout, base_norms
+        self._plan, self._layout, self._base_norms = layout.plan, layout, base_norms
         self._clock, self._keeper = clock, keeper
         self._similarity = Similarity(len(layout.operands))
         self._resolved: dict[Lineup, Lineup] = {}
@@ -317,8 +316,8 @@ def _sum(work: Work, read: _Module) -> Truncation | None:
     return read.stacked.weighted_sum([weight * work.method.scaling for weight in work.weights], work.rank_max)
 
 
-def _check_norms(trust: TrustRegion, layout: Layout, base_norms: Mapping[str, float] | None) -> None:
-    if trust.max_delta_relative is None:
+def _check_norms(layout: Layout, base_norms: Mapping[str, float] | None) -> None:
+    if layout.plan.trust.max_delta_relative is None:
         return
     missing = next((module for module in layout.lineups if not (base_norms or {}).get(module, 0.0) > 0), None)
     if missing is not None:

@@ -16,17 +16,15 @@ Not handled: what else runs on the machine; whether the result is worth it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from plora.merge.engine import heading, merge_into
+from plora.merge.engine import heading, merge_laid_out
 from plora.merge.factors import FactorPair
 from plora.merge.folder_sink import artifact_bytes
-from plora.merge.layout import Layout, Shape, lay_out
+from plora.merge.layout import Layout, Shape
 from plora.merge.lora_config import LoraSpec
 from plora.merge.outcome import MergeReport
-from plora.merge.plan import MergePlan
-from plora.merge.source import Source
 
 SPREAD = 3.0
 """Time is within this factor, up or down."""
@@ -69,28 +67,25 @@ class Machine:
 
 
 def forecast(
-    sources: Sequence[Source],
-    plan: MergePlan,
-    base_model_name: str | None,
+    layout: Layout,
     base_norms: Mapping[str, float] | None,
     machine: Machine,
+    *,
+    laid_s: float = 0.0,
     metadata: Mapping[str, str] | None = None,
 ) -> Forecast:
-    """Lay the plan over its sources and try it on one module of each class; errors as in `merge_into`.
+    """Try one module of each class; errors as in `merge_into`.
 
-    `metadata`: what the file's header will say beside its tensors.
+    `laid_s`: the seconds that it took to open the sources and to lay the plan over them; `metadata`: what the file's
+    header will say beside its tensors.
     """
-    began = machine.clock()
-    layout = lay_out(sources, plan, base_model_name)
-    laid_s = machine.clock() - began
     classes = classes_of(layout)
-    sample = frozenset(members[0] for members in classes)
+    sample = _only(layout, [members[0] for members in classes])
 
     def trial() -> MergeReport:
-        excerpts = [Excerpt(source, sample) for source in sources]
-        return merge_into(Nowhere(), excerpts, plan, base_model_name, base_norms=base_norms, clock=machine.clock)
+        return merge_laid_out(Nowhere(), sample, base_norms=base_norms, clock=machine.clock)
 
-    spec, shapes = heading(sources, plan, base_model_name, base_norms=base_norms)
+    spec, shapes = heading(layout, base_norms)
     size_bytes = artifact_bytes(spec, shapes, metadata)
     memory_bytes = machine.peak_of(trial)
     return Forecast(
@@ -114,6 +109,12 @@ def classes_of(layout: Layout) -> list[list[str]]:
     return list(classes.values())
 
 
+def _only(layout: Layout, modules: Sequence[str]) -> Layout:
+    """The layout as if these were all modules."""
+    lineups = {module: layout.lineups[module] for module in modules}
+    return replace(layout, lineups=lineups, shapes={module: layout.shapes[module] for module in modules})
+
+
 def _scaled_s(report: MergeReport, classes: Sequence[Sequence[str]]) -> float:
     """Seconds for all modules, from the report of a merge of the first of each class."""
     took = {one.module: one.seconds or 0.0 for one in report.modules}
@@ -121,36 +122,6 @@ def _scaled_s(report: MergeReport, classes: Sequence[Sequence[str]]) -> float:
     # What a merge takes beside its modules, such as a first pass of robust rules, grows with their number, too.
     beside = max(0.0, (report.seconds or 0.0) - sum(took.values())) * modules / len(classes)
     return beside + sum(len(members) * took[members[0]] for members in classes)
-
-
-@dataclass(frozen=True, slots=True)
-class Excerpt:
-    """Some modules of a source, under the digest of the whole."""
-
-    source: Source
-    kept: frozenset[str]
-
-    @property
-    def spec(self) -> LoraSpec:
-        """What the numbers mean."""
-        return self.source.spec
-
-    @property
-    def digest(self) -> str:
-        """The digest of the whole source."""
-        return self.source.digest
-
-    def modules(self) -> Sequence[str]:
-        """Names of the modules, sorted."""
-        return [module for module in self.source.modules() if module in self.kept]
-
-    def pair(self, module: str) -> FactorPair:
-        """The factors of one module."""
-        return self.source.pair(module)
-
-    def shape(self, module: str) -> Shape:
-        """(out, in, rank) of a module."""
-        return self.source.shape(module)
 
 
 class Nowhere:

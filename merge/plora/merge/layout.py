@@ -98,6 +98,7 @@ class Layout:
     `base` is the lineup of a module that no override names, `collapsed` how many inputs were given before.
     """
 
+    plan: MergePlan
     operands: tuple[Input, ...]
     base: Lineup
     lineups: Mapping[str, Lineup]
@@ -127,7 +128,7 @@ def lay_out(sources: Sequence[Source], plan: MergePlan, base_model_name: str | N
         raise UsageError("weights must not be 0 for all adapters that have a module")
     operands = _operands(inputs, lineups.values(), plan.method)
     spec, shapes = _result(operands, lineups, name)
-    return Layout(operands, lineup_of[base], lineups, spec, shapes, len(sources) - len(inputs))
+    return Layout(plan, operands, lineup_of[base], lineups, spec, shapes, len(sources) - len(inputs))
 
 
 def check_together(sources: Sequence[Source]) -> None:

@@ -37,7 +37,7 @@ from typing import Any
 import rfc8785
 
 from plora.merge.folder_source import FolderSource
-from plora.merge.layout import check_counts, default_weight, lay_out
+from plora.merge.layout import Layout, check_counts, default_weight
 from plora.merge.peft_folder import TENSORS_NAME
 from plora.merge.plan import MergePlan, Method, Override
 from plora.merge.safetensors_io import read_header
@@ -209,15 +209,14 @@ def places_of_leaves(paths: Sequence[Path], shelf: Shelf) -> list[int]:
     ]
 
 
-def describe(folders: Sequence[Path], plan: MergePlan, shelf: Shelf, base_model_name: str | None) -> Provenance:
-    """The provenance of the merge of these folders by this plan; errors as in the merge itself."""
-    layout = lay_out([shelf.source(folder) for folder in folders], plan, base_model_name)
+def describe(folders: Sequence[Path], layout: Layout) -> Provenance:
+    """The provenance of the merge of these folders, over whose sources a plan was laid."""
     leaves = []
     for operand in layout.operands:
         folder = folders[operand.places[0]]
         opaque = _claimed(folder, operand.digest) is not None
         leaves.append(Leaf(operand.digest, layout.base.weight_of(operand), opaque))
-    return Provenance.of(document(plan), leaves)
+    return Provenance.of(document(layout.plan), leaves)
 
 
 def document(plan: MergePlan) -> dict[str, Any]:

@@ -29,8 +29,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from plora.merge.compatible import misfits
-from plora.merge.engine import merge_into
+from plora.merge.engine import merge_laid_out
 from plora.merge.folder_sink import FolderSink
+from plora.merge.layout import lay_out
 from plora.merge.peft_folder import TENSORS_NAME
 from plora.merge.plan import RANK_MAX_DEFAULT
 from plora.merge.provenance import Shelf, describe, places_of_leaves
@@ -105,10 +106,10 @@ def carry_out(request: Mapping[str, Any]) -> dict[str, Any]:
         request.get("rank_max", RANK_MAX_DEFAULT),
         request.get("max_delta_fro"),
     )
-    kept, base = [folders[place] for place in places], request["base_model_name"]
-    made_of = describe(kept, plan, shelf, base)
-    with FolderSink(Path(request["out"]), metadata=made_of.metadata()) as sink:
-        report = merge_into(sink, [shelf.source(folder) for folder in kept], plan, base)
+    merged = [folders[place] for place in places]
+    layout = lay_out([shelf.source(folder) for folder in merged], plan, request["base_model_name"])
+    with FolderSink(Path(request["out"]), metadata=describe(merged, layout).metadata()) as sink:
+        report = merge_laid_out(sink, layout)
     misfits = [{"digest": inputs[place]["digest"], "reason": reason} for place, reason in left_out.items()]
     return {**report.document(), "inputs": named, "left_out": misfits}
 
