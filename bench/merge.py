@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 from plora.merge.api import merge_folders
 from plora.merge.factors import FactorPair, concat
 from plora.merge.folder_sink import FolderSink
-from plora.merge.gram_store import GramStore
 from plora.merge.lora_config import LoraSpec
 from plora.merge.peft_folder import TENSORS_NAME
 from plora.merge.plan import MergePlan
@@ -177,10 +176,7 @@ def _wide(pair: FactorPair) -> FactorPair:
 
 def merge(folders: Sequence[Path], out: Path, store: Path | None = None) -> None:
     """What `plora merge` does with folders."""
-    keeper = None if store is None else GramStore(store)
-    merge_folders(folders, out, MergePlan(rank_max=RANK), keeper=keeper)
-    if keeper is not None:
-        keeper.commit()
+    merge_folders(folders, out, MergePlan(rank_max=RANK), kept=store)
 
 
 def read_once(folders: Sequence[Path]) -> None:

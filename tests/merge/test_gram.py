@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from plora.merge.factors import FactorPair, zero_pair
-from plora.merge.gram import DENSE_MAX, Rows, cross_gram, gram_of, grams_of, inner_products
+from plora.merge.gram import DENSE_MAX, Rows, complete, gram_of, grams_of, inner_products
 from plora.merge.truncate import Truncation, truncate_sum
 
 F32 = NDArray[np.float32]
@@ -89,9 +89,31 @@ def test_blocks_have_the_bits_of_the_whole(seed: int, cut: int, spread: float) -
     whole = gram_of(stack, rows_of(stack))
     one, two = stack[:cut], stack[cut:]
     assert gram_of(one, rows_of(one)).tobytes() == whole[:cut, :cut].tobytes()
-    assert cross_gram(one, rows_of(one), two, rows_of(two)).tobytes() == whole[:cut, cut:].tobytes()
+    assert gram_of(two, rows_of(two)).tobytes() == whole[cut:, cut:].tobytes()
     order = np.random.default_rng(seed).permutation(40)
     assert gram_of(stack[order], rows_of(stack[order])).tobytes() == whole[np.ix_(order, order)].tobytes()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**20), st.lists(st.integers(0, 39), unique=True), st.booleans(), st.floats(0, 9))
+def test_what_is_missing_is_filled_in_and_what_is_wrong_is_noticed(
+    seed: int, places: list[int], upright: bool, spread: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    stack = draw_rows(seed, 40, 1500, spread)
+    stack = stack if upright else np.asfortranarray(stack)
+    rows = rows_of(stack)
+    whole = gram_of(stack, rows)
+    gram = whole.copy()
+    gram[places], gram[:, places] = np.nan, 7.0
+    assert complete(gram, stack, rows, np.array(places, int), rng.standard_normal(40))
+    assert gram.tobytes() == whole.tobytes()
+    one, other = rng.choice(40, 2)
+    gram[one, other] += 1e-6 * np.sqrt(whole[one, one] * whole[other, other])
+    left = np.array([], int)
+    assert not complete(gram, stack, rows, left, rng.standard_normal(40))
+    gram[one, other] = rng.choice([np.nan, np.inf, -np.inf])
+    assert not complete(gram, stack, rows, left, rng.standard_normal(40))
 
 
 def test_the_grid_is_close_to_the_values() -> None:

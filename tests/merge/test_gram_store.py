@@ -1,8 +1,10 @@
 """Kept Gram matrices: whatever comes and goes, they have the bits of those that are computed at once."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from plora.merge.factors import Array
 from plora.merge.gram import Grams, grams_of
+from plora.merge.gram_file import Writer, read_blocks, read_index
 from plora.merge.gram_store import GramStore
 
 OUT, INTO = 30, 20
@@ -35,7 +38,32 @@ def digest(member: int) -> str:
 
 def kept(store: GramStore, module: str, members: Sequence[int]) -> Grams | None:
     ranks = [RANKS[member] for member in members]
-    return store.grams(module, [digest(member) for member in members], ranks, *factors(module, members))
+    return store.grams(module, digests(members), ranks, *factors(module, members))
+
+
+def digests(members: Iterable[int]) -> list[str]:
+    return [digest(member) for member in members]
+
+
+def files_of(members: Iterable[int]) -> set[str]:
+    return {f"{name}.gram" for name in digests(members)}
+
+
+def merged(folder: Path, members: Sequence[int], **options: Any) -> GramStore:
+    """What one merge does with its store; all its matrices have the bits of those that are computed at once."""
+    store = GramStore(folder, digests(members), **options)
+    for module in MODULES:
+        assert same(kept(store, module, members), grams_of(*factors(module, members)))
+    store.commit()
+    return store
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def size_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir())
 
 
 def same(one: Grams | None, two: Grams | None) -> bool:
@@ -54,46 +82,125 @@ def test_arrivals_and_departures(
 ) -> None:
     folder = tmp_path_factory.mktemp("store")
     for members, prune in zip(merges, prunes, strict=False):
-        store = GramStore(folder)
-        for module in MODULES:
-            assert same(kept(store, module, members), grams_of(*factors(module, members)))
-        store.commit()
+        store = merged(folder, members)
+        assert store.stays() == sorted(files_of(members))
         if prune:
-            store.prune({digest(member) for member in members})
-            assert {path.stem for path in folder.iterdir()} <= {digest(member) for member in members}
+            store.prune()
+            assert names(folder) == files_of(members)
     shutil.rmtree(folder)
 
 
-@pytest.mark.parametrize("later", [False, True])
-def test_what_is_known_is_not_computed_again(tmp_path: Path, later: bool) -> None:
-    members = [0, 1, 2, 3, 4]
-    store = GramStore(tmp_path)
-    first = kept(store, "q_proj", members)
-    if later:
-        store.commit()
-        store = GramStore(tmp_path)
-    a, b = factors("q_proj", members)
-    digests, ranks = [digest(member) for member in members], [RANKS[member] for member in members]
-    again = store.grams("q_proj", digests, ranks, 2 * a, 2 * b)
-    assert first is not None and again is not None
-    assert np.array_equal(again.right, first.right) and np.array_equal(again.left, first.left)
+def test_only_a_newcomers_pairs_are_computed(tmp_path: Path) -> None:
+    first = merged(tmp_path, [0, 1, 2, 3])
+    assert (first.reused, first.pairs) == (0, 2 * 10)
+    one_more, one_less = merged(tmp_path, [0, 1, 2, 3, 4]), merged(tmp_path, [0, 2, 3, 4])
+    assert (one_more.reused, one_more.pairs) == (2 * 10, 2 * 15)
+    assert (one_less.reused, one_less.pairs) == (2 * 10, 2 * 10)
+    store = GramStore(tmp_path, digests([0, 2]))
+    kept(store, "q_proj", [0, 2])
+    kept(store, "q_proj", [0, 2])
+    assert (store.reused, store.pairs) == (2 * 3, 2 * 3)
 
 
 def test_a_merge_that_dies_leaves_the_store_as_it_was(tmp_path: Path) -> None:
-    first = GramStore(tmp_path)
-    kept(first, "q_proj", [0, 1])
-    first.commit()
+    merged(tmp_path, [0, 1])
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    kept(GramStore(tmp_path), "q_proj", [0, 1, 2])
+    kept(GramStore(tmp_path, digests([0, 1, 2])), "q_proj", [0, 1, 2])
     assert {path.name: path.read_bytes() for path in tmp_path.glob("*.gram")} == before
-    GramStore(tmp_path).prune({digest(0), digest(1)})
-    assert {path.name for path in tmp_path.iterdir()} == set(before)
+    merged(tmp_path, [0, 1]).prune()
+    assert names(tmp_path) == set(before)
 
 
-@pytest.mark.parametrize("damage", [b"", b"\xff" * 40, b"[9, {}]\x07" + bytes(7)])
+def test_the_folder_is_only_read_where_new_files_go_elsewhere(tmp_path: Path) -> None:
+    old, fresh = tmp_path / "old", tmp_path / "fresh"
+    merged(old, [0, 1, 2])
+    before = {path.name: path.read_bytes() for path in old.iterdir()}
+    assert merged(old, [0, 1, 2, 3], fresh=fresh).stays() == sorted(files_of([0, 1, 2, 3]))
+    assert {path.name: path.read_bytes() for path in old.iterdir()} == before
+    assert names(fresh) == files_of([3])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.6])
+def test_what_comes_when_it_is_full_is_not_kept(tmp_path: Path, share: float) -> None:
+    merged(tmp_path / "whole", range(6))
+    bound = int(share * size_of(tmp_path / "whole"))
+    first = merged(tmp_path / "some", range(6), bytes_max=bound)
+    index_bytes = 400 * len(first.stays())
+    assert size_of(tmp_path / "some") <= bound + index_bytes and len(first.stays()) < 6
+    assert bool(first.stays()) == (share > 0)
+    before = names(tmp_path / "some")
+    assert before == set(first.stays())
+    merged(tmp_path / "some", range(6), bytes_max=bound)
+    assert before <= names(tmp_path / "some")
+
+
+def test_a_disk_that_is_full_fails_no_merge(tmp_path: Path) -> None:
+    (tmp_path / f"{digest(1)}.part").symlink_to("/dev/full")
+    assert merged(tmp_path, [0, 1, 2]).stays() == sorted(files_of([0, 2]))
+
+
+def test_a_file_that_is_mostly_about_others_is_made_anew(tmp_path: Path) -> None:
+    merged(tmp_path, range(6))
+    wide = size_of(tmp_path)
+    store = merged(tmp_path, [4, 5])
+    store.prune()
+    assert store.stays() == sorted(files_of([4, 5])) and size_of(tmp_path) < wide / 4
+    assert merged(tmp_path, [4, 5]).reused == 2 * 3
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"\xff" * 40, b"[9, {}]\x07" + bytes(7), b'[2,[],{"q_proj":5}]\x13' + bytes(7)]
+)
 def test_a_file_that_is_no_store_counts_as_none(tmp_path: Path, damage: bytes) -> None:
-    store = GramStore(tmp_path)
-    kept(store, "q_proj", [0, 1, 2])
-    store.commit()
+    merged(tmp_path, [0, 1, 2])
     (tmp_path / f"{digest(1)}.gram").write_bytes(damage)
-    assert same(kept(GramStore(tmp_path), "q_proj", [0, 1, 2]), grams_of(*factors("q_proj", [0, 1, 2])))
+    again = merged(tmp_path, [0, 1, 2])
+    assert again.reused == 2 * 3 and again.stays() == sorted(files_of([0, 1, 2]))
+    assert merged(tmp_path, [0, 1, 2]).reused == 2 * 6
+
+
+def rotten(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[0] ^= 1
+    path.write_bytes(data)
+
+
+def beyond_the_end(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b'"k_proj":[0,', b'"k_proj":[9,'))
+
+
+def forged(path: Path, *, rank: int = 0, value: float = 0.0) -> None:
+    """What somebody writes who knows the format: all of it fits together, but the numbers are theirs."""
+    index, writer = read_index(path), Writer(path.with_suffix(".forged"))
+    for module, record in index.records.items():
+        blocks = read_blocks(path, record)
+        blocks[1, 0, -1] += value
+        others = [index.others[place] for place in record.places]
+        writer.write(module, blocks[:, : record.rank - rank], others, record.ranks)
+    writer.end()
+    path.with_suffix(".forged").replace(path)
+
+
+SPOILT: dict[str, Callable[[Path], None]] = {
+    "rotten": rotten,
+    "beyond the end": beyond_the_end,
+    "of another rank": partial(forged, rank=1),
+    "a little off": partial(forged, value=1e-5),
+    "infinite": partial(forged, value=np.inf),
+    "no number": partial(forged, value=np.nan),
+}
+
+
+@pytest.mark.parametrize("how", SPOILT)
+def test_blocks_that_are_wrong_are_found_out_and_nothing_stays(tmp_path: Path, how: str) -> None:
+    merged(tmp_path, [0, 1, 2, 3])
+    path = tmp_path / f"{digest(3)}.gram"
+    before = path.read_bytes()
+    SPOILT[how](path)
+    assert path.read_bytes() != before
+    found = merged(tmp_path, [0, 1, 2, 3, 4], seed=5)
+    assert found.stays() == []
+    found.prune()
+    assert names(tmp_path) == set()
+    merged(tmp_path, [0, 1, 2, 3])
+    assert merged(tmp_path, [0, 1, 2, 3]).reused == 2 * 10

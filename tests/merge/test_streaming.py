@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from plora.merge.api import merge_folders
 from plora.merge.engine import merge_into, merge_sources
 from plora.merge.factors import FactorPair
 from plora.merge.folder_sink import FolderSink
 from plora.merge.folder_source import FolderSource
-from plora.merge.gram_store import GramStore
 from plora.merge.lora_config import LoraSpec
 from plora.merge.peft_folder import Adapter, read_adapter, write_adapter
 from plora.merge.plan import MergePlan, Method, TrustRegion
@@ -37,11 +37,13 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
 
 
 def merge(folders: Sequence[Path], out: Path, plan: MergePlan, store: Path | None = None) -> dict[str, bytes]:
-    keeper = None if store is None else GramStore(store)
+    merge_folders(folders, out, plan, kept=store)
+    return bytes_of(out)
+
+
+def streamed(folders: Sequence[Path], out: Path, plan: MergePlan) -> dict[str, bytes]:
     with FolderSink(out) as sink:
-        merge_into(sink, [FolderSource(folder) for folder in folders], plan, keeper=keeper)
-    if keeper is not None:
-        keeper.commit()
+        merge_into(sink, [FolderSource(folder) for folder in folders], plan)
     return bytes_of(out)
 
 
@@ -59,7 +61,7 @@ def folders(make_adapter: Make, tmp_path: Path) -> list[Path]:
 @pytest.mark.parametrize("plan", PLANS)
 def test_streaming_equals_memory(folders: list[Path], tmp_path: Path, plan: MergePlan) -> None:
     write_adapter(tmp_path / "whole", merge_sources([read_adapter(folder) for folder in folders], plan).adapter)
-    assert merge(folders, tmp_path / "stream", plan) == bytes_of(tmp_path / "whole")
+    assert streamed(folders, tmp_path / "stream", plan) == bytes_of(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("plan", PLANS)

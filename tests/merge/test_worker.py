@@ -199,3 +199,25 @@ def test_one_of_another_layout_is_left_out_and_said_to_be(
     ((culprit, reason),) = [(each["digest"], each["reason"]) for each in reply["report"]["left_out"]]
     assert culprit == digest and "different shapes" in reason
     assert whole["report"]["left_out"] == []
+
+
+def test_what_was_kept_is_used_and_named(request_of: dict[str, Any], tmp_path: Path, out: Path) -> None:
+    old, fresh = tmp_path / "old", tmp_path / "fresh"
+    kept = {"folder": str(old), "fresh": str(fresh), "bytes_max": 1 << 20, "seed": 7}
+    two = {**request_of, "inputs": request_of["inputs"][:2], "out": str(tmp_path / "two")}
+    _, reply = ask({**two, "kept": {**kept, "fresh": str(old)}})
+    assert reply["report"]["reused"] == 0.0
+    assert reply["report"]["kept"] == sorted(path.name for path in old.iterdir())
+    _, reply = ask({**request_of, "kept": kept})
+    assert reply["report"]["reused"] == 3 / 6
+    (new,) = fresh.iterdir()
+    assert reply["report"]["kept"] == sorted([new.name, *(path.name for path in old.iterdir())])
+    _, without = ask({**request_of, "out": str(tmp_path / "without")})
+    assert not {"kept", "reused"} & without["report"].keys()
+    assert (tmp_path / "without" / TENSORS_NAME).read_bytes() == (out / TENSORS_NAME).read_bytes()
+
+
+@pytest.mark.parametrize("kept", [None, {}, {"folder": "a", "fresh": "b", "bytes_max": True, "seed": 1}])
+def test_a_request_that_says_nonsense_of_kept_blocks_is_refused(request_of: dict[str, Any], kept: object) -> None:
+    code, reply = ask({**request_of, "kept": kept})
+    assert code == 1 and reply["error"]["kind"] == "UsageError" and "kept" in reply["error"]["what"]

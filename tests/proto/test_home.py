@@ -24,6 +24,7 @@ LAYOUT = {
     "events": "events",
     "adapters": "adapters",
     "merged": "merged",
+    "kept": "kept",
 }
 
 

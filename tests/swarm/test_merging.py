@@ -12,6 +12,7 @@ from tests.swarm.conftest import MakePeer, Peer
 from tests.swarm.test_rollback import merge_of, plora
 
 from plora.merge import merge_folders
+from plora.merge.gram_file import Writer, read_blocks, read_index
 from plora.merge.peft_folder import TENSORS_NAME
 from plora.merge.plan import MergePlan
 from plora.merge.registry import plan_of
@@ -49,6 +50,7 @@ def test_twenty_come_and_are_revoked_in_turn(make_peer: MakePeer, tmp_path: Path
 
     def merge_is_of(names: list[str]) -> None:
         bob.until(lambda: merges(bob, names))
+        assert kept_files(bob) == len(names)
         assert {one.name for one in bob.plasmids("accepted").values()} == {f"ada/{name}@1" for name in names}
         expected = tmp_path / f"expected-{len(names)}-{len(list(tmp_path.iterdir()))}"
         merge_folders([bob.home.adapters / f"ada--{name}" for name in names], expected, base_model_name="mini")
@@ -66,6 +68,42 @@ def test_twenty_come_and_are_revoked_in_turn(make_peer: MakePeer, tmp_path: Path
         merge_is_of(list(made))
     revoke_content(ada, made.popitem()[1])
     bob.until(lambda: merge_of(bob).generation == 0 and not (bob.home.adapters / "merged--mini").exists())
+    reused = {len(one["inputs"]): one["reused"] for one in bob.records("merge") if one["inputs"]}
+    arrivals = {len(one["inputs"]): one["reused"] for one in reversed(bob.records("merge")) if one["inputs"]}
+    assert arrivals[COUNT] == (COUNT - 1) / (COUNT + 1)  # of 210 pairs 190, of any number of modules
+    assert all(reused[number] == 1.0 for number in range(1, COUNT))
+
+
+def kept_files(peer: Peer) -> int:
+    return len(list((peer.home.kept / "mini").iterdir()))
+
+
+def test_forged_blocks_change_no_merge_and_none_of_them_stays(make_peer: MakePeer, tmp_path: Path) -> None:
+    """As a worker leaves them that foreign bytes took over: whole files, but with numbers of their own."""
+    ada = make_peer("ada")
+    ada.start()
+    names = ["law", "legal", "tax", "poems"]
+    for seed, name in enumerate(names[:3]):
+        ada.signed_folder(tmp_path / name, seed=seed)
+        ada.publish(tmp_path / name)
+    ada.until(lambda: merges(ada, names[:3]))
+    for path in (ada.home.kept / "mini").iterdir():
+        forge(path)
+    ada.signed_folder(tmp_path / "poems", seed=3)
+    ada.publish(tmp_path / "poems")
+    ada.until(lambda: merges(ada, names))
+    merge_folders([ada.home.adapters / f"ada--{name}" for name in names], tmp_path / "expected", base_model_name="mini")
+    assert served_bytes(ada) == (tmp_path / "expected" / TENSORS_NAME).read_bytes()
+    assert kept_files(ada) == 0
+
+
+def forge(path: Path) -> None:
+    index, writer = read_index(path), Writer(path.with_suffix(".forged"))
+    for module, record in index.records.items():
+        others = [index.others[place] for place in record.places]
+        writer.write(module, 1.01 * read_blocks(path, record), others, record.ranks)
+    writer.end()
+    path.with_suffix(".forged").replace(path)
 
 
 def test_another_strategy_in_the_configuration_merges_again_without_a_restart_and_after_one(
@@ -145,6 +183,9 @@ def test_a_merge_that_is_killed_leaves_the_one_before_served_and_is_made_later(
     assert "! the newest attempt failed" in plora(ada, "why", "merged").stdout
     ada.until(lambda: merges(ada, ["law", "legal"]))
     assert not merge_of(ada).trouble
+    merge_folders([ada.home.adapters / f"ada--{name}" for name in ("law", "legal")], tmp_path / "expected")
+    assert served_bytes(ada) == (tmp_path / "expected" / TENSORS_NAME).read_bytes()
+    assert kept_files(ada) == 2 and not list((ada.home.root / "tmp").glob("kept-*"))
 
 
 def test_why_merged_says_what_is_in_it_and_why_the_rest_is_not(make_peer: MakePeer, tmp_path: Path) -> None:

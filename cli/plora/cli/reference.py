@@ -106,6 +106,7 @@ MEANINGS: Mapping[str, str] = {
     "merge.enabled": "Merge what was accepted, one adapter a base.",
     "merge.delay_ms": "A merge waits so long for further adapters.",
     "merge.generations_max": "So many merges a base stay on disk, for `plora rollback`.",
+    "merge.kept_max": "What merges keep for the next one, of all bases together, takes no more; 0 keeps nothing.",
     "merge.strategy": "How adapters become one; `plora merge` and the page on merging say what each does.",
     "merge.rank_max": "Rank of the merged adapter; vLLM takes 16 unless told otherwise.",
     "merge.max_delta_fro": "A module whose update is larger, in the Frobenius norm, is scaled down to it.",

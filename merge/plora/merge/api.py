@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 from plora.merge.engine import MergeResult, merge_laid_out, merge_sources
 from plora.merge.folder_sink import FolderSink
 from plora.merge.folder_source import FolderSource
+from plora.merge.gram_store import GramStore
 from plora.merge.layout import Layout, lay_out
 from plora.merge.peft_folder import write_adapter
 from plora.merge.plan import RANK_MAX_DEFAULT, MergePlan
 from plora.merge.provenance import Shelf, describe, unfolded
 from plora.merge.registry import plan_of
-from plora.merge.stacked import GramKeeper
 from plora.proto.errors import BaseModelError, UsageError
 
 if TYPE_CHECKING:
@@ -86,17 +86,23 @@ def merge_folders(
     plan: MergePlan | None = None,
     *,
     base_model_name: str | None = None,
-    keeper: GramKeeper | None = None,
+    kept: Path | None = None,
     **options: Any,
 ) -> dict[str, Any]:
     """Merge PEFT folders into the folder `out`, synced to disk; returns `MergeReport.document()`.
 
-    `keeper` as in `merge_into`, other options as in `open_inputs`. One module is in memory at a time.
+    `kept`: a folder for what the next merge of much the same adapters needn't compute again
+    (`plora.merge.gram_store`); other options as in `open_inputs`. One module is in memory at a time.
     """
     inputs = open_inputs(paths, plan, base_model_name, **options)
     layout = inputs.laid_out()
+    store = None if kept is None else GramStore(kept, [operand.digest for operand in layout.operands])
     with FolderSink(out, metadata=inputs.metadata(layout)) as sink:
-        return merge_laid_out(sink, layout, keeper=keeper).document()
+        report = merge_laid_out(sink, layout, keeper=store)
+    if store is not None:
+        store.commit()
+        store.prune()
+    return report.document()
 
 
 def folder_of_base(name: str) -> Path | None:

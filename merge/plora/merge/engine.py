@@ -98,16 +98,14 @@ def merge_into(
     *,
     base_norms: Mapping[str, float] | None = None,
     clock: Clock | None = None,
-    keeper: GramKeeper | None = None,
 ) -> MergeReport:
     """Merge adapters of one base; see the module for the rules. The plan defaults to `weighted_sum`.
 
-    `base_norms`: ‖W‖_F of the base by module, for `max_delta_relative`; `clock`: seconds, for the report's times;
-    `keeper`: Gram matrices of earlier merges, which change the time that this one takes and nothing else.
+    `base_norms`: ‖W‖_F of the base by module, for `max_delta_relative`; `clock`: seconds, for the report's times.
     Raises UsageError for a plan that doesn't fit, AdapterError where the adapters don't fit together.
     """
     layout = lay_out(sources, MergePlan() if plan is None else plan, base_model_name)
-    return merge_laid_out(sink, layout, base_norms=base_norms, clock=clock, keeper=keeper)
+    return merge_laid_out(sink, layout, base_norms=base_norms, clock=clock)
 
 
 def merge_laid_out(
@@ -118,7 +116,10 @@ def merge_laid_out(
     clock: Clock | None = None,
     keeper: GramKeeper | None = None,
 ) -> MergeReport:
-    """The same for a plan that is laid over its sources already."""
+    """The same for a plan that is laid over its sources already.
+
+    `keeper`: Gram matrices of earlier merges, which change the time that this one takes and nothing else.
+    """
     _check_norms(layout, base_norms)
     return _Merge(layout, base_norms or {}, clock, keeper).carry_out(sink)
 

@@ -39,6 +39,9 @@ DENSE_MAX = 512
 BITS_MAX = 22
 CHUNK_ENTRIES = 1 << 17
 CHUNK_COLUMNS_MIN = 512
+PROBE_ENTRIES = 1 << 17
+PROBE_TOLERANCE = 1e-13
+"""What a product of a Gram matrix may be off by for each entry of the stack, its rows scaled to peaks of 1."""
 NOISE_MAX = 1e-3
 """Energy that rounding may add to what truncation loses: it lengthens the error by half of that."""
 
@@ -54,11 +57,12 @@ _KRYLOV_GAIN = 1e-3  # Of the energy kept and of that lost. Further blocks gain 
 class Rows(NamedTuple):
     """How the rows of a stack are rounded: the constant that rounds each (float32), and the energy that this may cost.
 
-    `noise`: expected squared length of a row's rounding error, n · grid² / 12.
+    `noise`: expected squared length of a row's rounding error, n · grid² / 12; `peaks`: 2ᵉ, the bounds of their values.
     """
 
     magic: Array
     noise: Array
+    peaks: Array
 
     @classmethod
     def of(cls, stack: Array) -> Rows | None:
@@ -69,7 +73,8 @@ class Rows(NamedTuple):
             return None
         bits = grid_bits(stack.shape[1])
         magic = np.ldexp(np.float32(1.5), exponents + (23 - bits)).astype(np.float32)
-        return cls(magic, stack.shape[1] / 12 * np.ldexp(1.0, 2 * (exponents - bits)))
+        noise = stack.shape[1] / 12 * np.ldexp(1.0, 2 * (exponents - bits))
+        return cls(magic, noise, np.ldexp(1.0, exponents))
 
 
 class Grams(NamedTuple):
@@ -113,16 +118,21 @@ def gram_of(stack: Array, rows: Rows) -> Array:
     return total
 
 
-def cross_gram(one: Array, one_rows: Rows, other: Array, other_rows: Rows) -> Array:
-    """The block (R₁, R₂) of the Gram matrix between two stacks, with the bits that it has in `gram_of` of both."""
-    total = np.zeros((len(one), len(other)))
-    step = _chunk_columns(max(len(one), len(other)))
-    chunks = zip(
-        _rounded_chunks(one, one_rows.magic, step), _rounded_chunks(other, other_rows.magic, step), strict=True
-    )
-    for left, right in chunks:
-        total += left @ right.T
-    return total
+def complete(gram: Array, stack: Array, rows: Rows, places: Array, draw: Array) -> bool:
+    """Fill in the rows and columns `places` of a Gram matrix (R, R); whether the whole is that of this stack.
+
+    Both are multiplied by a vector drawn at random, `draw` (R,) of the standard normal distribution, and compared
+    (Freivalds 1977): what is wrong by a thousand times `PROBE_TOLERANCE` passes one draw of a thousand.
+    """
+    vector = draw / rows.peaks
+    panel, image = np.zeros((len(stack), len(places))), np.zeros(len(stack))
+    for chunk in _rounded_chunks(stack, rows.magic, PROBE_ENTRIES // len(stack) + 1):
+        image += chunk @ (vector @ chunk)
+        panel += chunk @ chunk[places].T
+    gram[:, places], gram[places] = panel, panel.T
+    with np.errstate(all="ignore"):
+        apart = np.abs(gram @ vector - image) / rows.peaks
+    return bool((apart <= PROBE_TOLERANCE * stack.size).all())
 
 
 def grams_of(a: Array, b: Array) -> Grams | None:

@@ -3,204 +3,238 @@
 Rules:
 
 - A folder holds a file for each adapter, named by its content digest: its blocks with the adapters that were there when
-  it came, module by module. A pair of adapters stands in one of the two files.
+  it came (`plora.merge.gram_file`). A pair of adapters stands in one of the two files.
 - Blocks are exact (`plora.merge.gram`): a matrix that is put together from kept and new ones has the bits of one that
   is computed at once, so a merge with a store is equal to a merge without, bit for bit.
-- New files appear when the merge is over (`commit`), synced, each by a rename: a merge that dies leaves the store as it
-  was, and a file that is cut short counts as none and is made anew.
-- `prune` takes away the files of adapters that are gone.
+- It is a cache, and what it says is never believed: where blocks were taken from it, both matrices are multiplied by a
+  vector of random numbers, and compared with what the factors give, which are read anyway. Whoever wrote the files,
+  without knowing the vector (`seed`), changes a merge by no more than about a millionth. Where they differ, or a file
+  contradicts the adapters, everything is computed, nothing is kept, and no file stays.
+- The folder is only read. New files are written into `fresh`, and have their names when the merge is over (`commit`):
+  a merge that dies leaves the folder as it was. Nothing is synced: what a power cut spoils is found out.
+- `bytes_max` bounds the blocks of the adapters that are merged, old and new. What comes when it is full isn't kept: so
+  nothing is written only to give way. A file is written once; one that is mostly about adapters that are gone counts as
+  none, and is made anew.
+- `stays` names the files that are of use; `prune` takes the others away.
 
-A file is the blocks (float64), an index (JSON) and the index's length (8 bytes, little-endian). The index says for each
-module where its blocks begin, the adapter's rank, and which others with which ranks; at that place are Σ ranks × rank
-values of A Aᵀ, then as many of BᵀB.
-
-Not handled: bits that rot on the disk, two merges at once in one store, adapters in float64.
+Not handled: two merges at once that write into one folder, adapters in float64.
 """
 
 from __future__ import annotations
 
-import json
-import math
-import os
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plora.merge.factors import Array
-from plora.merge.gram import Grams, Rows, cross_gram, gram_of
+from plora.merge.gram import Grams, Rows, complete, gram_of
+from plora.merge.gram_file import Index, Writer, read_blocks, read_index
 
 Mask = NDArray[np.bool_]
+Sides = tuple[tuple[Array, Rows], tuple[Array, Rows]]
 
 SUFFIX = ".gram"
 PART_SUFFIX = ".part"
-_LENGTH_BYTES = 8
-_FORMAT = 1
-
-
-@dataclass(frozen=True, slots=True)
-class _Record:
-    """One module in a file: where its blocks begin, the rank of the file's adapter, the others and their ranks."""
-
-    begin: int
-    rank: int
-    others: tuple[str, ...]
-    ranks: tuple[int, ...]
+_UNLIMITED = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """The operands of one module as the store sees them: digests, and where each one's columns begin and end."""
+    """The operands of one module as the store sees them: digests and their places, and where each one's columns end."""
 
     digests: tuple[str, ...]
+    places: Mapping[str, int]
     ranks: tuple[int, ...]
     ends: tuple[int, ...]
 
     @classmethod
     def of(cls, digests: Sequence[str], ranks: Sequence[int]) -> Stack:
         """The stack of these operands in this order."""
-        return cls(tuple(digests), tuple(ranks), tuple(int(end) for end in np.cumsum(ranks)))
+        places = {digest: place for place, digest in enumerate(digests)}
+        return cls(tuple(digests), places, tuple(ranks), tuple(int(end) for end in np.cumsum(ranks)))
 
     def columns(self, place: int) -> slice:
         """The columns of one operand."""
         return slice(self.ends[place] - self.ranks[place], self.ends[place])
 
-    def all_columns(self, places: Array) -> Array:
+    def all_columns(self, places: Iterable[int]) -> Array:
         """The columns of some operands, one after the other."""
-        ranks = np.array(self.ranks)[places]
-        ends = np.cumsum(ranks)
-        starts = np.array(self.ends)[places] - ranks
-        return np.asarray(np.repeat(starts - (ends - ranks), ranks) + np.arange(ranks.sum()))
+        return np.concatenate([np.arange(0), *(np.r_[self.columns(place)] for place in places)])
 
 
 class GramStore:
-    """A folder of kept blocks; made if need be."""
+    """Kept blocks for one merge of the adapters of these content digests; the folders are made if need be.
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder
-        self._known: dict[str, Mapping[str, _Record]] = {}
-        self._new: dict[str, dict[str, _Record]] = {}
+    `fresh`: where new files go, else into `folder` itself. `seed`: of the vector that blocks are checked by; where
+    others may write into the folder, one that they can't foretell. Of `pairs` pairs of operands, over all modules and
+    readings, `reused` were not computed.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        digests: Collection[str],
+        *,
+        fresh: Path | None = None,
+        bytes_max: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        self._folder, self._fresh = folder, fresh or folder
+        for each in (self._folder, self._fresh):
+            each.mkdir(parents=True, exist_ok=True)
+        self._digests = frozenset(digests)
+        self._bytes_max = _UNLIMITED if bytes_max is None else bytes_max
+        self._draw = np.random.default_rng(seed)
+        self._old = {digest: index for digest in digests if self._is_of_use(index := read_index(self._file(digest)))}
+        self._old_bytes = sum(self._file(digest).stat().st_size for digest in self._old)
+        self._new: dict[str, Writer] = {}
+        self._refused: set[str] = set()
+        self._damaged = False
+        self.pairs = self.reused = 0
 
     def grams(self, module: str, digests: Sequence[str], ranks: Sequence[int], a: Array, b: Array) -> Grams | None:
         """The Gram matrices of one module's stacked factors, as `gram.grams_of` computes them.
 
         `a` (R, in), `b` (out, R): float32, the operands of these digests and ranks in this order.
         """
-        rows = Rows.of(a), Rows.of(b.T)
-        if rows[0] is None or rows[1] is None:
+        right, left = Rows.of(a), Rows.of(b.T)
+        if right is None or left is None:
             return None
-        stack = Stack.of(digests, ranks)
+        stack, sides = Stack.of(digests, ranks), ((a, right), (b.T, left))
         matrices = np.zeros((2, stack.ends[-1], stack.ends[-1]))
-        held = self._load(module, stack, matrices)
+        held = self._held(module, stack, matrices)
         new = _newcomers(held | held.T)
-        if 2 * len(new) > len(digests):
-            matrices[0], matrices[1] = gram_of(a, rows[0]), gram_of(b.T, rows[1])
-        else:
-            for place in new:
-                _fill(matrices[0], stack.columns(place), a, rows[0])
-                _fill(matrices[1], stack.columns(place), b.T, rows[1])
-        for position, place in enumerate(new):
-            later = new[position + 1 :]
-            others = [each for each in range(len(digests)) if each == place or not (held[each, place] or each in later)]
-            self._save(module, stack, place, others, matrices)
-        return Grams(matrices[0], matrices[1], rows[0].noise, rows[1].noise)
+        known = len(digests) - len(new)
+        if known < len(new) or not self._completed(matrices, stack.all_columns(new), sides):
+            known = 0
+            matrices[0], matrices[1] = (gram_of(*side) for side in sides)
+        self.pairs += _pairs(len(digests))
+        self.reused += _pairs(known)
+        self._save_all(module, stack, new, held, matrices)
+        return Grams(matrices[0], matrices[1], right.noise, left.noise)
 
     def commit(self) -> None:
-        """Give the new files their places."""
-        for digest, records in self._new.items():
-            with self._part(digest).open("ab") as file:
-                text = json.dumps([_FORMAT, {module: asdict(record) for module, record in records.items()}]).encode()
-                file.write(text + len(text).to_bytes(_LENGTH_BYTES, "little"))
-                file.flush()
-                os.fsync(file.fileno())  # Else a power cut could leave blocks of zeros behind a good index.
-            self._part(digest).replace(self._file(digest))
-            self._known.pop(digest, None)
+        """Give the new files their names."""
+        for digest, writer in self._new.items():
+            with suppress(OSError):
+                writer.end()
+                self._part(digest).replace(self._fresh / _name(digest))
+                self._old[digest] = writer.index()
         self._new.clear()
 
-    def prune(self, digests: Collection[str]) -> None:
-        """Take away what belongs to other adapters than these, and what a merge left that died."""
+    def stays(self) -> list[str]:
+        """The names of the files that are of use for the next merge, old and new, in order."""
+        return [] if self._damaged else sorted(map(_name, self._old))
+
+    def prune(self) -> None:
+        """Take away all other files, and what a merge left that died."""
+        stays = set(self.stays())
         for path in self._folder.iterdir():
-            if path.suffix == PART_SUFFIX or (path.suffix == SUFFIX and path.stem not in digests):
+            if path.suffix in (SUFFIX, PART_SUFFIX) and path.name not in stays:
                 path.unlink()
 
-    def _load(self, module: str, stack: Stack, matrices: Array) -> Mask:
+    def _held(self, module: str, stack: Stack, matrices: Array) -> Mask:
         """Put the kept blocks into the matrices; [i, j] says whether the file of i has the block with j."""
         held = np.zeros((len(stack.digests), len(stack.digests)), bool)
-        places = {digest: place for place, digest in enumerate(stack.digests)}
-        for place, digest in enumerate(stack.digests):
-            path, record = self._find(digest, module)
-            if record is None:
-                continue
-            found = np.array([places.get(other, -1) for other in record.others])
-            here, ranks = found >= 0, np.array(record.ranks)
-            held[place, found[here]] = True
-            blocks = _blocks(path, record)[:, np.repeat(here, ranks)]
-            mine, theirs = stack.columns(place), stack.all_columns(found[here])
-            matrices[:, theirs, mine] = blocks
-            matrices[:, mine, theirs] = blocks.transpose(0, 2, 1)
+        if self._damaged:
+            return held
+        try:
+            for place in range(len(stack.digests)):
+                self._load(module, stack, place, held, matrices)
+        except (OSError, ValueError, IndexError, OverflowError):
+            self._damage()
+            held[:] = False
         return held
 
-    def _find(self, digest: str, module: str) -> tuple[Path, _Record | None]:
-        """A module's record and the file that has it: the new one where this merge already made it."""
-        new = self._new.get(digest, {}).get(module)
-        if new is not None:
-            return self._part(digest), new
-        return self._file(digest), self._records(digest).get(module)
+    def _load(self, module: str, stack: Stack, place: int, held: Mask, matrices: Array) -> None:
+        path, index = self._find(stack.digests[place])
+        record = index.records.get(module)
+        if record is None:
+            return
+        found = np.array([stack.places.get(index.others[other], -1) for other in record.places], int)
+        here, ranks = found >= 0, np.array(record.ranks, int)
+        theirs = found[here]
+        if record.rank != stack.ranks[place] or ranks[here].tolist() != [stack.ranks[other] for other in theirs]:
+            raise ValueError("ranks are not those of the adapters")
+        blocks = read_blocks(path, record)
+        if not here.all():
+            blocks = blocks[:, :, np.repeat(here, ranks)]
+        mine, columns = stack.columns(place), stack.all_columns(theirs)
+        matrices[:, mine, columns] = blocks
+        matrices[:, columns, mine] = blocks.transpose(0, 2, 1)
+        held[place, theirs] = True
+
+    def _completed(self, matrices: Array, columns: Array, sides: Sides) -> bool:
+        """Compute what is missing; whether the whole is what the factors give."""
+        for matrix, (factors, rows) in zip(matrices, sides, strict=True):
+            if not complete(matrix, factors, rows, columns, self._draw.standard_normal(len(matrix))):
+                self._damage()
+        return not self._damaged
+
+    def _damage(self) -> None:
+        """Nothing that lies there, or was written from it, is to be used again."""
+        self._damaged = True
+        for digest in list(self._new):
+            self._refuse(digest)
+
+    def _save_all(self, module: str, stack: Stack, new: Sequence[int], held: Mask, matrices: Array) -> None:
+        """Each newcomer's blocks with all whose files don't have them, and with none that comes after it."""
+        for position, place in enumerate(new):
+            later = new[position + 1 :]
+            others = [
+                each for each in range(len(stack.digests)) if each == place or not (held[each, place] or each in later)
+            ]
+            self._save(module, stack, place, others, matrices)
 
     def _save(self, module: str, stack: Stack, place: int, others: list[int], matrices: Array) -> None:
-        digest, mine = stack.digests[place], stack.columns(place)
-        theirs = stack.all_columns(np.array(others))
-        ranks = tuple(stack.ranks[other] for other in others)
-        records = self._new.setdefault(digest, {})
-        with self._part(digest).open("ab" if records else "wb") as file:
-            records[module] = _Record(
-                file.tell(), stack.ranks[place], tuple(stack.digests[other] for other in others), ranks
-            )
-            file.write(np.ascontiguousarray(matrices[:, theirs, mine]).data)
+        digest = stack.digests[place]
+        if self._damaged or digest in self._refused or digest in self._old:
+            return
+        blocks = matrices[:, stack.columns(place)][:, :, stack.all_columns(others)]
+        writer = self._new.setdefault(digest, Writer(self._part(digest)))
+        try:
+            if self._used_bytes() + blocks.nbytes > self._bytes_max:
+                raise OSError("full")
+            ranks = [stack.ranks[other] for other in others]
+            writer.write(module, blocks, [stack.digests[other] for other in others], ranks)
+        except OSError:  # A merge doesn't fail since there is no room for what would make the next one quicker.
+            self._refuse(digest)
 
-    def _records(self, digest: str) -> Mapping[str, _Record]:
-        if digest not in self._known:
-            self._known[digest] = _read_index(self._file(digest))
-        return self._known[digest]
+    def _refuse(self, digest: str) -> None:
+        self._refused.add(digest)
+        self._new.pop(digest)
+        self._part(digest).unlink(missing_ok=True)
+
+    def _used_bytes(self) -> int:
+        return self._old_bytes + sum(writer.size_bytes for writer in self._new.values())
+
+    def _find(self, digest: str) -> tuple[Path, Index]:
+        """An adapter's file and what it holds: the new one where this merge is making it."""
+        if digest in self._new:
+            return self._part(digest), self._new[digest].index()
+        return self._file(digest), self._old.get(digest, Index())
+
+    def _is_of_use(self, index: Index) -> bool:
+        return len(index.others) <= 2 * sum(other in self._digests for other in index.others) and bool(index.records)
 
     def _file(self, digest: str) -> Path:
-        return self._folder / f"{digest}{SUFFIX}"
+        return self._folder / _name(digest)
 
     def _part(self, digest: str) -> Path:
-        return self._folder / f"{digest}{PART_SUFFIX}"
+        return self._fresh / f"{digest}{PART_SUFFIX}"
 
 
-def _read_index(path: Path) -> Mapping[str, _Record]:
-    """The records of a file by module; none where there is no whole file."""
-    try:
-        with path.open("rb") as file:
-            end = file.seek(-_LENGTH_BYTES, os.SEEK_END)
-            length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
-            file.seek(end - length)
-            version, modules = json.loads(file.read(length))
-        if version != _FORMAT:
-            return {}
-        return {
-            module: _Record(each["begin"], each["rank"], tuple(each["others"]), tuple(each["ranks"]))
-            for module, each in modules.items()
-        }
-    except (OSError, ValueError, TypeError, KeyError):
-        return {}
+def _name(digest: str) -> str:
+    return f"{digest}{SUFFIX}"
 
 
-def _blocks(path: Path, record: _Record) -> Array:
-    shape = (2, sum(record.ranks), record.rank)
-    return np.fromfile(path, np.float64, math.prod(shape), offset=record.begin).reshape(shape)
-
-
-def _fill(matrix: Array, mine: slice, stack: Array, rows: Rows) -> None:
-    """The rows and columns of one operand."""
-    own = Rows(rows.magic[mine], rows.noise[mine])
-    matrix[mine] = cross_gram(stack[mine], own, stack, rows)
-    matrix[:, mine] = matrix[mine].T
+def _pairs(operands: int) -> int:
+    """Pairs of some operands, each with itself among them."""
+    return operands * (operands + 1) // 2
 
 
 def _newcomers(known: Mask) -> list[int]:

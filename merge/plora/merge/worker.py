@@ -1,8 +1,13 @@
 """One merge in a process of its own: `python -m plora.merge.worker`, a JSON line in, a JSON line out.
 
 Request: {"inputs": [{"folder", "digest", "weight"?}], "out", "base_model_name", "strategy"?, "rank_max"?,
-"max_delta_fro"?}. Weights are given for all inputs or for none (then 1/K). `digest` is the SHA-256 of the tensor file
-that was examined, and comes back in the report's `inputs`, beside the content digest that ordered the operands.
+"max_delta_fro"?, "kept"?}. Weights are given for all inputs or for none (then 1/K). `digest` is the SHA-256 of the
+tensor file that was examined, and comes back in the report's `inputs`, beside the content digest that ordered the
+operands.
+
+`kept` is {"folder", "fresh", "bytes_max", "seed"}: blocks of earlier merges to read, where to write those that are new,
+and what else `plora.merge.gram_store` wants to know. Then the report's `kept` names the files that are of use, and
+`reused` says which part of all pairs of operands was not computed, from 0 to 1.
 
 Reply: {"report": …} when the folder `out` is written and synced to disk, or {"error": {"kind", "what", "where",
 "mend"}}, with exit code 1. The caller makes `out`'s parent and gives the result its place.
@@ -31,7 +36,8 @@ from typing import Any, BinaryIO
 from plora.merge.compatible import misfits
 from plora.merge.engine import merge_laid_out
 from plora.merge.folder_sink import FolderSink
-from plora.merge.layout import lay_out
+from plora.merge.gram_store import GramStore
+from plora.merge.layout import Layout, lay_out
 from plora.merge.peft_folder import TENSORS_NAME
 from plora.merge.plan import RANK_MAX_DEFAULT
 from plora.merge.provenance import Shelf, describe, places_of_leaves
@@ -48,7 +54,8 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "rank_max": (int,),
     "max_delta_fro": (int, float, type(None)),
 }
-_OPTIONAL = frozenset({"strategy", "rank_max", "max_delta_fro"})
+_OPTIONAL = frozenset({"strategy", "rank_max", "max_delta_fro", "kept"})
+_KEPT: Mapping[str, type] = {"folder": str, "fresh": str, "bytes_max": int, "seed": int}
 
 
 def answer(line: str) -> str:
@@ -90,6 +97,11 @@ def parse_request(line: bytes) -> Mapping[str, Any]:
     for key, kinds in _KINDS.items():
         if key in request and type(request[key]) not in kinds:
             raise UsageError(f"{key} has the wrong type")
+    kept = request.get("kept", dict.fromkeys(_KEPT))
+    if not isinstance(kept, dict) or kept.keys() != _KEPT.keys():
+        raise UsageError(f"kept has {', '.join(_KEPT)}")
+    if "kept" in request and any(type(kept[key]) is not kind for key, kind in _KEPT.items()):
+        raise UsageError("what is said of kept has the wrong type")
     return request
 
 
@@ -108,10 +120,29 @@ def carry_out(request: Mapping[str, Any]) -> dict[str, Any]:
     )
     merged = [folders[place] for place in places]
     layout = lay_out([shelf.source(folder) for folder in merged], plan, request["base_model_name"])
+    store = _store(request["kept"], layout) if "kept" in request else None
     with FolderSink(Path(request["out"]), metadata=describe(merged, layout).metadata()) as sink:
-        report = merge_laid_out(sink, layout)
+        report = merge_laid_out(sink, layout, keeper=store)
     misfits = [{"digest": inputs[place]["digest"], "reason": reason} for place, reason in left_out.items()]
-    return {**report.document(), "inputs": named, "left_out": misfits}
+    return {**report.document(), "inputs": named, "left_out": misfits, **_kept(store)}
+
+
+def _store(kept: Mapping[str, Any], layout: Layout) -> GramStore:
+    return GramStore(
+        Path(kept["folder"]),
+        [operand.digest for operand in layout.operands],
+        fresh=Path(kept["fresh"]),
+        bytes_max=kept["bytes_max"],
+        seed=kept["seed"],
+    )
+
+
+def _kept(store: GramStore | None) -> dict[str, Any]:
+    """What the report says of kept blocks, the new ones in their files."""
+    if store is None:
+        return {}
+    store.commit()
+    return {"kept": store.stays(), "reused": store.reused / max(1, store.pairs)}
 
 
 def _fitting(places: Sequence[int], folders: Sequence[Path], shelf: Shelf) -> tuple[list[int], dict[int, str]]:

@@ -3,7 +3,7 @@
     peer.yaml peer.schema.json trust.yaml swarm.json joined.json
     identity/{key.pem,peer_id,vote.pem} owner/NAME.{pem,pub,owner}
     owners/NAME.owner run/admin.sock
-    LOCK VERSION state.db blobs/ partial/ adapters/ merged/ events/ tmp/
+    LOCK VERSION state.db blobs/ partial/ adapters/ merged/ kept/ events/ tmp/
 
 Not handled here: making a home (`plora.node.home`), what the store keeps in its own files (`plora.node.store`).
 """
@@ -107,3 +107,8 @@ class Home:
     def merged(self) -> Path:
         """Merged adapters, one folder a base."""
         return self.root / "merged"
+
+    @property
+    def kept(self) -> Path:
+        """What merges keep for the next one, one folder a base; it may be deleted at any time."""
+        return self.root / "kept"

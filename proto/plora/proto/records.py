@@ -217,7 +217,10 @@ class Knowledge(Body):
 
 @dataclass(frozen=True, slots=True)
 class MergeDone(Body):
-    """A merged adapter was written; `before` and `after` are generations, 0 for none."""
+    """A merged adapter was written; `before` and `after` are generations, 0 for none.
+
+    `reused`: the part of what all pairs of inputs have in common that was kept from earlier merges, 0 to 1.
+    """
 
     kind: ClassVar[str] = "merge"
     base: str
@@ -226,6 +229,7 @@ class MergeDone(Body):
     discarded_energy: float
     before: int
     after: int
+    reused: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

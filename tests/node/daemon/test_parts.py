@@ -120,7 +120,7 @@ async def test_merges_are_generations_that_are_served_apart_from_being_made(shel
         effect = Merge("org/mini", generation, (shelved.input,))
         request = shelf.merge_request(effect)
         assert "modules" in await workers.merge(request)
-        shelf.take_merge(effect, Path(request["out"]))
+        shelf.take_merge(effect, request)
         assert beside.exists() == (generation > 1)
         shelf.serve_merge(ServeMerge("org/mini", 1 if generation < 3 else 2, generation, (2, 1)))
         assert beside.resolve() == (merged / f"gen-{1 if generation < 3 else 2}").resolve()

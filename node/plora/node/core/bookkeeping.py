@@ -49,6 +49,7 @@ def merge_body(row: MergeRow, before: int) -> MergeDone:
         discarded_energy=facts.discarded_energy,
         before=before,
         after=row.serving,
+        reused=facts.reused,
     )
 
 

@@ -33,11 +33,15 @@ class InputFacts:
 
 @dataclass(frozen=True, slots=True)
 class MergeFacts:
-    """Rank of the merged adapter, fraction of energy lost by truncation, and the inputs in the order of the merge."""
+    """Rank of the merged adapter, fraction of energy lost by truncation, and the inputs in the order of the merge.
+
+    `reused`: the part of all pairs of inputs that earlier merges had computed.
+    """
 
     rank: int = 0
     discarded_energy: float = 0.0
     inputs: tuple[InputFacts, ...] = ()
+    reused: float = 0.0
 
 
 def read_report(text: str) -> MergeFacts:
@@ -51,7 +55,8 @@ def read_report(text: str) -> MergeFacts:
     reasons = {entry["digest"]: str(entry["reason"]) for entry in report.get("left_out", ())}
     why = [reasons.get(entry["digest"], "") for entry in report.get("inputs", ())]
     inputs = tuple(_input(place, weights, modules, reason) for place, reason in zip(places, why, strict=True))
-    return MergeFacts(int(report.get("rank", 0)), float(report.get("discarded_energy", 0.0)), inputs)
+    rank, reused = int(report.get("rank", 0)), float(report.get("reused", 0.0))
+    return MergeFacts(rank, float(report.get("discarded_energy", 0.0)), inputs, reused)
 
 
 def _input(

@@ -155,6 +155,7 @@ class MergeBlock(Block):
     enabled: StrictBool = True
     delay_ms: Milliseconds = 500
     generations_max: Annotated[int, Field(strict=True, ge=1, le=64)] = 3
+    kept_max: Size = 1 << 30
     strategy: Annotated[str, AfterValidator(_known_strategy)] = "weighted_sum"
     rank_max: Annotated[int, Field(strict=True, ge=1, le=1024)] = 16
     max_delta_fro: Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)] | None = None

@@ -205,7 +205,8 @@ class Node:
         changed = await asyncio.to_thread(store.look_back, now_ms)
         snapshot = await asyncio.to_thread(store.load_snapshot, now_ms)
         snapshot = replace(snapshot, free_bytes=self._disk.system_free_bytes())
-        shelf = Shelf(home.root, peer.base_paths)
+        self._shelf = shelf = Shelf(home.root, peer.base_paths)
+        shelf.kept.limit(bytes_max=peer.merge.kept_max, disk_free_min=peer.limits.disk_free_min)
         snapshot, lost = await asyncio.to_thread(with_folders, snapshot, shelf)
         await asyncio.to_thread(shelf.keep_only, *granted(snapshot))
         await asyncio.to_thread(shelf.sweep)
@@ -330,6 +331,9 @@ class Node:
         if (old.peer.policy, old.trust) != (fresh.peer.policy, fresh.trust):
             changed.append("policy and trust")
             self.driver.handle(PolicyChanged(fresh.peer.policy, fresh.trust))
+        if old.peer.merge.kept_max != fresh.peer.merge.kept_max:
+            changed.append("what merges keep")
+        self._shelf.kept.limit(bytes_max=fresh.peer.merge.kept_max, disk_free_min=fresh.peer.limits.disk_free_min)
         merges_otherwise = old.peer.merge.recipe() != fresh.peer.merge.recipe()
         fetches_otherwise = (old.peer.subscribe, old.peer.limits) != (fresh.peer.subscribe, fresh.peer.limits)
         if merges_otherwise:

@@ -467,8 +467,13 @@ class Driver:
             self.on_shelved()
             return {}
         request = await self.blocking(SHELF_KEY, lambda: self._shelf.merge_request(effect))
-        report = await self._workers.merge(request)
-        await self.blocking(SHELF_KEY, lambda: self._shelf.take_merge(effect, Path(request["out"])))
+        try:
+            report = await self._workers.merge(request)
+        except PloraError:
+            await self.blocking(SHELF_KEY, lambda: self._shelf.forget_kept(effect, request))
+            raise
+        stays = report.pop("kept", ())
+        await self.blocking(SHELF_KEY, lambda: self._shelf.take_merge(effect, request, stays))
         return report
 
     async def blocking(self, key: str, work: Callable[[], Any]) -> Any:

@@ -25,13 +25,14 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from plora.merge.lora_config import adapter_config_bytes
 from plora.node.core.effects import Expose, Merge, MergeInput, ServeMerge
+from plora.node.driver.kept import Kept
 from plora.node.store.store import blob_path
 from plora.proto.errors import SpoiltBytesError, StoreError
 from plora.proto.manifest import ARTIFACT_FILENAME, Manifest
@@ -55,6 +56,7 @@ class Shelf:
     def __init__(self, home: Path, base_names: Mapping[str, str]) -> None:
         self._home = home
         self._base_names = base_names
+        self.kept = Kept(home)
 
     def base_name(self, base: str) -> str:
         """What `base_model_name_or_path` says for a base."""
@@ -89,10 +91,19 @@ class Shelf:
         folder.mkdir(mode=0o700, exist_ok=True)
         out = tempfile.mkdtemp(prefix=f"{_MERGE}{folder_name(effect.base)}-{effect.generation}-", dir=folder)
         named = {"inputs": inputs, "out": out, "base_model_name": self.base_name(effect.base)}
-        return named | asdict(effect.recipe)
+        kept = self.kept.offer(folder_name(effect.base))
+        return named | asdict(effect.recipe) | ({} if kept is None else {"kept": kept})
 
-    def take_merge(self, effect: Merge, out: Path) -> None:
-        """Give a written merge its place; nothing names it yet."""
+    def forget_kept(self, effect: Merge, request: Mapping[str, Any]) -> None:
+        """A merge failed, maybe over what earlier ones kept for it."""
+        if "kept" in request:
+            self.kept.drop(folder_name(effect.base), Path(request["kept"]["fresh"]))
+
+    def take_merge(self, effect: Merge, request: Mapping[str, Any], stays: Collection[str] = ()) -> None:
+        """Give a written merge its place, which nothing names yet; of what it keeps for the next one, files `stays`."""
+        if "kept" in request:
+            self.kept.take(folder_name(effect.base), Path(request["kept"]["fresh"]), stays)
+        out = Path(request["out"])
         folder = self._home / MERGED / folder_name(effect.base)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         place = self.merge_folder(effect.base, effect.generation)
@@ -156,6 +167,7 @@ class Shelf:
                 link.unlink()
         _sync_folder(self._home / ADAPTERS)
         served = {folder_name(base): generation for base, generation in generations.items()}
+        self.kept.keep_only([name for name, generation in served.items() if generation])
         for folder in _entries(self._home / MERGED):
             generation = served.get(folder.name, 0)
             if (folder / f"gen-{generation}").is_dir():
@@ -171,6 +183,7 @@ class Shelf:
                 shutil.rmtree(view, ignore_errors=True)
         for unfinished in (self._home / TMP).glob(f"{_MERGE}*"):
             shutil.rmtree(unfinished, ignore_errors=True)
+        self.kept.sweep()
 
     def _show_merge(self, folder: Path, generation: int) -> None:
         """The link beside the adapters never changes, so that one switch is all that a reader may see."""

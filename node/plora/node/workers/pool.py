@@ -6,7 +6,7 @@ Rules:
 - One JSON line in, one JSON line out. A worker that takes too long, dies, or answers no JSON is killed with its
   children; the next request starts another.
 - What looks at bytes does so in a cage (`plora.node.workers.cage`) that a warden closes around each request: it reads
-  the artifact, or the folders to merge, and writes the merge's folder. No more.
+  the artifact, or the folders to merge and what earlier merges kept, and writes the merge's folders. No more.
 - An examination has the longer the larger the file is (`examine_s`), and sources take turns: whoever signs what is slow
   to examine holds up mostly what they sign themselves.
 - A worker ends when its standard input does and what it works on is done: none outlives a killed peer by more.
@@ -185,10 +185,13 @@ class Workers:
     async def merge(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """The report of a merge whose folder was written; `WorkerError` or `SpoiltBytesError` when it failed."""
         worker = Worker(MERGER, MERGE_WAIT_S, MERGE_LIMITS)
-        folders = [str(item["folder"]) for item in request["inputs"]]
+        read, write = [str(item["folder"]) for item in request["inputs"]], [str(request["out"])]
+        if "kept" in request:
+            read.append(request["kept"]["folder"])
+            write.append(request["kept"]["fresh"])
         self._mergers.add(worker)
         try:
-            report = (await worker.ask(request, folders, [str(request["out"])])).get("report", {})
+            report = (await worker.ask(request, read, write)).get("report", {})
         finally:
             self._mergers.discard(worker)
             await worker.stop()
