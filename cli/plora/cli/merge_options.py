@@ -62,6 +62,26 @@ Leaves = Annotated[
     typer.Option("--leaves", help="A folder of adapters that a merge among the inputs was made of; may be repeated."),
 ]
 Opaque = Annotated[bool, typer.Option("--opaque", help="Take merges among the inputs as they are, not apart.")]
+Fisher = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--fisher",
+        help="Weigh modules by Fisher information on the pairs of this file; once for all folders, or once for each.",
+        metavar="DATA",
+    ),
+]
+LearnWeights = Annotated[
+    Path | None,
+    typer.Option("--learn-weights", help="Search one weight an adapter on the pairs of this file.", metavar="DATA"),
+]
+LineSearch = Annotated[
+    Path | None,
+    typer.Option("--line-search", help="Search the scaling on the pairs of this file.", metavar="DATA"),
+]
+HeldOut = Annotated[
+    Path | None,
+    typer.Option("--held-out", help="Judge the tuned merge on pairs that it didn't see.", metavar="DATA"),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what rank, size, time and memory it would take.")]
 Report = Annotated[Path | None, typer.Option("--report", help="Write the whole report there, as JSON.")]
 Picture = Annotated[Path | None, typer.Option("--picture", help="Draw the report there: a .png or .svg file.")]

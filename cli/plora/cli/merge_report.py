@@ -21,6 +21,7 @@ from plora.proto.amounts import size_text
 
 if TYPE_CHECKING:
     from plora.merge.forecast import Forecast
+    from plora.merge.tuning_steps import Tuning, TuningStep
 
 MODULES_SHOWN = 24
 WORST_SHOWN = 8
@@ -39,12 +40,16 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A merge to be told: the report, the folders in the order given, the seconds and bytes of memory that it took."""
+    """A merge to be told: the report, the folders in the order given, the seconds and bytes of memory that it took.
+
+    `tuning`: what was searched on pairs before, if anything was.
+    """
 
     report: MergeReport
     folders: Sequence[str]
     seconds: float
     peak_bytes: int
+    tuning: Tuning | None = None
 
     @property
     def order(self) -> list[int]:
@@ -71,7 +76,8 @@ def document(told: Told, out: str) -> dict[str, Any]:
         for place, folder in enumerate(told.folders)
         for operand in (_operand_at(told.report, place),)
     ]
-    return {**told.report.document(), **taken, "inputs": inputs, "out": out}
+    tuning = None if told.tuning is None else told.tuning.document()
+    return {**told.report.document(), **taken, "inputs": inputs, "out": out, "tuning": tuning}
 
 
 def _operand_at(report: MergeReport, place: int) -> int | None:
@@ -104,6 +110,8 @@ def tables(told: Told) -> list[Table]:
     """All there is to tell, in the order of reading."""
     modules = told.report.modules
     parts = [inputs_table(told), Table(("", " "), [{"": label, " ": text} for label, text in facts(told)])]
+    if told.tuning is not None:
+        parts.append(tuning_table(told.tuning))
     if len(modules) <= MODULES_SHOWN:
         return [*parts, modules_table("module", modules)]
     worst = sorted(modules, key=_by_loss)[:WORST_SHOWN]
@@ -126,6 +134,33 @@ def inputs_table(told: Told) -> Table:
         row |= {_cosine_with(other): two_digits(cosine) for other, cosine in enumerate(_below(cosines, place))}
         rows.append(row)
     return Table(columns, rows)
+
+
+def tuning_table(tuning: Tuning) -> Table:
+    """A row for each step of the tuning, losses in nats a token; the held-out pairs last."""
+    rows: list[Row] = [
+        {
+            "tuned by": one.step.replace("_", " "),
+            "pairs": one.pairs,
+            "loss before": f"{one.loss_before:.4f}",
+            "after": f"{one.loss_after:.4f}",
+            "found": _found(one),
+        }
+        for one in tuning.steps
+    ]
+    if tuning.held_out is not None:
+        change = tuning.held_out.change
+        found = f"perplexity {change.value:+.3g} [{change.low:+.3g}, {change.high:+.3g}]"
+        rows.append({"tuned by": "held out", "pairs": tuning.held_out.pairs, "found": found})
+    return Table(("tuned by", "pairs", "loss before", "after", "found"), rows)
+
+
+def _found(step: TuningStep) -> str:
+    if step.scaling is not None:
+        return f"scaling × {step.scaling:.4g}"
+    if step.weights is not None:
+        return "weights " + ", ".join(f"{weight:.4g}" for weight in step.weights)
+    return "weights by module"
 
 
 def facts(told: Told) -> Iterator[tuple[str, str]]:

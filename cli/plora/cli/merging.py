@@ -11,11 +11,12 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plora.cli import merge_options as options
+from plora.cli.merge_tuning import TuningFiles, check_tuning, tuned
 from plora.cli.merge_watch import peak_memory_bytes, peak_of, watched, write_rate
 from plora.cli.options import Json, Quiet
 from plora.cli.output import Output
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from plora.cli.merge_options import Asked
     from plora.cli.merge_report import Told
     from plora.merge.api import Inputs
+    from plora.merge.tuning_steps import Tuning
 
 VIEWS = "views"
 """Where a peer's home has the adapters that it exposes, as PEFT folders: leaves may be among them."""
@@ -51,6 +53,10 @@ def merge(
     plan: options.Plan = None,
     leaves: options.Leaves = None,
     opaque: options.Opaque = False,
+    fisher: options.Fisher = None,
+    learn_weights: options.LearnWeights = None,
+    line_search: options.LineSearch = None,
+    held_out: options.HeldOut = None,
     dry_run: options.DryRun = False,
     report: options.Report = None,
     picture: options.Picture = None,
@@ -65,7 +71,10 @@ def merge(
     # Before numpy is loaded. The matrices are small: threads that wait for each other cost more than they bring.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")
+    pairs = TuningFiles(fisher or (), learn_weights, line_search, held_out).read()
     job = _job(options.asked(folders or (), plan, base, said), leaves or (), opaque)
+    if pairs is not None:
+        check_tuning(pairs, job.inputs, dry_run)
     if dry_run:
         _tell_forecast(output, job, out)
         return
@@ -73,6 +82,9 @@ def merge(
         raise UsageError("no folder is named to write to", where="--out", mend="write -o merged, or --dry-run")
     targets = Targets(out, report, picture)
     targets.check([*job.given, *job.inputs.folders])
+    if pairs is not None:
+        output.hint("Tuning on the base; that may take minutes.")
+        job = job.tuned_by(tuned(pairs, job.inputs, job.base_norms))
     told = _carried_out(output, job, targets.folder)
     _tell(output, told, targets)
 
@@ -104,12 +116,17 @@ class Targets:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A merge ready to be done; `began_s` is when its inputs were opened."""
+    """A merge ready to be done; `began_s` is when its inputs were opened, `tuning` how its plan came about."""
 
     given: Sequence[Path]
     inputs: Inputs
     base_norms: Mapping[str, float] | None
     began_s: float
+    tuning: Tuning | None = None
+
+    def tuned_by(self, tuning: Tuning) -> Job:
+        """The same merge by the tuned plan."""
+        return replace(self, inputs=replace(self.inputs, plan=tuning.plan), tuning=tuning)
 
 
 def _job(wish: Asked, leaves: Sequence[Path], opaque: bool) -> Job:
@@ -149,7 +166,7 @@ def _carried_out(output: Output, job: Job, folder: Path) -> Told:
     layout = inputs.laid_out()
     with FolderSink(folder, metadata=inputs.metadata(layout)) as sink, watched(output, sink) as seen:
         report = merge_laid_out(seen, layout, base_norms=job.base_norms, clock=time.perf_counter)
-    return Told(report, names, time.perf_counter() - job.began_s, peak_memory_bytes())
+    return Told(report, names, time.perf_counter() - job.began_s, peak_memory_bytes(), job.tuning)
 
 
 def _tell(output: Output, told: Told, targets: Targets) -> None:

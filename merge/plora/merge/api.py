@@ -145,14 +145,10 @@ def merge_plasmids(
 
 
 def _tuned(loaded: LoadedBase, inputs: Inputs, pairs: Sequence[tuple[str, str]], fisher: bool) -> MergePlan:
-    from plora.merge.dev_set import DevSet
-    from plora.merge.fisher import fisher_weighted
-    from plora.merge.tuning import Bench, line_search
+    from plora.merge.tuning_steps import TuningPairs, tune
 
-    dev, plan = DevSet(loaded.model, loaded.tokenizer, pairs), inputs.plan
-    if fisher:
-        plan = fisher_weighted(loaded.model, loaded.tokenizer, inputs.sources, [pairs] * len(inputs.sources), plan)
-    return line_search(Bench(dev, inputs.sources, inputs.base_model_name), plan).plan
+    asked = TuningPairs(fisher=[pairs] if fisher else None, line_search=pairs)
+    return tune(loaded, inputs.sources, inputs.plan, asked, inputs.base_model_name).plan
 
 
 def load_on(model: Any, result: MergeResult) -> Any:

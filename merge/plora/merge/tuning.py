@@ -13,13 +13,13 @@ Rules:
 - The pairs are a development set: what was gained there is an optimistic figure. `held_out` measures start and end on
   other pairs, with an interval; a pair in both sets is refused.
 
-Not handled: reading pairs (`plora.lab.corpora`), training. Needs the extra `lab`.
+Not handled: reading pairs (`plora.merge.pairs_file`), training. Needs the extra `lab`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -68,18 +68,27 @@ class Tuned:
 
 
 class Bench:
-    """Plans tried on one model: each is merged, put on, measured, taken off, and remembered."""
+    """Plans tried on one model: each is merged, put on, measured, taken off, and remembered.
+
+    `base_norms`: ‖W‖_F of the base by module, for plans with `max_delta_relative`.
+    """
 
     def __init__(
-        self, dev: DevSet, sources: Sequence[Source], base_name: str | None = None, budget: Budget | None = None
+        self,
+        dev: DevSet,
+        sources: Sequence[Source],
+        base_name: str | None = None,
+        budget: Budget | None = None,
+        base_norms: Mapping[str, float] | None = None,
     ) -> None:
         self.dev, self.sources = dev, sources
         self.history: list[Trial] = []
-        self._base_name, self._budget = base_name, budget
+        self._base_name, self._budget, self._base_norms = base_name, budget, base_norms
 
     def on(self, plan: MergePlan) -> Any:
         """A context in which the plan's adapter is on the model."""
-        return injected(self.dev.model, merge_sources(self.sources, plan, self._base_name).adapter, self._budget)
+        result = merge_sources(self.sources, plan, self._base_name, base_norms=self._base_norms)
+        return injected(self.dev.model, result.adapter, self._budget)
 
     def loss(self, plan: MergePlan, times: float = 1.0) -> float:
         """The loss of a plan."""
@@ -133,17 +142,22 @@ def held_out(bench: Bench, before: MergePlan, after: MergePlan, pairs: Sequence[
 
     Raises UsageError where there is none, or one that the search saw.
     """
-    if not pairs:
-        raise UsageError("no held-out pairs", mend="give some that the search didn't see")
-    seen = sorted(set(pairs) & set(bench.dev.pairs))
-    if seen:
-        raise UsageError(f"{len(seen)} held-out pairs were tuned on, such as {seen[0][0]!r}", mend="leave them out")
+    check_unseen(pairs, bench.dev.pairs)
 
     def scores(plan: MergePlan) -> AnswerScores:
         with bench.on(plan):
             return answer_nll(bench.dev.model, bench.dev.tokenizer, pairs)
 
     return perplexity_difference(scores(before), scores(after), seed=seed)
+
+
+def check_unseen(pairs: Sequence[Pair], seen: Sequence[Pair]) -> None:
+    """UsageError where there are no held-out pairs, or one of them is among those that a search saw."""
+    if not pairs:
+        raise UsageError("no held-out pairs", mend="give some that the search didn't see")
+    both = sorted(set(pairs) & set(seen))
+    if both:
+        raise UsageError(f"{len(both)} held-out pairs were tuned on, such as {both[0][0]!r}", mend="leave them out")
 
 
 def _backtracked(
