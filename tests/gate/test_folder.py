@@ -11,6 +11,7 @@ import pytest
 from tests.gate.conftest import NOW_MS, Owner, World, factors, safetensors_bytes
 
 from plora.gate import Outcome, Policy, Trust, Verdict, alignment_gate, save_trust
+from plora.gate.folder import ALLOWED, CONFIG_BYTES_MAX, ENTRIES_MAX
 from plora.merge.peft_folder import adapter_config_bytes
 from plora.proto.errors import AdapterError, ManifestError
 from plora.proto.home import default_home
@@ -146,11 +147,34 @@ def test_attack_112_things_that_are_no_files(world: World, ada: Owner, name: str
     assert "not a regular file" in str(verdict.evidence["detail"])
 
 
+@pytest.mark.parametrize("name", ALLOWED)
+def test_attack_022_a_second_name_through_which_it_could_be_changed(world: World, ada: Owner, name: str) -> None:
+    folder, signed = adapter_folder(world, ada)
+    os.link(folder / name, world.folder / "second")
+    verdict = alignment_gate(folder, signed, Policy(), world.trust(ada), now_ms=NOW_MS)
+    assert verdict.reason == "folder_refused"
+    assert f"'{name}' is one of 2 names of one file" in str(verdict.evidence["detail"])
+    (world.folder / "second").unlink()
+    assert alignment_gate(folder, signed, Policy(), world.trust(ada), now_ms=NOW_MS).accepted
+
+
 def test_too_many_entries_are_not_listed(world: World, ada: Owner) -> None:
     folder, _ = adapter_folder(world, ada)
-    for number in range(70):
+    for number in range(ENTRIES_MAX - 3):
         (folder / f"f{number}").touch()
-    assert judge(folder, world.trust(ada)).evidence["detail"] == "73 entries"
+    assert judge(folder, world.trust(ada)).evidence["detail"] == "'f0' doesn't belong to an adapter"
+    (folder / "one more").touch()
+    assert judge(folder, world.trust(ada)).evidence["detail"] == f"{ENTRIES_MAX + 1} entries"
+
+
+def test_a_configuration_is_read_up_to_its_limit(world: World, ada: Owner) -> None:
+    folder, _ = adapter_folder(world, ada)
+    path = folder / "adapter_config.json"
+    raw = path.read_bytes()
+    path.write_bytes(raw.ljust(CONFIG_BYTES_MAX))
+    assert judge(folder, world.trust(ada)).accepted
+    path.write_bytes(raw.ljust(CONFIG_BYTES_MAX + 1))
+    assert judge(folder, world.trust(ada)).evidence["detail"] == f"{path.name} is larger than {CONFIG_BYTES_MAX} bytes"
 
 
 CONFIGS: dict[str, dict[str, Any]] = {

@@ -26,9 +26,9 @@ def key_id(name: str) -> str:
     return key(name).public.key_id
 
 
-def first(names: str, threshold: int = 1) -> Signed:
-    """The record that makes an owner of these keys, signed by the first of them."""
-    return _record(names, threshold, names[0], version=1)
+def first(names: str, threshold: int = 1, *, by: str = "") -> Signed:
+    """The record that makes an owner of these keys, signed by the first of them unless another is named."""
+    return _record(names, threshold, by or names[0], version=1)
 
 
 def after(before: Signed, names: str, threshold: int = 1, *, by: str, **more: object) -> Signed:

@@ -87,10 +87,14 @@ def test_a_file_is_of_one_owner_and_begins_with_the_record_that_makes_them(
         OwnerFile(statements)
 
 
-def test_a_first_record_may_be_signed_by_any_of_its_keys() -> None:
-    made = OwnerFile((HOUSE,))
-    assert (made.id, made.newest, made.ended, made.pending) == (ID, (HOUSE, HOUSE_RECORD), "", ())
+@pytest.mark.parametrize("by", "abc")
+def test_a_first_record_may_be_signed_by_any_of_its_keys(by: str) -> None:
+    statement, record = first("abc", 2, by=by)
+    made = OwnerFile((statement,))
+    assert (made.id, made.newest, made.ended, made.pending) == (statement.id.hex(), (statement, record), "", ())
     assert {one.key_id for one in made.keys} == ids("abc")
+    with pytest.raises(StatementError, match="not signed by a key"):
+        OwnerFile((forged(statement),))
 
 
 def test_a_statement_is_taken_once() -> None:
@@ -238,9 +242,10 @@ def test_a_key_is_named_by_a_beginning_that_is_its_alone() -> None:
     for name in "abcd":
         assert key_named(file, key_id(name)[:12].upper()) == key_id(name)
     shared = next(digit for digit in "0123456789abcdef" if sum(one.key_id[0] == digit for one in file.keys) != 1)
-    for beginning in ("", shared, key_id("x")):
+    alone = OwnerFile((first("a")[0],))
+    for which, beginning in ((file, shared), (file, key_id("x")), (file, ""), (alone, "")):
         with pytest.raises(UsageError, match="begin with"):
-            key_named(file, beginning)
+            key_named(which, beginning)
 
 
 # On disk

@@ -324,3 +324,16 @@ def test_session_numbers_tell_who_began() -> None:
     assert theirs.of_frame(ADA, newer.number) is not foreign
     mine.end(BEN, newer)
     assert mine.of_frame(BEN, newer.number) is None
+
+
+def test_a_session_that_was_replaced_ends_no_other_and_all_end_with_the_link() -> None:
+    mine, theirs = Sessions(ADA, Random(1)), Sessions(BEN, Random(2))
+    old, new = mine.begin(BEN), mine.begin(BEN)
+    mine.end(BEN, old)
+    assert mine.of_frame(BEN, new.number) is new
+    foreign = theirs.begin(ADA).number
+    began = mine.of_frame(BEN, foreign)
+    assert began is not None and mine.of_frame(BEN, foreign) is began
+    mine.lost(BEN)
+    assert mine.of_frame(BEN, new.number) is None
+    assert mine.of_frame(BEN, foreign) is not began

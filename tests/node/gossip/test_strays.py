@@ -69,3 +69,19 @@ def test_what_is_remembered_of_strays_is_bounded_and_goes_with_the_neighbour() -
     strays.lost("peer 0")
     asked = strays.welcome("ada")
     assert list(asked) == ["peer 1"] and len(asked["peer 1"]) == STRAYS_MAX // 2
+
+
+def test_a_stray_is_asked_of_whoever_offered_it_last_when_its_own_owner_comes_and_once() -> None:
+    strays, one, two = Strays(), b"1" * 32, b"2" * 32
+    for identity, owner, peer in ((one, "ada", "x"), (two, "ben", "x"), (one, "ada", "y")):
+        strays.keep(identity, owner=owner, peer=peer)
+    assert strays.welcome("cyd") == {}
+    assert [strays.welcome("ada") for _ in range(2)] == [{"y": [one]}, {}]
+    assert strays.welcome("ben") == {"x": [two]}
+
+
+def test_of_strays_the_one_that_was_offered_longest_ago_gives_way() -> None:
+    strays, ids = Strays(), [number.to_bytes(2, "big") for number in range(STRAYS_MAX + 1)]
+    for identity in (*ids[:-1], ids[0], ids[-1]):
+        strays.keep(identity, owner="ada", peer="x")
+    assert strays.welcome("ada") == {"x": [*ids[2:-1], ids[0], ids[-1]]}
