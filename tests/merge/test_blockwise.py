@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from plora.merge.blockwise import kept_magnitudes, truncate_blocks
+from plora.merge.blockwise import kept_magnitude, kept_magnitudes, truncate_blocks
 from plora.merge.factors import FactorPair
 from plora.merge.plan import Method
 from plora.merge.rules import Work, merge_pairs
@@ -35,6 +35,25 @@ def test_the_kth_largest_magnitude_is_that_of_sorting(
     kept = data.draw(st.tuples(*[st.integers(1, rows * columns)] * 2))
     found = kept_magnitudes(lambda: map(list, zip(*(in_blocks(one, height)() for one in ones), strict=True)), kept)
     assert found == [float(np.sort(np.abs(one), axis=None)[-k]) for one, k in zip(ones, kept, strict=True)]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**20),
+    size=st.sampled_from([1, 60, 122, 5000]),
+    digits=st.sampled_from([0, 1, 20]),
+    order=st.sampled_from(["drawn", "sorted", "every 61st is large"]),
+    share=st.floats(0, 1),
+)
+def test_of_a_whole_matrix_it_is_the_same(seed: int, size: int, digits: int, order: str, share: float) -> None:
+    """Also where a sample of every 61st tells nothing of the others, and where many are equal."""
+    values = np.random.default_rng(seed).standard_normal(size).round(digits)
+    if order == "sorted":
+        values.sort()
+    elif order == "every 61st is large":
+        values[::61] += 100.0
+    kept = 1 + int(share * (size - 1))
+    assert kept_magnitude(values[None], kept) == np.sort(np.abs(values))[-kept]
 
 
 @settings(max_examples=40, deadline=None)

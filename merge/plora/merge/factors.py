@@ -84,6 +84,10 @@ class FactorPair:
             return self
         return FactorPair(self.A, self.B * self.B.dtype.type(self.scale), 1.0)
 
+    def as_dtype(self, dtype: np.dtype[np.floating]) -> FactorPair:
+        """The same pair with factors of float32 or float64."""
+        return FactorPair(self.A.astype(dtype, copy=False), self.B.astype(dtype, copy=False), self.scale)
+
     def padded(self, rank: int) -> FactorPair:
         """The same ΔW with `rank` columns, the new ones zero. Raises AdapterError when the pair is wider than that."""
         extra = rank - self.rank

@@ -135,6 +135,28 @@ def complete(gram: Array, stack: Array, rows: Rows, places: Array, draw: Array) 
     return bool((apart <= PROBE_TOLERANCE * stack.size).all())
 
 
+def plain_gram(stack: Array) -> Array:
+    """stack @ stackᵀ in float64, of the values as they are: products of float32 are exact, sums of them are rounded."""
+    total = np.zeros((len(stack), len(stack)))
+    step = _chunk_columns(len(stack))
+    for start in range(0, stack.shape[1], step):
+        chunk = stack[:, start : start + step].astype(np.float64, copy=False)
+        total += chunk @ chunk.T
+    return total
+
+
+def root_of(gram: Array) -> Array:
+    """F (R, R) with F Fᵀ = `gram` but for 1e-14·R of each row's length squared, however ill-conditioned it is.
+
+    That much is added to the diagonal, so that duplicates stay positive definite. Rows of zeros stay zero.
+    """
+    lengths = np.sqrt(gram.diagonal())
+    scale = np.where(lengths == 0.0, 1.0, lengths)
+    correlation = gram / (scale * scale[:, None])
+    correlation.flat[:: len(gram) + 1] += len(gram) * 1e-14
+    return np.asarray(np.linalg.cholesky(correlation) * lengths[:, None])
+
+
 def grams_of(a: Array, b: Array) -> Grams | None:
     """Both Gram matrices of stacked float32 factors, exact; None where the values don't allow it."""
     right, left = Rows.of(a), Rows.of(b.T)
@@ -205,12 +227,7 @@ def _chunk_columns(rows: int) -> int:
 
 def _by_decomposition(right: Array, middle: Array, rank: int, total: float) -> tuple[Array, Array, Array]:
     """V (R, k), VᵀMV = 1, such that B·diag(s)·V are the leading left singular vectors; their energies σ²; other σ."""
-    lengths = np.sqrt(right.diagonal())
-    lengths[lengths == 0.0] = 1.0
-    correlation = right / (lengths * lengths[:, None])
-    # Keeps duplicates positive definite. The factor only spans directions, so it costs nothing of orthonormality.
-    correlation.flat[:: len(right) + 1] += len(right) * 1e-14
-    factor = np.linalg.cholesky(correlation) * lengths[:, None]
+    factor = root_of(right)  # It only spans directions: that it isn't exact costs nothing of orthonormality.
     values, vectors = np.linalg.eigh(factor.T @ middle @ factor)
     values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
     kept = _numerical_rank(values[:rank], len(values))

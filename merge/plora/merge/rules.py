@@ -26,17 +26,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial, reduce
+from itertools import chain
 from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
-from plora.merge.blockwise import kept_magnitudes, truncate_blocks
+from plora.merge.blockwise import kept_magnitude, kept_magnitudes, truncate_blocks
 from plora.merge.factors import Array, FactorPair, check_addable, concat
 from plora.merge.plan import Method
 from plora.merge.registry import COORDINATES
-from plora.merge.spaces import BLOCK_ENTRIES, SPACES, Frame, transposed
-from plora.merge.truncate import Truncation, truncate
+from plora.merge.spaces import BLOCK_ENTRIES, SPACES, Frame, peak_entry, transposed
+from plora.merge.truncate import Truncation, canonical, truncate
 from plora.proto.errors import AdapterError
 
 
@@ -75,6 +77,8 @@ class SignConflict(NamedTuple):
     entries: float
 
 
+_CACHED_ENTRIES = 1 << 14
+"""Of an operand, while a rule goes over its coordinates several times."""
 _HEADROOM = 1e-6
 """How far under the largest number entries stay, so that their weighted sums fit, too."""
 
@@ -90,9 +94,9 @@ def merge_pairs(work: Work, frame: Frame | None = None) -> Truncation:
     """
     frame = work.frame(work.method.space) if frame is None else frame
     pair, lost = RULES[work.method.rule](work, frame)
-    result = truncate(frame.lifted(pair).times(work.method.scaling), work.rank_max)
+    result = truncate(pair.times(work.method.scaling), work.rank_max)
     return result._replace(
-        pair=_as(result.pair, work.pairs[0].A.dtype),
+        pair=canonical(frame.lifted(result.pair, work.pairs[0].A.dtype)),
         discarded_energy=1.0 - (1.0 - lost) * (1.0 - result.discarded_energy),
     )
 
@@ -101,12 +105,12 @@ def sign_conflict(work: Work, frame: Frame) -> SignConflict:
     """How much the operands of a frame disagree at their weights."""
     mass = losing = 0.0
     disagreeing = 0
-    for block in frame.blocks():
-        weighted = [weight * part for weight, part in zip(work.weights, block, strict=True)]
+    for few in chain.from_iterable(map(_few_rows, frame.blocks())):
+        weighted = [weight * part for weight, part in zip(work.weights, few, strict=True)]
         total = sum(np.abs(part) for part in weighted)
         losing += float(np.sum(total - np.abs(sum(weighted)), dtype=np.float64)) / 2
         mass += float(np.sum(total, dtype=np.float64))
-        above, below = (np.any([sign * part > 0 for part in weighted], axis=0) for sign in (1, -1))
+        above, below = reduce(np.maximum, weighted) > 0, reduce(np.minimum, weighted) < 0
         disagreeing += int(np.count_nonzero(above & below))
     return SignConflict(losing / mass if mass else 0.0, disagreeing / math.prod(frame.shape))
 
@@ -130,35 +134,31 @@ def sequential(work: Work, frame: Frame) -> Merged:
 def ties(work: Work, frame: Frame) -> Merged:
     """Trim, elect signs, disjoint mean."""
     kept = [math.ceil(density * math.prod(frame.shape)) for density in work.densities]
+    floors = _floors(_upright(frame), kept)
 
-    def merge(upright: Frame) -> Iterator[Array]:
-        for block in upright.blocks():
-            trimmed = [np.where(np.abs(part) >= floor, part, 0) for part, floor in zip(block, floors, strict=True)]
-            yield disjoint_mean(trimmed, work.weights, work.total)
+    def merge(parts: list[Array]) -> Array:
+        trimmed = [np.where(np.abs(part) >= floor, part, 0) for part, floor in zip(parts, floors, strict=True)]
+        return disjoint_mean(trimmed, work.weights, work.total)
 
-    upright = _upright(frame)
-    floors = kept_magnitudes(upright.blocks, kept)
-    return _by_blocks(work, frame, merge)
+    return _by_blocks(work, frame, Frame.blocks, merge)
 
 
 def dare(work: Work, frame: Frame) -> Merged:
     """Drop and rescale, then the weighted sum."""
 
-    def merge(upright: Frame) -> Iterator[Array]:
-        for block in _dropped(work, upright):
-            yield np.asarray(sum(weight * part for weight, part in zip(work.weights, block, strict=True)))
+    def merge(parts: list[Array]) -> Array:
+        return np.asarray(sum(weight * part for weight, part in zip(work.weights, parts, strict=True)))
 
-    return _by_blocks(work, frame, merge)
+    return _by_blocks(work, frame, partial(_dropped, work), merge)
 
 
 def dare_ties(work: Work, frame: Frame) -> Merged:
     """Drop and rescale, then signs and mean as in ties."""
 
-    def merge(upright: Frame) -> Iterator[Array]:
-        for block in _dropped(work, upright):
-            yield disjoint_mean(block, work.weights, work.total)
+    def merge(parts: list[Array]) -> Array:
+        return disjoint_mean(parts, work.weights, work.total)
 
-    return _by_blocks(work, frame, merge)
+    return _by_blocks(work, frame, partial(_dropped, work), merge)
 
 
 RULES: Mapping[str, Callable[[Work, Frame], Merged]] = MappingProxyType(
@@ -200,10 +200,36 @@ def _upright(frame: Frame) -> Frame:
     return frame if rows >= columns else frame.transposed()
 
 
-def _by_blocks(work: Work, frame: Frame, merge: Callable[[Frame], Iterator[Array]]) -> Merged:
+def _by_blocks(
+    work: Work,
+    frame: Frame,
+    blocks_of: Callable[[Frame], Iterator[list[Array]]],
+    merge: Callable[[list[Array]], Array],
+) -> Merged:
+    """Coordinates merged one by one, then truncated. They are held if they fit in a block, else made twice."""
     upright = _upright(frame)
-    pair, lost = truncate_blocks(lambda: merge(upright), upright.shape[1], work.rank_max)
+
+    def merged() -> Iterator[Array]:
+        return (np.vstack([merge(few) for few in _few_rows(block)]) for block in blocks_of(upright))
+
+    held = list(merged()) if math.prod(upright.shape) <= upright.block_entries else None
+    blocks = merged if held is None else lambda: iter(held)
+    pair, lost = truncate_blocks(blocks, upright.shape[1], work.rank_max)
     return (pair if upright is frame else transposed(pair)), lost
+
+
+def _few_rows(block: list[Array]) -> Iterator[list[Array]]:
+    """A block in slices that stay in the processor's cache while a rule goes over them again and again."""
+    rows, columns = block[0].shape
+    height = max(1, _CACHED_ENTRIES // columns)
+    return ([part[start : start + height] for part in block] for start in range(0, rows, height))
+
+
+def _floors(frame: Frame, kept: Sequence[int]) -> list[float]:
+    """The magnitude of each operand's `kept`-th largest coordinate, by counting where an operand is too large."""
+    if math.prod(frame.shape) > frame.block_entries:
+        return kept_magnitudes(frame.blocks, kept)
+    return [kept_magnitude(frame.coordinates(place), number) for place, number in enumerate(kept)]
 
 
 def _dropped(work: Work, upright: Frame) -> Iterator[list[Array]]:
@@ -223,16 +249,7 @@ def _thinned(stream: np.random.Philox, part: Array, density: float) -> Array:
 def _check_entries(frame: Frame) -> None:
     """Entries and their sums are formed in the dtype of the factors; those of factors are at most what it can hold."""
     for pair in frame.pairs:
-        bound = abs(pair.scale) * pair.rank * _peak(pair.A) * _peak(pair.B)
-        if bound > _HEADROOM * float(np.finfo(pair.A.dtype).max):
+        if peak_entry(pair) > _HEADROOM * float(np.finfo(pair.A.dtype).max):
             raise AdapterError(
                 f"entries of this update might overflow {pair.A.dtype}", mend="merge in space factors or core"
             )
-
-
-def _peak(values: Array) -> float:
-    return max(float(values.max()), -float(values.min()))
-
-
-def _as(pair: FactorPair, dtype: np.dtype[np.floating]) -> FactorPair:
-    return FactorPair(pair.A.astype(dtype, copy=False), pair.B.astype(dtype, copy=False), pair.scale)

@@ -1,6 +1,6 @@
 """Spaces: in which coordinates the updates of one module are compared. Factor pairs in, factor pairs out.
 
-A frame holds the operands as factor pairs Cᵢ in coordinates, and two matrices with orthonormal columns that lead back:
+A frame holds the operands as factor pairs Cᵢ in coordinates, and two bases with orthonormal columns that lead back:
 ΔWᵢ = left · Cᵢ · rightᵀ (None: the identity). So a truncation in coordinates is one of the update, at the same loss.
 
 - `factors`: the updates themselves, for rules that need no entries.
@@ -10,11 +10,21 @@ A frame holds the operands as factor pairs Cᵢ in coordinates, and two matrices
   As published the bases depend on the gauge (A -> G A, B -> B G⁻¹), so that two files of one update merge differently;
   here each operand is balanced first by its own SVD, Bᵢ = Uᵢ √Σᵢ, Aᵢ = √Σᵢ Vᵢᵀ, which only ΔWᵢ decides.
 - `tsv` (Gargiulo et al. 2025): operand i keeps its first singular vectors; all Uᵢ beside each other are replaced by the
-  nearest matrix with orthonormal columns (the polar factor, same as whitening), all Vᵢ likewise; Cᵢ = U⊥ᵢ Σᵢ V⊥ᵢᵀ.
-  Σ of the kept ranks stays within min(out, in). Directions that operands share exactly are shared out between them.
+  nearest matrix with orthonormal columns (the polar factor, same as whitening), all Vᵢ likewise; Cᵢ is U⊥ᵢ Σᵢ V⊥ᵢᵀ
+  between bases of all U⊥ and V⊥. Σ of the kept ranks stays within min(out, in). Directions that operands share exactly
+  are shared out between them.
 
-Bases are float64 and hold the directions above rounding only. Their singular values must differ for the entries to be
-well defined; equal ones (a measure-zero case) leave the choice to LAPACK.
+How:
+
+- Everything comes from the Gram matrices of the stacked factors: bases and singular vectors are coefficients of the
+  factors, and no matrix as long as the module is decomposed. They are not those of a weighted sum: their grid would
+  blur weak directions, which matter to rules that look at signs. In float64, of the values as they are, a direction of
+  t times the longest one's length is known to 1e-16/t², and all of them are.
+- A basis holds the directions above rounding only: over R · eps (of float32) times the longest one of R.
+- Singular values must differ for the entries to be well defined; equal ones (a measure-zero case) leave the choice to
+  LAPACK.
+
+Not handled: weaker directions of float64 factors, which float64 could tell from rounding if it were not squared.
 
 >>> import numpy as np
 >>> one = FactorPair(np.array([[1.0, 0.0]]), np.array([[0.0], [2.0], [0.0]]))
@@ -28,24 +38,46 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 
 from plora.merge.factors import Array, FactorPair
+from plora.merge.gram import EPS, plain_gram, root_of
 
 BLOCK_ENTRIES = 1 << 22
+_LIFTED_ROWS = 512
+_FITTING = (1e-20, 1e30)
+"""Bounds of the largest entry for coordinates in float32."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Basis:
+    """Orthonormal columns that are never formed: `columns` (n, R) in the factors' dtype times `mix` (R, p), float64."""
+
+    columns: Array
+    mix: Array
+
+    def lift(self, coordinates: Array) -> Array:
+        """What stands in coordinates (p, k), in the module's terms: (n, k), computed in float64."""
+        mix = self.mix @ coordinates
+        lifted = np.empty((len(self.columns), mix.shape[1]))
+        for start in range(0, len(lifted), _LIFTED_ROWS):  # Few rows at a time stay in the cache when they are widened.
+            rows = slice(start, start + _LIFTED_ROWS)
+            np.matmul(self.columns[rows].astype(np.float64, copy=False), mix, out=lifted[rows])
+        return lifted
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """Operands in coordinates; `left` (out, p) and `right` (in, q) have orthonormal columns, None is the identity.
+    """Operands in coordinates of shape (p, q); `left` (out, p) and `right` (in, q) lead back, None is the identity.
 
     `block_entries`: how many entries of coordinates `blocks` forms at a time, over all operands.
     """
 
     pairs: tuple[FactorPair, ...]
-    left: Array | None = None
-    right: Array | None = None
+    left: Basis | None = None
+    right: Basis | None = None
     block_entries: int = BLOCK_ENTRIES
 
     @property
@@ -55,25 +87,37 @@ class Frame:
 
     def blocks(self) -> Iterator[list[Array]]:
         """The coordinates of all operands in blocks of rows, from the top; each block is one array an operand."""
+        for rows in self._heights():
+            yield [_rows(pair, rows) for pair in self.pairs]
+
+    def coordinates(self, place: int) -> Array:
+        """All coordinates of one operand, bit for bit those of its blocks."""
+        return np.vstack([_rows(self.pairs[place], rows) for rows in self._heights()])
+
+    def _heights(self) -> Iterator[slice]:
         rows, columns = self.shape
         height = max(1, self.block_entries // (columns * len(self.pairs)))
-        for start in range(0, rows, height):
-            yield [(pair.B[start : start + height] * pair.B.dtype.type(pair.scale)) @ pair.A for pair in self.pairs]
+        return (slice(start, start + height) for start in range(0, rows, height))
 
     def transposed(self) -> Frame:
         """The frame of the transposed updates."""
         return Frame(tuple(map(transposed, self.pairs)), self.right, self.left, self.block_entries)
 
-    def lifted(self, pair: FactorPair) -> FactorPair:
-        """A pair in coordinates as an update of the module."""
-        a = pair.A if self.right is None else pair.A @ self.right.T
-        b = pair.B if self.left is None else self.left @ pair.B
-        return FactorPair(a, b, pair.scale)
+    def lifted(self, pair: FactorPair, dtype: np.dtype[np.floating]) -> FactorPair:
+        """A pair in coordinates as an update of the module, in the dtype asked for."""
+        b = pair.B if self.left is None else self.left.lift(pair.B)
+        a = pair.A if self.right is None else self.right.lift(pair.A.T).T
+        return FactorPair(a.astype(dtype, copy=False), b.astype(dtype, copy=False), pair.scale)
 
 
 def transposed(pair: FactorPair) -> FactorPair:
     """The pair of ΔWᵀ."""
     return FactorPair(pair.B.T, pair.A.T, pair.scale)
+
+
+def peak_entry(pair: FactorPair) -> float:
+    """A bound of the magnitudes of ΔW's entries, and of all that is added up to make them."""
+    return abs(pair.scale) * pair.rank * _peak(pair.A) * _peak(pair.B)
 
 
 def full(pairs: Sequence[FactorPair]) -> Frame:
@@ -82,32 +126,35 @@ def full(pairs: Sequence[FactorPair]) -> Frame:
 
 
 def knots(pairs: Sequence[FactorPair]) -> Frame:
-    """Coordinates Σ Vᵢᵀ under one common U."""
-    doubles = [_double(pair) for pair in pairs]
-    basis = _basis([pair.B @ _triangle(pair.A.T).T for pair in doubles], _eps(pairs))
-    return Frame(tuple(FactorPair(pair.A, basis.T @ pair.B) for pair in doubles), left=basis)
+    """Coordinates Σ Vᵢᵀ under one common U: in the factors' dtype, or in float64 where their entries wouldn't fit."""
+    left = _left(pairs)
+    span = _span(left, [pair.scale * root_of(plain_gram(pair.A)) for pair in pairs])
+    b = [span.basis.mix.T @ left.gram[:, part] for part in left.parts]
+    wide = [FactorPair(pair.A.astype(np.float64), own, pair.scale) for pair, own in zip(pairs, b, strict=True)]
+    fits = _FITTING[0] < max(map(peak_entry, wide)) < _FITTING[1]
+    dtype = pairs[0].A.dtype if fits else np.dtype(np.float64)
+    return Frame(tuple(pair.as_dtype(dtype) for pair in wide), left=span.basis)
 
 
 def core(pairs: Sequence[FactorPair]) -> Frame:
     """Coordinates between common bases of both sides, of balanced factors."""
-    balanced = [_balanced(pair) for pair in pairs]
-    left = _basis([pair.B for pair in balanced], _eps(pairs))
-    right = _basis([pair.A.T for pair in balanced], _eps(pairs))
-    return Frame(tuple(FactorPair(pair.A @ right, left.T @ pair.B) for pair in balanced), left, right)
+    left, right = _left(pairs), _right(pairs)
+    own = [_svd(pair, left.own(place), right.own(place)) for place, pair in enumerate(pairs)]
+    out = _span(left, [each.u * np.sqrt(each.sigma) for each in own])
+    into = _span(right, [each.v * np.sqrt(each.sigma) for each in own])
+    coordinates = zip(out.directions, into.directions, strict=True)
+    moved = (FactorPair(v * into.lengths, (u * out.lengths).T) for u, v in coordinates)
+    return Frame(tuple(moved), out.basis, into.basis)
 
 
 def tsv(pairs: Sequence[FactorPair]) -> Frame:
     """Operands whose singular vectors don't overlap any more."""
-    room = max(1, min(pairs[0].out_features, pairs[0].in_features) // len(pairs))
-    if sum(pair.rank for pair in pairs) <= min(pairs[0].out_features, pairs[0].in_features):
-        room = max(pair.rank for pair in pairs)
-    parts = [_svd(pair) for pair in pairs]
-    kept = [(u[:, :room], sigma[:room], v[:, :room]) for u, sigma, v in parts]
-    ends = np.cumsum([sigma.size for _, sigma, _ in kept])[:-1]
-    left = np.split(_polar(np.hstack([u for u, _, _ in kept]), _eps(pairs)), ends, axis=1)
-    right = np.split(_polar(np.hstack([v for _, _, v in kept]), _eps(pairs)), ends, axis=1)
-    sigmas = [sigma for _, sigma, _ in kept]
-    return Frame(tuple(FactorPair(v.T, u * sigma) for u, sigma, v in zip(left, sigmas, right, strict=True)))
+    left, right = _left(pairs), _right(pairs)
+    room = _room(pairs)
+    own = [_svd(pair, left.own(place), right.own(place)).first(room) for place, pair in enumerate(pairs)]
+    out, into = _span(left, [each.u for each in own]), _span(right, [each.v for each in own])
+    coordinates = zip(out.directions, own, into.directions, strict=True)
+    return Frame(tuple(FactorPair(v, u.T * each.sigma) for u, each, v in coordinates), out.basis, into.basis)
 
 
 SPACES: Mapping[str, Callable[[Sequence[FactorPair]], Frame]] = MappingProxyType(
@@ -115,49 +162,99 @@ SPACES: Mapping[str, Callable[[Sequence[FactorPair]], Frame]] = MappingProxyType
 )
 
 
-def _double(pair: FactorPair) -> FactorPair:
-    return FactorPair(pair.A.astype(np.float64), pair.B.astype(np.float64) * pair.scale)
+class _Side(NamedTuple):
+    """The unscaled factors of one side: all beside each other (n, R), their Gram matrix (R, R), whose is which."""
+
+    columns: Array
+    gram: Array
+    parts: tuple[slice, ...]
+
+    def own(self, place: int) -> Array:
+        """The Gram matrix of one operand's columns."""
+        return self.gram[self.parts[place], self.parts[place]]
 
 
-def _svd(pair: FactorPair) -> tuple[Array, Array, Array]:
-    """U (out, r), Σ (r,), V (in, r) of ΔW in float64, by QR of both sides; values at rounding are left out.
+class _Svd(NamedTuple):
+    """One operand's singular values (k,) and vectors: U = B @ `u`, V = Aᵀ @ `v`, both coefficients (r, k)."""
 
-    A zero update has zeros for its one vector of each side.
+    u: Array
+    sigma: Array
+    v: Array
+
+    def first(self, count: int) -> _Svd:
+        """The largest ones."""
+        return _Svd(self.u[:, :count], self.sigma[:count], self.v[:, :count])
+
+
+class _Span(NamedTuple):
+    """What K matrices X₁ … X_K span together: [X₁ … X_K] = basis · diag(lengths) · [D₁ … D_K]ᵀ, its SVD.
+
+    `directions`: the Dᵢ, of as many rows as Xᵢ has columns.
     """
-    double = _double(pair)
-    left, core_left = np.linalg.qr(double.B)
-    right, core_right = np.linalg.qr(double.A.T)
-    u, sigma, vt = np.linalg.svd(core_left @ core_right.T, full_matrices=False)
-    kept = max(1, int(np.count_nonzero(sigma > sigma[0] * pair.rank * _eps([pair]))))
-    there = sigma[:kept] > 0
-    return left @ u[:, :kept] * there, sigma[:kept], right @ vt[:kept].T * there
+
+    basis: Basis
+    lengths: Array
+    directions: list[Array]
 
 
-def _balanced(pair: FactorPair) -> FactorPair:
-    u, sigma, v = _svd(pair)
-    root = np.sqrt(sigma)
-    return FactorPair((v * root).T, u * root)
+def _left(pairs: Sequence[FactorPair]) -> _Side:
+    columns = np.hstack([pair.B for pair in pairs])
+    return _Side(columns, plain_gram(columns.T), _parts(pairs))
 
 
-def _basis(columns: Sequence[Array], eps: float) -> Array:
-    """Left singular vectors of the matrices beside each other, largest first; at least one."""
-    orthonormal, core_part = np.linalg.qr(np.hstack(columns))
-    u, sigma, _ = np.linalg.svd(core_part, full_matrices=False)
-    kept = max(1, int(np.count_nonzero(sigma > sigma[0] * core_part.shape[1] * eps)))
-    return np.asarray(orthonormal @ u[:, :kept])
+def _right(pairs: Sequence[FactorPair]) -> _Side:
+    rows = np.vstack([pair.A for pair in pairs])
+    return _Side(rows.T, plain_gram(rows), _parts(pairs))
 
 
-def _polar(matrix: Array, eps: float) -> Array:
-    """The polar factor of a matrix: P Qᵀ of its SVD P D Qᵀ, without the directions that it lacks."""
-    orthonormal, core_part = np.linalg.qr(matrix)
-    p, d, qt = np.linalg.svd(core_part, full_matrices=False)
-    kept = d > d[0] * core_part.shape[1] * eps
-    return np.asarray(orthonormal @ (p[:, kept] @ qt[kept]))
+def _parts(pairs: Sequence[FactorPair]) -> tuple[slice, ...]:
+    ends = np.cumsum([pair.rank for pair in pairs])
+    return tuple(slice(int(end) - pair.rank, int(end)) for pair, end in zip(pairs, ends, strict=True))
 
 
-def _triangle(matrix: Array) -> Array:
-    return np.asarray(np.linalg.qr(matrix, mode="r"))
+def _room(pairs: Sequence[FactorPair]) -> int:
+    """How many singular vectors an operand may keep: all, or its share of the shorter side."""
+    shorter = min(pairs[0].out_features, pairs[0].in_features)
+    if sum(pair.rank for pair in pairs) <= shorter:
+        return max(pair.rank for pair in pairs)
+    return max(1, shorter // len(pairs))
 
 
-def _eps(pairs: Sequence[FactorPair]) -> float:
-    return float(np.finfo(pairs[0].A.dtype).eps)
+def _svd(pair: FactorPair, left: Array, right: Array) -> _Svd:
+    """From the Gram matrices of B and A; values at rounding are left out. A zero update has one vector of zeros."""
+    left, right = root_of(left), root_of(right)
+    p, sigma, qt = np.linalg.svd(pair.scale * (left.T @ right))
+    sigma = sigma[: _above_rounding(sigma, pair.rank)]
+    inverse = pair.scale * _inverse(sigma)
+    return _Svd(right @ qt[: sigma.size].T * inverse, sigma, left @ p[:, : sigma.size] * inverse)
+
+
+def _span(side: _Side, mixes: Sequence[Array]) -> _Span:
+    """The span of Xᵢ = operand i's columns of that side @ mixes[i]."""
+    sides = np.hstack([side.gram[:, part] @ mix for part, mix in zip(side.parts, mixes, strict=True)])
+    gram = np.vstack([mix.T @ sides[part] for part, mix in zip(side.parts, mixes, strict=True)])
+    energies, vectors = np.linalg.eigh(gram)
+    lengths = np.sqrt(np.maximum(energies[::-1], 0.0))
+    lengths = lengths[: _above_rounding(lengths, len(side.gram))]
+    vectors = vectors[:, ::-1][:, : lengths.size]
+    directions = np.split(vectors, np.cumsum([mix.shape[1] for mix in mixes])[:-1])
+    inverse = _inverse(lengths)
+    mix = np.vstack([mix @ (own * inverse) for mix, own in zip(mixes, directions, strict=True)])
+    return _Span(Basis(side.columns, mix), lengths, directions)
+
+
+def _above_rounding(lengths: Array, columns: int) -> int:
+    """How many of the descending lengths are no rounding; at least one."""
+    return max(1, int(np.count_nonzero(lengths > lengths[0] * columns * EPS)))
+
+
+def _inverse(values: Array) -> Array:
+    return np.divide(1.0, values, out=np.zeros_like(values), where=values > 0)
+
+
+def _rows(pair: FactorPair, rows: slice) -> Array:
+    return np.asarray((pair.B[rows] * pair.B.dtype.type(pair.scale)) @ pair.A)
+
+
+def _peak(values: Array) -> float:
+    return max(float(values.max()), -float(values.min()))

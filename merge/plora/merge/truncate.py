@@ -84,7 +84,7 @@ def truncate_stack(stack: FactorPair, scales: Array, rank: int, grams: Grams | N
         return None
     b = stack.B @ found.left.astype(np.float32)
     a = found.right.astype(np.float32) @ stack.A
-    return Truncation(_canonical(a, b), _lost(found), np.concatenate([found.sigma, found.rest]))
+    return Truncation(canonical(FactorPair(a, b)), _lost(found), np.concatenate([found.sigma, found.rest]))
 
 
 def _lost(found: Leading) -> float:
@@ -104,14 +104,14 @@ def _by_qr(pair: FactorPair, rank: int) -> Truncation:
     root = np.sqrt(sigma[:kept])
     b = left @ (u[:, :kept] * root).astype(pair.B.dtype)
     a = (vt[:kept] * root[:, None]).astype(pair.A.dtype) @ right.T
-    return Truncation(_canonical(a, b), _lost_fraction(sigma, kept), sigma)
+    return Truncation(canonical(FactorPair(a, b)), _lost_fraction(sigma, kept), sigma)
 
 
-def _canonical(a: Array, b: Array) -> FactorPair:
-    """The pair with the sign of each column of B such that its peak is positive."""
-    peaks = b[np.argmax(np.abs(b), axis=0), np.arange(b.shape[1])]
-    signs = np.where(peaks < 0, -1, 1).astype(b.dtype)
-    return FactorPair(a * signs[:, None], b * signs)
+def canonical(pair: FactorPair) -> FactorPair:
+    """The same update with the sign of each column of B such that its peak is positive."""
+    peaks = pair.B[np.argmax(np.abs(pair.B), axis=0), np.arange(pair.rank)]
+    signs = np.where(peaks < 0, -1, 1).astype(pair.B.dtype)
+    return FactorPair(pair.A * signs[:, None], pair.B * signs, pair.scale)
 
 
 def _lost_fraction(sigma: Array, kept: int) -> float:
