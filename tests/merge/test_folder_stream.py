@@ -1,5 +1,6 @@
 """Folders read and written module by module, against the readers and writers that hold a whole adapter."""
 
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,17 @@ def test_a_signed_spec_takes_the_place_of_the_configuration(make_adapter: Make, 
     write_adapter(tmp_path, adapter)
     (tmp_path / "adapter_config.json").unlink()
     assert FolderSource(tmp_path, adapter.spec).digest == adapter.digest
+
+
+def test_no_value_is_read_before_it_is_asked_for(make_adapter: Make, tmp_path: Path) -> None:
+    """Four megabytes a factor: names and shapes are checked in half of that."""
+    pairs = {"0.q_proj": FactorPair(np.ones((4, 1 << 18), np.float32), np.ones((1 << 18, 4), np.float32), 2.0)}
+    write_adapter(tmp_path, Adapter.of(pairs, make_adapter(1).spec))
+    tracemalloc.start()
+    FolderSource(tmp_path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 21
 
 
 def test_a_file_that_changes_is_noticed(make_adapter: Make, tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from plora.merge.peft_folder import (
     digest_of,
     factor_of,
     own_spec,
+    paired,
     pairs_of,
     tensors_of,
 )
@@ -89,7 +90,7 @@ class FolderSource:
         """The shape of a module whose names, shapes, rank and scale were checked, by a pair of zeros without memory."""
         zero = np.zeros((), np.float32)
         tensors = {name: np.broadcast_to(zero, entry.shape) for name, entry in self._names[module].items()}
-        pair = pairs_of(tensors, self.spec)[module]
+        pair = paired(tensors, self.spec)[module]
         check_pair(module, pair, self.spec)
         return pair.out_features, pair.in_features, pair.rank
 

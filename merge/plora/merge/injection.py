@@ -72,9 +72,11 @@ class Injection:
     def add(self, layer: Any, pair: Any) -> None:
         """Put the update of one layer on."""
         import torch
+        from torch.utils.dlpack import from_dlpack
 
-        right = torch.tensor(pair.A, dtype=torch.float32, device=layer.weight.device).T
-        left = torch.tensor(pair.B, dtype=torch.float32, device=layer.weight.device).T
+        device = layer.weight.device
+        # Over the factors' own memory, which nobody writes to.
+        right, left = (from_dlpack(factor).to(device, torch.float32).T for factor in (pair.A, pair.B))
 
         def hook(_layer: Any, inputs: tuple[Any, ...], output: Any) -> Any:
             update = inputs[0].to(torch.float32) @ right @ left

@@ -141,16 +141,20 @@ def read_adapter(folder: Path, spec: LoraSpec | None = None, base: Path | None =
 
 
 def pairs_of(tensors: Mapping[str, Array], spec: LoraSpec) -> dict[str, FactorPair]:
-    """Group PEFT's tensors into float32 factor pairs by module. Raises AdapterError for a stray or single tensor."""
+    """Group PEFT's tensors into float32 factor pairs by module.
+
+    Raises AdapterError for a stray or single tensor, and for values that are not finite.
+    """
+    return paired({name: _finite32(name, tensor) for name, tensor in sorted(tensors.items())}, spec)
+
+
+def paired(tensors: Mapping[str, Array], spec: LoraSpec) -> dict[str, FactorPair]:
+    """Float32 tensors grouped by module, by names and shapes alone: no value is looked at. Errors as `pairs_of`."""
     sides: dict[str, dict[str, Array]] = {}
-    for name, tensor in sorted(tensors.items()):
+    for name, values in tensors.items():
         factor = factor_of(name)
         if factor.embedding != (factor.module in spec.embeddings):
             raise AdapterError(f"tensor {name} is not a lora_A or lora_B weight of a linear layer")
-        # What is mapped is copied: it must outlive the file.
-        values = np.asarray(tensor).astype(np.float32, copy=isinstance(tensor, np.memmap))
-        if not _finite(values):
-            raise AdapterError(f"tensor {name} holds NaN or infinity")
         if values.ndim > 2:
             raise AdapterError(f"tensor {name} has {values.ndim} axes: convolutions are not merged")
         sides.setdefault(factor.module, {})[factor.side] = values
@@ -197,10 +201,14 @@ def name_of(module: str, side: str, spec: LoraSpec) -> str:
     return factor_name(FactorName(module, side, module in spec.embeddings))
 
 
-def _finite(values: Array) -> bool:
-    # A sum of squares is finite only if every value is; where it overflows, each is looked at.
+def _finite32(name: str, tensor: Array) -> Array:
+    # What is mapped is copied: it must outlive the file.
+    values = np.asarray(tensor).astype(np.float32, copy=isinstance(tensor, np.memmap))
     flat = values.reshape(-1)
-    return math.isfinite(np.vdot(flat, flat)) or bool(np.isfinite(values).all())
+    # A sum of squares is finite only if every value is; where it overflows, each is looked at.
+    if not math.isfinite(np.vdot(flat, flat)) and not np.isfinite(values).all():
+        raise AdapterError(f"tensor {name} holds NaN or infinity")
+    return values
 
 
 def config_of(folder: Path) -> bytes:

@@ -22,7 +22,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
+NAMES_KEPT = 4096
+"""As many as a file may have: the names of one adapter are asked for again and again."""
 PREFIX = "base_model.model."
 _FACTOR = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?:(?P<linear>[AB])\.weight|embedding_(?P<table>[AB]))")
 _COPY = re.compile(r"base_model\.model\.(?P<module>.+)\.base_layer\.weight")
@@ -37,6 +40,7 @@ class FactorName:
     embedding: bool = False
 
 
+@lru_cache(NAMES_KEPT)
 def read_name(name: str) -> FactorName | None:
     """What a tensor's name means; None where it names no factor."""
     match = _FACTOR.fullmatch(name)
