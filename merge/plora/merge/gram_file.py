@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -106,7 +106,9 @@ class Writer:
 
     def end(self) -> None:
         """Add the index."""
-        records = {module: astuple(one) for module, one in self._records.items()}
+        records = {
+            module: (one.begin, one.rank, one.places, one.ranks, one.total) for module, one in self._records.items()
+        }
         text = json.dumps([FORMAT, list(self._places), records], separators=(",", ":")).encode()
         with self._path.open("ab") as file:
             file.write(text + len(text).to_bytes(_LENGTH_BYTES, "little"))

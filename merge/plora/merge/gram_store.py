@@ -22,7 +22,7 @@ Not handled: two merges at once that write into one folder, adapters in float64.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,9 +61,13 @@ class Stack:
         """The columns of one operand."""
         return slice(self.ends[place] - self.ranks[place], self.ends[place])
 
-    def all_columns(self, places: Iterable[int]) -> Array:
+    def all_columns(self, places: Sequence[int] | Array) -> Array:
         """The columns of some operands, one after the other."""
-        return np.concatenate([np.arange(0), *(np.r_[self.columns(place)] for place in places)])
+        chosen = np.asarray(places, int)
+        ranks = np.array(self.ranks)[chosen]
+        ends = np.cumsum(ranks)
+        starts = np.array(self.ends)[chosen] - ranks
+        return np.asarray(np.repeat(starts - (ends - ranks), ranks) + np.arange(ranks.sum()))
 
 
 class GramStore:
