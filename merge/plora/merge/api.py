@@ -48,7 +48,7 @@ class Inputs:
 
     def metadata(self, layout: Layout) -> dict[str, str]:
         """What the tensor file says of the merge."""
-        return describe(self.folders, layout).metadata()
+        return describe(self.sources, layout).metadata()
 
 
 def open_inputs(

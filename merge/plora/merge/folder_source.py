@@ -46,21 +46,23 @@ class FolderSource:
     """One adapter folder, a `plora.merge.source.Source`.
 
     With a `spec` (from a signed block) its `adapter_config.json` is not looked at; `base` is the base's folder, with
-    which copies of its weights are compared. Raises AdapterError (TensorFileError for the format) with the file that is
-    at fault, here and wherever values are read.
+    which copies of its weights are compared. `path` is the tensor file, `metadata` what its header says of it beside
+    tensors. Raises AdapterError (TensorFileError for the format) with the file that is at fault, here and wherever
+    values are read.
     """
 
     def __init__(self, folder: Path, spec: LoraSpec | None = None, base: Path | None = None) -> None:
         raw = b"" if spec is not None else config_of(folder)
-        self._path = tensors_of(folder)
-        self._identity = _identity_at(self._path)  # Before the file is read, so that any later change is noticed.
-        header = read_header(self._path)
+        self.path = tensors_of(folder)
+        self._identity = _identity_at(self.path)  # Before the file is read, so that any later change is noticed.
+        header = read_header(self.path)
         meaning = spec if spec is not None else own_spec(folder, raw, header)
+        self.metadata = header.metadata
         self._start = header.data_start
         self._names: dict[str, dict[str, TensorEntry]] = {}
-        with blaming(self._path):
+        with blaming(self.path):
             self.spec = meaning.wears(header.tensors)
-            for name in _factors(self._path, header, base):
+            for name in _factors(self.path, header, base):
                 self._names.setdefault(factor_of(name).module, {})[name] = header.tensors[name]
             self._shapes = {module: self._checked(module) for module in sorted(self._names)}
 
@@ -75,7 +77,7 @@ class FolderSource:
     def pair(self, module: str) -> FactorPair:
         """The factors, float32, read anew with each call."""
         entries = self._names[module]
-        with blaming(self._path), self._path.open("rb", buffering=0) as file:
+        with blaming(self.path), self.path.open("rb", buffering=0) as file:
             if _identity(os.fstat(file.fileno())) != self._identity:
                 raise AdapterError("the file changed while it was being merged")
             tensors = {name: self._read(file.fileno(), entry) for name, entry in entries.items()}

@@ -16,7 +16,7 @@ Norms are Frobenius norms of ΔW = scale · B @ A; wᵢ are the weights as they 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from plora.merge.peft_folder import Adapter
@@ -82,7 +82,17 @@ class MergeReport:
 
     def document(self) -> dict[str, Any]:
         """The report as JSON values."""
-        return asdict(self)
+        nested = {
+            "plan": asdict(self.plan),
+            "operands": tuple(map(_values, self.operands)),
+            "modules": tuple(map(_values, self.modules)),
+        }
+        return _values(self) | nested
+
+
+def _values(one: Operand | ModuleReport | MergeReport) -> dict[str, Any]:
+    """Its fields as they are: `asdict` would copy every cosine."""
+    return {place.name: getattr(one, place.name) for place in fields(one)}
 
 
 @dataclass(frozen=True, slots=True)

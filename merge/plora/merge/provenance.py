@@ -139,7 +139,11 @@ def adapters_in(place: Path) -> Iterator[Path]:
 def read_provenance(folder: Path) -> Provenance | None:
     """What the adapter in a folder was merged from; None where it isn't a merge. Raises AdapterError."""
     path = folder / TENSORS_NAME
-    text = read_header(path).metadata.get(METADATA_KEY)
+    return _read(read_header(path).metadata, path)
+
+
+def _read(metadata: Mapping[str, str], path: Path) -> Provenance | None:
+    text = metadata.get(METADATA_KEY)
     if text is None:
         return None
     try:
@@ -200,8 +204,9 @@ def places_of_leaves(paths: Sequence[Path], shelf: Shelf) -> list[int]:
 
     What a merge says of weights isn't looked at, so that a stranger's can't make others' adapters weigh more.
     """
-    origins = [_claimed(path, shelf.source(path).digest) for path in paths]
-    leaves = {shelf.source(path).digest for path, origin in zip(paths, origins, strict=True) if origin is None}
+    sources = [shelf.source(path) for path in paths]
+    origins = [_claimed(source) for source in sources]
+    leaves = {source.digest for source, origin in zip(sources, origins, strict=True) if origin is None}
     return [
         place
         for place, origin in enumerate(origins)
@@ -209,12 +214,11 @@ def places_of_leaves(paths: Sequence[Path], shelf: Shelf) -> list[int]:
     ]
 
 
-def describe(folders: Sequence[Path], layout: Layout) -> Provenance:
-    """The provenance of the merge of these folders, over whose sources a plan was laid."""
+def describe(sources: Sequence[FolderSource], layout: Layout) -> Provenance:
+    """The provenance of the merge of these, over which a plan was laid."""
     leaves = []
     for operand in layout.operands:
-        folder = folders[operand.places[0]]
-        opaque = _claimed(folder, operand.digest) is not None
+        opaque = _claimed(sources[operand.places[0]]) is not None
         leaves.append(Leaf(operand.digest, layout.base.weight_of(operand), opaque))
     return Provenance.of(document(layout.plan), leaves)
 
@@ -233,7 +237,7 @@ def document(plan: MergePlan) -> dict[str, Any]:
 
 def _leaves_of(path: Path, inputs: Sequence[Path], shelf: Shelf) -> list[tuple[Path, float]]:
     """Folders and weights of the leaves of a merge; a leaf stands for itself."""
-    origin = _origin(path, shelf.source(path).digest)
+    origin = _origin(shelf.source(path))
     if origin is None:
         return [(path, 1.0)]
     if origin.unnamed:
@@ -252,16 +256,16 @@ def _whole(path: Path, why: str) -> AdapterError:
     return AdapterError(why, where=str(path), mend=FIND)
 
 
-def _origin(folder: Path, digest: str) -> Provenance | None:
+def _origin(source: FolderSource) -> Provenance | None:
     """What a merge was made of; None for a leaf, also one that names itself."""
-    origin = read_provenance(folder)
-    return None if origin is None or [leaf.digest for leaf in origin.leaves] == [digest] else origin
+    origin = _read(source.metadata, source.path)
+    return None if origin is None or [leaf.digest for leaf in origin.leaves] == [source.digest] else origin
 
 
-def _claimed(folder: Path, digest: str) -> Provenance | None:
+def _claimed(source: FolderSource) -> Provenance | None:
     """The same where nobody asks for leaves: a merge that can't be read names none, and stops no merge of others."""
     try:
-        return _origin(folder, digest)
+        return _origin(source)
     except AdapterError:
         return Provenance({}, ())
 

@@ -118,8 +118,8 @@ def carry_out(request: Mapping[str, Any]) -> dict[str, Any]:
         request.get("rank_max", RANK_MAX_DEFAULT),
         request.get("max_delta_fro"),
     )
-    merged = [folders[place] for place in places]
-    layout = lay_out([shelf.source(folder) for folder in merged], plan, request["base_model_name"])
+    merged = [shelf.source(folders[place]) for place in places]
+    layout = lay_out(merged, plan, request["base_model_name"])
     store = _store(request["kept"], layout) if "kept" in request else None
     with FolderSink(Path(request["out"]), metadata=describe(merged, layout).metadata()) as sink:
         report = merge_laid_out(sink, layout, keeper=store)
