@@ -317,7 +317,11 @@ def _numerical_rank(energies: Array, columns: int) -> int:
 
 def inner_products(grams: Grams, ranks: Sequence[int], scales: Sequence[float]) -> Array:
     """⟨ΔWᵢ, ΔWⱼ⟩ (K, K) of the operands whose `ranks` make up the stack, each at its scale, float64."""
-    starts = np.cumsum([0, *ranks[:-1]])
-    blocks = np.add.reduceat(np.add.reduceat(grams.right * grams.left, starts, axis=0), starts, axis=1)
     scale = np.asarray(scales, np.float64)
-    return np.asarray(blocks * scale * scale[:, None])
+    return np.asarray(block_sums(grams.right * grams.left, ranks) * scale * scale[:, None])
+
+
+def block_sums(matrix: Array, ranks: Sequence[int]) -> Array:
+    """(K, K) sums over the blocks of a matrix whose rows and columns belong to K operands of these ranks, in order."""
+    starts = np.cumsum([0, *ranks[:-1]])
+    return np.asarray(np.add.reduceat(np.add.reduceat(matrix, starts, axis=0), starts, axis=1))

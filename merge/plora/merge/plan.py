@@ -145,14 +145,19 @@ class MergePlan:
 
 
 def _matches(pattern: list[str], parts: list[str]) -> bool:
-    return len(parts) >= len(pattern) and all(map(_is_meant, pattern, parts))
+    return len(parts) >= len(pattern) and all(map(is_meant, pattern, parts))
 
 
 def _is_tail(pattern: list[str], parts: list[str]) -> bool:
     return len(parts) >= len(pattern) and parts[len(parts) - len(pattern) :] == pattern
 
 
-def _is_meant(pattern: str, part: str) -> bool:
+def is_meant(pattern: str, part: str) -> bool:
+    """Whether a part of a pattern means a part of a module's name: it is equal, or a range with that number.
+
+    >>> is_meant("0-11", "7"), is_meant("mlp", "mlp"), is_meant("0-11", "mlp")
+    (True, True, False)
+    """
     bounds = _RANGE.fullmatch(pattern)
     if bounds is None:
         return pattern == part

@@ -21,20 +21,18 @@ Not handled: the file (`plora.merge.plan_file`), what methods do (`plora.merge.r
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from plora.merge.plan import MergePlan, Method, Override, TrustRegion
+from plora.merge.plan import MergePlan, Method, Override, TrustRegion, is_meant
 from plora.merge.registry import RULES_OF, check_method, combined
 from plora.proto.errors import ConfigError, UsageError
 
 EVERY = ("", "*")
 NAMES_SHOWN = 8
 
-_RANGE = re.compile(r"(\d{1,6})-(\d{1,6})")
 
 Value = float | int | str | tuple[float, ...]
 
@@ -141,7 +139,7 @@ def covers(pattern: str, module: str) -> bool:
         return True
     wanted, parts = pattern.split("."), module.split(".")
     starts = range(len(parts) - len(wanted) + 1)
-    return any(all(map(_same_part, wanted, parts[start:])) for start in starts)
+    return any(all(map(is_meant, wanted, parts[start:])) for start in starts)
 
 
 def layer_of(module: str) -> int | None:
@@ -160,13 +158,6 @@ def target_of(module: str) -> str:
     'up_proj'
     """
     return module.rpartition(".")[2]
-
-
-def _same_part(wanted: str, part: str) -> bool:
-    if wanted == part:
-        return True
-    bounds = _RANGE.fullmatch(wanted)
-    return bounds is not None and part.isdecimal() and int(bounds[1]) <= int(part) <= int(bounds[2])
 
 
 def _interpolated(anchors: tuple[float, ...], place: float) -> float:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from plora.merge.factors import Array, FactorPair
+from plora.merge.gram import block_sums
 
 ALIKE = 1e-3
 
@@ -68,11 +69,9 @@ def inner_products(pairs: Sequence[FactorPair | None]) -> Array:
     given = [pair for pair in pairs if pair is not None]
     if not given:
         return gram
-    starts = np.cumsum([0, *(pair.rank for pair in given)])[:-1]
     a = np.vstack([pair.A.astype(np.float64) for pair in given])
     b = np.hstack([pair.B.astype(np.float64) * pair.scale for pair in given])
-    products = (a @ a.T) * (b.T @ b)
-    gram[np.ix_(present, present)] = np.add.reduceat(np.add.reduceat(products, starts, axis=0), starts, axis=1)
+    gram[np.ix_(present, present)] = block_sums((a @ a.T) * (b.T @ b), [pair.rank for pair in given])
     return gram
 
 

@@ -89,20 +89,27 @@ def parse_request(line: bytes) -> Mapping[str, Any]:
         raise UsageError("the request is not JSON") from error
     if not isinstance(request, dict) or not _REQUIRED <= request.keys() <= _REQUIRED | _OPTIONAL:
         raise UsageError(f"a request has {', '.join(sorted(_REQUIRED))} and at most {', '.join(sorted(_OPTIONAL))}")
-    inputs = request["inputs"]
+    _check_inputs(request["inputs"])
+    for key, kinds in _KINDS.items():
+        if key in request and type(request[key]) not in kinds:
+            raise UsageError(f"{key} has the wrong type")
+    if "kept" in request:
+        _check_kept(request["kept"])
+    return request
+
+
+def _check_inputs(inputs: object) -> None:
     if not isinstance(inputs, list) or not 1 <= len(inputs) <= INPUTS_MAX or not all(map(_is_input, inputs)):
         raise UsageError(f"inputs are 1 to {INPUTS_MAX} objects of folder, digest and perhaps weight")
     if len({"weight" in item for item in inputs}) != 1:
         raise UsageError("weights are given for some inputs only")
-    for key, kinds in _KINDS.items():
-        if key in request and type(request[key]) not in kinds:
-            raise UsageError(f"{key} has the wrong type")
-    kept = request.get("kept", dict.fromkeys(_KEPT))
+
+
+def _check_kept(kept: object) -> None:
     if not isinstance(kept, dict) or kept.keys() != _KEPT.keys():
         raise UsageError(f"kept has {', '.join(_KEPT)}")
-    if "kept" in request and any(type(kept[key]) is not kind for key, kind in _KEPT.items()):
+    if any(type(kept[key]) is not kind for key, kind in _KEPT.items()):
         raise UsageError("what is said of kept has the wrong type")
-    return request
 
 
 def carry_out(request: Mapping[str, Any]) -> dict[str, Any]:
