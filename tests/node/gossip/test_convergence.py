@@ -15,6 +15,7 @@ from plora.gate import Policy, Trust
 from plora.node.core.config import Bounds, CoreConfig
 from plora.node.core.effects import Dial, Emit, HangUp, Persist, Send, SetTimer
 from plora.node.core.events import (
+    DialBackAsked,
     Event,
     LinkClosed,
     LinkOpened,
@@ -31,6 +32,7 @@ from plora.node.core.events import (
 )
 from plora.node.core.messages import (
     Carried,
+    DialBack,
     Have,
     Heartbeat,
     IHave,
@@ -567,6 +569,13 @@ def test_heartbeats_carry_the_root_and_stop_says_goodbye() -> None:
     world.tell(ADA, Stop())
     assert world.links == set()
     assert "goodbye: stopping" in [record.reason for record in world.records(BEN, "link_down")]  # type: ignore[attr-defined]
+
+
+def test_only_who_is_linked_is_asked_to_dial_back() -> None:
+    world = started(ADA, BEN)
+    asked = world.tell(ADA, DialBackAsked(BEN))
+    assert [(type(each.message), each.peer) for each in asked if isinstance(each, Send)] == [(DialBack, BEN)]
+    assert world.tell(ADA, DialBackAsked(CLEO)) == []
 
 
 def test_links_get_ready_once_each() -> None:

@@ -150,6 +150,20 @@ def test_a_stranger_can_not_add_records_to_an_owner() -> None:
     assert forged.id not in seen
 
 
+@pytest.mark.parametrize("about", ["a manifest", "an attestation", "a revocation"])
+def test_a_known_key_speaks_for_its_own_owner_only(about: str) -> None:
+    """Ada's key under Ben's name: both are known, and it is neither's word."""
+    seen = filled(BEN.record)
+    liar = replace(BEN, key=ADA.key)
+    claim = {
+        "a manifest": plasmid(owner=liar),
+        "an attestation": attest(liar, ADA.record.id),
+        "a revocation": revoke(liar, "owner", BEN.id),
+    }[about]
+    admission = seen.admit(claim)
+    assert (admission.entrance, admission.reason, admission.entry) == (Entrance.ORPHAN, "unknown key", None)
+
+
 def test_orphans_name_what_is_missing_and_are_not_remembered() -> None:
     seen = empty()
     assert seen.admit(plasmid()).missing == ADA.record.id
