@@ -110,6 +110,16 @@ def test_what_does_not_fit_is_refused_before_anything_is_put_on(module: str, out
     assert caught.value.where == module and hooks_of(model) == hooks
 
 
+def test_factors_may_lie_backwards_in_memory() -> None:
+    module, spec = "model.layers.0.mlp.up_proj", LoraSpec(r=2, alpha=2, target_modules=("up_proj",))
+    a, b = np.arange(32, dtype=np.float32).reshape(2, 16) / 32, np.ones((24, 2), np.float32)
+    model, shown = tiny("llama"), []
+    for pair in (FactorPair(a, b), FactorPair(a[::-1].copy()[::-1], b)):
+        with injected(model, Adapter.of({module: pair}, spec)):
+            shown.append(logits_of(model))
+    np.testing.assert_array_equal(shown[0], shown[1])
+
+
 def test_times_scales_the_update_while_it_is_on(folder: Path) -> None:
     model = tiny("tied")
     alone = logits_of(model)

@@ -23,6 +23,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from plora.merge.source import Source
 from plora.proto.errors import AdapterError, ConfigError, LatencyError
 
@@ -75,8 +77,9 @@ class Injection:
         from torch.utils.dlpack import from_dlpack
 
         device = layer.weight.device
-        # Over the factors' own memory, which nobody writes to.
-        right, left = (from_dlpack(factor).to(device, torch.float32).T for factor in (pair.A, pair.B))
+        # Over the factors' own memory, which nobody writes to, unless torch can't read it as it lies.
+        factors = map(np.ascontiguousarray, (pair.A, pair.B))
+        right, left = (from_dlpack(factor).to(device, torch.float32).T for factor in factors)
 
         def hook(_layer: Any, inputs: tuple[Any, ...], output: Any) -> Any:
             update = inputs[0].to(torch.float32) @ right @ left
