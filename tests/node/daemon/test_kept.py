@@ -99,3 +99,14 @@ def test_a_link_that_a_worker_left_is_not_taken(kept: Kept, tmp_path: Path) -> N
     Path(offer["fresh"], "a").symlink_to(secret)
     kept.take(BASE, Path(offer["fresh"]), ["a"])
     assert held(tmp_path) == set() and secret.read_text() == "secret"
+
+
+def test_a_disk_that_refuses_costs_no_merge(kept: Kept, tmp_path: Path) -> None:
+    merge(kept, {"a": 10}, ["a"])
+    offer = offered(kept)
+    Path(offer["fresh"], "b").write_bytes(b"new")
+    (tmp_path / "kept" / BASE / "b").mkdir()  # no file can take its place
+    kept.take(BASE, Path(offer["fresh"]), ["a", "b"])
+    assert held(tmp_path) == set() and not Path(offer["fresh"]).exists()
+    (tmp_path / "kept" / BASE).write_text("in the way")
+    assert kept.offer(BASE) is None

@@ -9,17 +9,19 @@ Rules:
   killed peer, leaves the folder as it was.
 - All bases together take `bytes_max` at most, and the file system keeps `disk_free_min`. What comes when it is full is
   not kept. A folder that is over the bound, since that was lowered or the disk ran full, is emptied.
-- A merge that fails takes the base's folder along: nothing that made it fail is read again.
+- A merge that fails takes the base's folder along: nothing that made it fail is read again. But no merge fails since
+  the disk refused something here: then nothing is kept.
 - A worker that foreign bytes took over may hand over what it likes. So each worker checks what it reads
   (`plora.merge.gram_store`), by numbers drawn from a seed that is new with each merge and that no earlier worker knew:
   what was revoked leaves nothing behind that changes a later merge.
-- Everything here blocks, and is called from one thread at a time. Raises OSError.
+- Everything here blocks, and is called from one thread at a time.
 
 Not handled here: what is in the files.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -48,7 +50,11 @@ class Kept:
 
     def offer(self, name: str) -> dict[str, Any] | None:
         """What a merge's request says of the blocks of a base; None where nothing is to be kept."""
-        folder = self._root / name
+        with contextlib.suppress(OSError):
+            return self._offer(self._root / name)
+        return None
+
+    def _offer(self, folder: Path) -> dict[str, Any] | None:
         room = self._room(folder)
         if room < _bytes_of(folder):
             shutil.rmtree(folder)
@@ -62,7 +68,12 @@ class Kept:
 
     def take(self, name: str, fresh: Path, stays: Collection[str]) -> None:
         """After a merge: only files of these names stay, and come from `fresh`, as far as there is room."""
-        folder = self._root / name
+        try:
+            self._take(self._root / name, fresh, stays)
+        except OSError:
+            self.drop(name, fresh)
+
+    def _take(self, folder: Path, fresh: Path, stays: Collection[str]) -> None:
         for path in _files(folder):
             if path.name not in stays:
                 path.unlink()
