@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from plora.merge.factors import Array
 from plora.merge.gram import Grams, grams_of
-from plora.merge.gram_file import Writer, read_blocks, read_index
+from plora.merge.gram_file import INDEX_BYTES_MAX, Index, Writer, read_blocks, read_index
 from plora.merge.gram_store import GramStore
 
 OUT, INTO = 30, 20
@@ -157,6 +157,17 @@ def test_a_file_that_is_no_store_counts_as_none(tmp_path: Path, damage: bytes) -
     again = merged(tmp_path, [0, 1, 2])
     assert again.reused == 2 * 3 and again.stays() == sorted(files_of([0, 1, 2]))
     assert merged(tmp_path, [0, 1, 2]).reused == 2 * 6
+
+
+def test_an_index_without_end_is_none(tmp_path: Path) -> None:
+    merged(tmp_path, [0, 1])
+    path = tmp_path / f"{digest(1)}.gram"
+    data = path.read_bytes()
+    length = int.from_bytes(data[-8:], "little")
+    padded = data[-8 - length : -8].rjust(INDEX_BYTES_MAX + 1)
+    path.write_bytes(data[: -8 - length] + padded + len(padded).to_bytes(8, "little"))
+    assert read_index(path) == Index()
+    assert merged(tmp_path, [0, 1]).reused == 2 * 1
 
 
 def rotten(path: Path) -> None:

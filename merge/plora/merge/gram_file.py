@@ -7,7 +7,7 @@ A Aᵀ, row by row, then as many of BᵀB; `total` is the sum of all, taken as i
 
 Rules:
 
-- The index comes last: a file that was cut short, or isn't one, has no blocks.
+- The index comes last: a file that was cut short, or isn't one, has no blocks. One of over `INDEX_BYTES_MAX` is none.
 - Whatever a file says, reading it ends in blocks of the shape that it tells, or in ValueError or OSError. Bits that rot
   are noticed by the sum; what was written to deceive is not (`plora.merge.gram_store` does).
 """
@@ -25,6 +25,7 @@ import numpy as np
 from plora.merge.factors import Array
 
 FORMAT = 2
+INDEX_BYTES_MAX = 16 << 20
 _LENGTH_BYTES = 8
 
 
@@ -53,6 +54,8 @@ def read_index(path: Path) -> Index:
         with path.open("rb") as file:
             end = file.seek(-_LENGTH_BYTES, os.SEEK_END)
             length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
+            if length > INDEX_BYTES_MAX:
+                return Index()
             file.seek(end - length)
             version, others, modules = json.loads(file.read(length))
         if version != FORMAT:
