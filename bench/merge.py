@@ -6,7 +6,7 @@
 - whole: eight folders into one, against reading their tensor files once; the most memory beyond that of the process
   before it began.
 - hundred: a hundred folders into one; one more and one less with kept Gram matrices, against the whole merge again, and
-  whether both are equal bit for bit.
+  whether both are equal bit for bit; the same in a peer's worker, which hashes all files.
 
 Processor time of one thread, the least of several, both sides taking turns: the machine's other work only adds.
 """
@@ -20,6 +20,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 os.environ["MKL_NUM_THREADS"] = "1"
 
 import argparse
+import hashlib
 import json
 import subprocess
 import sys
@@ -45,6 +46,7 @@ from plora.merge.lora_config import LoraSpec
 from plora.merge.peft_folder import TENSORS_NAME
 from plora.merge.plan import MergePlan
 from plora.merge.truncate import truncate_sum
+from plora.merge.worker import answer
 
 COMMAND = "make bench-merge"
 LAYERS, RANK, COUNT, MANY = 26, 16, 8, 100
@@ -232,6 +234,24 @@ def task_store(root: Path) -> dict[str, float]:
     return found
 
 
+def task_worker(root: Path) -> dict[str, float]:
+    """Seconds of a peer's worker for all folders: with what `task_store` kept of all but the last, and with nothing."""
+    folders = sorted((root / "in").iterdir())
+    inputs = [{"folder": str(folder), "digest": sha256_of(folder / TENSORS_NAME)} for folder in folders]
+    request = {"inputs": inputs, "base_model_name": "imaginary-1b"}
+    kept = {"folder": str(root / "store"), "fresh": str(root / "fresh"), "bytes_max": 1 << 40, "seed": 1}
+    asked = {"more": {"kept": kept}, "whole": {}}
+    return {
+        name: _seconds(partial(answer, json.dumps({**request, **beside, "out": str(root / f"worker-{name}")})))
+        for name, beside in asked.items()
+    }
+
+
+def sha256_of(path: Path) -> str:
+    """By which a worker knows what was examined."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def _seconds(action: Callable[[], object]) -> float:
     started = time.process_time()
     action()
@@ -270,12 +290,15 @@ def hundred_rows(root: Path) -> list[Row]:
         draw_folder(whole / "in" / f"{seed:03}", seed, SPECTRA["random"])
         draw_folder(some / "in" / f"{seed:03}", seed, SPECTRA["random"], layers=KEPT_LAYERS)
     memory, anew, kept = child("memory", whole), child("memory", some), child("store", some)
+    worker = child("worker", some)
     what = f"{MANY} folders of {KEPT_LAYERS} layers"
     peer = "a whole merge; every factor is read again"
     return [
         _row(f"{MANY} folders: memory at most", memory["peak"] / 2**30, "GiB", "< 4", "all of the process"),
         _row(f"{what}: one more, as a ratio", kept["more"] / anew["seconds"], "x", "< 0.1", peer),
         _row(f"{what}: one less, as a ratio", kept["less"] / anew["seconds"], "x", "< 0.1", peer),
+        _row(f"{what}: one more, in a peer's worker", worker["more"], "s", peer="with SHA-256 of all files"),
+        _row(f"{what}: all, in a peer's worker", worker["whole"], "s", peer="with SHA-256 of all files"),
         _row(f"{what}: a whole merge", anew["seconds"], "s"),
         _row(f"{what}: a whole merge that keeps its Gram matrices", kept["filling"], "s"),
         _row(f"{what}: equal to whole merges, bit for bit", kept["equal"], "", "== 1"),
@@ -287,7 +310,7 @@ def _row(metric: str, value: float, unit: str, goal: str = "", peer: str = "") -
     return Row.of(metric, float(value), unit, goal=goal, peer=peer, command=COMMAND)
 
 
-TASKS = {"memory": task_memory, "whole": task_whole, "store": task_store}
+TASKS = {"memory": task_memory, "whole": task_whole, "store": task_store, "worker": task_worker}
 
 
 def main() -> int:
