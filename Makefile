@@ -134,5 +134,5 @@ constraints: $(READY) ## write down the versions of this environment
 	$(BIN)/python -m pip freeze --exclude-editable | grep -v ' @ ' | sed 's/+cpu$$//' | sort -f > constraints.txt
 
 ##@ Measure
-bench-%: $(READY) ## bench-node: transfer, start, memory, reconciliation; bench-attack: honest fetches under attack; bench-gate: verdicts, statistics, signatures; bench-merge: merges against peft's, memory, a hundred adapters; bench-strategies: what each strategy of merging costs; bench-inject: an adapter put on a model in memory and taken off
+bench-%: $(READY) ## bench-node: transfer, start, memory, reconciliation; bench-attack: honest fetches under attack; bench-gate: verdicts, statistics, signatures; bench-merge: merges against peft's, memory, a hundred adapters; bench-strategies: what each strategy of merging costs; bench-inject: an adapter put on a model in memory and taken off; bench-tuning: whether Fisher information, learned weights and the line search help
 	$(BIN)/python bench/$*.py
