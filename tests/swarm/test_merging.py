@@ -95,6 +95,7 @@ def test_forged_blocks_change_no_merge_and_none_of_them_stays(make_peer: MakePee
     merge_folders([ada.home.adapters / f"ada--{name}" for name in names], tmp_path / "expected", base_model_name="mini")
     assert served_bytes(ada) == (tmp_path / "expected" / TENSORS_NAME).read_bytes()
     assert kept_files(ada) == 0
+    assert [one["what"][:32] for one in ada.records("repair")] == ["what earlier merges kept was wro"]
 
 
 def forge(path: Path) -> None:

@@ -9,7 +9,7 @@ Rules:
 - It is a cache, and what it says is never believed: where blocks were taken from it, both matrices are multiplied by a
   vector of random numbers, and compared with what the factors give, which are read anyway. Whoever wrote the files,
   without knowing the vector (`seed`), changes a merge by no more than about a millionth. Where they differ, or a file
-  contradicts the adapters, everything is computed, nothing is kept, and no file stays.
+  contradicts the adapters, everything is computed, nothing is kept, no file stays, and `damaged` says so.
 - The folder is only read. New files are written into `fresh`, and have their names when the merge is over (`commit`):
   a merge that dies leaves the folder as it was. Nothing is synced: what a power cut spoils is found out.
 - `bytes_max` bounds the blocks of the adapters that are merged, old and new. What comes when it is full isn't kept: so
@@ -101,7 +101,7 @@ class GramStore:
         self._old_bytes = sum(self._file(digest).stat().st_size for digest in self._old)
         self._new: dict[str, Writer] = {}
         self._refused: set[str] = set()
-        self._damaged = False
+        self.damaged = False
         self.pairs = self.reused = 0
 
     def grams(self, module: str, digests: Sequence[str], ranks: Sequence[int], a: Array, b: Array) -> Grams | None:
@@ -136,7 +136,7 @@ class GramStore:
 
     def stays(self) -> list[str]:
         """The names of the files that are of use for the next merge, old and new, in order."""
-        return [] if self._damaged else sorted(map(_name, self._old))
+        return [] if self.damaged else sorted(map(_name, self._old))
 
     def prune(self) -> None:
         """Take away all other files, and what a merge left that died."""
@@ -148,7 +148,7 @@ class GramStore:
     def _held(self, module: str, stack: Stack, matrices: Array) -> Mask:
         """Put the kept blocks into the matrices; [i, j] says whether the file of i has the block with j."""
         held = np.zeros((len(stack.digests), len(stack.digests)), bool)
-        if self._damaged:
+        if self.damaged:
             return held
         try:
             for place in range(len(stack.digests)):
@@ -182,11 +182,11 @@ class GramStore:
         for matrix, (factors, rows) in zip(matrices, sides, strict=True):
             if not complete(matrix, factors, rows, columns, self._draw.standard_normal(len(matrix))):
                 self._damage()
-        return not self._damaged
+        return not self.damaged
 
     def _damage(self) -> None:
         """Nothing that lies there, or was written from it, is to be used again."""
-        self._damaged = True
+        self.damaged = True
         for digest in list(self._new):
             self._refuse(digest)
 
@@ -201,7 +201,7 @@ class GramStore:
 
     def _save(self, module: str, stack: Stack, place: int, others: list[int], matrices: Array) -> None:
         digest = stack.digests[place]
-        if self._damaged or digest in self._refused or digest in self._old:
+        if self.damaged or digest in self._refused or digest in self._old:
             return
         blocks = matrices[:, stack.columns(place)][:, :, stack.all_columns(others)]
         writer = self._new.setdefault(digest, Writer(self._part(digest)))

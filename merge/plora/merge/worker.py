@@ -7,7 +7,7 @@ operands.
 
 `kept` is {"folder", "fresh", "bytes_max", "seed"}: blocks of earlier merges to read, where to write those that are new,
 and what else `plora.merge.gram_store` wants to know. Then the report's `kept` names the files that are of use, and
-`reused` says which part of all pairs of operands was not computed, from 0 to 1.
+`reused` says which part of all pairs of operands was not computed, from 0 to 1; `damaged`, whether they were wrong.
 
 Reply: {"report": …} when the folder `out` is written and synced to disk, or {"error": {"kind", "what", "where",
 "mend"}}, with exit code 1. The caller makes `out`'s parent and gives the result its place.
@@ -149,7 +149,7 @@ def _kept(store: GramStore | None) -> dict[str, Any]:
     if store is None:
         return {}
     store.commit()
-    return {"kept": store.stays(), "reused": store.reused / max(1, store.pairs)}
+    return {"kept": store.stays(), "damaged": store.damaged, "reused": store.reused / max(1, store.pairs)}
 
 
 def _fitting(places: Sequence[int], folders: Sequence[Path], shelf: Shelf) -> tuple[list[int], dict[int, str]]:

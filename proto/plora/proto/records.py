@@ -481,7 +481,7 @@ class Health(Body):
 
 @dataclass(frozen=True, slots=True)
 class Repair(Body):
-    """Something found broken at start was put right."""
+    """Something found broken, at start or by a merge, was put right."""
 
     kind: ClassVar[str] = "repair"
     what: str

@@ -81,7 +81,7 @@ from plora.node.workers.pool import Workers
 from plora.proto.errors import PloraError, SpoiltBytesError
 from plora.proto.host_port import split
 from plora.proto.keys import PrivateKey
-from plora.proto.records import Body, ErrorMet, Repelled
+from plora.proto.records import Body, ErrorMet, Repair, Repelled
 from plora.proto.statement import sign_statement
 
 STORING_BYTES_MAX = 32 << 20
@@ -473,6 +473,8 @@ class Driver:
             await self.blocking(SHELF_KEY, lambda: self._shelf.forget_kept(effect, request))
             raise
         stays = report.pop("kept", ())
+        if report.pop("damaged", False):
+            self.note(Repair("what earlier merges kept was wrong; it was not used, and is made anew", effect.base))
         await self.blocking(SHELF_KEY, lambda: self._shelf.take_merge(effect, request, stays))
         return report
 
