@@ -138,6 +138,13 @@ def test_the_report_says_what_happened(plora: Run, three: list[Adapter]) -> None
     assert "PeftModel.from_pretrained(base, 'merged')" in done.err
 
 
+def test_what_has_no_weight_is_named(plora: Run, three: list[Adapter]) -> None:
+    done = plora("merge", "A", "B", "C", "--weights", "1", "0", "0.5", "-o", "merged")
+    assert done.out.startswith("2 adapters by")
+    assert facts(done)["dropped"] == "B: weight 0"
+    assert "dropped" not in plora("merge", "A", "B", "-o", "merged").out
+
+
 def test_inputs_that_are_nearly_the_same_are_named(plora: Run, three: list[Adapter]) -> None:
     noisy = {
         module: FactorPair(pair.A * np.float32(1.00001), pair.B, pair.scale) for module, pair in three[0].pairs.items()

@@ -174,6 +174,7 @@ def facts(told: Told) -> Iterator[tuple[str, str]]:
         yield "conflict", f"{percent(conflict)} of the mass has the losing sign (at most 50 %)"
     yield from _clipped(report)
     yield from _duplicates(told)
+    yield from _dropped(told)
     for one, other in report.alike:
         names = (told.folders[report.operands[index].places[0]] for index in (one, other))
         yield "alike", f"{' and '.join(names)} are nearly the same update, and both count"
@@ -292,6 +293,12 @@ def _clipped(report: MergeReport) -> Iterator[tuple[str, str]]:
         yield "trust region", f"{len(clipped)} modules scaled down, most {most.module}: × {most.clip:.3g}"
     if report.total_clip != 1.0:
         yield "trust region", f"the whole adapter scaled down: × {report.total_clip:.3g}"
+
+
+def _dropped(told: Told) -> Iterator[tuple[str, str]]:
+    folders = [folder for place, folder in enumerate(told.folders) if _operand_at(told.report, place) is None]
+    if folders:
+        yield "dropped", f"{', '.join(folders)}: weight 0"
 
 
 def _duplicates(told: Told) -> Iterator[tuple[str, str]]:
