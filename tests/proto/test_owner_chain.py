@@ -104,6 +104,14 @@ def test_a_statement_is_taken_once() -> None:
     assert file.extended(*one) == file
 
 
+def test_of_two_copies_the_one_that_its_key_signed_stays() -> None:
+    record, *words = rotated("abd", 2, "ab")
+    whole = house(record, *words)
+    assert house(forged(record), record, *words).extended().statements == whole.statements
+    assert house(forged(record), *words).extended(record).statements == whole.statements
+    assert whole.extended(forged(record), *map(forged, words)).statements == whole.statements
+
+
 # What it proves, and what lacks signatures
 
 

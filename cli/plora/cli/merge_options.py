@@ -66,7 +66,7 @@ Fisher = Annotated[
     list[Path] | None,
     typer.Option(
         "--fisher",
-        help="Weigh modules by Fisher information on the pairs of this file; once for all folders, or once for each.",
+        help="Weigh modules by Fisher information on the pairs of this file; once for all adapters, or once for each.",
         metavar="DATA",
     ),
 ]

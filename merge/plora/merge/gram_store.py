@@ -75,7 +75,7 @@ class Stack:
 
 
 class GramStore:
-    """Kept blocks for one merge of the adapters of these content digests; the folders are made if need be.
+    """Kept blocks for one merge of the adapters of these content digests; the folder for new ones is made if need be.
 
     `fresh`: where new files go, else into `folder` itself. `seed`: of the vector that blocks are checked by; where
     others may write into the folder, one that they can't foretell. Of `pairs` pairs of operands, over all modules and
@@ -92,13 +92,12 @@ class GramStore:
         seed: int = 0,
     ) -> None:
         self._folder, self._fresh = folder, fresh or folder
-        for each in (self._folder, self._fresh):
-            each.mkdir(parents=True, exist_ok=True)
+        self._fresh.mkdir(parents=True, exist_ok=True)
         self._digests = frozenset(digests)
         self._bytes_max = _UNLIMITED if bytes_max is None else bytes_max
         self._draw = np.random.default_rng(seed)
         self._old = {digest: index for digest in digests if self._is_of_use(index := read_index(self._file(digest)))}
-        self._old_bytes = sum(self._file(digest).stat().st_size for digest in self._old)
+        self._old_bytes = sum(_bytes_of(self._file(digest)) for digest in self._old)
         self._new: dict[str, Writer] = {}
         self._refused: set[str] = set()
         self.damaged = False
@@ -239,6 +238,13 @@ class GramStore:
 
 def _name(digest: str) -> str:
     return f"{digest}{SUFFIX}"
+
+
+def _bytes_of(path: Path) -> int:
+    """The size of a file; 0 of one that is gone by now."""
+    with suppress(OSError):
+        return path.stat().st_size
+    return 0
 
 
 def _pairs(operands: int) -> int:

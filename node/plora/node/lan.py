@@ -51,7 +51,7 @@ class Lan:
     def __init__(self, peer: str, listen: str, port: int, *, dialable: bool, on_full: Callable[[], None]) -> None:
         self.found: dict[str, LanPeer] = {}
         self._peer = peer
-        self._host = (split(listen) or ("0.0.0.0", 0))[0]  # noqa: S104 - compared, not bound
+        self._host = (split(listen, listening=True) or ("0.0.0.0", 0))[0]  # noqa: S104 - compared, not bound
         self._port = port
         self._dialable = dialable
         self._on_full = on_full

@@ -25,7 +25,7 @@ _HOST = r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9][A-Za-z0-9._-]{0,252})"
 _PORT = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 PATTERN = rf"^{_HOST}:{_PORT}$"
 LISTEN_PATTERN = rf"^{_HOST}:(0|{_PORT})$"
-MEND = "write HOST:PORT, such as 192.0.2.1:4700 or [2001:db8::1]:4700, the port at most 65535"
+MEND = "write HOST:PORT, such as 192.0.2.1:4700 or [2001:db8::1]:4700, the port at least 1 and at most 65535"
 
 _GRAMMAR = re.compile(LISTEN_PATTERN)
 

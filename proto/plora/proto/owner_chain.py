@@ -123,10 +123,19 @@ class OwnerFile:
             yield Pending(statement, payload, tuple(sorted(signed)), lacks)
 
     def extended(self, *more: Statement) -> OwnerFile:
-        """With further statements; each is taken once."""
+        """With further statements; each is taken once: of its copies the first that its key signed, else the first."""
+        together = OwnerFile((*self.statements, *more))
+        keys = {key.key_id: key for _, record in together.dossier.owner_records for key in record.signing_keys()}
+
+        def signed(one: Statement) -> bool:
+            key = keys.get(one.key_id)
+            return key is not None and verify_statement(one, key)
+
         whole: dict[tuple[bytes, str], Statement] = {}
-        for one in (*self.statements, *more):
-            whole.setdefault((one.id, one.key_id), one)
+        for one in together.statements:
+            place = (one.id, one.key_id)
+            if place not in whole or (signed(one) and not signed(whole[place])):
+                whole[place] = one
         return OwnerFile(tuple(whole.values()))
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from plora.merge.gram_store import GramStore
 from plora.node.driver.kept import Kept
 
 BASE = "mini"
@@ -99,6 +101,24 @@ def test_a_link_that_a_worker_left_is_not_taken(kept: Kept, tmp_path: Path) -> N
     Path(offer["fresh"], "a").symlink_to(secret)
     kept.take(BASE, Path(offer["fresh"]), ["a"])
     assert held(tmp_path) == set() and secret.read_text() == "secret"
+
+
+def test_what_a_worker_wrote_is_on_the_disk_already(kept: Kept, tmp_path: Path) -> None:
+    """Near the least that is to stay free, a second count of the same bytes let nothing in, with every merge again."""
+    free = shutil.disk_usage(tmp_path).free
+    near = limited(tmp_path, 1 << 30, disk_free_min=free - (64 << 20))
+    merge(near, {"a": 40 << 20}, ["a"])
+    assert held(tmp_path) == {"a"}
+
+
+def test_a_folder_that_is_deleted_meanwhile_costs_no_merge(kept: Kept, tmp_path: Path) -> None:
+    merge(kept, {"a": 10}, ["a"])
+    offer = offered(kept)
+    shutil.rmtree(tmp_path / "kept")
+    store = GramStore(Path(offer["folder"]), ["ab" * 32], fresh=Path(offer["fresh"]))
+    assert store.stays() == [] and not (tmp_path / "kept").exists()
+    kept.take(BASE, Path(offer["fresh"]), [])
+    assert not Path(offer["fresh"]).exists()
 
 
 def test_a_disk_that_refuses_costs_no_merge(kept: Kept, tmp_path: Path) -> None:

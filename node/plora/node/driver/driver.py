@@ -470,9 +470,9 @@ class Driver:
         try:
             report = await self._workers.merge(request)
         except PloraError:
-            await self.blocking(SHELF_KEY, lambda: self._shelf.forget_kept(effect, request))
+            await self.blocking(SHELF_KEY, lambda: self._shelf.forget_merge(effect, request))
             raise
-        stays = report.pop("kept", ())
+        stays = report.pop("kept", [])
         if report.pop("damaged", False):
             self.note(Repair("what earlier merges kept was wrong; it was not used, and is made anew", effect.base))
         await self.blocking(SHELF_KEY, lambda: self._shelf.take_merge(effect, request, stays))

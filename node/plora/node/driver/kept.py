@@ -77,9 +77,12 @@ class Kept:
         for path in _files(folder):
             if path.name not in stays:
                 path.unlink()
-        for path in _files(fresh):
-            if path.name in stays and path.stat().st_size <= self._room(folder) - _bytes_of(folder):
+        room = self._unused() if self._free() >= 0 else 0
+        for path in _files(fresh):  # these are on the disk already
+            size_bytes = path.stat().st_size
+            if path.name in stays and size_bytes <= room:
                 path.replace(folder / path.name)
+                room -= size_bytes
         shutil.rmtree(fresh)
 
     def drop(self, name: str, fresh: Path) -> None:
@@ -100,12 +103,16 @@ class Kept:
 
     def _room(self, folder: Path) -> int:
         """The bytes that a base's folder may take, with what is in it."""
-        if not self._bytes_max:
-            return 0
+        return _bytes_of(folder) + min(self._unused(), self._free()) if self._bytes_max else 0
+
+    def _unused(self) -> int:
+        """The bytes of the bound that no base takes."""
+        return self._bytes_max - sum(map(_bytes_of, _entries(self._root)))
+
+    def _free(self) -> int:
+        """The bytes that the disk has beyond what is to stay free."""
         system = os.statvfs(self._root.parent)
-        free = system.f_bavail * system.f_frsize - self._disk_free_min
-        own, all_bases = _bytes_of(folder), sum(map(_bytes_of, _entries(self._root)))
-        return min(self._bytes_max - (all_bases - own), own + free)
+        return system.f_bavail * system.f_frsize - self._disk_free_min
 
 
 def _entries(root: Path) -> list[Path]:

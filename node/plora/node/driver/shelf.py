@@ -94,8 +94,9 @@ class Shelf:
         kept = self.kept.offer(folder_name(effect.base))
         return named | asdict(effect.recipe) | ({} if kept is None else {"kept": kept})
 
-    def forget_kept(self, effect: Merge, request: Mapping[str, Any]) -> None:
+    def forget_merge(self, effect: Merge, request: Mapping[str, Any]) -> None:
         """A merge failed, maybe over what earlier ones kept for it."""
+        shutil.rmtree(request["out"], ignore_errors=True)
         if "kept" in request:
             self.kept.drop(folder_name(effect.base), Path(request["kept"]["fresh"]))
 

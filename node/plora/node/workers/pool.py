@@ -195,7 +195,7 @@ class Workers:
         finally:
             self._mergers.discard(worker)
             await worker.stop()
-        if not isinstance(report, dict):
+        if not isinstance(report, dict) or not isinstance(report.get("kept", []), list):
             raise WorkerError("answered nonsense", where=MERGER)
         return report
 
