@@ -241,10 +241,13 @@ def task_worker(root: Path) -> dict[str, float]:
     request = {"inputs": inputs, "base_model_name": "imaginary-1b"}
     kept = {"folder": str(root / "store"), "fresh": str(root / "fresh"), "bytes_max": 1 << 40, "seed": 1}
     asked = {"more": {"kept": kept}, "whole": {}}
-    return {
-        name: _seconds(partial(answer, json.dumps({**request, **beside, "out": str(root / f"worker-{name}")})))
-        for name, beside in asked.items()
-    }
+
+    def work(name: str) -> None:
+        reply = json.loads(answer(json.dumps({**request, **asked[name], "out": str(root / f"worker-{name}")})))
+        if (reply["report"].get("reused", 0) > 0) != (name == "more"):
+            raise RuntimeError(f"kept blocks were used, or weren't: {name}")
+
+    return {name: _seconds(partial(work, name)) for name in asked}
 
 
 def sha256_of(path: Path) -> str:

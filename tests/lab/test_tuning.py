@@ -17,7 +17,7 @@ from plora.merge.engine import merge_sources
 from plora.merge.folder_source import FolderSource
 from plora.merge.injection import Budget, fingerprint
 from plora.merge.plan import MergePlan, Method, Override, TrustRegion
-from plora.merge.tuning import Bench, held_out, learn_weights, line_search
+from plora.merge.tuning import Bench, Trial, held_out, learn_weights, line_search
 from plora.proto.errors import LatencyError, UsageError
 
 Pairs = list[tuple[str, str]]
@@ -102,6 +102,28 @@ def test_learned_weights_prefer_the_adapter_of_the_domain(both: Bench) -> None:
     assert first > second
     assert len(tuned.history) <= 14
     assert fingerprint(both.dev.model) == before
+
+
+class Fewest(Bench):
+    """Wants small weights, and bears none of 0: as robust rules do, which then have too few adapters."""
+
+    def loss(self, plan: MergePlan, times: float = 1.0) -> float:
+        weights = plan.weights or ()
+        if 0.0 in weights:
+            raise UsageError("krum bears 1 bad ones of at least 5 adapters, not of 4")
+        self.history.append(Trial(plan, times, sum(weights)))
+        return self.history[-1].loss
+
+
+def test_a_trial_that_can_not_be_is_none(mini: LoadedBase, folders: list[Path]) -> None:
+    def fewest() -> Fewest:
+        dev = DevSet(mini.model, mini.tokenizer, pairs_of("arithmetic", "validation", 1))
+        return Fewest(dev, [FolderSource(folder) for folder in folders])
+
+    tuned = learn_weights(fewest(), MergePlan(), trials_max=30)
+    assert 0 < tuned.best.loss < tuned.history[0].loss == 1.0
+    with pytest.raises(UsageError, match="krum bears"):
+        learn_weights(fewest(), MergePlan(weights=(1.0, 0.0)), trials_max=30)
 
 
 def test_held_out_pairs_judge_what_was_found(bench: Bench) -> None:

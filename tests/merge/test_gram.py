@@ -233,6 +233,20 @@ def test_a_large_core(decay: float, out: int, into: int, rank: int) -> None:
     check_against_dense(pairs, list(np.linspace(-0.5, 1, len(pairs))), rank, sharp=1e-3)
 
 
+def test_a_large_core_of_which_much_is_wanted() -> None:
+    """A few Krylov blocks of a quarter of the columns fill the space, and what fades in it was lost in float32."""
+    rng = np.random.default_rng(35)
+    fading = np.geomspace(1, 1e-8, 16)
+    pairs = [
+        FactorPair(
+            rng.standard_normal((16, 700)).astype(np.float32),
+            (rng.standard_normal((600, 16)) * fading).astype(np.float32),
+        )
+        for _ in range(35)
+    ]
+    check_against_dense(pairs, [1.0] * len(pairs), 128, sharp=1e-3)
+
+
 @pytest.mark.parametrize("case", CASES, ids=[case.__name__ for case in CASES])
 def test_ill_conditioned_large_cores(case: Callable[[list[FactorPair]], list[FactorPair]]) -> None:
     pairs = case(many(9, 0.6, OUT, INTO))

@@ -1,5 +1,6 @@
 """Kept Gram matrices: whatever comes and goes, they have the bits of those that are computed at once."""
 
+import json
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from plora.merge.factors import Array
 from plora.merge.gram import Grams, grams_of
-from plora.merge.gram_file import INDEX_BYTES_MAX, Index, Writer, read_blocks, read_index
+from plora.merge.gram_file import FORMAT, INDEX_BYTES_MAX, Index, Writer, read_blocks, read_index
 from plora.merge.gram_store import GramStore
 
 OUT, INTO = 30, 20
@@ -134,6 +135,16 @@ def test_what_comes_when_it_is_full_is_not_kept(tmp_path: Path, share: float) ->
     assert before <= names(tmp_path / "some")
 
 
+def test_what_is_not_of_a_store_stays_where_it_lies(tmp_path: Path) -> None:
+    others = {"holiday.iso.part", "notes.gram", "adapter_model.safetensors.part"}
+    for name in others:
+        (tmp_path / name).write_bytes(b"mine")
+    (tmp_path / f"{digest(5)}.part").mkdir()
+    merged(tmp_path, [0, 1])
+    merged(tmp_path, [0]).prune()
+    assert names(tmp_path) == {*others, f"{digest(5)}.part", *files_of([0])}
+
+
 def test_a_disk_that_is_full_fails_no_merge(tmp_path: Path) -> None:
     (tmp_path / f"{digest(1)}.part").symlink_to("/dev/full")
     assert merged(tmp_path, [0, 1, 2]).stays() == sorted(files_of([0, 2]))
@@ -168,6 +179,14 @@ def test_an_index_without_end_is_none(tmp_path: Path) -> None:
     path.write_bytes(data[: -8 - length] + padded + len(padded).to_bytes(8, "little"))
     assert read_index(path) == Index()
     assert merged(tmp_path, [0, 1]).reused == 2 * 1
+
+
+@pytest.mark.parametrize("others", [[digest(0)] * 9, [digest(0), "", ""], [[], []]])
+def test_an_index_that_names_an_adapter_twice_is_none(tmp_path: Path, others: list[object]) -> None:
+    text = json.dumps([FORMAT, others, {module: [0, 0, [], [], 0] for module in MODULES}]).encode()
+    (tmp_path / f"{digest(0)}.gram").write_bytes(text + len(text).to_bytes(8, "little"))
+    assert merged(tmp_path, [0]).reused == 0
+    assert merged(tmp_path, [0]).reused == len(MODULES)
 
 
 def rotten(path: Path) -> None:

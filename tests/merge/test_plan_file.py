@@ -97,6 +97,14 @@ def test_a_rule_brings_a_space_in_which_it_works() -> None:
     assert plan.choice(MODULES[5]).method.space != plan.choice(MODULES[0]).method.space == "factors"
 
 
+def test_what_one_module_has_is_not_that_of_another_whose_name_ends_like_it() -> None:
+    modules = ["aa.q", "decoder.layers.0.q", "vision.decoder.layers.0.q"]
+    for first, expected in ((3, [3, 4, 2]), (2, [2, 4, 2])):
+        ranks = f"[{{filter: vision, value: 2}}, {{filter: aa, value: {first}}}, {{value: 4}}]"
+        plan = plan_of(f"models: [{{model: a}}]\nparameters: {{rank_max: {ranks}}}", modules)
+        assert [plan.choice(module).rank_max for module in modules] == expected
+
+
 ONE_DENSITY = "models: [{model: a, parameters: {density: 0.2}}, {model: b}]\nmerge_method: ties"
 
 

@@ -85,7 +85,10 @@ def fisher_plan(plan: MergePlan, distinct: int, scalars: Sequence[Scalars]) -> M
         raise UsageError("Fisher information can't weigh an adapter that is subtracted", mend="give weights over 0")
     shares = [_relative(each) for each in scalars]
     found = {module: _weights(weights, [each[module] for each in shares]) for module in sorted(scalars[0])}
-    overrides = [Override(module, weights=each) for module, each in found.items() if each is not None]
+    longest_first = sorted(
+        found.items(), key=lambda one: len(one[0]), reverse=True
+    )  # a name means its tails' modules too
+    overrides = [Override(module, weights=each or tuple(weights)) for module, each in longest_first]
     return replace(plan, weights=tuple(weights), overrides=(*plan.overrides, *overrides))
 
 

@@ -36,6 +36,8 @@ from plora.merge.factors import Array
 
 DENSE_MAX = 512
 """Up to this R the core is decomposed as a whole."""
+KRYLOV_SHARE = 5
+"""So it is where the rank wanted, and 8, are more than this part of R: few blocks would fill the space."""
 BITS_MAX = 22
 CHUNK_ENTRIES = 1 << 17
 CHUNK_COLUMNS_MIN = 512
@@ -194,7 +196,7 @@ def _trusted(right: Array, middle: Array, rank: int, total: float, noise: float)
     """What `_by_krylov` finds for a large R if that is good enough, else `_by_decomposition`, else None."""
     apart = float(np.dot(middle.diagonal(), right.diagonal()))
     steps = [(_by_decomposition, noise)]
-    if len(right) > DENSE_MAX:
+    if len(right) > max(DENSE_MAX, KRYLOV_SHARE * (rank + 8)):
         steps.insert(0, (_by_krylov, noise + apart * EPS))
     for find, cost in steps:
         vectors, energies, rest = find(right, middle, rank, total)

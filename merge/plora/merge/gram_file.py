@@ -26,6 +26,7 @@ from plora.merge.factors import Array
 
 FORMAT = 2
 INDEX_BYTES_MAX = 16 << 20
+MODULES_MAX = 1 << 14
 _LENGTH_BYTES = 8
 
 
@@ -58,7 +59,7 @@ def read_index(path: Path) -> Index:
                 return Index()
             file.seek(end - length)
             version, others, modules = json.loads(file.read(length))
-        if version != FORMAT:
+        if version != FORMAT or len(modules) > MODULES_MAX or len(frozenset(others)) != len(others):
             return Index()
         records = {
             module: Record(int(begin), int(rank), tuple(map(int, places)), tuple(map(int, ranks)), int(total))

@@ -22,6 +22,7 @@ Not handled: two merges at once that write into one folder, adapters in float64.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ Sides = tuple[tuple[Array, Rows], tuple[Array, Rows]]
 
 SUFFIX = ".gram"
 PART_SUFFIX = ".part"
+_OWN_NAME = re.compile(rf"[0-9a-f]{{64}}({re.escape(SUFFIX)}|{re.escape(PART_SUFFIX)})")
 _UNLIMITED = 1 << 62
 
 
@@ -138,11 +140,12 @@ class GramStore:
         return [] if self.damaged else sorted(map(_name, self._old))
 
     def prune(self) -> None:
-        """Take away all other files, and what a merge left that died."""
+        """Take away all other files of a store, and what a merge left that died; nothing else that lies there."""
         stays = set(self.stays())
         for path in self._folder.iterdir():
-            if path.suffix in (SUFFIX, PART_SUFFIX) and path.name not in stays:
-                path.unlink()
+            if _OWN_NAME.fullmatch(path.name) and path.name not in stays:
+                with suppress(OSError):
+                    path.unlink()
 
     def _held(self, module: str, stack: Stack, matrices: Array) -> Mask:
         """Put the kept blocks into the matrices; [i, j] says whether the file of i has the block with j."""

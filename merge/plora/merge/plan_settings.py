@@ -75,9 +75,8 @@ class PlanSettings:
         for setting in (*self.settings.values(), *(self.weights or ()), *(self.densities or ())):
             _check_filters(setting, ordered)
         last = max((number for module in ordered if (number := layer_of(module)) is not None), default=0)
-        common, *others = [self._of_module(module, last) for module in ordered]
-        overrides = tuple(one for one in others if replace(one, modules=common.modules) != common)
-        return replace(_plan_of(common), trust=self.trust, overrides=overrides)
+        own = [self._of_module(module, last) for module in ordered]
+        return replace(_plan_of(own[0]), trust=self.trust, overrides=_each_its_own(own))
 
     def _of_module(self, module: str, last_layer: int) -> Override:
         """All that holds for one module."""
@@ -100,6 +99,20 @@ class PlanSettings:
         if total == 0:
             raise ConfigError(f"the weights of module {module} sum to 0", mend="write normalize: false")
         return tuple(weight / total for weight in weights)
+
+
+def _each_its_own(own: Sequence[Override]) -> tuple[Override, ...]:
+    """What differs from the first, such that each holds for its own module: a name means all that end with it, too."""
+    common = own[0]
+    different = {one.modules for one in own if replace(one, modules=common.modules) != common}
+    needed = [one for one in own if not different.isdisjoint(_tails(one.modules))]
+    return tuple(sorted(needed, key=lambda one: len(one.modules), reverse=True))
+
+
+def _tails(module: str) -> list[str]:
+    """The name, and each that it ends with."""
+    parts = module.split(".")
+    return [".".join(parts[start:]) for start in range(len(parts))]
 
 
 def _with_space(method: Method, values: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -126,7 +126,14 @@ def learn_weights(bench: Bench, plan: MergePlan, trials_max: int = TRIALS_MAX) -
 
     def loss(weights: Sequence[float]) -> float:
         found = tuple(float(weight) for weight in weights)
-        return bench.loss(replace(plan, weights=found)) if any(found) else math.inf
+        if not any(found):
+            return math.inf
+        try:
+            return bench.loss(replace(plan, weights=found))
+        except UsageError:
+            if not bench.history:
+                raise  # the plan itself can't be
+            return math.inf  # a weight of 0 leaves a robust rule with too few adapters
 
     bounds = [(min(0.0, weight), max(WEIGHT_MAX, weight)) for weight in start]
     corners = [
