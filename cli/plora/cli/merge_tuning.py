@@ -58,10 +58,9 @@ def check_tuning(pairs: TuningPairs, inputs: Inputs, dry_run: bool) -> None:
 
 def tuned(pairs: TuningPairs, inputs: Inputs, base_norms: Mapping[str, float] | None) -> Tuning:
     """Load the base and tune the plan of these inputs. Raises BaseModelError, AdapterError and UsageError."""
-    from plora.merge.layout import lay_out
     from plora.merge.tuning_steps import tune
 
-    name = lay_out(inputs.sources, inputs.plan, inputs.base_model_name).spec.base_model_name
+    name = inputs.laid_out().spec.base_model_name
     if not name:
         raise UsageError("the adapters name no base to tune on", where="--base", mend="name it: --base mini")
     return tune(_loaded(name), inputs.sources, inputs.plan, pairs, inputs.base_model_name, base_norms)

@@ -33,7 +33,7 @@ from plora.base.prompts import Pair
 from plora.merge.dev_set import DevSet, summed_nll
 from plora.merge.injection import Budget, injected
 from plora.merge.layout import check_counts, default_weight
-from plora.merge.plan import MergePlan, Override
+from plora.merge.plan import MergePlan, Override, one_a_module
 from plora.merge.source import Source
 from plora.proto.errors import UsageError
 
@@ -85,10 +85,7 @@ def fisher_plan(plan: MergePlan, distinct: int, scalars: Sequence[Scalars]) -> M
         raise UsageError("Fisher information can't weigh an adapter that is subtracted", mend="give weights over 0")
     shares = [_relative(each) for each in scalars]
     found = {module: _weights(weights, [each[module] for each in shares]) for module in sorted(scalars[0])}
-    longest_first = sorted(
-        found.items(), key=lambda one: len(one[0]), reverse=True
-    )  # a name means its tails' modules too
-    overrides = [Override(module, weights=each or tuple(weights)) for module, each in longest_first]
+    overrides = one_a_module(Override(module, weights=each or tuple(weights)) for module, each in found.items())
     return replace(plan, weights=tuple(weights), overrides=(*plan.overrides, *overrides))
 
 

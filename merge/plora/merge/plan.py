@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from plora.proto.canonical import INTEGER_MAX
@@ -101,6 +102,11 @@ class Override:
         head, tail = pattern[: place + 1], pattern[place + 1 :]
         starts = range(len(parts) - len(pattern) + 1)
         return any(_matches(head, parts[start:]) and _is_tail(tail, parts[start + len(head) :]) for start in starts)
+
+
+def one_a_module(overrides: Iterable[Override]) -> tuple[Override, ...]:
+    """Overrides by full names, ordered so that each holds for its own module: a name means all that end with it."""
+    return tuple(sorted(overrides, key=lambda one: len(one.modules), reverse=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from plora.merge.plan import MergePlan, Method, Override, TrustRegion, is_meant
+from plora.merge.plan import MergePlan, Method, Override, TrustRegion, is_meant, one_a_module
 from plora.merge.registry import RULES_OF, check_method, combined
 from plora.proto.errors import ConfigError, UsageError
 
@@ -102,11 +102,10 @@ class PlanSettings:
 
 
 def _each_its_own(own: Sequence[Override]) -> tuple[Override, ...]:
-    """What differs from the first, such that each holds for its own module: a name means all that end with it, too."""
+    """What differs from the first, and what another one that differs would be taken for."""
     common = own[0]
     different = {one.modules for one in own if replace(one, modules=common.modules) != common}
-    needed = [one for one in own if not different.isdisjoint(_tails(one.modules))]
-    return tuple(sorted(needed, key=lambda one: len(one.modules), reverse=True))
+    return one_a_module(one for one in own if not different.isdisjoint(_tails(one.modules)))
 
 
 def _tails(module: str) -> list[str]:
