@@ -1,0 +1,60 @@
+"""Findings: what one detector saw in one artifact under one calibration, with the figures that people and policies read.
+
+Rules:
+
+- A detector looks at weights or at behaviour; both say what they saw in this one form, so `why`, the page and `plora
+  gate` need know one. A verdict is a stage's business (`plora.gate.byte_stages`), never the detector's.
+- A figure has a threshold or a conformal p-value, or both, or neither where it is shown only. `flagged` says that it is
+  on the wrong side of its threshold.
+- `calibration` names the bank or the thresholds that were used; empty where none covers this base, these targets and
+  this rank, and then there is no `p_value` either.
+- `details` (a trigger that was found, what it brought forth) are for the person at this peer. They never leave it: who
+  submits again and again would learn the secret probes.
+
+>>> findings = Findings("mini/all/4", (Figure("norm_z", 0.5, threshold=3.0),), p_value=0.4)
+>>> Findings.from_json(findings.to_json()) == findings, findings.value("norm_z"), findings.value("depth")
+(True, 0.5, None)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure: its value, the threshold that it is compared with, its conformal p-value."""
+
+    name: str
+    value: float
+    threshold: float | None = None
+    p_value: float | None = None
+    flagged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a detector saw. `p_value` joins those of its figures; `note` is a sentence; `seconds` is what it took."""
+
+    calibration: str
+    figures: tuple[Figure, ...] = ()
+    p_value: float | None = None
+    seconds: float = 0.0
+    note: str = ""
+    details: Mapping[str, str] = field(default_factory=dict)
+
+    def value(self, name: str) -> float | None:
+        """The value of the figure of this name; None where there is no such figure."""
+        return next((figure.value for figure in self.figures if figure.name == name), None)
+
+    def to_json(self) -> str:
+        """One line of JSON with sorted keys."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Findings:
+        """The inverse of `to_json`. Raises ValueError, TypeError or KeyError for anything else."""
+        raw = json.loads(text)
+        return cls(**raw | {"figures": tuple(Figure(**figure) for figure in raw["figures"])})
