@@ -1,4 +1,4 @@
-"""Findings: what one detector saw in one artifact under one calibration, with the figures that people and policies read.
+"""Findings: what one detector saw in one artifact under one calibration; the figures that people and policies read.
 
 Rules:
 
