@@ -1,7 +1,8 @@
 """A worker taken over by the bytes that it examines: code for `plora.node.workers.warden`, in a real process.
 
 `answer` does the deed that the request names ({"do": …}), or the one that `deeds.json` beside this file gives for the
-digest at the end of the request's path; for any other path it examines, as `plora.gate.worker` does.
+digest at the end of the request's path; for any other path it examines, as `plora.gate.worker` does. A merge it reports
+as the request `says`.
 """
 
 from __future__ import annotations
@@ -94,6 +95,8 @@ DEEDS = {deed.__name__: deed for deed in _ALL}
 def answer(line: str) -> str:
     """Do what this request brings about."""
     request: dict[str, Any] = json.loads(line)
+    if "says" in request:
+        return json.dumps({"report": request["says"]})
     deed = request.get("do") or _deed_of(Path(request["path"]).name)
     if not deed:
         return worker.answer(line)

@@ -173,6 +173,30 @@ async def test_attack_117_no_worker_answers_for_another(possessed_one: Worker, a
     attack.saw("quarantine", "only its own answer")
 
 
+@pytest.mark.parametrize(
+    "says",
+    [
+        [],
+        {"operands": [{"digest": "a"}]},
+        {"rank": "many"},
+        {"discarded_energy": float("nan")},
+        {"inputs": [{"operand": "a", "digest": "b"}], "operands": [{"digest": "a", "weight": 1}], "modules": [[]]},
+        {"inputs": 3},
+        {"kept": {}},
+    ],
+    ids=str,
+)
+async def test_attack_117_a_merge_is_never_believed_to_have_figures(
+    says: object, attack: Watched, tmp_path: Path
+) -> None:
+    """Who took the worker over that merges may say anything: it's a merge that failed, and the peer lives on."""
+    environment = {**ENVIRONMENT, "PYTHONPATH": str(haunt(tmp_path / "code"))}
+    workers = Workers(merger=lambda: Worker("possessed", 20.0, LIMITS, environment))
+    with pytest.raises(WorkerError, match="answered nonsense"):
+        await workers.merge({"inputs": [], "out": str(tmp_path), "says": says})
+    attack.saw("quarantine", "merge failed")
+
+
 @caged
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a stranger")
 def test_attack_117_the_cage_holds_for_root_and_stranger(attack: Watched) -> None:

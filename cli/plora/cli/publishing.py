@@ -81,11 +81,15 @@ def publish(
 
 
 def _waiting(output: Output, client: Any) -> Callable[[float], None]:
-    """Says what the peer is at while its examiner has other adapters before this one."""
+    """Says what the peer is at while its examiner has other adapters before this one; a busy peer may not say."""
     from plora.v1 import admin_pb2 as pb
 
     def told(waited_s: float) -> None:
-        examined = client.call("Status", pb.StatusRequest()).examining
+        try:
+            examined = client.call("Status", pb.StatusRequest()).examining
+        except PloraError:
+            output.hint(f"Waiting for {waited_s:.0f} s: the peer doesn't say what it is at.")
+            return
         busy = f"examines {examined} adapters, one after another" if examined > 1 else "examines it"
         output.hint(f"Waiting for {waited_s:.0f} s: the peer {busy if examined else 'stores and spreads it'}.")
 

@@ -20,12 +20,13 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from plora.gate import Features
+from plora.node.core.merge_report import read_report
 from plora.node.workers.limits import REPLY_BYTES_MAX, Limits
 from plora.node.workers.turns import Turns
 from plora.proto.errors import PloraError, SpoiltBytesError, WorkerError
@@ -154,6 +155,15 @@ def _size_bytes(path: str) -> int:
     return 0
 
 
+def _is_report(report: Any) -> bool:
+    """Whether whoever reads what a merge's worker said finds figures there, whatever took that worker over."""
+    try:
+        read_report(json.dumps(report, allow_nan=False))
+        return isinstance(report.get("kept", []), list)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        return False
+
+
 def _failure(error: Mapping[str, Any], module: str) -> PloraError:
     what = str(error.get("what", "failed"))
     if error.get("kind") == SpoiltBytesError.__name__:
@@ -164,8 +174,9 @@ def _failure(error: Mapping[str, Any], module: str) -> PloraError:
 class Workers:
     """The peer's workers: one examiner, started at the first request; a new process for each merge."""
 
-    def __init__(self, examiner: Worker | None = None) -> None:
+    def __init__(self, examiner: Worker | None = None, merger: Callable[[], Worker] | None = None) -> None:
         self._examiner = examiner or Worker(EXAMINER, EXAMINE_S_MAX, EXAMINE_LIMITS)
+        self._merger = merger or (lambda: Worker(MERGER, MERGE_WAIT_S, MERGE_LIMITS))
         self._turns = Turns()
         self._mergers: set[Worker] = set()
 
@@ -184,7 +195,7 @@ class Workers:
 
     async def merge(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """The report of a merge whose folder was written; `WorkerError` or `SpoiltBytesError` when it failed."""
-        worker = Worker(MERGER, MERGE_WAIT_S, MERGE_LIMITS)
+        worker = self._merger()
         read, write = [str(item["folder"]) for item in request["inputs"]], [str(request["out"])]
         if "kept" in request:
             read.append(request["kept"]["folder"])
@@ -195,7 +206,7 @@ class Workers:
         finally:
             self._mergers.discard(worker)
             await worker.stop()
-        if not isinstance(report, dict) or not isinstance(report.get("kept", []), list):
+        if not _is_report(report):
             raise WorkerError("answered nonsense", where=MERGER)
         return report
 
