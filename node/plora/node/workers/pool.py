@@ -23,7 +23,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from plora.gate import Features
 from plora.node.core.merge_report import read_report
@@ -155,7 +155,7 @@ def _size_bytes(path: str) -> int:
     return 0
 
 
-def _is_report(report: Any) -> bool:
+def _is_report(report: Any) -> TypeGuard[dict[str, Any]]:
     """Whether whoever reads what a merge's worker said finds figures there, whatever took that worker over."""
     try:
         read_report(json.dumps(report, allow_nan=False))
