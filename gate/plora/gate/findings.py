@@ -7,13 +7,18 @@ Rules:
 - A figure has a threshold or a conformal p-value, or both, or neither where it is shown only. `flagged` says that it is
   on the wrong side of its threshold.
 - `calibration` names the bank or the thresholds that were used; empty where none covers this base, these targets and
-  this rank, and then there is no `p_value` either.
+  this rank, and then there is no `p_value` either, and `note` says what is missing.
+- `alpha` is the share of clean adapters that the calibration is willing to call outliers: a joined `p_value` at or
+  under it makes an `outlier`. It goes with the findings, so that whoever reads them needs no calibration.
+- `failure` says why there is nothing to read: the worker was killed over them, or gave up.
 - `details` (a trigger that was found, what it brought forth) are for the person at this peer. They never leave it: who
   submits again and again would learn the secret probes.
 
->>> findings = Findings("mini/all/4", (Figure("norm_z", 0.5, threshold=3.0),), p_value=0.4)
+>>> findings = Findings("mini/all/4", (Figure("norm_z", 0.5, threshold=3.0),), p_value=0.4, alpha=0.02)
 >>> Findings.from_json(findings.to_json()) == findings, findings.value("norm_z"), findings.value("depth")
 (True, 0.5, None)
+>>> findings.outlier
+False
 """
 
 from __future__ import annotations
@@ -41,13 +46,25 @@ class Findings:
     calibration: str
     figures: tuple[Figure, ...] = ()
     p_value: float | None = None
+    alpha: float = 0.0
     seconds: float = 0.0
     note: str = ""
+    failure: str = ""
     details: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def outlier(self) -> bool:
+        """Whether the joined p-value is that of one clean adapter in 1 / alpha, or rarer."""
+        return self.p_value is not None and self.p_value <= self.alpha
+
+    def figure(self, name: str) -> Figure | None:
+        """The figure of this name; None where there is none."""
+        return next((figure for figure in self.figures if figure.name == name), None)
 
     def value(self, name: str) -> float | None:
         """The value of the figure of this name; None where there is no such figure."""
-        return next((figure.value for figure in self.figures if figure.name == name), None)
+        found = self.figure(name)
+        return None if found is None else found.value
 
     def to_json(self) -> str:
         """One line of JSON with sorted keys."""
