@@ -1,0 +1,264 @@
+"""A calibration: one JSON file a base that says what figures clean adapters have, and judges another adapter's by it.
+
+Rules:
+
+- The file is canonical JSON (RFC 8785), so that it has one digest, and is read strictly: no unknown field, no key
+  twice, no number that isn't finite. A wrong file is one line that says where.
+- The bank is in the file, and whoever calibrates makes the file. What is judged never enters it, so nobody can drift it
+  by submitting, whatever is accepted.
+- Weights are judged in a *cell*: adapters of these targets and ranks. The first cell that covers the adapter and has
+  enough members for a p-value of `alpha` is taken, from the closest to the widest; `note` says what was pooled. Where
+  none covers it, `Findings.calibration` is empty, and there is no p-value.
+- An adapter's rank is what its weights have ("rank" among the statistics), not what its file is padded to.
+- `norm_z` is the z-score of "log_norm" by the cell's mean and standard deviation. The newcomer is not among them: with
+  itself among n, |z| could never pass (n - 1) / √n.
+- Probes have a threshold a figure, each with its interval, and one joint score for the p-value. What was not measured
+  isn't judged; `note` names it.
+
+Not handled: where the figures come from; verdicts.
+
+>>> ruler = Standard(names=("log_norm",), centre=(0.0,), scale=(1.0,))
+>>> worst = Worst(kind="worst", name="size", standard=ruler, signs=(1,))
+>>> cell = Cell(norm_mean=0, norm_deviation=1, joint=joint_of((worst,), [{"log_norm": x / 9} for x in range(9)]))
+>>> digest = "sha256:" + "0" * 64
+>>> calibration = Calibration(base="mini", base_digest=digest, alpha=0.1, weights=WeightPart(cells=(cell,)))
+>>> lora = LoraSpec(r=2, alpha=4, target_modules=("q_proj",))
+>>> found = calibration.judge_weights({"log_norm": 4.0, "rank": 2.0}, lora)
+>>> found.p_value, found.calibration, found.value("norm_z")
+(0.1, 'mini/any/any', 4.0)
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal, Protocol
+
+from pydantic import Field, ValidationError
+
+from plora.gate.detection.conformal import members_needed, outlier_threshold, p_value
+from plora.gate.detection.detectors import Joint, Positive, Standard, Worst, joint_of
+from plora.gate.findings import Figure, Findings
+from plora.merge.lora_config import LoraSpec
+from plora.proto.canonical import canonical_bytes, parse_canonical
+from plora.proto.errors import ConfigError, FormatError
+from plora.proto.payload import StrictModel, field_error
+
+__all__ = [
+    "Calibration",
+    "Cell",
+    "LoraSpec",
+    "ProbeFigure",
+    "ProbePart",
+    "Provenance",
+    "Standard",
+    "WeightPart",
+    "Worst",
+    "joint_of",
+    "load_calibration",
+]
+
+CALIBRATION_BYTES_MAX = 16 << 20
+RANK_MAX = 1024
+TAU_NORM_Z = 3.0
+ATTENTION = ("k_proj", "o_proj", "q_proj", "v_proj")
+MLP = ("down_proj", "gate_proj", "up_proj")
+TARGETS_CALLED: Mapping[tuple[str, ...], str] = {
+    (): "any",
+    ATTENTION: "attention",
+    MLP: "mlp",
+    tuple(sorted(ATTENTION + MLP)): "all",
+}
+RECALIBRATE = "calibrate again: plora lab probes-calib"
+
+
+class Shape(Protocol):
+    """What is read of a signed `lora` block or a `LoraSpec`."""
+
+    @property
+    def r(self) -> int:
+        """The declared rank."""
+
+    @property
+    def target_modules(self) -> Sequence[str]:
+        """The declared targets."""
+
+
+class Cell(StrictModel):
+    """Adapters of these targets (sorted; none means any) and ranks, how large they are, and the detectors for them."""
+
+    targets: tuple[str, ...] = ()
+    rank_min: Annotated[int, Field(ge=1)] = 1
+    rank_max: Annotated[int, Field(ge=1)] = RANK_MAX
+    norm_mean: float
+    norm_deviation: Positive
+    joint: Joint
+
+    @property
+    def name(self) -> str:
+        """Targets and ranks, as in "all/4", "attention/2-16" or "any/any"."""
+        targets = TARGETS_CALLED.get(self.targets, "+".join(self.targets))
+        if (self.rank_min, self.rank_max) == (1, RANK_MAX):
+            return f"{targets}/any"
+        ranks = str(self.rank_min) if self.rank_min == self.rank_max else f"{self.rank_min}-{self.rank_max}"
+        return f"{targets}/{ranks}"
+
+    @property
+    def members(self) -> int:
+        """How many clean adapters are in the bank."""
+        return len(self.joint.bank)
+
+    def covers(self, statistics: Mapping[str, float], rank: int, targets: tuple[str, ...]) -> bool:
+        """Whether adapters of this rank, with these targets and these statistics, may be judged here."""
+        fits = self.targets in ((), targets) and self.rank_min <= rank <= self.rank_max
+        return fits and self.joint.names <= statistics.keys()
+
+
+class WeightPart(StrictModel):
+    """What is known of weights: cells from the closest to the widest; `version` is that of the statistics."""
+
+    version: Annotated[int, Field(ge=1)] = 1
+    cells: Annotated[tuple[Cell, ...], Field(min_length=1)]
+
+
+class ProbeFigure(StrictModel):
+    """One of the probes' figures: its threshold, the interval of that, which side is worse, and clean values."""
+
+    name: str
+    threshold: float
+    low: float
+    high: float
+    worse: Literal["higher", "lower"]
+    bank: tuple[float, ...] = ()
+
+    def judged(self, value: float) -> Figure:
+        """The figure with this value: flagged beyond its threshold; the p-value is that of the bank in `worse`."""
+        sign = 1 if self.worse == "higher" else -1
+        bank = sorted(sign * one for one in self.bank)
+        p = p_value(bank, sign * value) if bank else None
+        return Figure(self.name, value, self.threshold, p, sign * value > sign * self.threshold)
+
+
+class ProbePart(StrictModel):
+    """What is known of behaviour; `version` is that of the probes."""
+
+    version: Annotated[int, Field(ge=1)] = 1
+    figures: Annotated[tuple[ProbeFigure, ...], Field(min_length=1)]
+    joint: Joint
+
+
+class Provenance(StrictModel):
+    """Where a calibration comes from: the zoo, how many of it, what thresholds aim at, when and by which version."""
+
+    zoo: str = ""
+    clean: Annotated[int, Field(ge=0)] = 0
+    poisoned: Annotated[int, Field(ge=0)] = 0
+    false_alarms_max: float | None = None
+    misses_max: float | None = None
+    made: str = ""
+    version: str = ""
+
+
+class Calibration(StrictModel):
+    """All that is known of clean adapters of one base."""
+
+    kind: Literal["plora-calibration/1"] = "plora-calibration/1"
+    base: str
+    base_digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+    alpha: Annotated[float, Field(gt=0, lt=1)]
+    weights: WeightPart | None = None
+    probes: ProbePart | None = None
+    provenance: Provenance = Provenance()
+
+    @cached_property
+    def digest(self) -> str:
+        """`sha256:<hex>` of the canonical form."""
+        return f"sha256:{hashlib.sha256(self.to_bytes()).hexdigest()}"
+
+    def to_bytes(self) -> bytes:
+        """The canonical JSON of all fields."""
+        return canonical_bytes(self.model_dump(mode="json"))
+
+    def judge_weights(self, statistics: Mapping[str, float], lora: Shape, seconds: float = 0.0) -> Findings:
+        """What the statistics of an adapter (`plora.gate.detection.statistics`) say, in the closest cell."""
+        rank = max(1, round(statistics.get("rank", lora.r)))
+        targets = tuple(sorted({target.rpartition(".")[2] for target in lora.target_modules}))
+        cells = self.weights.cells if self.weights else ()
+        covering = [cell for cell in cells if cell.covers(statistics, rank, targets)]
+        if not covering:
+            note = f"no bank of {self.base} covers {_called(targets)} at rank {rank}; {RECALIBRATE}"
+            return Findings("", seconds=seconds, note=note)
+        enough = [cell for cell in covering if cell.members >= members_needed(self.alpha)]
+        cell = (enough or covering)[0 if enough else -1]
+        figures, p = self._in_cell(cell, statistics)
+        note = _weights_note(cell, targets, rank, self.alpha)
+        return Findings(f"{self.base}/{cell.name}", figures, p, self.alpha, seconds, note)
+
+    def judge_probes(
+        self, raw: Mapping[str, float], details: Mapping[str, str] | None = None, seconds: float = 0.0
+    ) -> Findings:
+        """What a reading of the probes (`plora.gate.probing`) says."""
+        if self.probes is None:
+            note = f"nothing is known of probes on {self.base}; {RECALIBRATE}"
+            return Findings("", seconds=seconds, note=note, details=dict(details or {}))
+        known = {one.name: one for one in self.probes.figures}
+        figures = tuple(
+            known[name].judged(raw[name]) if name in known else Figure(name, raw[name]) for name in sorted(raw)
+        )
+        missing = sorted((known.keys() | self.probes.joint.names) - raw.keys())
+        joint, joined = self._joint(self.probes.joint, raw)
+        note = f"not measured: {', '.join(missing)}" if missing else ""
+        return Findings(
+            f"{self.base}/probes", figures + joint, joined, self.alpha, seconds, note, details=dict(details or {})
+        )
+
+    def _in_cell(self, cell: Cell, statistics: Mapping[str, float]) -> tuple[tuple[Figure, ...], float | None]:
+        z = (statistics["log_norm"] - cell.norm_mean) / cell.norm_deviation
+        joint, joined = self._joint(cell.joint, statistics)
+        return (Figure("norm_z", z, TAU_NORM_Z, flagged=z > TAU_NORM_Z), *joint), joined
+
+    def _joint(self, joint: Joint, figures: Mapping[str, float]) -> tuple[tuple[Figure, ...], float | None]:
+        """A figure a detector, and the joint p-value; neither where something that they read was not measured."""
+        if not joint.names <= figures.keys() or not joint.bank:
+            return (), None
+        scores = joint.scores(figures)
+        found = zip(joint.detectors, joint.banks, scores, strict=True)
+        shown = tuple(self._figure(one.name, bank, score) for one, bank, score in found)
+        return shown, p_value(joint.bank, joint.joined(scores))
+
+    def _figure(self, name: str, bank: tuple[float, ...], score: float) -> Figure:
+        p = p_value(bank, score)
+        return Figure(name, score, outlier_threshold(bank, self.alpha), p, p <= self.alpha)
+
+
+def load_calibration(path: Path) -> Calibration:
+    """The calibration in a file. Raises ConfigError with one line that says what is wrong and where."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(CALIBRATION_BYTES_MAX + 1)
+        parse_canonical(raw, CALIBRATION_BYTES_MAX)
+        return Calibration.model_validate_json(raw)
+    except OSError as error:
+        raise ConfigError(f"can't be read ({error.strerror})", where=str(path), mend=RECALIBRATE) from error
+    except ValidationError as error:
+        fault = field_error(error, FormatError)
+        raise ConfigError(fault.what, where=f"{path}, {fault.where}", mend=RECALIBRATE) from error
+    except FormatError as error:
+        raise ConfigError(error.what, where=str(path), mend=RECALIBRATE) from error
+
+
+def _called(targets: tuple[str, ...]) -> str:
+    return TARGETS_CALLED.get(targets, "+".join(targets))
+
+
+def _weights_note(cell: Cell, targets: tuple[str, ...], rank: int, alpha: float) -> str:
+    notes = []
+    if cell.targets != targets or cell.rank_min != cell.rank_max:
+        notes.append(f"{_called(targets)} at rank {rank} has too few members of its own: pooled as {cell.name}")
+    if cell.members < members_needed(alpha):
+        notes.append(f"{cell.members} members can't show an outlier at {alpha:g}")
+    if rank == 1:
+        notes.append("at rank 1 the shape of an update says nothing and is left out")
+    return "; ".join(notes)
