@@ -49,7 +49,7 @@ _judge: Judge = getattr(pipeline, JUDGE)
 
 def checks() -> list[str]:
     """Names of all checks: `stage NAME`, then the reasons."""
-    stages = [f"stage {stage.name}" for stage in STAGES if not stage.off]
+    stages = [f"stage {stage.name}" for stage in STAGES]
     headers = [str(fault) for fault in Fault] + [f"header_{name}" for name in sorted({name for _, name in FOREIGN})]
     return [*stages, *(code for code in REASONS if code not in NOT_CHECKS), *headers]
 

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from plora.gate import Policy
-from plora.gate.policy import MISSING_STAGES
 from plora.proto.errors import ConfigError
 
 SPECIFIED = {
@@ -41,19 +40,12 @@ def test_unknown_field_with_no_neighbour_lists_the_known_ones() -> None:
         Policy.parse({"zzzzzz": 2})
 
 
-@pytest.mark.parametrize("stage", sorted(MISSING_STAGES))
-@pytest.mark.parametrize("on", [True, "on", "true"])
-def test_switching_on_a_missing_stage_is_refused(stage: str, on: object) -> None:
-    with pytest.raises(ConfigError, match=f"this build has no {stage} stage") as caught:
-        Policy.parse({stage: on})
-    assert caught.value.where == f"policy.{stage}"
-    assert f"{stage}: false" in caught.value.mend
-    assert "threshold" in caught.value.mend
-
-
-@pytest.mark.parametrize("stage", sorted(MISSING_STAGES))
-def test_a_missing_stage_may_be_switched_off(stage: str) -> None:
-    assert getattr(Policy.parse({stage: "off"}), stage) is False
+@pytest.mark.parametrize("stage", ["tensor_outliers", "probes"])
+def test_a_detector_is_off_unless_it_is_switched_on_in_so_many_words(stage: str) -> None:
+    assert getattr(Policy(), stage) is False
+    assert getattr(Policy.parse({stage: True}), stage) is True
+    with pytest.raises(ConfigError, match=stage):
+        Policy.parse({stage: "on"})
 
 
 def test_signatures_off_needs_insecure_beside_it() -> None:
@@ -116,6 +108,8 @@ def test_digest_changes_with_every_field() -> None:
         "tau_clean_delta": -0.1,
         "reputation": True,
         "reputation_half_life_ms": 1000,
+        "tensor_outliers": True,
+        "probes": True,
         "insecure": True,
         "unknown_owner": "reject",
         "algorithms": ["Ed25519"],

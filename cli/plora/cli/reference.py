@@ -24,8 +24,7 @@ from plora.cli.usage import PANELS
 from plora.node.daemon.config import PeerConfig, parse_size
 
 WIDTH = 100
-LATER = "Of a stage that this build lacks: kept, and not used."
-SWITCH = "A stage that this build lacks: `true` is refused."
+CALIBRATED = "empty: the calibration's own"
 MEANINGS: Mapping[str, str] = {
     "name": "What this peer calls itself; shown to others, never believed.",
     "listen": "Address and port for links. `127.0.0.1` is this machine only.",
@@ -55,9 +54,12 @@ MEANINGS: Mapping[str, str] = {
     "policy.quorum_required": "How many trusted owners must have signed; owners count, keys don't.",
     "policy.min_reputation": "With `reputation`, owners who score less here are held; empty: 0.3. A newcomer scores "
     "0.5, after one slip 0.33; above 0.5 every newcomer is held.",
-    "policy.tau_trigger": LATER,
-    "policy.tau_norm_z": LATER,
-    "policy.tau_clean_delta": LATER,
+    "policy.tau_trigger": "With `probes`: held if a trigger makes more than this share of neutral contexts say one "
+    f"thing that the base doesn't; {CALIBRATED}, else 0.2.",
+    "policy.tau_norm_z": "With `tensor_outliers`: held if the norm lies more than so many standard deviations above "
+    f"that of clean adapters; {CALIBRATED}, else 3.",
+    "policy.tau_clean_delta": "With `probes`: held if clean accuracy, adapter minus base, is below this; "
+    f"{CALIBRATED}, else -0.05.",
     "policy.insecure": "Says that switched-off signatures are meant.",
     "policy.unknown_owner": "What becomes of adapters whose owner is not trusted: `wait` for trust, or `reject`.",
     "policy.algorithms": "Signature algorithms that count.",
@@ -74,8 +76,10 @@ MEANINGS: Mapping[str, str] = {
     "policy.reputation": "Hold the adapters of owners who were caught at faults here; see `plora trust ls`.",
     "policy.reputation_half_life_ms": "In this time half of what somebody earned here is forgotten; what is held "
     "against them takes four times as long.",
-    "policy.probes": SWITCH,
-    "policy.tensor_outliers": SWITCH,
+    "policy.tensor_outliers": "Measure each adapter's weights, and hold what is unlike the clean adapters that the "
+    "base was calibrated with.",
+    "policy.probes": "Probe each adapter's behaviour in a worker, and hold what a trigger turns, what got worse or "
+    "what can't be probed; needs the extra `probes`.",
     "policy.consensus": "Accept nothing without a certificate of the members of `consensus`; needs members there.",
     "policy.certificate_wait_ms": "A certificate that takes longer is overdue; it counts whenever it comes.",
     "consensus.members": "Who votes on what the swarm accepts; the same list at every peer, or votes don't count.",

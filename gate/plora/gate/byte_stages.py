@@ -1,5 +1,5 @@
-"""The stages that look at the artifact's bytes, by way of their features; the one that looks at what its owner did
-here before; and the stages that this build only names.
+"""The stages that look at the artifact's bytes, by way of their features, and the one that looks at what its owner did
+here before.
 
 Each check is a pure function (case, policy, trust) -> Ruling. `chunks_and_hash` ends the run where the bytes are
 missing, so the later ones may count on features of exactly the bytes that the manifest names.
@@ -15,8 +15,8 @@ from typing import TypeVar
 
 from plora.gate.case import Case
 from plora.gate.features import Features, ModuleFacts
-from plora.gate.policy import MISSING_STAGES, Policy
-from plora.gate.ruling import Ruling, objection, passed
+from plora.gate.policy import Policy
+from plora.gate.ruling import Ruling, objection, passed, switched_off
 from plora.gate.stages import names_module, scale_of
 from plora.gate.trust import Trust
 from plora.proto.manifest import Lora
@@ -107,7 +107,7 @@ def weights(case: Case, policy: Policy, trust: Trust) -> Ruling:
 def reputation(case: Case, policy: Policy, trust: Trust) -> Ruling:
     """The owner's score, of what this peer saw of them itself, is not below the policy's floor."""
     if not policy.reputation:
-        return _off("reputation", policy, "min_reputation")
+        return switched_off(policy, "min_reputation")
     seen = case.reputation
     facts = {"owner": trust.nickname(case.manifest.owner), "score": round(seen.score, 4)}
     evidence = {
@@ -119,11 +119,6 @@ def reputation(case: Case, policy: Policy, trust: Trust) -> Ruling:
     if seen.score < policy.reputation_floor:
         return objection("low_reputation", **evidence, fault=seen.fault, fault_ms=seen.fault_ms)
     return passed(**evidence)
-
-
-def probes(case: Case, policy: Policy, trust: Trust) -> Ruling:
-    """Named here, off in this build."""
-    return _off("probes", policy, "tau_trigger", "tau_clean_delta")
 
 
 def module_scale(lora: Lora, module: str) -> float:
@@ -165,13 +160,6 @@ def _imbalance(modules: Mapping[str, ModuleFacts]) -> Ruling | None:
     if found <= IMBALANCE_MAX:
         return None
     return objection("imbalanced_factors", module=worst, imbalance=found, imbalance_max=IMBALANCE_MAX)
-
-
-def _off(stage: str, policy: Policy, *thresholds: str) -> Ruling:
-    kept = {name: getattr(policy, name) for name in thresholds if getattr(policy, name) is not None}
-    if stage in MISSING_STAGES and getattr(policy, stage):  # a policy refuses this when it is made; never pass quietly
-        raise NotImplementedError(stage)
-    return passed(state="off", **kept)
 
 
 def _patterned(pattern: Mapping[str, _Number], module: str, otherwise: _Number) -> _Number:

@@ -9,6 +9,7 @@
   is when the manifest was first seen here.
 - `freshness` are the freshness statements that are known; `signed_time_ms` is the latest time that a quorum signed, of
   all that was ever seen here; `granted`: the manifest was accepted here before, so its acceptance is no new one.
+- `weight_findings` and `probe_findings` are what detectors saw in these bytes under this manifest, where they looked.
 - `reputation` is what the owner has earned at this peer by now; that of a newcomer where nothing is known.
 - What is None is unknown: features before the bytes came, base facts where no base model is at hand.
 """
@@ -20,6 +21,7 @@ from dataclasses import dataclass, field
 
 from plora.gate.consensus import Membership
 from plora.gate.features import Features
+from plora.gate.findings import Findings
 from plora.gate.reputation import NEWCOMER, Reputation
 from plora.gate.tally import UNHEARD, Standing
 from plora.proto.manifest import Manifest
@@ -65,6 +67,8 @@ class Case:
     standing: Standing = UNHEARD
     seen_ms: int = 0
     features: Features | None = None
+    weight_findings: Findings | None = None
+    probe_findings: Findings | None = None
     reputation: Reputation = NEWCOMER
     base: BaseFacts | None = None
     folder_fault: tuple[str, str] | None = None

@@ -2,8 +2,8 @@
 
 Rules:
 
-- `STAGES` is the whole gate, in order. Stages that this build lacks or the policy switches off stand in it and say
-  "off" in their evidence.
+- `STAGES` is the whole gate, in order. Stages that the policy switches off stand in it and say "off" in their
+  evidence.
 - REJECT and DEFER end the run; so does PENDING, unless only signatures are missing: a co-signer needs the bytes before
   they can sign, so the byte stages still run. QUARANTINE goes on, since a later stage may refuse.
 - The verdict is the most severe objection (REJECT, DEFER, QUARANTINE, PENDING), the earliest where several are equal.
@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from plora.gate import byte_stages, certified, stages
+from plora.gate import byte_stages, certified, detector_stages, stages
 from plora.gate.case import Case
 from plora.gate.policy import Policy
 from plora.gate.reasons import WAITS_ON, reason_of
@@ -36,12 +36,11 @@ Check = Callable[[Case, Policy, Trust], Ruling]
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One stage: what people call it, its check, whether it looks at the artifact's bytes, whether it works here."""
+    """One stage: what people call it, its check, whether it looks at the artifact's bytes alone."""
 
     name: str
     check: Check
     needs_bytes: bool = False
-    off: bool = False
 
 
 STAGES: tuple[Stage, ...] = (
@@ -55,8 +54,9 @@ STAGES: tuple[Stage, ...] = (
     Stage("header", byte_stages.header, needs_bytes=True),
     Stage("tensor values", byte_stages.tensor_values, needs_bytes=True),
     Stage("weights", byte_stages.weights, needs_bytes=True),
+    Stage(detector_stages.WEIGHT_STATISTICS, detector_stages.weight_statistics),
     Stage("reputation", byte_stages.reputation),
-    Stage("probes", byte_stages.probes, off=True),
+    Stage(detector_stages.PROBES, detector_stages.probes),
     Stage(certified.CONSENSUS, certified.consensus),
 )
 

@@ -3,9 +3,9 @@
 Rules:
 
 - An unknown field is refused together with the nearest known one.
-- The thresholds of stages that this build lacks (`tau_trigger`, `tau_norm_z`, `tau_clean_delta`) are accepted and kept.
-  *Switching on* such a stage (`probes`, `tensor_outliers`) is refused: nobody may believe that a check runs which does
-  not.
+- `tensor_outliers` and `probes` look into adapters by detectors that a base must be calibrated for. Their thresholds
+  (`tau_norm_z`; `tau_trigger`, `tau_clean_delta`) left out are the calibration's own, and the specification's where it
+  has none (`plora.gate.detector_stages`).
 - `consensus: true` needs members beside the policy (`consensus.members` in peer.yaml); without them all waits.
 - `reputation: true` without `min_reputation` holds what scores below `MIN_REPUTATION`.
 - `signatures_enabled: false` needs `insecure: true` beside it.
@@ -36,11 +36,6 @@ from plora.proto.errors import ConfigError
 from plora.proto.fields import HexDigest
 
 MIB = 1024 * 1024
-MISSING_STAGES = {
-    "probes": "tau_trigger, tau_clean_delta",
-    "tensor_outliers": "tau_norm_z",
-}
-"""Stages that this build names but lacks, with the thresholds that belong to them."""
 
 MIN_REPUTATION = 0.3
 """Below a newcomer with one slip (1/3), above one who was caught cheating (1/6)."""
@@ -52,8 +47,8 @@ Algorithm = Literal["Ed25519", "RSA-PSS-SHA256"]
 class Policy(BaseModel):
     """The rules of one peer. Sizes in bytes, times in milliseconds, norms as Frobenius norms of scale * B @ A.
 
-    Raises `ConfigError` for an unknown field or a stage that this build lacks, pydantic's `ValidationError` for a bad
-    value; `Policy.parse` turns both into `ConfigError`.
+    Raises `ConfigError` for an unknown field or signatures off without `insecure`, pydantic's `ValidationError` for a
+    bad value; `Policy.parse` turns both into `ConfigError`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -88,9 +83,9 @@ class Policy(BaseModel):
     reputation: StrictBool = False
     reputation_half_life_ms: Annotated[StrictInt, Field(ge=1000)] = 7 * 86_400_000
 
-    # Stages that later builds bring.
-    probes: bool = False
-    tensor_outliers: bool = False
+    # What detectors find in it.
+    tensor_outliers: StrictBool = False
+    probes: StrictBool = False
 
     # The word of others.
     consensus: StrictBool = False
@@ -107,13 +102,6 @@ class Policy(BaseModel):
 
     @model_validator(mode="after")
     def _honest_switches(self) -> Self:
-        for stage, thresholds in MISSING_STAGES.items():
-            if getattr(self, stage):
-                raise ConfigError(
-                    f"this build has no {stage} stage, so it can't be switched on",
-                    where=f"policy.{stage}",
-                    mend=f"set {stage}: false; the threshold ({thresholds}) may stay",
-                )
         if not self.signatures_enabled and not self.insecure:
             raise ConfigError(
                 "signatures are switched off, so anybody's adapter would be accepted",

@@ -5,6 +5,8 @@
   under the content id; whoever meets the same content again under another policy or trust gets the same answer.
 - "hash_mismatch" is *not* one: other bytes may be the right ones. That fault is the sender's, not the signer's.
 - Codes that start with "header_" come from the safetensors parser and share one entry.
+- What detectors found is said to nobody else (`said_to_others`): who submits again and again would learn from each
+  answer which probe to evade.
 - `WAITS_ON` are the reasons after which later stages still look: they may find worse, or show that bytes may be served.
 
 >>> reason_of("header_duplicate_name").outcome
@@ -109,6 +111,16 @@ REASONS: Mapping[str, Reason] = {
     "fp16_overflow": _bad_bytes("the product of the factors can overflow half precision, in which they are stored"),
     "imbalanced_factors": _quarantine("the factors are far larger than their product: most of them cancels out"),
     "fp16_overflow_possible": _quarantine("the product of the factors could overflow in half precision"),
+    # weight statistics and probes
+    "not_measured": _pending("its weights haven't been measured yet"),
+    "not_probed": _pending("its behaviour hasn't been probed yet"),
+    "no_calibration": _quarantine("the detectors aren't calibrated for this base, these targets and this rank"),
+    "norm_outlier": _quarantine("it changes its modules far more than clean adapters do"),
+    "tensor_outlier": _quarantine("its weights look like those of few clean adapters"),
+    "trigger_found": _quarantine("a probe found words that make it say what the base model would not"),
+    "clean_regression": _quarantine("it answers plain questions worse than the base model"),
+    "domain_mismatch": _quarantine("it doesn't do what its manifest says about its domain"),
+    "behaviour_outlier": _quarantine("it behaves as few clean adapters do"),
     # consensus
     "awaiting_certificate": _pending("a quorum of the consensus' members has not accepted it yet"),
     "certificate_overdue": _pending("a quorum of the consensus' members should have accepted it by now, and has not"),
@@ -126,6 +138,25 @@ LOOSENED = frozenset({"unknown_owner", "out_of_scope"})
 """PENDING under `unknown_owner: wait`, REJECT under `unknown_owner: reject`."""
 
 WAITS_ON = frozenset({"below_quorum", "below_threshold"})
+
+
+LOOKED_INTO = frozenset(
+    {
+        *("no_calibration", "norm_outlier", "tensor_outlier"),
+        *("trigger_found", "clean_regression", "domain_mismatch", "behaviour_outlier", "examination_failed"),
+    }
+)
+HELD = "held"
+"""What others hear of all reasons in `LOOKED_INTO`."""
+
+
+def said_to_others(code: str) -> str:
+    """The reason that leaves this peer: coarse where a fine one would teach how to evade a detector.
+
+    >>> said_to_others("trigger_found"), said_to_others("norm_too_large")
+    ('held', 'norm_too_large')
+    """
+    return HELD if code in LOOKED_INTO else code
 
 
 def reason_of(code: str) -> Reason:

@@ -34,7 +34,7 @@ class Layer:
 def layers(verdict: Verdict) -> tuple[Layer, ...]:
     """All stages in order, also those that are off or were not reached."""
     seen = {result.stage: result for result in verdict.stages}
-    return tuple(_layer(stage.name, seen.get(stage.name), off=stage.off) for stage in STAGES)
+    return tuple(_layer(stage.name, seen.get(stage.name)) for stage in STAGES)
 
 
 def verdict_to_json(verdict: Verdict) -> str:
@@ -53,9 +53,9 @@ def _stage_result(raw: dict[str, object]) -> StageResult:
     return StageResult(**raw | {"outcome": Outcome(str(raw["outcome"]))})  # type: ignore[arg-type]
 
 
-def _layer(name: str, result: StageResult | None, *, off: bool) -> Layer:
+def _layer(name: str, result: StageResult | None) -> Layer:
     if result is None:
-        return Layer(name, OFF if off else NOT_REACHED)
+        return Layer(name, NOT_REACHED)
     if result.off:
         return Layer(name, OFF, evidence=result.evidence)
     return Layer(name, str(result.outcome), result.reason, sentence(result.reason), result.evidence)

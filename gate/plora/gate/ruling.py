@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from plora.gate.policy import Policy
 from plora.gate.reasons import reason_of
 from plora.gate.verdict import Evidence, Outcome
 
@@ -26,6 +27,12 @@ class Ruling:
 def passed(**evidence: object) -> Ruling:
     """No objection."""
     return Ruling("", Outcome.PASS, evidence)
+
+
+def switched_off(policy: Policy, *thresholds: str) -> Ruling:
+    """No objection, for the policy doesn't want this stage; thresholds that it names all the same stay in sight."""
+    kept = {name: getattr(policy, name) for name in thresholds if getattr(policy, name) is not None}
+    return passed(state="off", **kept)
 
 
 def objection(reason: str, **evidence: object) -> Ruling:

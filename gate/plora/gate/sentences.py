@@ -163,6 +163,21 @@ def _low_reputation(facts: Facts) -> str:
     )
 
 
+def _no_calibration(facts: Facts) -> str:
+    return str(facts["note"]) or sentence("no_calibration")
+
+
+def _over(what: str) -> Callable[[Facts], str]:
+    return lambda facts: f"{what}: {facts['figure']} is {facts['value']:.3g}, the threshold {facts['threshold']:.3g}"
+
+
+def _unlike(what: str) -> Callable[[Facts], str]:
+    return lambda facts: (
+        f"{sentence(what)}: of clean ones about {facts['p_value']:.2%} are as far off or farther (held from "
+        f"{facts['alpha']:.2%} down)"
+    )
+
+
 def _utc(wall_ms: int) -> str:
     return datetime.fromtimestamp(wall_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -186,4 +201,11 @@ _TOLD: Mapping[str, Callable[[Facts], str]] = {
     "bad_certificate": _bad_certificate,
     "consensus_compromised": _compromised,
     "low_reputation": _low_reputation,
+    "no_calibration": _no_calibration,
+    "norm_outlier": _over("it changes its modules far more than clean adapters do"),
+    "trigger_found": _over("a probe found words that make it say what the base model would not"),
+    "clean_regression": _over("it answers plain questions worse than the base model"),
+    "domain_mismatch": _over("it doesn't do what its manifest says about its domain"),
+    "tensor_outlier": _unlike("tensor_outlier"),
+    "behaviour_outlier": _unlike("behaviour_outlier"),
 }

@@ -141,7 +141,7 @@ def test_an_accepted_plasmid_in_every_view() -> None:
     assert 0 < row["accept_s"] < 5 and not row["own"]
     assert view.ls(world.giver.core, world.now)[0]["state"] == "own"
     answer = world.why("ada/legal")
-    assert [layer["state"] for layer in answer["layers"]] == ["pass"] * 10 + ["off"] * 3
+    assert [layer["state"] for layer in answer["layers"]] == ["pass"] * 10 + ["off"] * 4
     assert answer["sources"] == [world.giver.id] and answer["via"] == world.giver.id and answer["hops"] == 1
     status = view.status(world.taker.core, world.now)
     assert (status["plasmids"], status["links"], status["statements"]) == ({"accepted": 1}, 1, 3)

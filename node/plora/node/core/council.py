@@ -7,7 +7,8 @@
   not pass the gate, so a release is no vote. The ballot is durable before the vote is signed, and the vote durable
   before it is sent, since gossip persists what it spreads.
 - A vote that was lost between ballot and sending is signed again, to the same bytes, when its content is judged.
-- REJECT, as advice, is said of trusted owners' contents that the gate refuses or quarantines for what they are.
+- REJECT, as advice, is said of trusted owners' contents that the gate refuses or quarantines for what they are; of
+  what detectors found no more than that it is held.
 - After a start a member abstains until a quorum's holdings have been read (`PeerRead`); see `plora.gate.voter`.
 - Not handled here: keys (the driver signs), who may vote (`plora.gate.consensus`), the verdict (the gate).
 """
@@ -20,6 +21,7 @@ from dataclasses import replace
 from plora.gate import Case, Outcome, Verdict
 from plora.gate.certified import CONSENSUS
 from plora.gate.consensus import Certificate, Guilt, accusation, guilt_in, vote_of
+from plora.gate.reasons import said_to_others
 from plora.gate.tally import Broken, Finding, Tally
 from plora.gate.voter import Ballot, Voter
 from plora.node.core import council_rows as rows
@@ -192,7 +194,7 @@ class Council:
     def _advise(self, voter: Voter, slot: Slot, content: str, issued: str, verdict: Verdict) -> Outputs:
         if (content, Choice.REJECT) in self._own or not _refused(verdict):
             return []
-        word = voter.rejection(slot, content, issued, verdict.reason)
+        word = voter.rejection(slot, content, issued, said_to_others(verdict.reason))
         if word is None:
             return []
         self._own[(content, Choice.REJECT)] = None
