@@ -30,7 +30,8 @@ from plora.node.core.backing import Backing
 from plora.node.core.bookkeeping import revoked_body, stands_without_bytes, trust_body, unexamined, verdict_bodies
 from plora.node.core.config import CoreConfig
 from plora.node.core.docket import Docket, opened, owner_speaking, series_of
-from plora.node.core.effects import Emit, Hide, Persist
+from plora.node.core.effects import Emit, Hide
+from plora.node.core.errands import let_go, run_errand
 from plora.node.core.events import (
     DiskSpace,
     Event,
@@ -54,7 +55,7 @@ from plora.node.core.events import (
 )
 from plora.node.core.freshness import FRESHNESS_TIMER, SIGNED_TIME, FreshnessWatch
 from plora.node.core.larder import ANNOUNCE_TIMER, Larder
-from plora.node.core.merge_rows import MERGES, MergeRow, decode_merge, merge_row
+from plora.node.core.merge_rows import MERGES, MergeRow, decode_merge
 from plora.node.core.merges import TIMER as MERGE_TIMER
 from plora.node.core.merges import Merges
 from plora.node.core.notices import (
@@ -89,8 +90,8 @@ from plora.node.core.rows import (
     version_row,
 )
 from plora.node.core.showing import Showing
+from plora.node.core.transactions import Transactions
 from plora.node.core.wishes import WISHES, Wishes
-from plora.node.store.disk import RowOp
 from plora.node.store.snapshot import Snapshot
 from plora.proto.manifest import Manifest
 from plora.proto.payloads import Freshness, Revocation
@@ -137,13 +138,7 @@ class Desk:
         self._voted = voted
         self._domains: Counter[str] = Counter()
         self.alarms = Alarms()
-        self._rows: list[RowOp] = []
-        self._judged: dict[bytes, Verdict] = {}
-        self._remerged: list[MergeRow] = []
-        self._token = 0
-        self._pending: dict[int, dict[bytes, Verdict]] = {}
-        self._pending_merges: dict[int, list[MergeRow]] = {}
-        self._pending_conduct: dict[int, list[str]] = {}
+        self._writing = Transactions()
 
     @property
     def carrying(self) -> bool:
@@ -198,7 +193,7 @@ class Desk:
                 self.reputations.forgive(subject)
                 return []
             case RollbackAsked(base, generation):
-                self._keep_merge(self.merges.serve(base, generation, now))
+                self._writing.merge(self.merges.serve(base, generation, now))
                 return []
             case Publish():
                 return self._publish(event, now)
@@ -232,7 +227,7 @@ class Desk:
         lost = [key for key in self._kept if key not in self.book.live]
         shown = {key: row.name for key, row in self._kept.items() if row.name}
         out: Outputs = [Hide(name) for key, name in shown.items() if key in lost or key in self._untold]
-        self._rows += [row for key in lost for row in (forget_verdict(key), told(key))]
+        self._writing.rows += [row for key in lost for row in (forget_verdict(key), told(key))]
         self._kept, self._untold = {}, set()
         out += [*self._follow(owner.owner for owner in self.trust.believed), *self._look(now)]
         out += self._judge_all(list(self.book.live), now)
@@ -264,8 +259,8 @@ class Desk:
             wish = self.wishes.get(statement.id)
             via = None if wish is not None and wish.own else notice.via
             self.book.add(Plasmid(statement, payload, via, notice.hops, now.wall_ms))
-            self._rows += self.wishes.arrive(statement.id)
-            self._rows += self.larder.arrived(payload.artifacts.sha256)
+            self._writing.rows += self.wishes.arrive(statement.id)
+            self._writing.rows += self.larder.arrived(payload.artifacts.sha256)
         out += [Emit(revoked_body(payload))] if isinstance(payload, Revocation) else []
         if self.docket.takes_back(payload) and self.trust.hears(speaks_for or ""):
             out += self.merges.touch_all(now)
@@ -276,13 +271,13 @@ class Desk:
     def _follow(self, owners: Iterable[str]) -> Outputs:
         """Believe the newer records of these owners, as far as they are trusted and prove them."""
         rows, told_of = follow(self.docket, self.trust, owners)
-        self._rows += rows
+        self._writing.rows += rows
         return [Emit(body) for body in told_of]
 
     def _look(self, now: Now) -> Outputs:
         """Note how new this peer may believe to be."""
         rows, out = self.freshness.look(self.policy, self.trust, now)
-        self._rows += rows
+        self._writing.rows += rows
         return out
 
     def _renew(self, now: Now) -> Outputs:
@@ -300,13 +295,13 @@ class Desk:
         if plasmid is None:
             return []
         out = self._withdraw(plasmid, now)
-        self._rows += [forget_verdict(content_id), told(content_id)]
-        self._rows += self.wishes.depart(plasmid, self.showing.title(plasmid), reason)
+        self._writing.rows += [forget_verdict(content_id), told(content_id)]
+        self._writing.rows += self.wishes.depart(plasmid, self.showing.title(plasmid), reason)
         twins = self.book.of_digest(plasmid.digest)
         if twins:
             return [*out, *self.larder.attend(twins[0], now)]
         out += self.larder.leave(plasmid.digest)
-        self._rows.append(forget_features(plasmid.digest))
+        self._writing.rows.append(forget_features(plasmid.digest))
         return out
 
     # Judging
@@ -372,59 +367,44 @@ class Desk:
             return
         news = self.docket.raise_floor(plasmid.content_id, plasmid.manifest)
         if news or plasmid.noted != look_of(verdict):
-            self._rows.append(version_row(self.docket.floors[series_of(plasmid.manifest)]))
+            self._writing.rows.append(version_row(self.docket.floors[series_of(plasmid.manifest)]))
 
     def _note(self, plasmid: Plasmid, verdict: Verdict) -> None:
         """Have the verdict written, and what is wished, in case that could not be written; `_persisted` carries on."""
         plasmid.noted = look_of(verdict)
         name = self.showing.name(plasmid) if verdict.accepted else ""
         row = verdict_row(plasmid.content_id, replace(plasmid.row, usable=verdict.accepted, name=name))
-        self._rows += [row, untold_row(plasmid.content_id), *self.wishes.again(plasmid.content_id)]
-        self._judged[plasmid.content_id] = verdict
+        self._writing.rows += [row, untold_row(plasmid.content_id), *self.wishes.again(plasmid.content_id)]
+        self._writing.judge(plasmid.content_id, verdict)
 
     def _flush(self) -> Outputs:
-        rows, told = self.reputations.take()
-        self._rows += rows
-        if not self._rows:
-            return []
-        self._token += 1
-        self._pending_conduct[self._token] = [row.key.hex() for row in rows]
-        self._pending[self._token], self._judged = self._judged, {}
-        self._pending_merges[self._token], self._remerged = self._remerged, []
-        written, self._rows = tuple(self._rows), []
-        return [*told, Persist(self._token, written)]
+        conduct, told_of = self.reputations.take()
+        persist = self._writing.flush(conduct)
+        return [] if persist is None else [*told_of, persist]
 
     def _persisted(self, event: Persisted | PersistFailed, now: Now) -> Outputs:
-        verdicts = self._pending.pop(event.token, {})
-        conduct = self._pending_conduct.pop(event.token, [])
+        done = self._writing.answered(event.token)
         if isinstance(event, PersistFailed):
-            self.reputations.again(conduct)
-        out: Outputs = self._merges_persisted(event, now)
-        for content_id, verdict in verdicts.items():
+            self.reputations.again(done.conduct)
+        out: Outputs = self._merges_persisted(done.merges, event, now)
+        for content_id, verdict in done.verdicts.items():
             plasmid = self.book.live.get(content_id)
             if isinstance(event, PersistFailed):
                 out += self._not_written(plasmid, event.reason, now)
                 continue
             out += [Emit(body) for body in verdict_bodies(content_id, verdict, self.policy)]
-            if not any(content_id in later for later in self._pending.values()):
-                self._rows.append(told(content_id))
+            if not self._writing.awaits(content_id):
+                self._writing.rows.append(told(content_id))
             if plasmid is not None and plasmid.verdict is not None and plasmid.verdict.accepted and verdict.accepted:
                 out += self._grant(plasmid, now)
         return out
 
-    def _merges_persisted(self, event: Persisted | PersistFailed, now: Now) -> Outputs:
-        rows = self._pending_merges.pop(event.token, [])
+    def _merges_persisted(self, rows: list[MergeRow], event: Persisted | PersistFailed, now: Now) -> Outputs:
         if isinstance(event, Persisted):
             return [effect for row in rows for effect in self.merges.written(row)]
         what = f"a merge could not be written: {event.reason}"
         again = [effect for row in rows for effect in self.merges.not_written(row.base, now)]
         return [*(Emit(ErrorMet(what, where=f"state.db: {MERGES}")) for _ in rows), *again]
-
-    def _keep_merge(self, row: MergeRow | None) -> None:
-        """Have a row of merges written; `_persisted` carries on."""
-        if row is not None:
-            self._rows.append(merge_row(row))
-            self._remerged.append(row)
 
     def _not_written(self, plasmid: Plasmid | None, reason: str, now: Now) -> Outputs:
         out: Outputs = [Emit(ErrorMet(f"a verdict could not be written: {reason}", where="state.db: verdicts"))]
@@ -439,7 +419,7 @@ class Desk:
         if plasmid.usable:
             return []
         plasmid.usable = True
-        self._rows += self.freshness.accepted(plasmid.manifest, plasmid.verdict) if plasmid.verdict else []
+        self._writing.rows += self.freshness.accepted(plasmid.manifest, plasmid.verdict) if plasmid.verdict else []
         domain = plasmid.manifest.domain
         self._domains[domain] += 1
         out: Outputs = [Emit(Knowledge(domain, "gained"))] if self._domains[domain] == 1 else []
@@ -462,7 +442,7 @@ class Desk:
         if plasmid.name == self.showing.name(plasmid):
             return []
         out = [*self.showing.hide(plasmid), *self.showing.show(plasmid)]
-        self._rows.append(verdict_row(plasmid.content_id, plasmid.row))
+        self._writing.rows.append(verdict_row(plasmid.content_id, plasmid.row))
         return out
 
     # Bytes, merges, links, people
@@ -485,7 +465,7 @@ class Desk:
                 if not self.larder.examined(event):
                     return [*out, *self.alarms.set_all(RETRY_MS, plasmids, now)]
                 if features is not None and plasmids:
-                    self._rows.append(features_row(digest, features))
+                    self._writing.rows.append(features_row(digest, features))
         return [*out, *self._judge_all([plasmid.content_id for plasmid in plasmids], now)]
 
     def _bytes_failed(self, plasmids: list[Plasmid], event: BytesFailed, now: Now) -> Outputs:
@@ -502,7 +482,7 @@ class Desk:
             out += self._spoilt(event.culprit, now)
         elif event.reason:
             out.append(Emit(ErrorMet(f"the merge failed: {event.reason}", where=f"merged/{event.base}")))
-        self._keep_merge(row)
+        self._writing.merge(row)
         return out
 
     def _spoilt(self, digest: str, now: Now) -> Outputs:
@@ -522,35 +502,17 @@ class Desk:
         plasmid = self.book.live.get(event.content_id)
         if plasmid is None:
             return self._let_go(event)
-        title = self.showing.title(plasmid)
-        match event:
-            case FetchAsked(content_id):
-                word, rows = "asked", self.wishes.ask(content_id)
-                self.larder.look_again(plasmid.digest)
-                plasmid.asked = True
-            case PinAsked(_, pinned):
-                word, rows = "pinned" if pinned else "unpinned", self.wishes.pin(plasmid, title, pinned)
-                self.larder.look_for_room()
-            case ReleaseAsked():
-                word, rows = "released", self.wishes.release(plasmid, title)
-            case RemoveAsked():
-                word, rows = "removed", self.wishes.remove(plasmid, title)
-                plasmid.asked = False
+        word, rows = run_errand(event, plasmid, self.showing.title(plasmid), self.wishes, self.larder)
         plasmid.noted = None
-        self._rows += rows
+        self._writing.rows += rows
         return [Emit(Wished(event.content_id.hex(), word)), *self._judge(plasmid, now)]
 
     def _let_go(self, event: Wanted) -> Outputs:
-        if (wish := self.wishes.get(event.content_id)) is None:
+        wish, errand = self.wishes.get(event.content_id), let_go(event, self.wishes)
+        if wish is None or errand is None:
             return []
-        match event:
-            case PinAsked(content_id, pinned=False):
-                word, rows = "unpinned", self.wishes.unpin(content_id)
-            case RemoveAsked(content_id):
-                word, rows = "removed", self.wishes.forget(content_id)
-            case _:
-                return []
-        self._rows += rows
+        word, rows = errand
+        self._writing.rows += rows
         stays = self.wishes.get(event.content_id) is not None or self.book.of_digest(wish.digest)
         return [Emit(Wished(wish.content_id, word)), *([] if stays else self.larder.leave(wish.digest))]
 
@@ -569,7 +531,7 @@ class Desk:
         return out
 
     def _publish(self, event: Publish, now: Now) -> Outputs:
-        self._rows += [row for statement in event.statements for row in self.wishes.ask(statement.id)]
+        self._writing.rows += [row for statement in event.statements for row in self.wishes.ask(statement.id)]
         payloads = [(statement.id, opened(statement)) for statement in event.statements]
         blocks = {key: payload.artifacts for key, payload in payloads if isinstance(payload, Manifest)}
         sizes = {block.sha256: block.size_bytes for block in blocks.values()}
@@ -585,7 +547,7 @@ class Desk:
         if timer.startswith(MERGE_TIMER):
             base = timer.removeprefix(MERGE_TIMER)
             out: Outputs = list(self.merges.due(base, now))
-            self._keep_merge(self.merges.unwritten(base))
+            self._writing.merge(self.merges.unwritten(base))
             return out
         if timer == ANNOUNCE_TIMER:
             return self.larder.announce_due(now)
