@@ -126,6 +126,7 @@ _LINES = """
 98 X floods of HTTP/2 resets, continuations and settings
 99 R health or reflection without identity
 100 H a flood of manifests by unknown keys is not stored beyond its bound
+101 H one update under many ids, domains and factorisations has the weight of one
 107 H lying metrics are never an input
 108 P votes withheld: pending with a reason, and no other slot is blocked
 109 R evidence forged from two slots

@@ -68,7 +68,7 @@ def test_a_merge_of_other_inputs_is_left_out(request_of: dict[str, Any], tmp_pat
 
 def test_a_merge_of_what_is_not_there_is_an_adapter(request_of: dict[str, Any], tmp_path: Path, out: Path) -> None:
     first, second, third = request_of["inputs"]
-    merge = merge_of(first, second, tmp_path / "ab", 1e6)
+    merge = merge_of(first, second, tmp_path / "ab", 2.0)
     code, reply = ask({**request_of, "inputs": [merge, first, third]})
     assert code == 0 and {operand["weight"] for operand in reply["report"]["operands"]} == {1 / 3}
     made = read_provenance(out)
@@ -199,6 +199,18 @@ def test_one_of_another_layout_is_left_out_and_said_to_be(
     ((culprit, reason),) = [(each["digest"], each["reason"]) for each in reply["report"]["left_out"]]
     assert culprit == digest and "different shapes" in reason
     assert whole["report"]["left_out"] == []
+
+
+def test_a_copy_with_other_values_names_the_input_that_counts(request_of: dict[str, Any], tmp_path: Path) -> None:
+    """The longer one counts, wherever it was given."""
+    first, second, third = request_of["inputs"]
+    mostly = merge_of(first, second, tmp_path / "ab", 1e6)
+    code, reply = ask({**request_of, "inputs": [first, third, mostly]})
+    assert code == 0
+    copy, other, counting = reply["report"]["inputs"]
+    assert len(reply["report"]["operands"]) == 2
+    assert copy["copy_of"] == mostly["digest"] and copy["operand"] == counting["operand"]
+    assert "copy_of" not in other and "copy_of" not in counting
 
 
 def test_what_was_kept_is_used_and_named(request_of: dict[str, Any], tmp_path: Path, out: Path) -> None:

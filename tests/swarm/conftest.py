@@ -275,8 +275,23 @@ def write_folder(
 ) -> Plasmid:
     """A signed PEFT folder of an owner; see `Peer.signed_folder`."""
     data = tiny_adapter(seed, width=width, layers=layers)
-    issued_s = int(time.time()) + ahead_s
-    plasmid = make_plasmid(owner, folder.name, data, version=version, issued_s=issued_s, life_s=life_s)
+    return write_plasmid(folder, owner, data, version=version, ahead_s=ahead_s, life_s=life_s)
+
+
+def write_plasmid(
+    folder: Path,
+    owner: Owner,
+    data: bytes,
+    *,
+    domain: str = "",
+    rank: int = 4,
+    version: int = 1,
+    ahead_s: int = 0,
+    life_s: int = DAY_S,
+) -> Plasmid:
+    """A signed PEFT folder of these bytes."""
+    dated: Any = {"version": version, "issued_s": int(time.time()) + ahead_s, "life_s": life_s}
+    plasmid = make_plasmid(owner, folder.name, data, domain=domain, rank=rank, **dated)
     folder.mkdir(parents=True)
     (folder / "adapter_model.safetensors").write_bytes(data)
     (folder / "adapter_config.json").write_bytes(adapter_config_bytes(plasmid.manifest.lora, "mini"))

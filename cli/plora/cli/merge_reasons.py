@@ -40,8 +40,9 @@ def merges_of(name: str, merges: Iterable[pb.MergeInfo], plasmids: Iterable[pb.P
 def merge_why(merge: pb.MergeInfo, plasmids: Iterable[pb.Plasmid]) -> dict[str, Any]:
     """One base's merge: its numbers, what is in it, and what else of that base is known with the reason against it."""
     plasmids = [one for one in plasmids if one.base_model == merge.base_model]
-    inside = {one.content_id for one in merge.contributions if not one.left_out}
-    misfits = {one.content_id: one.left_out for one in merge.contributions if one.left_out}
+    counting = [one for one in merge.contributions if not (one.left_out or one.copy_of)]
+    inside = {one.content_id for one in counting}
+    weightless = {one.content_id: _weightless(one) for one in merge.contributions if one not in counting}
     bytes_of = {one.sha256: one.name for one in plasmids if one.content_id in inside and one.sha256}
     return {
         "name": f"merged/{merge.base_model}",
@@ -58,15 +59,14 @@ def merge_why(merge: pb.MergeInfo, plasmids: Iterable[pb.Plasmid]) -> dict[str, 
                 "weight": one.weight,
                 "norm": one.norm_merged,
             }
-            for one in merge.contributions
-            if not one.left_out
+            for one in counting
         ],
         "left_out": [
             {
                 "name": one.name,
                 "content_id": one.content_id,
                 "state": one.state,
-                "reason": _reason(one, merge, misfits, bytes_of),
+                "reason": _reason(one, merge, weightless, bytes_of),
             }
             for one in plasmids
             if one.content_id not in inside
@@ -91,12 +91,19 @@ def merge_why_lines(document: dict[str, Any]) -> Iterator[str]:
         yield f"- {one['name']:<22} {one['reason']}"
 
 
-def _reason(plasmid: pb.Plasmid, merge: pb.MergeInfo, misfits: dict[str, str], bytes_of: dict[str, str]) -> str:
+def _weightless(one: pb.Contribution) -> str:
+    """Why an adapter that is in a merge has no weight there."""
+    if one.left_out:
+        return f"it doesn't fit the others: {one.left_out}"
+    return f"it is the same update as {one.copy_of}, which counts once"
+
+
+def _reason(plasmid: pb.Plasmid, merge: pb.MergeInfo, weightless: dict[str, str], bytes_of: dict[str, str]) -> str:
     """Why an adapter is not in the merge that is served."""
     if plasmid.state not in _USED:
         return f"{plasmid.state}: {plasmid.sentence}" if plasmid.sentence else plasmid.state
-    if plasmid.content_id in misfits:
-        return f"it doesn't fit the others: {misfits[plasmid.content_id]}"
+    if plasmid.content_id in weightless:
+        return weightless[plasmid.content_id]
     if plasmid.sha256 in bytes_of:
         return f"its bytes are those of {bytes_of[plasmid.sha256]}, which count once"
     if merge.generation and merge.generation != merge.newest:

@@ -175,9 +175,6 @@ def facts(told: Told) -> Iterator[tuple[str, str]]:
     yield from _clipped(report)
     yield from _duplicates(told)
     yield from _dropped(told)
-    for one, other in report.alike:
-        names = (told.folders[report.operands[index].places[0]] for index in (one, other))
-        yield "alike", f"{' and '.join(names)} are nearly the same update, and both count"
     yield "took", f"{told.seconds:.3g} s, at most {size_text(told.peak_bytes)} of memory"
 
 
@@ -305,4 +302,5 @@ def _duplicates(told: Told) -> Iterator[tuple[str, str]]:
     for operand in told.report.operands:
         first, *again = (told.folders[place] for place in operand.places)
         if again:
-            yield "duplicate", f"{', '.join(again)}: the same adapter as {first}, counted once"
+            said = "the same update as" if operand.copies else "the same adapter as"
+            yield "duplicate", f"{', '.join(again)}: {said} {first}, counted once"

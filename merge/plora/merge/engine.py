@@ -3,8 +3,8 @@
 Rules:
 
 - A merge is a function of the set of operands: the same adapter given twice counts once, at the largest of its weights
-  and of its densities; an operand of weight 0 drops out. Default weights are 1/K over the K distinct operands (task
-  arithmetic: 1 each).
+  and of its densities, and so do copies with other values (`plora.merge.copies`); an operand of weight 0 drops out.
+  Default weights are 1/K over the K distinct operands (task arithmetic: 1 each).
 - Rules that don't ask for an order get their operands sorted by content digest; the others keep the order given.
 - A module that an adapter lacks counts as its zero update there; weights are not renormalised.
 - Where a single operand is left, there is nothing to resolve: it is weighed, scaled and truncated, whatever the rule.
@@ -288,7 +288,7 @@ class _Merge:
             rank_max=self._plan.rank_max,
             rank=rank,
             operands=tuple(
-                Operand(each.digest, base.weight_of(each), effective.weight_of(each), each.places)
+                Operand(each.digest, base.weight_of(each), effective.weight_of(each), each.places, each.copies)
                 for each in self._layout.operands
             ),
             collapsed=self._layout.collapsed,
@@ -297,7 +297,6 @@ class _Merge:
             discarded_energy=_mean_discarded(modules, clip),
             cancellation=self._similarity.cancellation(),
             cosines=self._similarity.cosines(),
-            alike=self._similarity.alike(),
             modules=tuple(modules),
             seconds=self._since(started),
         )

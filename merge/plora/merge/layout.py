@@ -1,6 +1,7 @@
-"""A plan laid over its sources, before a number is read: who takes part in which module, at what weight and rank.
+"""A plan laid over its sources, before they are merged: who takes part in which module, at what weight and rank.
 
-Rules: see `plora.merge.engine`. All errors of a plan that doesn't fit its inputs are raised here.
+Rules: see `plora.merge.engine`. All errors of a plan that doesn't fit its inputs are raised here. Of the numbers only
+those are read that tell copies (`plora.merge.copies`).
 
 >>> import numpy as np
 >>> from plora.merge.factors import FactorPair
@@ -20,8 +21,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from plora.merge.copies import counting
 from plora.merge.factors import FactorPair
 from plora.merge.fused import check_layers
 from plora.merge.lora_config import LoraSpec
@@ -36,11 +38,15 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Input:
-    """One distinct source, the places (from 0) where it was given, and the shapes of its modules."""
+    """One distinct source, the places (from 0) where it or a copy was given, and the shapes of its modules.
+
+    `copies`: the digests of copies.
+    """
 
     source: Source
     places: tuple[int, ...]
     shapes: Mapping[str, Shape]
+    copies: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -114,11 +120,13 @@ def lay_out(sources: Sequence[Source], plan: MergePlan, base_model_name: str | N
     _check_plan(plan, len(sources))
     check_layers(sources)
     name = base_model_name if base_model_name is not None else _common_base(sources)
-    inputs = _distinct(sources)
+    distinct = _distinct(sources)
+    modules = _modules(distinct)
+    inputs = _without_copies(distinct)
     base = Choice(plan.method, plan.weights, plan.rank_max, plan.densities)
     lineup_of = {base: _lineup(base, inputs)}
     lineups: dict[str, Lineup] = {}
-    for module in _modules(inputs):
+    for module in modules:
         choice = plan.choice(module)
         if choice not in lineup_of:
             lineup_of[choice] = _lineup(choice, inputs)
@@ -175,6 +183,20 @@ def _distinct(sources: Sequence[Source]) -> list[Input]:
     for place, source in enumerate(sources):
         places.setdefault(source.digest, []).append(place)
     return [_input(sources[each[0]], tuple(each)) for each in places.values()]
+
+
+def _without_copies(inputs: Sequence[Input]) -> list[Input]:
+    """Each input that counts, with the places of its copies; where the first of them was given."""
+    counts = counting([each.source for each in inputs])
+    members: dict[int, list[Input]] = {}
+    for place, each in enumerate(inputs):
+        members.setdefault(counts.get(place, place), []).append(each)
+    return [_standing_for(inputs[place], alike) for place, alike in members.items()]
+
+
+def _standing_for(counting: Input, alike: Sequence[Input]) -> Input:
+    places = sorted(place for each in alike for place in each.places)
+    return replace(counting, places=tuple(places), copies=tuple(each.digest for each in alike if each is not counting))
 
 
 def _input(source: Source, places: tuple[int, ...]) -> Input:

@@ -3,9 +3,8 @@
 Norms are Frobenius norms of ΔW = scale · B @ A; wᵢ are the weights as they are reported. Pure values.
 
 - `cosines[i][j]` = ⟨ΔWᵢ, ΔWⱼ⟩ / ‖ΔWᵢ‖‖ΔWⱼ‖ over all modules, 0 where one of the two is zero.
-- `alike`: pairs of operands (places in `operands`) whose updates differ by less than a thousandth of the longer one: an
-  update factored anew, or noise on a copy. They are two operands all the same, since their values differ, and both
-  count; whoever made them may count twice.
+- `copies` of an operand: the digests of inputs with other values and the same update (`plora.merge.copies`), such as
+  one factored anew. They count once, together with it.
 - `cancellation` = ‖Σ wᵢΔWᵢ‖ / Σ |wᵢ|‖ΔWᵢ‖: 1 where all point one way, 1/√K for K equal orthogonal ones, 0 where they
   cancel. It is about the inputs, whatever the rule makes of them.
 - `sign_conflict` is the share of the mass Σ|wᵢcᵢ| that lies on the losing side of the sign that TIES would elect, from
@@ -25,7 +24,7 @@ from plora.merge.plan import MergePlan
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """One distinct input of a merge: content digest, weight, the places (from 0) where it was given.
+    """One distinct input of a merge: content digest, weight, the places (from 0) where it or a copy was given.
 
     `effective` is the weight that a robust rule made of `weight`; with other rules they are equal.
     """
@@ -34,6 +33,7 @@ class Operand:
     weight: float
     effective: float
     places: tuple[int, ...]
+    copies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class MergeReport:
     """What a merge did; see the module. `total_clip` is the whole adapter's trust factor, in each module's norm, too.
 
     `discarded_energy` is the mean over modules weighted by the energy before truncation. `collapsed` counts inputs
-    that were given before. `strategy` is the preset's name where there is one, else space/rule.
+    that were given before, copies among them. `strategy` is the preset's name where there is one, else space/rule.
     """
 
     strategy: str
@@ -77,7 +77,6 @@ class MergeReport:
     cancellation: float
     cosines: tuple[tuple[float, ...], ...]
     modules: tuple[ModuleReport, ...]
-    alike: tuple[tuple[int, int], ...] = ()
     seconds: float | None = field(default=None, compare=False)
 
     def document(self) -> dict[str, Any]:

@@ -19,8 +19,6 @@ import numpy as np
 from plora.merge.factors import Array, FactorPair
 from plora.merge.gram import block_sums
 
-ALIKE = 1e-3
-
 
 class Sums(NamedTuple):
     """|wᵢ|‖ΔWᵢ‖ of each operand, and ‖Σ wᵢΔWᵢ‖ over their sum (0 where all are zero)."""
@@ -49,17 +47,7 @@ class Similarity:
 
     def cosines(self) -> tuple[tuple[float, ...], ...]:
         """⟨ΔWᵢ, ΔWⱼ⟩ / ‖ΔWᵢ‖‖ΔWⱼ‖ over all modules."""
-        norms = np.sqrt(np.diag(self._gram))
-        scale = np.outer(norms, norms)
-        cosines = np.divide(self._gram, scale, out=np.zeros_like(scale), where=scale > 0)
-        return tuple(map(tuple, np.clip(cosines, -1.0, 1.0).tolist()))
-
-    def alike(self) -> tuple[tuple[int, int], ...]:
-        """Pairs i < j with ‖ΔWᵢ − ΔWⱼ‖ < ALIKE · max(‖ΔWᵢ‖, ‖ΔWⱼ‖) over all modules."""
-        squares = np.diag(self._gram)
-        apart = squares[:, None] + squares - 2.0 * self._gram
-        near = apart < ALIKE**2 * np.maximum(squares[:, None], squares)
-        return tuple((int(one), int(two)) for one, two in np.argwhere(np.triu(near, 1)))
+        return tuple(map(tuple, cosines_of(self._gram).tolist()))
 
 
 def inner_products(pairs: Sequence[FactorPair | None]) -> Array:
@@ -73,6 +61,13 @@ def inner_products(pairs: Sequence[FactorPair | None]) -> Array:
     b = np.hstack([pair.B.astype(np.float64) * pair.scale for pair in given])
     gram[np.ix_(present, present)] = block_sums((a @ a.T) * (b.T @ b), [pair.rank for pair in given])
     return gram
+
+
+def cosines_of(gram: Array) -> Array:
+    """Inner products (K, K) by the norms; 0 where one of the two is zero."""
+    norms = np.sqrt(np.diag(gram))
+    scale = np.outer(norms, norms)
+    return np.clip(np.divide(gram, scale, out=np.zeros_like(scale), where=scale > 0), -1.0, 1.0)
 
 
 def _cancellation(weighted: Array) -> float:

@@ -21,6 +21,9 @@ themselves, and what it says of their weights is a stranger's word. Another merg
 An input that can't be merged with the others (`plora.merge.compatible`) is left out, and named with the reason in the
 report's `left_out`: one adapter doesn't keep all others from being merged.
 
+Of inputs with the same update under other values (`plora.merge.copies`) one counts; the others name it, by its
+`digest`, as `copy_of` in the report's `inputs`.
+
 Not handled: limits of time and memory, and what a merge may touch (the caller's: `plora.node.workers`).
 """
 
@@ -131,7 +134,19 @@ def carry_out(request: Mapping[str, Any]) -> dict[str, Any]:
     with FolderSink(Path(request["out"]), metadata=describe(merged, layout).metadata()) as sink:
         report = merge_laid_out(sink, layout, keeper=store)
     misfits = [{"digest": inputs[place]["digest"], "reason": reason} for place, reason in left_out.items()]
-    return {**report.document(), "inputs": named, "left_out": misfits, **_kept(store)}
+    return {**report.document(), "inputs": _naming_copies(named, layout), "left_out": misfits, **_kept(store)}
+
+
+def _naming_copies(named: Sequence[dict[str, str]], layout: Layout) -> list[dict[str, str]]:
+    """The inputs, copies with the operand and the input that count for them."""
+    counting = {copy: operand.digest for operand in layout.operands for copy in operand.copies}
+    first = {each["operand"]: each["digest"] for each in reversed(named)}
+    return [
+        {**each, "operand": counting[each["operand"]], "copy_of": first[counting[each["operand"]]]}
+        if each["operand"] in counting
+        else each
+        for each in named
+    ]
 
 
 def _store(kept: Mapping[str, Any], layout: Layout) -> GramStore:

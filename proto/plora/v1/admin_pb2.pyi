@@ -439,7 +439,7 @@ class Measure(_message.Message):
     def __init__(self, generation: _Optional[int] = ..., before: _Optional[int] = ..., domains: _Optional[_Iterable[_Union[DomainMeasure, _Mapping]]] = ..., by: _Optional[str] = ..., wall_ms: _Optional[int] = ...) -> None: ...
 
 class Contribution(_message.Message):
-    __slots__ = ("name", "content_id", "domain", "weight", "norm_alone", "norm_merged", "left_out")
+    __slots__ = ("name", "content_id", "domain", "weight", "norm_alone", "norm_merged", "left_out", "copy_of")
     NAME_FIELD_NUMBER: _ClassVar[int]
     CONTENT_ID_FIELD_NUMBER: _ClassVar[int]
     DOMAIN_FIELD_NUMBER: _ClassVar[int]
@@ -447,6 +447,7 @@ class Contribution(_message.Message):
     NORM_ALONE_FIELD_NUMBER: _ClassVar[int]
     NORM_MERGED_FIELD_NUMBER: _ClassVar[int]
     LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
+    COPY_OF_FIELD_NUMBER: _ClassVar[int]
     name: str
     content_id: str
     domain: str
@@ -454,7 +455,8 @@ class Contribution(_message.Message):
     norm_alone: float
     norm_merged: float
     left_out: str
-    def __init__(self, name: _Optional[str] = ..., content_id: _Optional[str] = ..., domain: _Optional[str] = ..., weight: _Optional[float] = ..., norm_alone: _Optional[float] = ..., norm_merged: _Optional[float] = ..., left_out: _Optional[str] = ...) -> None: ...
+    copy_of: str
+    def __init__(self, name: _Optional[str] = ..., content_id: _Optional[str] = ..., domain: _Optional[str] = ..., weight: _Optional[float] = ..., norm_alone: _Optional[float] = ..., norm_merged: _Optional[float] = ..., left_out: _Optional[str] = ..., copy_of: _Optional[str] = ...) -> None: ...
 
 class MergesReply(_message.Message):
     __slots__ = ("merges",)

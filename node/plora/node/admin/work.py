@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from plora.node.admin.measuring import measure_of
@@ -23,11 +24,12 @@ def merges_reply(core: PeerCore, shelf: Shelf) -> pb.MergesReply:
 
 def _merge(shelf: Shelf, merge: view.Json) -> pb.MergeInfo:
     base, facts = merge["base"], read_report(merge["report"])
-    inputs = zip(merge["content_ids"], merge["inputs"], merge["domains"], facts.inputs, strict=False)
+    names = merge["inputs"]
+    inputs = zip(merge["content_ids"], names, merge["domains"], facts.inputs, strict=False)
     return pb.MergeInfo(
         base_model=base,
         generation=merge["generation"],
-        inputs=merge["inputs"],
+        inputs=names,
         weights=[one.weight for one in facts.inputs],
         discarded_energy=facts.discarded_energy,
         folder=shelf.merged_folder(base),
@@ -35,14 +37,15 @@ def _merge(shelf: Shelf, merge: view.Json) -> pb.MergeInfo:
         trouble=merge["trouble"],
         newest=merge["newest"],
         before=merge["before"],
-        contributions=[_contribution(*one) for one in inputs],
+        contributions=[_contribution(*one, names) for one in inputs],
         kept=[pb.KeptMerge(generation=one, folder=str(shelf.merge_folder(base, one))) for one in merge["kept"]],
         measure=measure_of(shelf, base, merge["generation"]),
     )
 
 
-def _contribution(content_id: str, name: str, domain: str, facts: InputFacts) -> pb.Contribution:
-    return pb.Contribution(name=name, content_id=content_id, domain=domain, **asdict(facts))
+def _contribution(content_id: str, name: str, domain: str, facts: InputFacts, names: Sequence[str]) -> pb.Contribution:
+    said = asdict(facts) | {"copy_of": "" if facts.copy_of is None else names[facts.copy_of]}
+    return pb.Contribution(name=name, content_id=content_id, domain=domain, **said)
 
 
 def transfers_reply(core: PeerCore, now: Now) -> pb.TransfersReply:

@@ -1,12 +1,12 @@
 """What a merge's report says about each of its inputs, for people. Pure.
 
 The report is the worker's (`plora.merge.worker`); where it lacks something, so does the answer. Of several inputs with
-equal tensors the first has their weight, the others have none.
+equal tensors the first has their weight, the others have none, nor do copies with other values.
 
 >>> report = '{"operands": [{"digest": "a", "weight": 0.5}], "inputs": [{"digest": "d", "operand": "a"}],'
 >>> report += ' "modules": [{"input_norms": [3.0]}, {"input_norms": [4.0]}], "rank": 8, "discarded_energy": 0.25}'
 >>> read_report(report).inputs
-(InputFacts(weight=0.5, norm_alone=10.0, norm_merged=5.0, left_out=''),)
+(InputFacts(weight=0.5, norm_alone=10.0, norm_merged=5.0, left_out='', copy_of=None),)
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 
@@ -22,13 +22,15 @@ from typing import Any
 class InputFacts:
     """One input: its weight, ‖ΔW‖_F over all modules by itself, and at its weight in the merge.
 
-    `left_out`: why it couldn't be merged with the others; empty where it could.
+    `left_out`: why it couldn't be merged with the others; empty where it could. `copy_of`: the place of the input with
+    the same update that counts for it.
     """
 
     weight: float
     norm_alone: float
     norm_merged: float
     left_out: str = ""
+    copy_of: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +52,17 @@ def read_report(text: str) -> MergeFacts:
     operands = {entry["digest"]: place for place, entry in enumerate(report.get("operands", ()))}
     weights = [float(entry["weight"]) for entry in report.get("operands", ())]
     modules = report.get("modules", ())
-    named = [entry["operand"] for entry in report.get("inputs", ())]
+    entries = report.get("inputs", ())
+    named = ["" if "copy_of" in entry else entry["operand"] for entry in entries]
     places = [operands.get(name) if name not in named[:before] else None for before, name in enumerate(named)]
     reasons = {entry["digest"]: str(entry["reason"]) for entry in report.get("left_out", ())}
-    why = [reasons.get(entry["digest"], "") for entry in report.get("inputs", ())]
-    inputs = tuple(_input(place, weights, modules, reason) for place, reason in zip(places, why, strict=True))
+    why = [reasons.get(entry["digest"], "") for entry in entries]
+    found = [_input(place, weights, modules, reason) for place, reason in zip(places, why, strict=True)]
+    digests = [entry["digest"] for entry in entries]
+    inputs = tuple(
+        replace(one, copy_of=digests.index(entry["copy_of"])) if "copy_of" in entry else one
+        for one, entry in zip(found, entries, strict=True)
+    )
     rank, reused = int(report.get("rank", 0)), float(report.get("reused", 0.0))
     return MergeFacts(rank, float(report.get("discarded_energy", 0.0)), inputs, reused)
 
