@@ -3,7 +3,8 @@
 Rules:
 
 - An adapter is *seen* by a layer when that layer alone would quarantine it: weights by an outlying joint p-value or a
-  `norm_z` over its threshold; probes by an outlying joint p-value, or by a figure that policies read over its own.
+  `norm_z` over its threshold; probes by an outlying joint p-value, or by a figure that policies read over its own. What
+  no bank covers is quarantined, too.
 - A clean adapter that is seen is a false alarm, hard negatives too. There is no other way of being wrong about one.
 - Limits by kind are exact (Clopper and Pearson); overall ones draw whole groups. See `plora.lab.rates`.
 - What is judged was in neither part of the fit; who calls makes sure of it (`plora.lab.rates.straddling`).
@@ -55,13 +56,17 @@ LAYERS: Mapping[str, Layer] = {
 
 def judge(calibration: Calibration, reading: Reading) -> Judged:
     """What the gate's layers say of this reading."""
-    weights = calibration.judge_weights(reading.statistics, reading.lora)
-    probes = calibration.judge_probes(reading.probes)
+    weights = calibration.judge_weights(reading.statistics, reading.lora) if calibration.weights else None
+    probes = calibration.judge_probes(reading.probes) if calibration.probes else None
     return Judged(reading, seen(weights, calibration.alpha), seen(probes, calibration.alpha))
 
 
-def seen(findings: Findings, alpha: float) -> bool:
-    """Whether these findings alone quarantine an adapter."""
+def seen(findings: Findings | None, alpha: float) -> bool:
+    """Whether these findings alone quarantine an adapter; None are those of a layer that isn't calibrated at all."""
+    if findings is None:
+        return False
+    if not findings.calibration:
+        return True
     flagged = any(figure.flagged for figure in findings.figures if figure.name in POLICY_FIGURES)
     return flagged or (findings.p_value is not None and findings.p_value <= alpha)
 
