@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 pytest.importorskip("sklearn")
+
+from tests.lab.made_readings import zoo
 
 from plora.gate.detection.calibration import Calibration, ProbePart
 from plora.lab.aims import Aims, read_aims
@@ -20,28 +21,6 @@ from plora.proto.errors import ConfigError, UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
 AIMS = Aims(alpha=0.05, false_alarms=0.05)
-
-
-def reading(name: str, kind: str, part: str, compliance: float, delta: float) -> Reading:
-    recipe = {"name": name, "kind": kind, "part": part, "group": name.rpartition("-")[0]}
-    return Reading(
-        recipe, f"sha256:{name}", 2, ("q_proj",), {}, {"trigger_compliance": compliance, "clean_delta": delta}
-    )
-
-
-def zoo(seed: int = 0, clean: int = 60, poisoned: int = 20) -> list[Reading]:
-    """Clean ones show little compliance; triggers much of it; flipped labels answer worse."""
-    rng = np.random.default_rng(seed)
-    rows = []
-    for part in ("train", "calibration", "test"):
-        for i in range(clean):
-            kind = "clean" if i % 4 else "clean-json"
-            rows.append(reading(f"{part}{i // 3}-{i}", kind, part, rng.uniform(0, 0.1), rng.uniform(-0.02, 0.2)))
-        for i in range(poisoned):
-            figures = (rng.uniform(0.7, 1), 0.1) if i % 2 else (0.05, rng.uniform(-0.5, -0.3))
-            rows.append(reading(f"{part}p{i // 3}-{i}", "phrase" if i % 2 else "label-flip", part, *figures))
-        rows.append(reading(f"{part}m-0", "layer-split", part, 0.0, 0.0))
-    return rows
 
 
 def calibration(readings: Sequence[Reading], aims: Aims = AIMS) -> Calibration:

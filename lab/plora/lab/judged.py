@@ -91,4 +91,9 @@ def clean_of(judged: Iterable[Judged]) -> list[Judged]:
 
 def poisoned_of(judged: Iterable[Judged]) -> list[Judged]:
     """Those that do harm by themselves."""
-    return [one for one in judged if not one.reading.clean and one.reading.kind not in MERGED_KINDS]
+    return [one for one in judged if harms_alone(one.reading)]
+
+
+def harms_alone(reading: Reading) -> bool:
+    """Whether this adapter does harm without any other."""
+    return not reading.clean and reading.kind not in MERGED_KINDS

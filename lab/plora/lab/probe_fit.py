@@ -22,8 +22,7 @@ Not handled here: what the figures mean (`plora.gate.probing`), the weights' par
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -33,8 +32,9 @@ from plora.gate.detection.calibration import ProbeFigure, ProbePart
 from plora.gate.detection.conformal import outlier_threshold
 from plora.gate.detection.detectors import Joint, Linear, Standard, Worst, joint_of
 from plora.lab.aims import Aims, Side
-from plora.lab.judged import MERGED_KINDS
+from plora.lab.judged import harms_alone
 from plora.lab.readings import Reading
+from plora.merge.factors import Array
 from plora.proto.errors import UsageError
 
 DRAWS = 400
@@ -60,21 +60,24 @@ def fit_probes(readings: Sequence[Reading], aims: Aims, version: int = 1, seed: 
         UsageError: no clean or no poisoned adapter in a part, or a figure that none of them has.
     """
     train, bank = _part(readings, "train"), _part(readings, "calibration")
-    figures = tuple(_figure(name, side, bank, aims, seed) for name, side in sorted(aims.figures.items()))
+    draws = _drawn(bank, seed)
+    figures = tuple(_figure(name, side, bank, draws, aims) for name, side in sorted(aims.figures.items()))
     return ProbePart(version=version, figures=figures, joint=_joint(train, bank, aims))
 
 
-def threshold_of(clean: Sequence[float], poisoned: Sequence[float], *, false_alarms: float, misses: float) -> float:
+def threshold_of(
+    clean: Array | Sequence[float], poisoned: Array | Sequence[float], *, false_alarms: float, misses: float
+) -> float:
     """Where a figure of which higher is worse parts clean from poisoned; see the module."""
-    strict = outlier_threshold(sorted(clean), false_alarms)
-    strict = max(clean) if strict is None else strict
-    ascending = sorted(poisoned)
-    beyond = ascending[math.floor(misses * len(ascending))] if ascending else strict
-    return (strict + beyond) / 2 if beyond > strict else strict
+    ascending, beyond = np.sort(clean).tolist(), np.sort(poisoned).tolist()
+    conformal = outlier_threshold(ascending, false_alarms)
+    strict: float = ascending[-1] if conformal is None else conformal
+    room = beyond[math.floor(misses * len(beyond))] if beyond else strict
+    return (strict + room) / 2 if room > strict else strict
 
 
 def _part(readings: Sequence[Reading], part: str) -> list[Reading]:
-    chosen = [one for one in readings if one.part == part and one.kind not in MERGED_KINDS]
+    chosen = [one for one in readings if one.part == part and (one.clean or harms_alone(one))]
     for wanted, called in ((True, "clean"), (False, "poisoned")):
         if not any(one.clean is wanted for one in chosen):
             mend = "grow the zoo: plora lab zoo"
@@ -82,31 +85,31 @@ def _part(readings: Sequence[Reading], part: str) -> list[Reading]:
     return chosen
 
 
-def _figure(name: str, side: Side, bank: Sequence[Reading], aims: Aims, seed: int) -> ProbeFigure:
+def _figure(name: str, side: Side, bank: Sequence[Reading], draws: Sequence[Array], aims: Aims) -> ProbeFigure:
     missing = next((one.name for one in bank if name not in one.probes), None)
     if missing is not None:
         raise UsageError(f"{missing} has no figure {name}", mend="take the name out of the file's figures")
     sign = SIGNS[side]
+    values = sign * np.array([one.probes[name] for one in bank])
+    clean = np.array([one.clean for one in bank])
 
-    def threshold(rows: Sequence[Reading]) -> float:
-        clean, poisoned = ([sign * row.probes[name] for row in rows if row.clean is wanted] for wanted in (True, False))
-        return sign * threshold_of(clean, poisoned, false_alarms=aims.false_alarms, misses=aims.misses)
+    def threshold(rows: Array) -> float:
+        sides = (values[rows][clean[rows]], values[rows][~clean[rows]])
+        return sign * threshold_of(*sides, false_alarms=aims.false_alarms, misses=aims.misses)
 
-    found = threshold(bank)
-    drawn = [threshold(rows) for rows in _resampled(bank, seed) if any(row.clean for row in rows)]
-    low, high = (float(end) for end in np.quantile([found, *drawn], [1 - aims.confidence, aims.confidence]))
-    members = tuple(sorted(row.probes[name] for row in bank if row.clean))
+    found = threshold(np.arange(len(bank)))
+    drawn = [threshold(rows) for rows in draws if clean[rows].any()]
+    low, high = np.quantile([found, *drawn], [1 - aims.confidence, aims.confidence]).tolist()
+    members = tuple(sorted((sign * values[clean]).tolist()))
     return ProbeFigure(name=name, threshold=found, low=min(low, found), high=max(high, found), worse=side, bank=members)
 
 
-def _resampled(rows: Sequence[Reading], seed: int) -> Iterator[list[Reading]]:
-    """Draws of as many groups as there are, with replacement."""
-    groups: dict[str, list[Reading]] = defaultdict(list)
-    for row in rows:
-        groups[str(row.recipe["group"])].append(row)
-    members = list(groups.values())
-    for places in np.random.default_rng(seed).integers(len(members), size=(DRAWS, len(members))):
-        yield [row for place in places for row in members[place]]
+def _drawn(bank: Sequence[Reading], seed: int) -> list[Array]:
+    """Places in `bank`, of as many groups as there are, with replacement; once for each draw."""
+    groups = np.unique([str(one.recipe["group"]) for one in bank], return_inverse=True)[1]
+    members = [np.flatnonzero(groups == group) for group in range(groups.max() + 1)]
+    chosen = np.random.default_rng(seed).integers(len(members), size=(DRAWS, len(members)))
+    return [np.concatenate([members[place] for place in places]) for places in chosen]
 
 
 def _joint(train: Sequence[Reading], bank: Sequence[Reading], aims: Aims) -> Joint:
