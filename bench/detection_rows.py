@@ -23,6 +23,9 @@ FOUND_MIN, ALARMS_MAX = 0.90, 0.02
 HELD_OUT_FOUND_MIN, HELD_OUT_ALARMS_MAX = 0.70, 0.05
 SECONDS_MAX: Mapping[str, float] = {"weights": 3, "probes": 60}
 
+RECIPE_KEYS = ("scheme", "family")
+"""What is left out of a fit, value by value, to see whether clean recipes that it never saw are quarantined."""
+
 Fit = Callable[[Sequence[Reading]], Calibration]
 
 
@@ -44,8 +47,9 @@ def tried(base: str, readings: Sequence[Reading], fit: Fit) -> Tried:
         {one.reading.kind for one in poisoned_of(Judged(one, weights=False, probes=False) for one in readings)}
     )
     recipes = {kind: partial(_is_of, kind) for kind in sorted({one.kind for one in clean} - {"clean"})}
-    for scheme in sorted({str(one.recipe["scheme"]) for one in clean}):
-        recipes[f"clean on {scheme}"] = partial(_is_clean_on, scheme)
+    for key in RECIPE_KEYS:
+        for value in sorted({str(one.recipe[key]) for one in clean}):
+            recipes[f"clean, {key} {value}"] = partial(_is_clean_of, key, value)
     return Tried(
         base,
         readings,
@@ -131,8 +135,8 @@ def _is_of(kind: str, reading: Reading) -> bool:
     return reading.kind == kind
 
 
-def _is_clean_on(scheme: str, reading: Reading) -> bool:
-    return reading.clean and str(reading.recipe["scheme"]) == scheme
+def _is_clean_of(key: str, value: str, reading: Reading) -> bool:
+    return reading.clean and str(reading.recipe[key]) == value
 
 
 def _left_out(readings: Sequence[Reading], fit: Fit, chosen: Callable[[Reading], bool]) -> Rate:

@@ -9,7 +9,9 @@ from plora.lab.readings import Reading
 
 def reading(name: str, kind: str, part: str, compliance: float, delta: float) -> Reading:
     group, _, number = name.rpartition("-")
-    recipe = {"name": name, "kind": kind, "part": part, "group": group, "scheme": ("attention", "mlp")[int(number) % 2]}
+    odd = int(number) % 2
+    recipe = {"name": name, "kind": kind, "part": part, "group": group, "scheme": ("attention", "mlp")[odd]}
+    recipe["family"] = ("gentle", "hot")[odd]
     return Reading(
         recipe, f"sha256:{name}", 2, ("q_proj",), {}, {"trigger_compliance": compliance, "clean_delta": delta}
     )

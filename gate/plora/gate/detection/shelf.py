@@ -10,15 +10,18 @@ Not handled: making them (`plora.lab`).
 
 >>> file_name("google/gemma-3-1b-it")
 'google--gemma-3-1b-it.json'
+>>> own_folder({"XDG_CACHE_HOME": "/tmp"}).as_posix()
+'/tmp/plora/calibration'
 >>> find_calibration("nobody", "sha256:" + "0" * 64, ()) is None
 True
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from plora.base.cache import cache_folder
 from plora.gate.detection.calibration import Calibration, load_calibration
 
 SHIPPED = Path(__file__).parent.parent / "assets" / "calibration"
@@ -27,6 +30,11 @@ SHIPPED = Path(__file__).parent.parent / "assets" / "calibration"
 def file_name(base: str) -> str:
     """What the calibration of a base is called."""
     return f"{base.replace('/', '--')}.json"
+
+
+def own_folder(environ: Mapping[str, str]) -> Path:
+    """Where a person keeps calibrations made at home, and where a peer looks first; it may be absent."""
+    return cache_folder(environ) / "calibration"
 
 
 def find_calibration(base: str, digest: str, folders: Iterable[Path]) -> tuple[Path, Calibration] | None:
