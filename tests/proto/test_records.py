@@ -14,7 +14,7 @@ from plora.proto.records import BODIES, Body, ErrorMet, Health, Opaque, Stage, S
 
 DOCUMENTED = (
     "boot stop link_up link_down neighbours round wire reconcile published statement_seen duplicate fetch_started "
-    "fetch_done fetch_failed examined stage verdict knowledge merge rollback serving reputation penalty vote "
+    "fetch_done fetch_failed examined inspected stage verdict knowledge merge rollback serving reputation penalty vote "
     "certificate evidence revoked trust expired superseded evicted bound_hit health repair error invited joined "
     "wished suppressed rotated repelled merge_measured alarm freshness audited acknowledged"
 )

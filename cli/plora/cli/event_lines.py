@@ -32,6 +32,7 @@ SAYINGS: Mapping[str, str] = {
     "fetch_started": "fetching {digest}, {size_bytes}, {resumed_bytes} were here",
     "fetch_done": "fetched {digest} from {sources}: {wire_bytes} received, {wasted_bytes} of no use",
     "fetch_failed": "gave up fetching {digest}: {reason}",
+    "inspected": "looked at the {detector} of {digest} in {cpu_ms} of a processor{because}",
     "examined": "examined {digest} in {cpu_ms} of a processor{because}",
     "stage": "{stage} of {id}: {outcome}{because}",
     "verdict": "{outcome}: {id} at {stage}{because}",

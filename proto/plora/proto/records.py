@@ -195,6 +195,17 @@ class Examined(Body):
 
 
 @dataclass(frozen=True, slots=True)
+class Inspected(Body):
+    """A detector ("weights", "probes") looked into an artifact; `reason` says why it couldn't. Not what it found."""
+
+    kind: ClassVar[str] = "inspected"
+    digest: str
+    detector: str
+    cpu_ms: float
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class VerdictGiven(Body):
     """The gate's verdict on one content."""
 
@@ -534,6 +545,7 @@ BODIES: dict[str, type[Body]] = {
             FetchDone,
             FetchFailed,
             Examined,
+            Inspected,
             Stage,
             VerdictGiven,
             Knowledge,

@@ -18,6 +18,7 @@ from random import Random
 from typing import Any, TextIO
 
 from plora.gate import Policy, Trust
+from plora.gate.findings import Findings
 from plora.node.core.config import CoreConfig
 from plora.node.core.effects import (
     LIST_INDEX,
@@ -32,6 +33,7 @@ from plora.node.core.effects import (
     FinishBlob,
     HangUp,
     Hide,
+    Inspect,
     Merge,
     Persist,
     Probe,
@@ -47,6 +49,7 @@ from plora.node.core.events import (
     ChunkServed,
     Event,
     Examined,
+    Inspected,
     Merged,
     Persisted,
     PersistFailed,
@@ -78,6 +81,7 @@ class Costs:
     chunk_ms: float = 1.0
     finish_ms: float = 5.0
     examine_ms: float = 30.0
+    inspect_ms: float = 4000.0
     merge_ms: float = 80.0
 
 
@@ -130,6 +134,7 @@ class SimPeer:
             FinishBlob: self._finish_blob,
             DropBlob: lambda effect: self.store.drop_blob(effect.digest),
             Examine: self._examine,
+            Inspect: self._inspect,
             Expose: self._expose,
             Hide: self._hide,
             Merge: self._merge,
@@ -279,6 +284,11 @@ class SimPeer:
     def _examine(self, effect: Examine) -> None:
         features = self._shared.examine(self.store, effect.digest)
         self._later(self._costs.examine_ms, lambda: Examined(effect.digest, features, cpu_ms=self._costs.examine_ms))
+
+    def _inspect(self, effect: Inspect) -> None:
+        asked, findings = (effect.detector, effect.subject, effect.digest), self._shared.findings
+        found = Inspected(*asked, findings.get((effect.detector, effect.digest), Findings("sim")), "sim")
+        self._later(self._costs.inspect_ms, lambda: found)
 
     def _expose(self, effect: Expose) -> None:
         self.adapters[effect.name] = effect.content_id.hex()

@@ -1,6 +1,7 @@
 """Pure work that peers of one simulation share: results depend on the bytes alone, so each is computed once.
 
-Signature checks and features are memoised by content; what a peer concludes from them stays its own.
+Signature checks and features are memoised by content; what a peer concludes from them stays its own. `findings` is what
+detectors see, by detector and digest: nothing of note where whoever simulates says nothing.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import hashlib
 import tempfile
 
 from plora.gate import Features
+from plora.gate.findings import Findings
 from plora.gate.tensors import examine_descriptor
 from plora.node.store.store import Store, blob_path
 from plora.proto.keys import PublicKey
@@ -21,6 +23,7 @@ class Shared:
     def __init__(self) -> None:
         self._verified: dict[tuple[bytes, bytes, str], bool] = {}
         self._features: dict[str, Features] = {}
+        self.findings: dict[tuple[str, str], Findings] = {}
 
     def verify(self, statement: Statement, key: PublicKey) -> bool:
         """`verify_statement`, once for each statement, signature and key."""

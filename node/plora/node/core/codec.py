@@ -21,8 +21,9 @@ from typing import Any, get_args
 from plora.gate import BaseFacts, Distrusted, Features, Policy, Root, RootMember, Trust, TrustedOwner
 from plora.gate.consensus import Member, Membership
 from plora.gate.features import ModuleFacts, TensorFacts, ValueFacts
-from plora.node.core.config import Bounds, CoreConfig, Limits, Recipe, Subscription
-from plora.node.core.events import Event
+from plora.gate.findings import Figure, Findings
+from plora.node.core.config import Bounds, CoreConfig, Limits, ProbeBudget, Recipe, Subscription
+from plora.node.core.events import Detector, Event
 from plora.node.core.messages import Carried, Cause, Chunk, DialTry, Message, PeerAddress, Range
 from plora.node.core.now import Now
 from plora.node.store.rows import ChunkPlan
@@ -37,11 +38,12 @@ CLASSES: Mapping[str, type] = {
     for kind in (
         *get_args(Event),
         *(kind for group in get_args(Message) for kind in (get_args(group) or (group,))),
-        *(Bounds, CoreConfig, Limits, Recipe, Subscription),
+        *(Bounds, CoreConfig, Limits, ProbeBudget, Recipe, Subscription),
         *(Carried, Cause, DialTry, PeerAddress, Range, Now, ChunkPlan, Snapshot, Statement),
         *(Member, Membership),
         *(BaseFacts, Features, ModuleFacts, TensorFacts, ValueFacts, Trust, TrustedOwner, Distrusted),
         *(Root, RootMember),
+        *(Detector, Figure, Findings),
     )
 }
 

@@ -72,6 +72,14 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True)
+class ProbeBudget:
+    """How many probes an hour are spent on the adapters of one owner, and on all."""
+
+    per_owner: int = 20
+    per_hour: int = 60
+
+
+@dataclass(frozen=True, slots=True)
 class CoreConfig:
     """Everything the core needs to know of its configuration.
 
@@ -102,6 +110,7 @@ class CoreConfig:
     merge_delay_ms: int = 500
     merge_generations_max: int = 3
     recipe: Recipe = Recipe()
+    probe_budget: ProbeBudget = ProbeBudget()
     members: Membership | None = None
     vote_key: str = ""
     bounds: Bounds = Bounds()

@@ -29,15 +29,18 @@ from plora.node.core.alarms import CLOCK_MS_MAX, CLOCK_TIMER, Alarms
 from plora.node.core.backing import Backing
 from plora.node.core.bookkeeping import revoked_body, stands_without_bytes, trust_body, unexamined, verdict_bodies
 from plora.node.core.config import CoreConfig
+from plora.node.core.detectors import FINDINGS, PROBES_TIMER, Detectors
 from plora.node.core.docket import Docket, opened, owner_speaking, series_of
 from plora.node.core.effects import Emit, Hide
 from plora.node.core.errands import let_go, run_errand
 from plora.node.core.events import (
+    DetectorsChanged,
     DiskSpace,
     Event,
     Examined,
     FetchAsked,
     ForgiveAsked,
+    Inspected,
     Merged,
     Persisted,
     PersistFailed,
@@ -138,6 +141,7 @@ class Desk:
         self._voted = voted
         self._domains: Counter[str] = Counter()
         self.alarms = Alarms()
+        self.detectors = Detectors(config.probe_budget, snapshot.rows(FINDINGS))
         self._writing = Transactions()
 
     @property
@@ -166,6 +170,8 @@ class Desk:
                 return self._persisted(event, now)
             case TimerDue(timer):
                 return self._timer(timer, now)
+            case Inspected() | DetectorsChanged():
+                return self._inspected(event, now)
             case Merged():
                 return self._merged(event, now)
             case _:
@@ -181,6 +187,7 @@ class Desk:
             case PolicyChanged():
                 return self._policy_changed(event, now)
             case SettingsChanged():
+                self.detectors.queue.budget = event.probe_budget
                 out = [*self.larder.changed(event, now), *self._judge_all(list(self.book.live), now)]
                 return [*out, *self.merges.changed(event.recipe, now, self.book.bases())]
             case DiskSpace():
@@ -230,6 +237,7 @@ class Desk:
         self._writing.rows += [row for key in lost for row in (forget_verdict(key), told(key))]
         self._kept, self._untold = {}, set()
         out += [*self._follow(owner.owner for owner in self.trust.believed), *self._look(now)]
+        self._writing.rows += self.detectors.forget(lambda digest: not self.book.of_digest(digest))
         out += self._judge_all(list(self.book.live), now)
         usable = [plasmid for plasmid in self.book.live.values() if plasmid.usable]
         out += [effect for plasmid in usable for effect in self.showing.show(plasmid)]
@@ -297,11 +305,13 @@ class Desk:
         out = self._withdraw(plasmid, now)
         self._writing.rows += [forget_verdict(content_id), told(content_id)]
         self._writing.rows += self.wishes.depart(plasmid, self.showing.title(plasmid), reason)
+        self.detectors.leave(plasmid)
         twins = self.book.of_digest(plasmid.digest)
         if twins:
             return [*out, *self.larder.attend(twins[0], now)]
         out += self.larder.leave(plasmid.digest)
         self._writing.rows.append(forget_features(plasmid.digest))
+        self._writing.rows += self.detectors.forget(lambda digest: digest == plasmid.digest)
         return out
 
     # Judging
@@ -321,7 +331,7 @@ class Desk:
         verdict = plasmid.verdict = self.verdict_under(self.trust, plasmid, now)
         self._remember_version(plasmid)
         out = [] if verdict.accepted else self._withdraw(plasmid, now)
-        out += self.larder.attend(plasmid, now)
+        out += [*self.larder.attend(plasmid, now), *self.detectors.attend(plasmid, now)]
         witness_verdict(self.reputations, plasmid, verdict, now)
         if verdict.accepted and plasmid.accepted_ms is None:
             plasmid.accepted_ms = now.wall_ms
@@ -350,7 +360,8 @@ class Desk:
         known = self.docket.case(plasmid.content_id, now.wall_ms, features, granted=plasmid.usable)
         earned = self.reputations.of(plasmid.manifest.owner, now.wall_ms)
         released = self.wishes.released(plasmid.content_id)
-        case = replace(self._voted(known, plasmid.seen_ms), reputation=earned, released=released)
+        voted = replace(self._voted(known, plasmid.seen_ms), reputation=earned, released=released)
+        case = self.detectors.case(voted, self.policy)
         verdict = decide(case, self.policy, trust)
         gone = features is not None and not self.larder.has(plasmid)
         if gone and not stands_without_bytes(verdict, asked=plasmid.asked):
@@ -475,6 +486,16 @@ class Desk:
             return self.alarms.set_all(RETRY_MS, plasmids, now)
         return self._judge_all([plasmid.content_id for plasmid in plasmids], now)
 
+    def _inspected(self, event: Inspected | DetectorsChanged, now: Now) -> Outputs:
+        """What a detector found, or what detectors can do by now."""
+        if isinstance(event, DetectorsChanged):
+            self.detectors.changed(event)
+            return self._judge_all(list(self.book.live), now)
+        rows, out = self.detectors.done(event, now)
+        self._writing.rows += rows
+        touched = [plasmid.content_id for plasmid in self.book.of_digest(event.digest)]
+        return [*out, *self._judge_all(touched, now), *self.detectors.due(now)]
+
     def _merged(self, event: Merged, now: Now) -> Outputs:
         row, effects = self.merges.merged(event, now)
         out: Outputs = list(effects)
@@ -553,6 +574,8 @@ class Desk:
             return self.larder.announce_due(now)
         if timer == FRESHNESS_TIMER:
             return self._renew(now)
+        if timer == PROBES_TIMER:
+            return self.detectors.due(now)
         return self._clock(now) if timer == CLOCK_TIMER else []
 
     def _clock(self, now: Now) -> Outputs:

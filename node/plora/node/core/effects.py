@@ -145,6 +145,20 @@ class Examine:
 
 
 @dataclass(frozen=True, slots=True)
+class Inspect:
+    """Have a detector ("weights", "probes") look into a held blob under a manifest, in a worker; answered by Inspected.
+
+    `subject` names what it looks at (`plora.node.core.detectors`); `owner` signed the manifest in `payload`.
+    """
+
+    detector: str
+    subject: str
+    digest: str
+    payload: bytes = field(repr=False)
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
 class Expose:
     """Make `adapters/NAME` a PEFT folder of that plasmid (versioned target, link switched last)."""
 
@@ -207,5 +221,5 @@ class Emit:
 
 Effect = (
     Send | Dial | Probe | HangUp | CutOff | SetTimer | CancelTimer | Persist | StoreChunk | ServeChunk | ServeList
-    | FinishBlob | DropBlob | Examine | Expose | Hide | Merge | ServeMerge | SignWord | Emit
+    | FinishBlob | DropBlob | Examine | Inspect | Expose | Hide | Merge | ServeMerge | SignWord | Emit
 )  # fmt: skip

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from plora.gate import Features, Policy, Trust
-from plora.node.core.config import Bounds, Limits, Recipe, Subscription
+from plora.gate.findings import Findings
+from plora.node.core.config import Bounds, Limits, ProbeBudget, Recipe, Subscription
 from plora.node.core.messages import DialTry, Message, PeerAddress
 from plora.proto.records import Body
 from plora.proto.statement import Statement
@@ -172,6 +173,39 @@ class Examined:
 
 
 @dataclass(frozen=True, slots=True)
+class Inspected:
+    """Answers `Inspect`; `findings` is None when the worker failed, then `reason` says why.
+
+    `stamp` names the calibration, and for probes the secret, that they were made under. `cpu_ms`: what it took.
+    """
+
+    detector: str
+    subject: str
+    digest: str
+    findings: Findings | None
+    stamp: str = ""
+    reason: str = ""
+    cpu_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Detector:
+    """What one detector needs for one base is at hand under this stamp, or `trouble` says in a sentence what isn't."""
+
+    detector: str
+    base_digest: str
+    stamp: str = ""
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorsChanged:
+    """What this peer can measure and probe, of all bases; of those that aren't listed nothing."""
+
+    detectors: tuple[Detector, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Merged:
     """Answers `Merge`; `report` is the merge report as JSON text, empty when it failed, then `reason` says why.
 
@@ -296,6 +330,7 @@ class SettingsChanged:
     limits: Limits = field(default_factory=Limits)
     bounds: Bounds = field(default_factory=Bounds)
     recipe: Recipe = field(default_factory=Recipe)
+    probe_budget: ProbeBudget = field(default_factory=ProbeBudget)
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,7 +361,7 @@ Wanted = FetchAsked | PinAsked | RemoveAsked | ReleaseAsked
 Event = (
     Start | Stop | LinkOpened | LinkClosed | DialFailed | Probed | DialBackAsked | Received | Misbehaved | TimerDue
     | Persisted | PersistFailed | ChunkStored | ChunkRefused | ChunkServed | BlobFinished | BlobFailed
-    | Examined | Merged | WordSigned | Publish | FetchAsked | RollbackAsked | PinAsked | RemoveAsked | ForgiveAsked
-    | ReleaseAsked | RoomNeeded
+    | Examined | Inspected | DetectorsChanged | Merged | WordSigned | Publish
+    | FetchAsked | RollbackAsked | PinAsked | RemoveAsked | ForgiveAsked | ReleaseAsked | RoomNeeded
     | DiskSpace | CallOpened | CallClosed | PolicyChanged | NeighboursChanged | SettingsChanged | Noted | LoopLag
 )  # fmt: skip

@@ -1,0 +1,243 @@
+"""Who is measured and probed, and what came of it: the desk's part that talks to detectors. Pure.
+
+- The gate asks for findings by leaving a plasmid PENDING (`not_measured`, `not_probed`). Only one to which nothing else
+  is objected, apart from missing signatures, is looked into: junk falls to cheaper stages first.
+- Findings are remembered by subject: what was looked at (bytes, base, the signed `lora` block, the domain), not who
+  signed it or under what name. Looking again costs nothing, over restarts too.
+- Weights are measured at once, for that is cheap; probes wait for their turn and for budget (`probe_queue`). `waiting`
+  says for what.
+- A detector that can't look (no calibration, no torch) answers at once with findings that say so.
+- Findings of another calibration, or probes with a secret that was rotated since, hold until they are made again, a few
+  an hour: neither a new calibration nor a rotation judges everything again at once.
+- What a worker was killed over is tried `TRIES` times; then its findings are that failure, until a restart.
+
+Not handled here: what findings mean (`plora.gate.detector_stages`), and how they come about (the driver).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+
+from plora.gate import Case, Outcome, Policy, Verdict
+from plora.gate.findings import Findings
+from plora.gate.reasons import WAITS_ON
+from plora.node.core.config import ProbeBudget
+from plora.node.core.effects import Emit, Inspect, SetTimer
+from plora.node.core.events import DetectorsChanged, Inspected
+from plora.node.core.notices import Outputs
+from plora.node.core.now import Now
+from plora.node.core.plasmid import Plasmid
+from plora.node.core.probe_queue import PER_HOUR, PER_OWNER, ProbeQueue
+from plora.node.store.disk import Delete, Put, RowOp
+from plora.proto.errors import StoreError
+from plora.proto.manifest import Manifest
+from plora.proto.records import BoundHit
+from plora.proto.records import Inspected as InspectedRecord
+
+FINDINGS = "findings"
+PROBES_TIMER = "desk:probes"
+WEIGHTS, PROBES = "weights", "probes"
+AWAITS: Mapping[str, str] = {"not_measured": WEIGHTS, "not_probed": PROBES}
+TRIES = 2
+MINUTE_NS = 60_000_000_000
+
+Key = tuple[str, str]
+"""(detector, subject)."""
+
+
+def subject_of(manifest: Manifest) -> str:
+    """What a detector looks at, as 64 hex digits: equal for whoever signs the same bytes for the same use."""
+    lora = manifest.lora.model_dump(mode="json")
+    seen = (manifest.artifacts.sha256, manifest.base_digest, manifest.domain, lora)
+    return hashlib.sha256(json.dumps(seen, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def awaited(verdict: Verdict) -> str:
+    """The detector for which a plasmid waits, where nothing but signatures is missing besides; "" for none."""
+    objections = [one.reason for one in verdict.stages if one.outcome is not Outcome.PASS]
+    others = [reason for reason in objections if reason not in AWAITS and reason not in WAITS_ON]
+    return "" if others else next((AWAITS[reason] for reason in objections if reason in AWAITS), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Findings, the stamp (calibration and secret) that they were made under, and the digest that they are of."""
+
+    findings: Findings
+    stamp: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    subject: str
+    plasmid: Plasmid
+
+
+class Detectors:
+    """What detectors found, and who waits for them."""
+
+    def __init__(self, budget: ProbeBudget, rows: Iterable[tuple[bytes, bytes]] = ()) -> None:
+        self.queue: ProbeQueue[_Waiting] = ProbeQueue(budget)
+        self._seen: dict[Key, Seen] = {_key(key): _decoded(value) for key, value in rows}
+        self._stamps: dict[Key, str] = {}  # of what this peer can measure, by detector and base digest
+        self._troubles: dict[Key, str] = {}
+        self._ready = False
+        self._running: dict[Key, Plasmid] = {}
+        self._tries: dict[Key, int] = {}
+        self._told: dict[str, None] = {}
+
+    def case(self, case: Case, policy: Policy) -> Case:
+        """A case with what is known to the detectors that the policy wants."""
+        if not (policy.tensor_outliers or policy.probes):
+            return case
+        weights = self.findings(WEIGHTS, case.manifest) if policy.tensor_outliers else None
+        probes = self.findings(PROBES, case.manifest) if policy.probes else None
+        return replace(case, weight_findings=weights, probe_findings=probes)
+
+    def findings(self, detector: str, manifest: Manifest) -> Findings | None:
+        """What a detector knows of a manifest's adapter; None while it hasn't looked."""
+        seen = self._seen.get((detector, subject_of(manifest)))
+        if seen is not None:
+            return seen.findings
+        place = (detector, manifest.base_digest)
+        if not self._ready or place in self._stamps:
+            return None
+        return Findings("", note=self._troubles.get(place) or _uncalibrated(manifest))
+
+    def changed(self, event: DetectorsChanged) -> None:
+        """What detectors can look at from now on; whoever calls judges again."""
+        self._ready = True
+        places = {(one.detector, one.base_digest): one for one in event.detectors}
+        self._stamps = {place: one.stamp for place, one in places.items() if not one.trouble}
+        self._troubles = {place: one.trouble for place, one in places.items() if one.trouble}
+        self._tries.clear()
+
+    def attend(self, plasmid: Plasmid, now: Now) -> Outputs:
+        """Have a plasmid looked into if its newest verdict waits for that, or if what is known of it is old."""
+        verdict, subject = plasmid.verdict, subject_of(plasmid.manifest)
+        if not self._ready or verdict is None:
+            return []
+        detector = awaited(verdict)
+        if detector == WEIGHTS:
+            return self._inspect(WEIGHTS, subject, plasmid)
+        if detector == PROBES:
+            return self._wait(subject, plasmid, now, again=False)
+        if verdict.accepted:
+            return self._renew(subject, plasmid, now)
+        self.leave(plasmid)
+        return []
+
+    def done(self, event: Inspected, now: Now) -> tuple[list[RowOp], Outputs]:
+        """A worker has answered: the rows to write, and records. Whoever calls judges again, and has the next begin."""
+        key, rows = (event.detector, event.subject), list[RowOp]()
+        alive = self._running.pop(key, None) is not None  # else nothing names these bytes any more
+        out: Outputs = [Emit(InspectedRecord(event.digest, event.detector, event.cpu_ms, event.reason))]
+        if alive and event.findings is not None:
+            self._seen[key] = Seen(event.findings, event.stamp, event.digest)
+            rows.append(Put(FINDINGS, _packed(key), json.dumps(asdict(self._seen[key]), sort_keys=True).encode()))
+        elif alive:
+            self._fail(key, event)
+        if event.detector == PROBES:  # whoever else waits for the same is judged again, and asks again if need be
+            self.queue.drop(lambda _, one: one.subject == event.subject)
+        return rows, out
+
+    def forget(self, gone: Callable[[str], bool]) -> list[RowOp]:
+        """Nothing names these bytes any more."""
+        for key in [key for key, plasmid in self._running.items() if gone(plasmid.digest)]:
+            del self._running[key]
+        lost = [key for key, seen in self._seen.items() if gone(seen.digest)]
+        for key in lost:
+            del self._seen[key]
+        return [Delete(FINDINGS, _packed(key)) for key in lost]
+
+    def leave(self, plasmid: Plasmid) -> None:
+        """A plasmid is live no more."""
+        content = plasmid.content_id.hex()
+        if content in self.queue:
+            self.queue.drop(lambda name, _: name == content)
+
+    def due(self, now: Now) -> Outputs:
+        """Start the next probe, if none is under way, somebody waits, and there is budget for them."""
+        if not len(self.queue) or any(detector == PROBES for detector, _ in self._running):
+            return []
+        found = self.queue.pull(now.mono_ns)
+        if found is not None:
+            return self._inspect(PROBES, found.subject, found.plasmid)
+        return [*self._over_budget(), SetTimer(PROBES_TIMER, max(self.queue.free_ns(), now.mono_ns) + 1)]
+
+    def waiting(self, plasmid: Plasmid, now: Now) -> str:
+        """What a plasmid that awaits a detector waits for, in a sentence; empty where there is nothing to say."""
+        subject, owner = subject_of(plasmid.manifest), plasmid.manifest.owner
+        if not self._ready:
+            return "the detectors are being made ready"
+        if (WEIGHTS, subject) in self._running or (PROBES, subject) in self._running:
+            return "a worker looks at it now"
+        if plasmid.content_id.hex() not in self.queue:
+            return ""
+        bound = self.queue.bound(owner)
+        if bound:
+            minutes = max(1, -((now.mono_ns - self.queue.free_ns(owner)) // MINUTE_NS))
+            return f"it waits, for {bound} is spent; there is more in about {minutes} min"
+        return f"{len(self.queue)} wait for their turn, owner by owner" if len(self.queue) > 1 else "it is next"
+
+    def _inspect(self, detector: str, subject: str, plasmid: Plasmid) -> Outputs:
+        key = (detector, subject)
+        if key in self._running or (detector, plasmid.manifest.base_digest) not in self._stamps:
+            return []
+        self._running[key] = plasmid
+        return [Inspect(detector, subject, plasmid.digest, plasmid.statement.payload, plasmid.manifest.owner)]
+
+    def _wait(self, subject: str, plasmid: Plasmid, now: Now, *, again: bool) -> Outputs:
+        if (PROBES, subject) not in self._running:
+            self.queue.push(plasmid.manifest.owner, plasmid.content_id.hex(), _Waiting(subject, plasmid), again=again)
+        return self.due(now)
+
+    def _renew(self, subject: str, plasmid: Plasmid, now: Now) -> Outputs:
+        """Look again where the detectors are others by now than those that looked, unless they failed over it."""
+        if self._aged(WEIGHTS, subject, plasmid):
+            return self._inspect(WEIGHTS, subject, plasmid)
+        return self._wait(subject, plasmid, now, again=True) if self._aged(PROBES, subject, plasmid) else []
+
+    def _aged(self, detector: str, subject: str, plasmid: Plasmid) -> bool:
+        seen = self._seen.get((detector, subject))
+        stamp = self._stamps.get((detector, plasmid.manifest.base_digest))
+        old = seen is not None and stamp is not None and seen.stamp != stamp
+        return old and (detector, subject) not in self._tries
+
+    def _fail(self, key: Key, event: Inspected) -> None:
+        self._tries[key] = self._tries.get(key, 0) + 1
+        if self._tries[key] >= TRIES and key not in self._seen:
+            self._seen[key] = Seen(Findings("", failure=event.reason or "failed"), event.stamp, event.digest)
+
+    def _over_budget(self) -> Outputs:
+        """Say which budget is spent, once while somebody waits for it."""
+        budget = self.queue.budget
+        limits = {PER_OWNER: budget.per_owner, PER_HOUR: budget.per_hour}
+        spent = dict.fromkeys(self.queue.bound(owner) or PER_HOUR for owner in self.queue.owners)
+        news, self._told = [bound for bound in spent if bound not in self._told], spent
+        return [Emit(BoundHit(bound, limits[bound], limits[bound] + 1)) for bound in news]
+
+
+def _uncalibrated(manifest: Manifest) -> str:
+    return f"no calibration of {manifest.base_model} with these bytes is here; make one: plora lab probes-calib"
+
+
+def _packed(key: Key) -> bytes:
+    return "/".join(key).encode()
+
+
+def _key(packed: bytes) -> Key:
+    detector, _, subject = packed.decode().partition("/")
+    return detector, subject
+
+
+def _decoded(value: bytes) -> Seen:
+    try:
+        raw = json.loads(value)
+        return Seen(Findings.from_json(json.dumps(raw["findings"])), str(raw["stamp"]), str(raw["digest"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError("findings can't be read", where=f"state.db: {FINDINGS}") from error
