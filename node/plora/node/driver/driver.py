@@ -38,6 +38,7 @@ from plora.node.core.effects import (
     FinishBlob,
     HangUp,
     Hide,
+    Inspect,
     Merge,
     Persist,
     Probe,
@@ -56,6 +57,7 @@ from plora.node.core.events import (
     DialFailed,
     Event,
     Examined,
+    Inspected,
     LinkClosed,
     LinkOpened,
     Merged,
@@ -96,6 +98,13 @@ class Core(Protocol):
         """The effects of one event."""
 
 
+class Inspector(Protocol):
+    """Who has detectors look into artifacts."""
+
+    async def inspect(self, effect: Inspect, blob: Path) -> Inspected:
+        """The answer to one effect; PloraError where the worker failed."""
+
+
 class Driver:
     """Runs one core. Give it its transport by `attach` before the first event."""
 
@@ -111,12 +120,14 @@ class Driver:
         recorder: Recorder | None = None,
         workers: Workers | None = None,
         vote_key: PrivateKey | None = None,
+        inspector: Inspector | None = None,
     ) -> None:
         self.core = core
         self.log = log
         self.clock = clock
         self._home = home
         self._vote_key = vote_key
+        self._inspector = inspector
         self._store = store
         self._shelf = shelf
         self._recorder = recorder
@@ -263,6 +274,7 @@ class Driver:
             FinishBlob: self._finish_blob,
             DropBlob: self._drop_blob,
             Examine: self._examine,
+            Inspect: self._inspect,
             Expose: self._expose,
             Hide: self._hide,
             Merge: self._merge,
@@ -438,6 +450,22 @@ class Driver:
             self.handle(Examined(digest, None, type(error).__name__, defect=True))
         else:
             self.handle(Examined(digest, features, cpu_ms=cpu_ms))
+
+    def _inspect(self, effect: Inspect) -> None:
+        self._start(self._inspected(effect))
+
+    async def _inspected(self, effect: Inspect) -> None:
+        asked = (effect.detector, effect.subject, effect.digest)
+        try:
+            if self._inspector is None:
+                raise RuntimeError("no detectors")
+            found = await self._inspector.inspect(effect, self._home / blob_path(effect.digest))
+        except PloraError as error:
+            found = Inspected(*asked, None, reason=str(error))
+        except Exception as error:  # ours, not the bytes': the plasmid must not wait for ever
+            self._defect(f"inspecting {effect.digest[:12]}", error)
+            found = Inspected(*asked, None, reason=type(error).__name__)
+        self.handle(found)
 
     def _merge(self, effect: Merge) -> None:
         self._start(self._merged(effect))
