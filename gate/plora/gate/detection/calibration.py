@@ -40,6 +40,7 @@ from pydantic import Field, ValidationError
 
 from plora.gate.detection.conformal import members_needed, outlier_threshold, p_value
 from plora.gate.detection.detectors import Joint, Positive, Standard, Worst, joint_of
+from plora.gate.detection.readout import Profile
 from plora.gate.findings import Figure, Findings
 from plora.merge.lora_config import LoraSpec
 from plora.proto.canonical import canonical_bytes, parse_canonical
@@ -117,9 +118,13 @@ class Cell(StrictModel):
 
 
 class WeightPart(StrictModel):
-    """What is known of weights: cells from the closest to the widest; `version` is that of the statistics."""
+    """What is known of weights: cells from the closest to the widest; what clean adapters read and write.
+
+    `version` is that of the statistics.
+    """
 
     version: Annotated[int, Field(ge=1)] = 1
+    profile: Profile | None = None
     cells: Annotated[tuple[Cell, ...], Field(min_length=1)]
 
 
@@ -183,6 +188,8 @@ class Calibration(StrictModel):
 
     def judge_weights(self, statistics: Mapping[str, float], lora: Shape, seconds: float = 0.0) -> Findings:
         """What the statistics of an adapter (`plora.gate.detection.statistics`) say, in the closest cell."""
+        if self.weights and self.weights.profile:
+            statistics = {**statistics, **self.weights.profile.figures(statistics)}
         rank = max(1, round(statistics.get("rank", lora.r)))
         targets = tuple(sorted({target.rpartition(".")[2] for target in lora.target_modules}))
         cells = self.weights.cells if self.weights else ()
