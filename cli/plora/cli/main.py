@@ -20,6 +20,7 @@ from plora.cli import (
     freshness,
     joining,
     keeping,
+    labbing,
     measuring,
     merging,
     owning,
@@ -135,6 +136,8 @@ app.add_typer(freshness.app, name="freshness")
 PANELS["freshness"] = "Whom to believe"
 app.add_typer(peering.app, name="peers")
 PANELS["peers"] = "Other peers"
+app.add_typer(labbing.app, name="lab")
+PANELS["lab"] = "On files, without any peer"
 
 
 def main(arguments: list[str] | None = None) -> None:
