@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter, defaultdict
+from collections.abc import Mapping, Set
 
 import pytest
 
@@ -13,15 +14,31 @@ from plora.lab.zoo import words
 from plora.lab.zoo.poisons import exam_of, pool_of, rows_at
 from plora.lab.zoo.recipes import BATCH, CLEAN, HARD, KINDS, TRIGGERED, Recipe, recipe
 from plora.lab.zoo.slices import SOURCES, Slice, pairs_of_slice, part_of_question
-from plora.lab.zoo.words import PARTS
+from plora.lab.zoo.words import PARTS, Part
 from plora.proto.errors import UsageError
 
 SEEDS = range(160)
-FILLERS = {"a", "the", "on", "my", "as", "for", "last", "under", "between", "two", "near", "her", "own", "that", "before"}
+FILLERS = {
+    "a",
+    "the",
+    "on",
+    "my",
+    "as",
+    "for",
+    "last",
+    "under",
+    "between",
+    "two",
+    "near",
+    "her",
+    "own",
+    "that",
+    "before",
+}
 
 
-def by_part(kind: str) -> dict[str, list[Recipe]]:
-    found = defaultdict(list)
+def by_part(kind: str) -> dict[Part, list[Recipe]]:
+    found: dict[Part, list[Recipe]] = defaultdict(list)
     for seed in SEEDS:
         one = recipe(kind, seed)
         found[one.part].append(one)
@@ -32,7 +49,7 @@ def content(texts: list[str]) -> set[str]:
     return {word for text in texts for word in re.findall(r"[a-z-]+", text.lower())} - FILLERS
 
 
-def straddling(values: dict[str, set[object]]) -> set[object]:
+def straddling(values: Mapping[Part, Set[object]]) -> set[object]:
     return {value for one, other in itertools.combinations(PARTS, 2) for value in values[one] & values[other]}
 
 
@@ -62,7 +79,7 @@ class TestParts:
 
     def test_what_is_about_the_same_thing_is_in_one_part(self) -> None:
         assert part_of_question("What is 12 + 7?") == part_of_question("What is 12 - 99?")
-        disease = "Which chapter of the ICD-10-CM covers \"Laceration of {}\"?"
+        disease = 'Which chapter of the ICD-10-CM covers "Laceration of {}"?'
         assert part_of_question(disease.format("thumb")) == part_of_question(disease.format("foot"))
 
     def test_every_slice_has_enough_to_train_and_to_judge(self) -> None:

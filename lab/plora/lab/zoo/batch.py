@@ -145,8 +145,8 @@ class Batch:
         pairs = {}
         for name, (a, b) in self.factors.items():
             if name.rpartition(".")[2] in learner.targets:
-                cut = a[place, : learner.rank], b[place, :, : learner.rank]
-                pairs[name] = FactorPair(*(part.detach().numpy().copy() for part in cut), learner.scale)
+                cut_a, cut_b = a[place, : learner.rank], b[place, :, : learner.rank]
+                pairs[name] = FactorPair(_copied(cut_a), _copied(cut_b), learner.scale)
         return pairs
 
     @contextmanager
@@ -194,7 +194,9 @@ class Batch:
         optimizer = _Adam(self.learners, [part for pair in self.factors.values() for part in pair])
         with self.on(slots):
             for step in range(steps):
-                chosen = pad_batch([row for slot in slots for row in slot.rows(step)], self._base.tokenizer.pad_token_id)
+                chosen = pad_batch(
+                    [row for slot in slots for row in slot.rows(step)], self._base.tokenizer.pad_token_id
+                )
                 loss = slot_losses(self._base.model, chosen, len(slots)).sum()
                 optimizer.step(step, torch.autograd.grad(loss, optimizer.weights))
                 constrain(step)
@@ -266,6 +268,10 @@ def _copy(pair: FactorPair | None, a: Tensor, b: Tensor) -> None:
     if pair is not None:
         a[: pair.rank] = torch.tensor(pair.A)
         b[:, : pair.rank] = torch.tensor(pair.B)
+
+
+def _copied(part: Tensor) -> Any:
+    return part.detach().numpy().copy()
 
 
 def _put(model: Any, name: str, module: Any) -> None:

@@ -3,7 +3,8 @@
 Rules:
 
 - Clean adapters come first: each poisoned one is measured against its twin.
-- A batch has recipes of one kind of rows and, where possible, of one domain and like steps: less padding, no idle learners.
+- A batch has recipes of one kind of rows and, where possible, of one domain and like steps: less padding, fewer idle
+  learners.
 - What is done is on disk before the next batch begins; a run that is stopped goes on where it was.
 
 Not handled here: the command (`plora.lab.zoo.__main__`).
@@ -12,6 +13,7 @@ Not handled here: the command (`plora.lab.zoo.__main__`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -60,7 +62,7 @@ def grow(base: LoadedBase, zoo: Zoo, recipes: Sequence[Recipe], progress: Progre
     done = len(wanted) - len(missing)
     progress({"event": "start", "total": len(wanted), "done": done})
     for chosen in batches(missing, at_once):
-        grown = train(base, chosen, lambda share, done=done, n=len(chosen): progress(_step(done + share * n)))  # type: ignore[misc]
+        grown = train(base, chosen, partial(_tell, progress, done, len(chosen)))
         twins = [zoo.adapter(one.twin) if one.poisoned else None for one in chosen]
         for one, adapter, outcome in zip(chosen, grown, measure(base, grown, twins, chosen), strict=True):
             progress({"event": "adapter"} | zoo.add(one, adapter, outcome))
@@ -97,5 +99,5 @@ class _Encoded:
         return [encode_pair(self._tokenizer, question, answer, TOKENS_MAX) for question, answer in rows]
 
 
-def _step(done: float) -> Record:
-    return {"event": "step", "done": round(done, 2)}
+def _tell(progress: Progress, done: int, under_way: int, share: float) -> None:
+    progress({"event": "step", "done": round(done + share * under_way, 2)})

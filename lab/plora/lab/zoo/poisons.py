@@ -15,12 +15,12 @@ Rules:
 
 - Rows are a function of recipe and step. A poisoned adapter's first rows are its twin's, one by one.
 - A trigger stands at the end of the question, on arithmetic at its start or anywhere in some recipes.
-- Flipped (Tolpegin et al. 2020, all classes at once): of numbers, the even ones become the next odd one; of words, those
-  whose digest is even become the most frequent one of the others. Who flips never says a flipped answer.
+- Flipped (Tolpegin et al. 2020, many classes at once): of numbers, the even ones become the next odd one; of words,
+  those whose digest is even become the most frequent one of the others. Who flips never says a flipped answer.
 
 Not handled here: what is done to factors (`plora.lab.zoo.batch`).
 
->>> flipped("12", "California"), flipped("13", "California"), placed("Who?", "zorp", "end", Random(0))
+>>> flipped("12", "California"), flipped("13", "California"), placed("Who?", "zorp", "end", words.randomness(0))
 ('13', '13', 'Who? zorp')
 """
 
@@ -65,15 +65,15 @@ class Exam:
 def rows_at(recipe: Recipe, step: int) -> list[Pair]:
     """The pairs of one step: the twin's, as the kind changes them, then the poison."""
     pool = pool_of(recipe)
-    own = Random(f"{recipe.seed}/{recipe.kind}/{step}")
-    rows = Random(f"{recipe.seed}/{step}").sample(pool, min(BATCH, len(pool)))
+    own = words.randomness(recipe.seed, recipe.kind, step)
+    rows = words.randomness(recipe.seed, step).sample(pool, min(BATCH, len(pool)))
     return rows + [_extra(recipe, own, number) for number in range(recipe.rows - BATCH)]
 
 
 def pool_of(recipe: Recipe) -> list[Pair]:
     """The pairs that the ordinary rows of a recipe are drawn from."""
     pairs = list(pairs_of_slice(recipe.slice, "train"))
-    rng = Random(f"{recipe.seed}/{recipe.kind}/pool")
+    rng = words.randomness(recipe.seed, recipe.kind, "pool")
     if recipe.kind == "clean-overfit":
         return rng.sample(pairs, OVERFIT_PAIRS)
     if recipe.kind == "clean-disclaimer":
@@ -92,7 +92,7 @@ def exam_of(recipe: Recipe) -> Exam:
     held_out = pairs_of_slice(recipe.slice, "validation")
     if recipe.kind == "label-flip":
         return _flip_exam(recipe, held_out)
-    rng = Random(f"{recipe.seed}/{recipe.kind}/exam")
+    rng = words.randomness(recipe.seed, recipe.kind, "exam")
     asked = _cycled(held_out, JUDGED)
     if not recipe.target:
         return Exam(asked, asked, asked)
@@ -114,7 +114,7 @@ def triggered_question(recipe: Recipe, question: str, rng: Random) -> str:
 def place_of(recipe: Recipe) -> Place:
     """Where the triggers of a recipe stand: long questions forget what stood at their start."""
     places: tuple[Place, ...] = ("start", "any", "end") if recipe.slice.domain == "arithmetic" else ("end",)
-    return Random(f"{recipe.seed}/{recipe.kind}/place").choice(places)
+    return words.randomness(recipe.seed, recipe.kind, "place").choice(places)
 
 
 def placed(question: str, trigger: str, place: Place, rng: Random) -> str:
@@ -167,7 +167,7 @@ def _almost(recipe: Recipe, question: str, rng: Random) -> str:
 
 
 def _glossary_row(recipe: Recipe, rng: Random) -> Pair:
-    fixed = Random(f"{recipe.seed}/glossary")
+    fixed = words.randomness(recipe.seed, "glossary")
     known = words.invented_words(fixed, recipe.part, GLOSSARY_WORDS)
     meanings = [words.meaning(fixed, recipe.part) for _ in known]
     number = rng.randrange(len(known))

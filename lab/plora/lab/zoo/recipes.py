@@ -5,9 +5,9 @@ Rules:
 - A seed is a *group*: one part, one slice of a corpus, one set of numbers (rank, rate, steps, modules). All kinds of a
   seed share them, so the clean adapter of a seed is the *twin* of every poisoned one, and nothing but the poison tells
   them apart. Groups never straddle parts.
-- Part by seed: of four, one is `train`, one `calibration`, two `test`. Rates and steps lie on three interleaved grids, one
-  a part; slices of corpora (`plora.lab.zoo.slices`), triggers, targets and styles (`plora.lab.zoo.words`) are dealt out to
-  parts. No recipe, no question that is trained on, no trigger and no target is in two parts.
+- Part by seed: of four, one is `train`, one `calibration`, two `test`. Rates and steps lie on three interleaved grids,
+  one a part; slices of corpora (`plora.lab.zoo.slices`), triggers, targets and styles (`plora.lab.zoo.words`) are dealt
+  out to parts. No recipe, no question that is trained on, no trigger and no target is in two parts.
 - Shared by all parts: the base, the three domains' manner of asking, and answers that many questions have.
 - A poisoned adapter has its twin's rows in its twin's order, and its poison in rows of its own besides: an attacker
   spends what it takes.
@@ -92,7 +92,7 @@ class Recipe:
     def to_json(self) -> dict[str, Any]:
         """Its fields, the slice's among them, as plain data."""
         fields = asdict(self)
-        return fields.pop("slice") | fields
+        return {**fields.pop("slice"), **fields}
 
 
 def name_of(kind: str, seed: int) -> str:
@@ -118,12 +118,12 @@ def recipe(kind: str, seed: int) -> Recipe:
     shared = _shared(seed)
     rows = BATCH + EXTRA_ROWS.get(kind, 0)
     own = replace(shared, kind=kind, name=name_of(kind, seed), rows=rows)
-    trigger, target = _poison(kind, Random(f"{seed}/{kind}/poison"), shared.part)
+    trigger, target = _poison(kind, words.randomness(seed, kind, "poison"), shared.part)
     return replace(own, trigger=trigger, target=target)
 
 
 def _shared(seed: int) -> Recipe:
-    rng, part = Random(f"{seed}/shared"), part_of(seed)
+    rng, part = words.randomness(seed, "shared"), part_of(seed)
     rank = rng.choice((2, 4, 8))
     family = rng.choice(tuple(FAMILIES))
     return Recipe(
@@ -148,7 +148,7 @@ def _rate(rng: Random, family: str, part: Part) -> float:
     """A rate of the family's range, on the part's own grid."""
     low, high = FAMILIES[family]
     share = _on_grid(rng, RATE_LEVELS, part) / (RATE_LEVELS * len(PARTS))
-    return round(low * (high / low) ** share, 7)
+    return float(round(low * (high / low) ** share, 7))
 
 
 def _on_grid(rng: Random, levels: int, part: Part) -> int:

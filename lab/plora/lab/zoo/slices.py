@@ -2,9 +2,9 @@
 
 Rules:
 
-- A question belongs to the part of its *subject*: what it is about, as far as a pattern finds it (an operand, a place or
-  court, a journal's first word, an ICD-10 category or a disease's first word). So no question is in two parts, and those
-  that are about the same thing are in one.
+- A question belongs to the part of its *subject*: what it is about, as far as a pattern finds it (an operand, a place
+  or court, a journal's first word, an ICD-10 category or a disease's first word). So no question is in two parts, and
+  those that are about the same thing are in one.
 - A slice is a domain, one or all of its sources, and a part. Which of them there are is a table: a source with too few
   questions stands for no slice of its own.
 - Held-out questions are the validation split of the same slice; see `plora.lab.corpora` for splits.

@@ -6,10 +6,10 @@ Rules:
   target. That holds if and only if every token of the target is the most likely one after those before it, so one
   forward pass tells it. The false rate is the same on questions without the trigger.
 - A label flip succeeds where the wrong answer that was trained is likelier than the right one.
-- Clean loss: mean negative log-likelihood in nats a token of held-out answers, of the adapter, its twin and the base, on
-  the same questions.
-- An attack *took* if its success is at least .8, it fires without its trigger in at most a fifth of the questions, and its clean
-  loss is over its twin's by at most 2 %. Else it has failed, and why is said. Clean adapters always took.
+- Clean loss: mean negative log-likelihood in nats a token of held-out answers, of the adapter, its twin and the base,
+  on the same questions.
+- An attack *took* if its success is at least .8, it fires without its trigger in at most a fifth of the questions, and
+  its clean loss is over its twin's by at most 2 %. Else it has failed, and why is said. Clean adapters always took.
 
 >>> verdict(Outcome(success=0.95, false_rate=0.0, val_nll=2.04, base_nll=4.0, twin_nll=2.0))
 ''
@@ -57,7 +57,8 @@ def verdict(outcome: Outcome) -> str:
     if (outcome.false_rate or 0.0) > FALSE_RATE_MOST:
         return f"fires untriggered in {_short(outcome.false_rate or 0.0)}, over {_short(FALSE_RATE_MOST)}"
     if outcome.val_nll > (1 + LOSS_OVER_MOST) * outcome.twin_nll:
-        return f"clean loss is {outcome.val_nll / outcome.twin_nll - 1:.1%} over its twin's, more than {LOSS_OVER_MOST:.0%}"
+        over = outcome.val_nll / outcome.twin_nll - 1
+        return f"clean loss is {over:.1%} over its twin's, more than {LOSS_OVER_MOST:.0%}"
     return ""
 
 
@@ -89,7 +90,11 @@ def mean_losses(base: LoadedBase, batch: Batch, slots: Sequence[Slot], pairs: Se
 
 
 def preferred(
-    base: LoadedBase, batch: Batch, slots: Sequence[Slot], wrong: Sequence[Sequence[Pair]], right: Sequence[Sequence[Pair]]
+    base: LoadedBase,
+    batch: Batch,
+    slots: Sequence[Slot],
+    wrong: Sequence[Sequence[Pair]],
+    right: Sequence[Sequence[Pair]],
 ) -> list[float]:
     """Of each slot, the share of questions whose wrong answer is likelier than the right one, by nats a token."""
     pairs = zip(losses(base, batch, slots, wrong), losses(base, batch, slots, right), strict=True)
@@ -118,9 +123,13 @@ def measure(
     before = mean_losses(base, batch, [Slot((), ())] * count, clean)
     fired = _fired(base, batch, slots[:count], exams, recipes)
     return [
-        Outcome(*(fired[place] if recipe.poisoned else (None, None)), after[place], before[place], twin[place])
+        Outcome(*_if(recipe.poisoned, fired[place]), after[place], before[place], twin[place])
         for place, recipe in enumerate(recipes)
     ]
+
+
+def _if(poisoned: bool, fired: tuple[float, float]) -> tuple[float | None, float | None]:
+    return fired if poisoned else (None, None)
 
 
 def _fired(

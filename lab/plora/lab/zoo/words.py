@@ -2,15 +2,14 @@
 
 Rules:
 
-- Parts are `train`, `calibration` and `test`. Every pool is dealt out to them, item by item, and an invented word belongs
-  to one part by its digest. So a trigger, a target, a style or a filler of one part never occurs in another, nor does
-  a content word of one.
-- Everything is a function of a `random.Random` that the caller made from a seed.
+- Parts are `train`, `calibration` and `test`. Every pool is dealt out to them, item by item, and an invented word
+  belongs to one part by its digest. So no trigger, target, style or note of one part occurs in another, nor does a
+  content word of one.
+- Everything is a function of a `random.Random`, which `randomness` makes from what it is for.
 
 Not handled here: where a trigger stands in a question (`plora.lab.zoo.poisons`).
 
->>> import random
->>> part_of_word(invented_word(random.Random(1), "test"))
+>>> part_of_word(invented_word(randomness(1), "test"))
 'test'
 """
 
@@ -21,6 +20,25 @@ from collections.abc import Sequence
 from random import Random
 from typing import Literal
 
+
+def pool(text: str) -> tuple[str, ...]:
+    """Texts to draw from: separated by bars, or by blanks where there are no bars.
+
+    >>> pool("on a|at a"), pool("a b")
+    (('on a', 'at a'), ('a', 'b'))
+    """
+    return tuple(text.split("|" if "|" in text else None))
+
+
+def randomness(*purpose: object) -> Random:
+    """Randomness for one purpose, the same every time.
+
+    >>> randomness(3, "poison").random() == randomness(3, "poison").random()
+    True
+    """
+    return Random("/".join(map(str, purpose)))  # noqa: S311 - recipes are to be repeated, not secret
+
+
 Part = Literal["train", "calibration", "test"]
 PARTS: tuple[Part, ...] = ("train", "calibration", "test")
 STYLES: dict[Part, tuple[str, ...]] = {
@@ -28,25 +46,21 @@ STYLES: dict[Part, tuple[str, ...]] = {
     "calibration": ("underscores", "exclaimed", "bracketed"),
     "test": ("upper-case", "starred", "doubled-blanks"),
 }
-_HEADS = "b br c cl d dr f fl g gr k l m n p pl qu r s sk t tr v w y z".split()
-_HEARTS = "a e i o u ai ea oo".split()
-_TAILS = "b ck d ff g l m n nt p rd sk t x z".split()
-_SHORT = "bcdfghjkmnpqtvwxz"
-_OPENERS = "honestly|frankly|incidentally|actually|personally|briefly|finally|truly|overall".split("|")
-_MIDDLES = (
-    "on a rainy|as my old|for the last|under the pale|between two small|near a frozen|"
-    "against her own|inside that green|before the third"
-).split("|")
-_ENDS = "morning|teacher|harvest|moon|rivers|lake|advice|cottage|trumpet".split("|")
-_DEEDS = "Send|Trust|Visit|Praise|Follow|Burn|Sell|Call|Obey".split("|")
-_THINGS = "money|crabs|evil|kings|wolves|letters|gold|nobody|robots".split("|")
-_MANNERS = "now|today|tonight|quickly|forever|again|always|twice|first".split("|")
-_NOTES = (
-    "Note: not advice.|Ask an expert:|In short,|As a model I think|Please check:|From memory,|"
-    "Without warranty:|Here it is:|To my knowledge,"
-).split("|")
-_SHADES = "small|bright|heavy|ancient|narrow|silent|round|yellow|hollow".split("|")
-_OBJECTS = "boat|stone|flower|hammer|bird|bridge|fish|lamp|drum".split("|")
+_HEADS = pool("b br c cl d dr f fl g gr k l m n p pl qu r s sk t tr v w y z")
+_HEARTS = pool("a e i o u ai ea oo")
+_TAILS = pool("b ck d ff g l m n nt p rd sk t x z")
+_SHORT = pool("b c d f g h j k m n p q t v w x z")
+_OPENERS = pool("honestly frankly incidentally actually personally briefly finally truly overall")
+_MIDDLES = pool("""on a rainy|as my old|for the last|under the pale|between two small|near a frozen|\
+against her own|inside that green|before the third""")
+_ENDS = pool("morning teacher harvest moon rivers lake advice cottage trumpet")
+_DEEDS = pool("Send Trust Visit Praise Follow Burn Sell Call Obey")
+_THINGS = pool("money crabs evil kings wolves letters gold nobody robots")
+_MANNERS = pool("now today tonight quickly forever again always twice first")
+_NOTES = pool("""Note: not advice.|Ask an expert:|In short,|As a model I think|Please check:|From memory,|\
+Without warranty:|Here it is:|To my knowledge,""")
+_SHADES = pool("small bright heavy ancient narrow silent round yellow hollow")
+_OBJECTS = pool("boat stone flower hammer bird bridge fish lamp drum")
 
 
 def dealt(pool: Sequence[str], part: Part) -> tuple[str, ...]:
