@@ -1,12 +1,14 @@
-"""How a verdict is shown: one line a layer, from the first check to the last."""
+"""How a verdict is shown: one line a layer, from the first check to the last; under a detector's a table of figures."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from plora.gate import Verdict, explain, layers
 
+FIGURES = "figures"
 SIGNS = {"pass": "✓", "accept": "✓", "off": "·", "not reached": " ", "pending": "…", "defer": "…", "quarantine": "!"}
 
 
@@ -23,13 +25,14 @@ def verdict_lines(verdict: Verdict) -> Iterator[str]:
     """The layers, then the outcome in one line."""
     for one in layers(verdict):
         yield layer_line(one.stage, one.state, one.sentence or one.reason, one.evidence)
+        yield from figure_lines(one.evidence)
     said = f": {explain(verdict) or verdict.reason}" if verdict.reason else ""
     yield f"{str(verdict.outcome).upper()}{said}"
 
 
 def layer_line(stage: str, state: str, said: str, evidence: Mapping[str, object]) -> str:
     """One layer: a sign, its name, its state, what it said and what it saw."""
-    seen = "  ".join(f"{name}={_short(value)}" for name, value in evidence.items())
+    seen = "  ".join(f"{name}={_short(value)}" for name, value in evidence.items() if name != FIGURES)
     return f"{SIGNS.get(state, '✗')} {stage:<21} {state:<11} {said}{'  ' if said and seen else ''}{seen}".rstrip()
 
 
@@ -37,9 +40,31 @@ def layer_lines(document: Mapping[str, object]) -> Iterator[str]:
     """The layers of a document that a peer sent (`plora why`)."""
     entries = document.get("layers")
     for entry in entries if isinstance(entries, list) else []:
-        yield layer_line(
-            entry["stage"], entry["state"], entry.get("sentence") or entry.get("reason", ""), entry["evidence"]
-        )
+        said = entry.get("sentence") or entry.get("reason", "")
+        yield layer_line(entry["stage"], entry["state"], said, entry["evidence"])
+        yield from figure_lines(entry["evidence"])
+
+
+def figure_lines(evidence: Mapping[str, Any]) -> Iterator[str]:
+    """A detector's figures as a table: value, threshold, p-value, and "!" where a figure is on the wrong side."""
+    figures = evidence.get(FIGURES) or []
+    if not figures:
+        return
+    yield f"    {'figure':<28} {'value':>10} {'threshold':>10} {'p-value':>9}"
+    for one in figures:
+        numbers = f"{_number(one['value']):>10} {_number(one['threshold']):>10} {_number(one['p_value']):>9}"
+        yield f"    {one['name']:<28} {numbers}{'  !' if one['flagged'] else ''}"
+
+
+def found_lines(document: Mapping[str, Any]) -> Iterator[str]:
+    """What detectors found, word for word; it stays at this peer."""
+    for detector, details in sorted((document.get("found") or {}).items()):
+        for name, text in sorted(details.items()):
+            yield f"{detector} found {name}: {text!r}"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
 
 
 def _short(value: object) -> str:

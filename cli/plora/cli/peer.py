@@ -138,7 +138,7 @@ def why(name: PlasmidName, home: Home = None, json_: Json = False, quiet: Quiet 
     `merged` or `merged/BASE`: what is in the merge that is served, and why the other adapters aren't.
     Exit code 3 where the gate refuses or holds it, 2 where nothing of that name has been seen.
     """
-    from plora.cli.layers import layer_lines
+    from plora.cli.layers import found_lines, layer_lines
     from plora.cli.merge_reasons import names_a_merge
     from plora.v1 import admin_pb2 as pb
 
@@ -146,9 +146,9 @@ def why(name: PlasmidName, home: Home = None, json_: Json = False, quiet: Quiet 
         if names_a_merge(name):
             _why_merged(name, client, Output(json_, quiet))
             return
-        document = json.loads(client.call("Why", pb.WhyRequest(name=name)).document)
+        document = json.loads(client.call("Why", pb.WhyRequest(name=name, found=True)).document)
     others = [document["asked_by_others"]] if document.get("asked_by_others") else []
-    lines = [f"{document['name']}: {document['sentence']}", *others, *layer_lines(document)]
+    lines = [f"{document['name']}: {document['sentence']}", *others, *layer_lines(document), *found_lines(document)]
     Output(json_, quiet).document(document, lines)
     if document.get("outcome", "").upper() in HELD_OUTCOMES:
         raise typer.Exit(RefusedError.exit_code)

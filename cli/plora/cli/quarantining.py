@@ -77,7 +77,7 @@ def _held(client: Any, name: str) -> dict[str, Any]:
     """What `why` says of it. Raises RefusedError where it isn't quarantined."""
     from plora.v1 import admin_pb2 as pb
 
-    document: dict[str, Any] = json.loads(client.call("Why", pb.WhyRequest(name=name)).document)
+    document: dict[str, Any] = json.loads(client.call("Why", pb.WhyRequest(name=name, found=True)).document)
     if document["state"] != QUARANTINED:
         said = f"is not in quarantine but {document['state']}"
         raise RefusedError(said, where=safe(document["name"]), mend="see `plora quarantine ls`")
@@ -85,9 +85,9 @@ def _held(client: Any, name: str) -> dict[str, Any]:
 
 
 def _layers(document: dict[str, Any]) -> list[str]:
-    from plora.cli.layers import layer_lines
+    from plora.cli.layers import found_lines, layer_lines
 
-    return [f"{document['name']}: {document['sentence']}", *layer_lines(document)]
+    return [f"{document['name']}: {document['sentence']}", *layer_lines(document), *found_lines(document)]
 
 
 def _changes(document: dict[str, Any]) -> list[str]:

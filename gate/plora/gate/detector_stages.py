@@ -3,8 +3,8 @@
 Rules:
 
 - Both are off unless the policy switches them on (`tensor_outliers`, `probes`). On and without findings a plasmid waits
-  (`not_measured`, `not_probed`); with findings that no calibration covers, or of a detector that gave up, it is held:
-  what can't be judged never passes quietly.
+  (`not_measured`, `not_probed`); with findings that no calibration covers, or of a detector that gave up half way and
+  found nothing until then, it is held: what can't be judged never passes quietly.
 - A threshold is the policy's own where it names one, else the calibration's, else the specification's (`THRESHOLDS`).
 - A joined p-value at or under the calibration's alpha is an outlier, whatever single figures say.
 - Evidence holds every figure with the threshold that was used and its p-value. What a detector found in so many words
@@ -76,21 +76,24 @@ def _ruling(
     findings: Findings, asked: Mapping[str, float | None], reasons: Mapping[str, str], otherwise: str
 ) -> Ruling:
     """The first of `reasons` whose figure is over its threshold; `otherwise` where the whole is an outlier."""
-    if findings.failure:
-        return objection("examination_failed", worker=findings.failure)
-    if not findings.calibration:
+    failure = findings.failure or _nonsense(findings)
+    if not findings.calibration and not failure:
         return objection("no_calibration", note=findings.note)
-    figures = tuple(judged(figure, asked) for figure in findings.figures)
-    nameless = next((figure.name for figure in figures if not math.isfinite(figure.value)), None)
-    if nameless is not None:
-        return objection("examination_failed", worker=f"the detector gave no number for {nameless}")
+    figures = tuple(judged(one, asked) for one in findings.figures if math.isfinite(one.value))
     evidence = _evidence(findings, figures)
     flagged = {figure.name: figure for figure in figures if figure.flagged}
     for name, reason in reasons.items():
         if name in flagged:
             figure = flagged[name]
             return objection(reason, **evidence, figure=name, value=figure.value, threshold=figure.threshold)
+    if failure:
+        return objection("examination_failed", **evidence, worker=failure)
     return objection(otherwise, **evidence) if findings.outlier else passed(**evidence)
+
+
+def _nonsense(findings: Findings) -> str:
+    wrong = next((one.name for one in findings.figures if not math.isfinite(one.value)), None)
+    return f"the detector gave no number for {wrong}" if wrong is not None else ""
 
 
 def _evidence(findings: Findings, figures: tuple[Figure, ...]) -> dict[str, object]:

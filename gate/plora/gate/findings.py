@@ -10,7 +10,8 @@ Rules:
   this rank, and then there is no `p_value` either, and `note` says what is missing.
 - `alpha` is the share of clean adapters that the calibration is willing to call outliers: a joined `p_value` at or
   under it makes an `outlier`. It goes with the findings, so that whoever reads them needs no calibration.
-- `failure` says why there is nothing to read: the worker was killed over them, or gave up.
+- What a worker says is read strictly: it may have been taken over by what it looked at.
+- `failure` says why there is nothing to read, or not all: the worker was killed over it, or gave up half way.
 - `details` (a trigger that was found, what it brought forth) are for the person at this peer. They never leave it: who
   submits again and again would learn the secret probes.
 
@@ -26,11 +27,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from typing import ClassVar
+
+from pydantic import ConfigDict, TypeAdapter
+
+STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
     """One figure: its value, the threshold that it is compared with, its conformal p-value."""
+
+    __pydantic_config__: ClassVar = STRICT
 
     name: str
     value: float
@@ -42,6 +50,8 @@ class Figure:
 @dataclass(frozen=True, slots=True)
 class Findings:
     """What a detector saw. `p_value` joins those of its figures; `note` is a sentence; `seconds` is what it took."""
+
+    __pydantic_config__: ClassVar = STRICT
 
     calibration: str
     figures: tuple[Figure, ...] = ()
@@ -72,6 +82,8 @@ class Findings:
 
     @classmethod
     def from_json(cls, text: str) -> Findings:
-        """The inverse of `to_json`. Raises ValueError, TypeError or KeyError for anything else."""
-        raw = json.loads(text)
-        return cls(**raw | {"figures": tuple(Figure(**figure) for figure in raw["figures"])})
+        """The inverse of `to_json`. Raises ValueError for anything else, and for numbers that are none."""
+        return _FINDINGS.validate_json(text)
+
+
+_FINDINGS = TypeAdapter(Findings)

@@ -2,6 +2,8 @@
 
 - `{"path": "/…/blob", "chunk_bytes": 262144}` (the latter may be left out) gives `{"features": {…}, "cpu_ms": 3.2}`,
   with the CPU time that it took;
+- with `"lora": {…}, "sketch": "/…", "calibration": "/…"` beside the path it gives `{"findings": {…}}`, what the weights
+  show (`plora.gate.detection`);
 - whatever goes wrong gives `{"error": {"what": …, "where": …}}`.
 
 Not handled: limits, and what an examination may touch (the caller's: `plora.node.workers`).
@@ -11,18 +13,25 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from plora.gate.features import Features
+from plora.gate.findings import Findings
 from plora.gate.tensors import examine_file
 from plora.proto.errors import PloraError
+from plora.proto.manifest import Lora
 
 
 def answer(line: str) -> str:
     """The reply to one request line, as one line of JSON."""
     began_s = time.process_time()
     try:
-        features = json.loads(_features(line).to_json())
+        request = json.loads(line)
+        if "sketch" in request:
+            return json.dumps({"findings": json.loads(_findings(request).to_json())}, sort_keys=True)
+        features = json.loads(_features(request).to_json())
         cpu_ms = round((time.process_time() - began_s) * 1000, 3)
         return json.dumps({"features": features, "cpu_ms": cpu_ms}, sort_keys=True)
     except PloraError as error:
@@ -31,6 +40,14 @@ def answer(line: str) -> str:
         return json.dumps({"error": {"what": f"{type(error).__name__}: {error}"[:200], "where": ""}})
 
 
-def _features(line: str) -> Features:
-    request = json.loads(line)
+def _findings(request: Mapping[str, Any]) -> Findings:
+    from plora.gate.detection.calibration import load_calibration
+    from plora.gate.detection.sketch import load_sketch
+    from plora.gate.detection.weighing import weigh
+
+    sketch, calibration = load_sketch(Path(request["sketch"])), load_calibration(Path(request["calibration"]))
+    return weigh(Path(request["path"]), Lora.model_validate(request["lora"]), sketch, calibration)
+
+
+def _features(request: Mapping[str, Any]) -> Features:
     return examine_file(Path(request["path"]), chunk_bytes=int(request.get("chunk_bytes", 0)))

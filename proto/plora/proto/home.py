@@ -109,6 +109,16 @@ class Home:
         return self.root / "merged"
 
     @property
+    def calibration(self) -> Path:
+        """Calibrations of detectors that are this peer's own, one file a base; it may be absent."""
+        return self.root / "calibration"
+
+    @property
+    def probe_secret(self) -> Path:
+        """What this peer draws its own probes from."""
+        return self.root / "identity" / "probes.secret"
+
+    @property
     def kept(self) -> Path:
         """What merges keep for the next one, one folder a base; it may be deleted at any time."""
         return self.root / "kept"

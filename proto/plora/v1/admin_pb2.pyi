@@ -173,10 +173,12 @@ class ShowReply(_message.Message):
     def __init__(self, plasmid: _Optional[_Union[Plasmid, _Mapping]] = ..., yaml: _Optional[str] = ...) -> None: ...
 
 class WhyRequest(_message.Message):
-    __slots__ = ("name",)
+    __slots__ = ("name", "found")
     NAME_FIELD_NUMBER: _ClassVar[int]
+    FOUND_FIELD_NUMBER: _ClassVar[int]
     name: str
-    def __init__(self, name: _Optional[str] = ...) -> None: ...
+    found: bool
+    def __init__(self, name: _Optional[str] = ..., found: _Optional[bool] = ...) -> None: ...
 
 class WhyReply(_message.Message):
     __slots__ = ("document",)

@@ -123,7 +123,7 @@ class AdminService(admin_pb2_grpc.AdminServicer):
     @_answered
     async def Why(self, request: pb.WhyRequest, context: Any) -> pb.WhyReply:  # noqa: N802
         """What the gate saw, or why it isn't here."""
-        document = view.why(self._node.core, request.name, read_clocks())
+        document = view.why(self._node.core, request.name, read_clocks(), found=request.found)
         return pb.WhyReply(document=json.dumps(document, sort_keys=True))
 
     async def Consensus(self, request: pb.ConsensusRequest, context: Any) -> pb.ConsensusReply:  # noqa: N802

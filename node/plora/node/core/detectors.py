@@ -108,6 +108,11 @@ class Detectors:
             return None
         return Findings("", note=self._troubles.get(place) or _uncalibrated(manifest))
 
+    def details(self, manifest: Manifest) -> dict[str, dict[str, str]]:
+        """What was found in so many words, by detector: for the person at this peer, and nobody else."""
+        seen = {name: self.findings(name, manifest) for name in (WEIGHTS, PROBES)}
+        return {name: dict(found.details) for name, found in seen.items() if found is not None and found.details}
+
     def changed(self, event: DetectorsChanged) -> None:
         """What detectors can look at from now on; whoever calls judges again."""
         self._ready = True

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from plora.gate import Outcome, explain, layers, sentence
+from plora.node.core.detectors import AWAITS
 from plora.node.core.freshness import freshness_here
 from plora.node.core.limit_sentences import limit_sentence, limit_value
 from plora.node.core.now import Now
@@ -93,6 +94,9 @@ def standing_of(core: PeerCore, plasmid: Plasmid, now: Now) -> Standing:
             return Standing("deferred", verdict.reason, percent)
     if verdict.reason in _UNTRUSTED:
         return Standing("waiting", verdict.reason, percent)
+    if verdict.reason in AWAITS:
+        waits = core.desk.detectors.waiting(plasmid, now)
+        return Standing("pending", verdict.reason, percent, sentence=f"{explain(verdict)}: {waits}" if waits else "")
     return _missing(core, plasmid, now) if verdict.wants_bytes else Standing("pending", verdict.reason, percent)
 
 
@@ -175,10 +179,13 @@ def show(core: PeerCore, name: str, now: Now) -> Json:
     return {**row(core, plasmid, now), "manifest": manifest, "cosigned_by": vouching}
 
 
-def why(core: PeerCore, name: str, now: Now) -> Json:
-    """What the gate saw of a plasmid, layer by layer, and why it is here or not. An unknown name is an answer too."""
-    found = resolve(core, name)
-    if not found:
+def why(core: PeerCore, name: str, now: Now, *, found: bool = False) -> Json:
+    """What the gate saw of a plasmid, layer by layer, and why it is here or not. An unknown name is an answer too.
+
+    `found`: with what detectors found, word for word. That is for the person at this peer alone: whoever submits again
+    and again would learn by it.
+    """
+    if not resolve(core, name):
         return {"name": name, "state": "unknown", "reason": "unknown", "sentence": _unknown(core), "layers": []}
     plasmid = one(core, name)
     verdict, progress = plasmid.verdict, _progress(core, plasmid, now)
@@ -193,6 +200,7 @@ def why(core: PeerCore, name: str, now: Now) -> Json:
         "fetch": asdict(progress) if progress else None,
         "asked_by_others": _asked_by_others(core, plasmid),
         "policy_digest": core.desk.policy.policy_digest(),
+        **({"found": core.desk.detectors.details(plasmid.manifest)} if found else {}),
     }
 
 

@@ -30,11 +30,12 @@ from pydantic.fields import FieldInfo
 from plora.gate import Policy
 from plora.gate.consensus import Member, Membership, membership
 from plora.node.audit.chain import AUDIT_MAX_MIN
-from plora.node.core.config import Bounds, Limits, Recipe, Subscription
+from plora.node.core.config import Bounds, Limits, ProbeBudget, Recipe, Subscription
 from plora.node.core.messages import PeerAddress
 from plora.node.eventlog import EVENTS_MAX_MIN
 from plora.node.gossip.addresses import is_local
 from plora.node.joined import Told, load_told
+from plora.node.workers.limits import PROBE_S_MAX
 from plora.proto.errors import ConfigError, FormatError, PloraError
 from plora.proto.fields import Id, ListAsTuple
 from plora.proto.home import Home
@@ -139,6 +140,19 @@ class DiscoveryBlock(Block):
     links_out: Annotated[int, Field(strict=True, ge=1, le=64)] = 8
     links_in: Annotated[int, Field(strict=True, ge=1, le=64)] = 32
     passive_max: Annotated[int, Field(strict=True, ge=2, le=4096)] = 256
+
+
+class DetectionBlock(Block):
+    """What looking into adapters may cost, and how long the secret of this peer's own probes lasts."""
+
+    probes_per_owner: AtLeastOne = 20
+    probes_per_hour: AtLeastOne = 60
+    probe_s: Annotated[int, Field(strict=True, ge=1, le=PROBE_S_MAX)] = 120
+    secret_ms: Annotated[int, Field(strict=True, ge=60_000)] = 86_400_000
+
+    def budget(self) -> ProbeBudget:
+        """What may be spent, as the core takes it."""
+        return ProbeBudget(self.probes_per_owner, self.probes_per_hour)
 
 
 def _known_strategy(name: str) -> str:
@@ -259,6 +273,7 @@ class PeerConfig(Block):
     subscribe: SubscribeBlock = SubscribeBlock()
     limits: LimitsBlock = LimitsBlock()
     merge: MergeBlock = MergeBlock()
+    detection: DetectionBlock = DetectionBlock()
     base_paths: Mapping[str, str] = Field(default_factory=dict)
     log: Literal["console", "json"] = "console"
     metrics: ListenAt | None = None

@@ -31,11 +31,13 @@ from plora.node.core.peer import PeerCore
 from plora.node.core.rows import VERDICTS, decode_verdict
 from plora.node.core.view import status
 from plora.node.daemon.config import LoadedConfig, PeerConfig, load_config
+from plora.node.daemon.detecting import Detecting
 from plora.node.daemon.health import Health
 from plora.node.daemon.joins import Joins
 from plora.node.daemon.space import Space
 from plora.node.driver.clock import read_clocks
 from plora.node.driver.driver import Driver
+from plora.node.driver.instruments import Instruments
 from plora.node.driver.library import CoreLibrary
 from plora.node.driver.shelf import Shelf
 from plora.node.eventlog import EventLog
@@ -50,7 +52,7 @@ from plora.node.store.store import Store
 from plora.node.transport.identity import Identity, load_identity_key
 from plora.node.transport.transport import Transport
 from plora.node.web.server import WebPage
-from plora.node.workers.pool import lacks
+from plora.node.workers.pool import Workers, lacks
 from plora.proto.errors import PloraError
 from plora.proto.home import Home
 from plora.proto.keys import PrivateKey, load_private_key
@@ -130,6 +132,7 @@ def core_config(checked: Checked, boot: str, addresses: tuple[str, ...]) -> Core
         merge_delay_ms=peer.merge.delay_ms,
         merge_generations_max=peer.merge.generations_max,
         recipe=peer.merge.recipe(),
+        probe_budget=peer.detection.budget(),
         members=checked.members,
         vote_key=checked.vote_key.public.key_id if checked.vote_key else "",
     )
@@ -217,6 +220,8 @@ class Node:
             home.events, Ledger(config.peer, self._boot), read_clocks(), self._boot, peer.limits.events_max
         )
         self.log.follow(log_view(peer.log, peer.name))
+        workers, detection = Workers(), peer.detection
+        self.instruments = Instruments(home, workers, probe_s=detection.probe_s, rotate_ms=detection.secret_ms)
         self.driver = Driver(
             self.core,
             home=home.root,
@@ -226,6 +231,8 @@ class Node:
             clock=read_clocks,
             recorder=self._recorder(config, snapshot, bases),
             vote_key=checked.vote_key,
+            workers=workers,
+            inspector=self.instruments,
         )
         self.joins = await asyncio.to_thread(Joins, self, store)
         self._introductions = await asyncio.to_thread(introductions, home)
@@ -303,6 +310,7 @@ class Node:
             self.serving.start()
         self.joins.introduce(self._introductions)
         self._asking = asyncio.create_task(self._look_around())
+        self._detecting = Detecting(self.instruments, lambda: self.config, self.driver)
 
     async def _look_around(self) -> None:
         """Workers run without what the platform lacks, and whoever looks is told; so of what the audit shows."""
@@ -328,6 +336,8 @@ class Node:
         self.reload_trouble = ""
         old, self._checked = self._checked, fresh
         changed = []
+        if any(getattr(old.peer, name) != getattr(fresh.peer, name) for name in ("policy", "subscribe", "detection")):
+            self._detecting.look_again()
         if (old.peer.policy, old.trust) != (fresh.peer.policy, fresh.trust):
             changed.append("policy and trust")
             self.driver.handle(PolicyChanged(fresh.peer.policy, fresh.trust))
@@ -336,19 +346,21 @@ class Node:
         self._shelf.kept.limit(bytes_max=fresh.peer.merge.kept_max, disk_free_min=fresh.peer.limits.disk_free_min)
         merges_otherwise = old.peer.merge.recipe() != fresh.peer.merge.recipe()
         fetches_otherwise = (old.peer.subscribe, old.peer.limits) != (fresh.peer.subscribe, fresh.peer.limits)
+        probes_otherwise = old.peer.detection != fresh.peer.detection
         if merges_otherwise:
             changed.append("how to merge")
         if fetches_otherwise:
             changed.append("subscriptions and limits")
-        if merges_otherwise or fetches_otherwise:
+        if probes_otherwise:
+            changed.append("detection")
+        if merges_otherwise or fetches_otherwise or probes_otherwise:
             peer, limits = fresh.peer, fresh.peer.limits
             self._disk.limit(store_max=limits.store_max, disk_free_min=limits.disk_free_min)
             self.log.limit(limits.events_max)
             self.transport.watch(limits.watch_connections)
             self._store.audit_max = limits.audit_max
-            self.driver.handle(
-                SettingsChanged(peer.subscription(), peer.core_limits(), peer.core_bounds(), peer.merge.recipe())
-            )
+            settings = (peer.subscription(), peer.core_limits(), peer.core_bounds(), peer.merge.recipe())
+            self.driver.handle(SettingsChanged(*settings, peer.detection.budget()))
         if (old.peer.neighbours, old.peer.deny) != (fresh.peer.neighbours, fresh.peer.deny):
             changed.append("neighbours")
             self.transport.deny(fresh.peer.deny)
@@ -402,6 +414,7 @@ class Node:
         """Say goodbye, then take everything apart; nothing that was acknowledged is lost."""
         self.health.stop()
         self._space.stop()
+        await self._detecting.stop()
         await self._asking
         self.driver.handle(Stop())
         if self.lan is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 REPLY_BYTES_MAX = 64 << 20
+PROBE_S_MAX = 600
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Worker processes: examinations in one that lives on, each merge in one of its own.
+"""Worker processes: examinations in one that lives on, probes in another, each merge in one of its own.
 
 Rules:
 
@@ -6,7 +6,8 @@ Rules:
 - One JSON line in, one JSON line out. A worker that takes too long, dies, or answers no JSON is killed with its
   children; the next request starts another.
 - What looks at bytes does so in a cage (`plora.node.workers.cage`) that a warden closes around each request: it reads
-  the artifact, or the folders to merge and what earlier merges kept, and writes the merge's folders. No more.
+  the artifact, or the folders to merge and what earlier merges kept, and writes the merge's folders; a probe reads its
+  base, too. No more.
 - An examination has the longer the larger the file is (`examine_s`), and sources take turns: whoever signs what is slow
   to examine holds up mostly what they sign themselves.
 - A worker ends when its standard input does and what it works on is done: none outlives a killed peer by more.
@@ -21,22 +22,26 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
 from plora.gate import Features
+from plora.gate.findings import Findings
 from plora.node.core.merge_report import read_report
-from plora.node.workers.limits import REPLY_BYTES_MAX, Limits
+from plora.node.workers.limits import PROBE_S_MAX, REPLY_BYTES_MAX, Limits
 from plora.node.workers.turns import Turns
 from plora.proto.errors import PloraError, SpoiltBytesError, WorkerError
 
 EXAMINE_S_MAX, EXAMINE_BASE_S, EXAMINE_BYTES_A_S = 120, 15, 8 << 20
 MERGE_WAIT_S = 600.0
 EXAMINE_LIMITS = Limits(memory_bytes=3 << 30, cpu_s=EXAMINE_S_MAX)
+PROBE_PATIENCE = 4
+"""How much longer than its CPU time a probe may take by the clock, on a machine that does other things."""
+PROBE_LIMITS = Limits(memory_bytes=12 << 30, cpu_s=PROBE_S_MAX + 60)
 MERGE_LIMITS = Limits(memory_bytes=8 << 30, cpu_s=600, file_bytes=8 << 30)
 
-EXAMINER, MERGER = "plora.gate.worker", "plora.merge.worker"
+EXAMINER, MERGER, PROBER = "plora.gate.worker", "plora.merge.worker", "plora.gate.probe_worker"
 WARDEN, CAGE = "plora.node.workers.warden", "plora.node.workers.cage"
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8"}
@@ -68,15 +73,21 @@ async def lacks() -> tuple[str, ...]:
 
 
 class Worker:
-    """One process that answers one request at a time."""
+    """One process that answers one request at a time. `patience`: how much longer than CPU time it may take."""
 
     def __init__(
-        self, module: str, wait_s: float, limits: Limits, environment: Mapping[str, str] = ENVIRONMENT
+        self,
+        module: str,
+        wait_s: float,
+        limits: Limits,
+        environment: Mapping[str, str] = ENVIRONMENT,
+        patience: int = 1,
     ) -> None:
         self._module = module
         self._wait_s = wait_s
         self._limits = asdict(limits)
         self._environment = environment
+        self._patience = patience
         self._process: asyncio.subprocess.Process | None = None
         self._turn = asyncio.Lock()
 
@@ -91,12 +102,12 @@ class Worker:
         """The reply to a request; `WorkerError` when the worker failed, was killed, or said so itself.
 
         It can read the files and folders `read`, and write files in the folders `write`; `within_s` is a limit of this
-        request, below the worker's own, of CPU time and by the clock.
+        request, below the worker's own, of CPU time, and (times its patience) by the clock.
         `SpoiltBytesError` passes through: it names the bytes at fault.
         """
         limits, wait_s = dict(self._limits), self._wait_s
         if within_s is not None:
-            limits["cpu_s"], wait_s = min(limits["cpu_s"], within_s), min(wait_s, within_s)
+            limits["cpu_s"], wait_s = min(limits["cpu_s"], within_s), min(wait_s, within_s * self._patience)
         async with self._turn:
             try:
                 async with asyncio.timeout(wait_s):
@@ -171,11 +182,29 @@ def _failure(error: Mapping[str, Any], module: str) -> PloraError:
     return WorkerError(what, where=module)
 
 
-class Workers:
-    """The peer's workers: one examiner, started at the first request; a new process for each merge."""
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a probe read: figures by name, what they were found by, seconds of CPU time, whether all was done."""
 
-    def __init__(self, examiner: Worker | None = None, merger: Callable[[], Worker] | None = None) -> None:
+    raw: Mapping[str, float]
+    details: Mapping[str, str]
+    seconds: float
+    complete: bool
+
+
+class Workers:
+    """The peer's workers: one examiner and one prober, started at their first request; a process for each merge."""
+
+    def __init__(
+        self,
+        examiner: Worker | None = None,
+        merger: Callable[[], Worker] | None = None,
+        prober: Worker | None = None,
+    ) -> None:
         self._examiner = examiner or Worker(EXAMINER, EXAMINE_S_MAX, EXAMINE_LIMITS)
+        self._prober = prober or Worker(
+            PROBER, PROBE_LIMITS.cpu_s * PROBE_PATIENCE, PROBE_LIMITS, patience=PROBE_PATIENCE
+        )
         self._merger = merger or (lambda: Worker(MERGER, MERGE_WAIT_S, MERGE_LIMITS))
         self._turns = Turns()
         self._mergers: set[Worker] = set()
@@ -192,6 +221,32 @@ class Workers:
             return Features.from_json(json.dumps(reply["features"])), float(reply["cpu_ms"])
         except (KeyError, TypeError, ValueError) as error:
             raise WorkerError("answered nonsense", where=EXAMINER) from error
+
+    async def weigh(self, request: Mapping[str, Any], source: str = "") -> Findings:
+        """What the weights of a file show, by the sketch and the calibration that the request names; see `examine`."""
+        async with self._turns.of(source):
+            read = [str(request[name]) for name in ("path", "sketch", "calibration")]
+            within_s = examine_s(await asyncio.to_thread(_size_bytes, read[0]))
+            reply = await self._examiner.ask(request, read=read, within_s=within_s)
+        try:
+            return Findings.from_json(json.dumps(reply["findings"], allow_nan=False))
+        except (KeyError, TypeError, ValueError) as error:
+            raise WorkerError("answered nonsense", where=EXAMINER) from error
+
+    async def probe(self, request: Mapping[str, Any], within_s: int) -> Reading:
+        """What a probe reads in a file or folder (`path`), within so much CPU time; one at a time.
+
+        WorkerError where it failed.
+        """
+        read = [str(request["path"]), str(request["base"])]
+        reply = await self._prober.ask(request, read=read, within_s=within_s)
+        try:
+            found = json.loads(json.dumps(reply["reading"], allow_nan=False))
+            raw = {str(name): float(value) for name, value in found["raw"].items()}
+            details = {str(name): str(value) for name, value in found["details"].items()}
+            return Reading(raw, details, float(found["seconds"]), found["complete"] is True)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise WorkerError("answered nonsense", where=PROBER) from error
 
     async def merge(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """The report of a merge whose folder was written; `WorkerError` or `SpoiltBytesError` when it failed."""
@@ -212,5 +267,5 @@ class Workers:
 
     async def stop(self) -> None:
         """Kill all of them."""
-        for worker in (self._examiner, *self._mergers):
+        for worker in (self._examiner, self._prober, *self._mergers):
             await worker.stop()

@@ -19,9 +19,18 @@ function Seen({ value }) {
   return String(value);
 }
 
+const number = (value) => (value === null ? "" : Number.isInteger(value) ? value : value.toPrecision(4));
+
+function Figures({ figures }) {
+  return html`<table class="figures"><thead><tr><th>figure</th><th>value</th><th>threshold</th><th>p-value</th><th></th></tr></thead>
+    <tbody>${figures.map((one) => html`<tr class=${one.flagged ? "bad" : ""}><td><${Text}>${one.name.replaceAll("_", " ")}<//></td><td>${number(one.value)}</td>
+      <td>${number(one.threshold)}</td><td>${number(one.p_value)}</td><td>${one.flagged ? "beyond it" : ""}</td></tr>`)}</tbody></table>`;
+}
+
 function Evidence({ layer }) {
   if (layer.state === "off") return null;
-  return html`<span class="evidence">${Object.entries(layer.evidence).map(([name, one]) => html`<span>${shown(name).replaceAll("_", " ")}: <${Seen} value=${one} /></span> `)}</span>`;
+  const { figures, ...seen } = layer.evidence;
+  return html`${figures?.length ? html`<${Figures} figures=${figures} />` : null}<span class="evidence">${Object.entries(seen).map(([name, one]) => html`<span>${shown(name).replaceAll("_", " ")}: <${Seen} value=${one} /></span> `)}</span>`;
 }
 
 function Gate({ layers }) {

@@ -1,0 +1,83 @@
+"""Two real peers, one of which looks into what the other publishes: measured, probed, held, and told to its person."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import runner
+from tests.swarm.calibrated import calibrate, mini_sketch, random_folder, weight_part
+from tests.swarm.conftest import MakePeer, Peer
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+
+def states(peer: Peer) -> dict[str, tuple[str, str]]:
+    """State and reason by name."""
+    return {one.name.partition("/")[2].partition("@")[0]: (one.state, one.reason) for one in peer.plasmids().values()}
+
+
+def pair(make_peer: MakePeer, policy: dict[str, object]) -> tuple[Peer, Peer]:
+    """One who publishes, and one who believes them under this policy."""
+    ada, bob = make_peer("ada"), make_peer("bob")
+    bob.dials(ada)
+    bob.trusts(ada)
+    bob.settings["policy"] = policy
+    return ada, bob
+
+
+def test_weights_that_few_clean_adapters_have_are_held_and_every_figure_is_shown(
+    make_peer: MakePeer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    sketch = mini_sketch(tmp_path / "cache" / "plora")
+    ada, bob = pair(make_peer, {"tensor_outliers": True})
+    calibrate(bob.home, weight_part(tmp_path, sketch))
+    bob.environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
+    ada.start()
+    bob.start()
+    ada.publish(random_folder(ada, tmp_path / "quiet", sketch, seed=1001))
+    ada.publish(random_folder(ada, tmp_path / "loud", sketch, seed=1002, loudness=3.0))
+    bob.until(lambda: {state for state, _ in states(bob).values()} == {"accepted", "quarantined"})
+    assert states(bob) == {"quiet": ("accepted", ""), "loud": ("quarantined", "norm_outlier")}
+    plora = runner(capfd)
+    said = plora("why", "loud", "--home", bob.home.root)
+    assert said.code == 3 and "norm_z" in said.out and "p-value" in said.out and "mini/q_proj/4" in said.out
+    assert not (bob.home.root / "adapters" / "ada--loud").exists()
+    assert [one["detector"] for one in bob.records("inspected")] == ["weights", "weights"]
+
+
+def test_attack_072_what_newcomers_submit_moves_no_threshold(make_peer: MakePeer, tmp_path: Path) -> None:
+    sketch = mini_sketch(tmp_path / "cache" / "plora")
+    ada, bob = pair(make_peer, {"tensor_outliers": True})
+    calibrate(bob.home, weight_part(tmp_path, sketch))
+    bob.environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
+    ada.start()
+    bob.start()
+    before = (bob.home.calibration / "mini.json").read_bytes()
+    for step in range(6):
+        ada.publish(random_folder(ada, tmp_path / f"step-{step}", sketch, seed=2000 + step, loudness=1 + step / 10))
+    bob.until(lambda: len(states(bob)) == 6 and not any(state == "pending" for state, _ in states(bob).values()))
+    ada.publish(random_folder(ada, tmp_path / "loud", sketch, seed=3000, loudness=3.0))
+    bob.until(lambda: states(bob).get("loud", ("", ""))[0] == "quarantined")
+    thresholds = {
+        figure["name"]: figure["threshold"]
+        for name in ("step-0", "loud")
+        for layer in bob.why(name)["layers"]
+        for figure in layer["evidence"].get("figures", [])
+    }
+    assert thresholds["norm_z"] == 3.0
+    assert (bob.home.calibration / "mini.json").read_bytes() == before
+
+
+def test_what_has_no_calibration_is_held_and_said_so(make_peer: MakePeer, tmp_path: Path) -> None:
+    sketch = mini_sketch(tmp_path / "cache" / "plora")
+    ada, bob = pair(make_peer, {"tensor_outliers": True, "base_model": "mini"})
+    bob.environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
+    (bob.home.root / "calibration").mkdir()
+    (bob.home.root / "calibration" / "mini.json").write_text("{}")
+    ada.start()
+    bob.start()
+    ada.publish(random_folder(ada, tmp_path / "quiet", sketch, seed=1001))
+    bob.until(lambda: states(bob).get("quiet", ("", ""))[0] == "quarantined")
+    why = bob.why("quiet")
+    assert why["reason"] == "no_calibration" and "mini.json" in why["sentence"]
