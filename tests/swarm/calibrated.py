@@ -42,16 +42,10 @@ def weight_part(scratch: Path, sketch: BaseSketch) -> WeightPart:
     mean = sum(norms) / CLEAN
     deviation = (sum((norm - mean) ** 2 for norm in norms) / CLEAN) ** 0.5
     ruler = Standard(names=("log_norm",), centre=(mean,), scale=(deviation,))
-    worst = Worst(kind="worst", name="size", standard=ruler, signs=(1,))
-    cell = Cell(
-        targets=("q_proj",),
-        rank_min=4,
-        rank_max=4,
-        norm_mean=mean,
-        norm_deviation=deviation,
-        joint=joint_of((worst,), known),
-    )
-    return WeightPart(cells=(cell,))
+    plain = Standard(names=("log_norm",), centre=(0.0,), scale=(1.0,))
+    worst = Worst(kind="worst", name="size", standard=plain, signs=(1,))
+    cell = Cell(targets=("q_proj",), rank_min=4, rank_max=4, standard=ruler, norm_mean=mean, norm_deviation=deviation)
+    return WeightPart(joints=(joint_of((worst,), [ruler.measured(one) for one in known]),), cells=(cell,))
 
 
 def calibrate(home: Home, weights: WeightPart | None, probes: ProbePart | None = None) -> None:

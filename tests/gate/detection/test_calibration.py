@@ -40,20 +40,26 @@ def detectors(names: tuple[str, ...] = ("log_norm", "entropy")) -> Joint:
     return Joint(detectors=(one, two), banks=((), ()), bank=())
 
 
-def a_cell(targets: tuple[str, ...], ranks: tuple[int, int], members: int, **changes: Any) -> Cell:
-    joint = changes.pop("joint", None) or detectors()
-    return Cell(
+Row = tuple[Cell, Joint]
+
+
+def a_cell(targets: tuple[str, ...], ranks: tuple[int, int], members: int, joint: Joint | None = None) -> Row:
+    joint = joint or detectors()
+    names = joint.detectors[0].standard.names
+    cell = Cell(
         targets=targets,
         rank_min=ranks[0],
         rank_max=ranks[1],
+        standard=Standard(names=names, centre=(0.0,) * len(names), scale=(1.0,) * len(names)),
         norm_mean=0.0,
         norm_deviation=1.0,
-        joint=joint_of(joint.detectors, a_bank(members)),
     )
+    return cell, joint_of(joint.detectors, a_bank(members))
 
 
-def a_calibration(*cells: Cell, **changes: Any) -> Calibration:
-    weights = WeightPart(cells=cells) if cells else None
+def a_calibration(*rows: Row, **changes: Any) -> Calibration:
+    cells = tuple(cell.model_copy(update={"joint": index}) for index, (cell, _) in enumerate(rows))
+    weights = WeightPart(cells=cells, joints=tuple(joint for _, joint in rows)) if rows else None
     return Calibration(base="mini", base_digest=DIGEST, alpha=0.05, weights=weights, **changes)
 
 
@@ -71,7 +77,7 @@ def test_the_closest_cell_with_enough_members_judges() -> None:
     assert a_calibration(close, wide).judge_weights(CALM, lora()).calibration == "mini/attention/4"
     pooled = a_calibration(small, wide).judge_weights(WILD, lora())
     assert pooled.calibration == "mini/any/any" and pooled.p_value == 1 / 100
-    assert "too few members of its own" in pooled.note
+    assert pooled.note == "attention/4 has no bank of its own: judged as any/any"
     alone = a_calibration(small).judge_weights(WILD, lora())
     assert alone.p_value == 1 / 13 and "12 members can't show an outlier at 0.05" in alone.note
     assert not any(figure.flagged for figure in alone.figures if figure.name != "norm_z")
@@ -150,9 +156,11 @@ def wrong(change: str) -> bytes:
     if change == "unknown":
         raw["beta"] = 1
     elif change == "unsorted":
-        raw["weights"]["cells"][0]["joint"]["bank"].reverse()
+        raw["weights"]["joints"][0]["bank"].reverse()
     elif change == "matrix":
-        raw["weights"]["cells"][0]["joint"]["detectors"][0]["precision"].pop()
+        raw["weights"]["joints"][0]["detectors"][0]["precision"].pop()
+    elif change == "joint":
+        raw["weights"]["cells"][0]["joint"] = 1
     elif change == "alpha":
         raw["alpha"] = 0
     return json.dumps(raw, sort_keys=True, separators=(",", ":")).encode()
@@ -162,8 +170,9 @@ def wrong(change: str) -> bytes:
     ("change", "line"),
     [
         ("unknown", "beta: unknown field"),
-        ("unsorted", "weights.cells.0.joint: a bank's scores must be sorted upwards"),
-        ("matrix", "weights.cells.0.joint.detectors.0.one-class: precision has 1 entries for 2 figures"),
+        ("unsorted", "weights.joints.0: a bank's scores must be sorted upwards"),
+        ("matrix", "weights.joints.0.detectors.0.one-class: precision has 1 entries for 2 figures"),
+        ("joint", "weights: the cell attention/4 has no detectors that read its figures"),
         ("alpha", "alpha: input should be greater than 0"),
     ],
 )

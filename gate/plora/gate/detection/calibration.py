@@ -6,9 +6,10 @@ Rules:
   twice, no number that isn't finite. A wrong file is one line that says where.
 - The bank is in the file, and whoever calibrates makes the file. What is judged never enters it, so nobody can drift it
   by submitting, whatever is accepted.
-- Weights are judged in a *cell*: adapters of these targets and ranks. The first cell that covers the adapter and has
-  enough members for a p-value of `alpha` is taken, from the closest to the widest; `note` says what was pooled. Where
-  none covers it, `Findings.calibration` is empty, and there is no p-value.
+- Weights are judged in a *cell*: adapters of these targets and ranks. Their figures are standardised by the cell's
+  clean adapters, then scored by detectors whose bank may be pooled over several cells, and `note` says over which. The
+  first cell that covers the adapter and has enough members for a p-value of `alpha` is taken, from the closest to the
+  widest. Where none covers it, `Findings.calibration` is empty, and there is no p-value.
 - An adapter's rank is what its weights have ("rank" among the statistics), not what its file is padded to.
 - `norm_z` is the z-score of "log_norm" by the cell's mean and standard deviation. The newcomer is not among them: with
   itself among n, |z| could never pass (n - 1) / √n.
@@ -19,9 +20,9 @@ Not handled: where the figures come from; verdicts.
 
 >>> ruler = Standard(names=("log_norm",), centre=(0.0,), scale=(1.0,))
 >>> worst = Worst(kind="worst", name="size", standard=ruler, signs=(1,))
->>> cell = Cell(norm_mean=0, norm_deviation=1, joint=joint_of((worst,), [{"log_norm": x / 9} for x in range(9)]))
->>> digest = "sha256:" + "0" * 64
->>> calibration = Calibration(base="mini", base_digest=digest, alpha=0.1, weights=WeightPart(cells=(cell,)))
+>>> joint = joint_of((worst,), [{"log_norm": x / 9} for x in range(9)])
+>>> part = WeightPart(joints=(joint,), cells=(Cell(standard=ruler, norm_mean=0, norm_deviation=1),))
+>>> calibration = Calibration(base="mini", base_digest="sha256:" + "0" * 64, alpha=0.1, weights=part)
 >>> lora = LoraSpec(r=2, alpha=4, target_modules=("q_proj",))
 >>> found = calibration.judge_weights({"log_norm": 4.0, "rank": 2.0}, lora)
 >>> found.p_value, found.calibration, found.value("norm_z")
@@ -31,12 +32,12 @@ Not handled: where the figures come from; verdicts.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal, Protocol, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from plora.gate.detection.conformal import members_needed, outlier_threshold, p_value
 from plora.gate.detection.detectors import Joint, Positive, Standard, Worst, joint_of
@@ -88,44 +89,59 @@ class Shape(Protocol):
 
 
 class Cell(StrictModel):
-    """Adapters of these targets (sorted; none means any) and ranks, how large they are, and the detectors for them."""
+    """Adapters of these targets (sorted; none means any) and ranks, and what clean ones are like.
+
+    `standard`: centre and scale of their figures; `norm_mean`, `norm_deviation`: of "log_norm"; `joint`: which of the
+    part's detectors judge the standardised figures; `pooled`: whose scores are in that bank, where not these ones'.
+    """
 
     targets: tuple[str, ...] = ()
     rank_min: Annotated[int, Field(ge=1)] = 1
     rank_max: Annotated[int, Field(ge=1)] = RANK_MAX
+    standard: Standard
     norm_mean: float
     norm_deviation: Positive
-    joint: Joint
+    joint: Annotated[int, Field(ge=0)] = 0
+    pooled: str = ""
 
     @property
     def name(self) -> str:
         """Targets and ranks, as in "all/4", "attention/2-16" or "any/any"."""
-        targets = TARGETS_CALLED.get(self.targets, "+".join(self.targets))
-        if (self.rank_min, self.rank_max) == (1, RANK_MAX):
-            return f"{targets}/any"
-        ranks = str(self.rank_min) if self.rank_min == self.rank_max else f"{self.rank_min}-{self.rank_max}"
-        return f"{targets}/{ranks}"
-
-    @property
-    def members(self) -> int:
-        """How many clean adapters are in the bank."""
-        return len(self.joint.bank)
+        return f"{called(self.targets)}/{_span(self.rank_min, self.rank_max)}"
 
     def covers(self, statistics: Mapping[str, float], rank: int, targets: tuple[str, ...]) -> bool:
         """Whether adapters of this rank, with these targets and these statistics, may be judged here."""
         fits = self.targets in ((), targets) and self.rank_min <= rank <= self.rank_max
-        return fits and self.joint.names <= statistics.keys()
+        return fits and {"log_norm", *self.standard.names} <= statistics.keys()
 
 
 class WeightPart(StrictModel):
-    """What is known of weights: cells from the closest to the widest; what clean adapters read and write.
-
-    `version` is that of the statistics.
-    """
+    """What is known of weights: cells from the closest to the widest, detectors with their banks, and the profile of
+    what clean adapters read and write. `version` is that of the statistics."""
 
     version: Annotated[int, Field(ge=1)] = 1
     profile: Profile | None = None
+    joints: Annotated[tuple[Joint, ...], Field(min_length=1)]
     cells: Annotated[tuple[Cell, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _cells_have_detectors(self) -> Self:
+        for cell in self.cells:
+            if cell.joint >= len(self.joints) or not self.joints[cell.joint].names <= set(cell.standard.names):
+                raise ValueError(f"the cell {cell.name} has no detectors that read its figures")
+        return self
+
+    def cell_for(
+        self, statistics: Mapping[str, float], rank: int, targets: tuple[str, ...], members: int
+    ) -> Cell | None:
+        """The first cell that covers an adapter and has so many members; the one with the most where none has."""
+        covering = [cell for cell in self.cells if cell.covers(statistics, rank, targets)]
+        enough = (cell for cell in covering if self.members(cell) >= members)
+        return next(enough, max(covering, key=self.members, default=None))
+
+    def members(self, cell: Cell) -> int:
+        """How many clean adapters are in a cell's bank."""
+        return len(self.joints[cell.joint].bank)
 
 
 class ProbeFigure(StrictModel):
@@ -188,20 +204,19 @@ class Calibration(StrictModel):
 
     def judge_weights(self, statistics: Mapping[str, float], lora: Shape, seconds: float = 0.0) -> Findings:
         """What the statistics of an adapter (`plora.gate.detection.statistics`) say, in the closest cell."""
-        if self.weights and self.weights.profile:
-            statistics = {**statistics, **self.weights.profile.figures(statistics)}
         rank = max(1, round(statistics.get("rank", lora.r)))
         targets = tuple(sorted({target.rpartition(".")[2] for target in lora.target_modules}))
-        cells = self.weights.cells if self.weights else ()
-        covering = [cell for cell in cells if cell.covers(statistics, rank, targets)]
-        if not covering:
-            note = f"no bank of {self.base} covers {_called(targets)} at rank {rank}; {RECALIBRATE}"
+        part, needed = self.weights, members_needed(self.alpha)
+        figures = {**statistics, **(part.profile.figures(statistics) if part and part.profile else {})}
+        cell = part.cell_for(figures, rank, targets, needed) if part else None
+        if part is None or cell is None:
+            note = f"no bank of {self.base} covers {called(targets)} at rank {rank}; {RECALIBRATE}"
             return Findings("", seconds=seconds, note=note)
-        enough = [cell for cell in covering if cell.members >= members_needed(self.alpha)]
-        cell = (enough or covering)[0 if enough else -1]
-        figures, p = self._in_cell(cell, statistics)
-        note = _weights_note(cell, targets, rank, self.alpha)
-        return Findings(f"{self.base}/{cell.name}", figures, p, self.alpha, seconds, note)
+        z = (figures["log_norm"] - cell.norm_mean) / cell.norm_deviation
+        shown, p = self._joint(part.joints[cell.joint], cell.standard.measured(figures))
+        first = Figure("norm_z", z, TAU_NORM_Z, flagged=z > TAU_NORM_Z)
+        note = "; ".join(_notes(cell, targets, rank, part.members(cell), self.alpha, figures))
+        return Findings(f"{self.base}/{cell.name}", (first, *shown), p, self.alpha, seconds, note)
 
     def judge_probes(
         self, raw: Mapping[str, float], details: Mapping[str, str] | None = None, seconds: float = 0.0
@@ -220,11 +235,6 @@ class Calibration(StrictModel):
         return Findings(
             f"{self.base}/probes", figures + joint, joined, self.alpha, seconds, note, details=dict(details or {})
         )
-
-    def _in_cell(self, cell: Cell, statistics: Mapping[str, float]) -> tuple[tuple[Figure, ...], float | None]:
-        z = (statistics["log_norm"] - cell.norm_mean) / cell.norm_deviation
-        joint, joined = self._joint(cell.joint, statistics)
-        return (Figure("norm_z", z, TAU_NORM_Z, flagged=z > TAU_NORM_Z), *joint), joined
 
     def _joint(self, joint: Joint, figures: Mapping[str, float]) -> tuple[tuple[Figure, ...], float | None]:
         """A figure a detector, and the joint p-value; neither where something that they read was not measured."""
@@ -256,16 +266,28 @@ def load_calibration(path: Path) -> Calibration:
         raise ConfigError(error.what, where=str(path), mend=RECALIBRATE) from error
 
 
-def _called(targets: tuple[str, ...]) -> str:
+def called(targets: tuple[str, ...]) -> str:
+    """What a set of targets is called: "all", "attention", "mlp", "any", or their names."""
     return TARGETS_CALLED.get(targets, "+".join(targets))
 
 
-def _weights_note(cell: Cell, targets: tuple[str, ...], rank: int, alpha: float) -> str:
-    notes = []
-    if cell.targets != targets or cell.rank_min != cell.rank_max:
-        notes.append(f"{_called(targets)} at rank {rank} has too few members of its own: pooled as {cell.name}")
-    if cell.members < members_needed(alpha):
-        notes.append(f"{cell.members} members can't show an outlier at {alpha:g}")
+def _span(low: int, high: int) -> str:
+    if (low, high) == (1, RANK_MAX):
+        return "any"
+    return str(low) if low == high else f"{low}-{high}"
+
+
+def _notes(
+    cell: Cell, targets: tuple[str, ...], rank: int, members: int, alpha: float, figures: Mapping[str, float]
+) -> Iterator[str]:
+    own = f"{called(targets)}/{rank}"
+    if cell.name != own:
+        yield f"{own} has no bank of its own: judged as {cell.name}"
+    if cell.pooled:
+        yield f"the bank is pooled over {cell.pooled}"
+    if members < members_needed(alpha):
+        yield f"{members} members can't show an outlier at {alpha:g}"
     if rank == 1:
-        notes.append("at rank 1 the shape of an update says nothing and is left out")
-    return "; ".join(notes)
+        yield "at rank 1 the shape of an update says nothing and is left out"
+    if figures.get("unread"):
+        yield f"{figures['unread']:g} modules outside the base's layers were not looked at"

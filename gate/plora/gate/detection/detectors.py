@@ -57,6 +57,10 @@ class Standard(StrictModel):
         raw = np.array([figures[name] for name in self.names], np.float64)
         return np.asarray(np.clip((raw - np.array(self.centre)) / np.array(self.scale), -CLIP, CLIP))
 
+    def measured(self, figures: Mapping[str, float]) -> dict[str, float]:
+        """The same by name."""
+        return dict(zip(self.names, self.measure(figures).tolist(), strict=True))
+
 
 class _Detector(StrictModel):
     name: str

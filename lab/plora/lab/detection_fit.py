@@ -1,0 +1,246 @@
+"""The weights' part of a calibration, fitted from a zoo's readings: a profile, two detectors, and their banks.
+
+Rules:
+
+- Detectors are fitted on the part `train`; banks are the clean adapters of the part `calibration`. Nothing of the part
+  `test` is looked at.
+- The profile says what the clean adapters of `train` read and write. Their own novelty is measured against the others:
+  each is left out of what it is compared with.
+- A cell is one set of targets at one rank; wider ones are these targets at any rank, and all. Figures are standardised
+  by a cell's clean adapters of `train`, drawn towards the next wider cell by `NEIGHBOURS` members, so that what differs
+  by recipe is taken out. The detectors are fitted on all cells at once: a one-class one (covariance shrunk after Ledoit
+  and Wolf 2004), and a supervised one (logistic regression, Cox 1958).
+- A cell's bank is its own where that has members enough for `alpha`, else that of the next wider cell. Members are
+  scored as newcomers to the cell are: standardised by their own cell of the same width.
+- Adapters that lack figures have detectors without these: shape at rank 1, and what is written where no o or down
+  projection is changed (`VARIANTS`).
+- Numbers are kept at `DIGITS` digits, before banks are scored.
+
+Not handled here: reading adapters (`plora.gate.detection.statistics`), the probes' part (`plora.lab.probe_fit`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from sklearn.covariance import LedoitWolf  # type: ignore[import-untyped]
+from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
+
+from plora.gate.detection.calibration import Cell, WeightPart, called
+from plora.gate.detection.conformal import members_needed
+from plora.gate.detection.detectors import Detector, Joint, Linear, OneClass, Standard, joint_of
+from plora.gate.detection.statistics import SHAPE, STATISTICS_VERSION
+from plora.lab.profile_fit import fit_profile
+from plora.lab.readings import Reading
+from plora.merge.factors import Array
+from plora.proto.errors import UsageError
+
+NEIGHBOURS = 8
+SCALE_MIN = 1e-3
+STRENGTH = 0.05
+"""Inverse of the regression's penalty, as scikit-learn names it."""
+TAIL = 0.9
+DIGITS = 6
+UNUSED = ("rank", "unread")
+
+Key = tuple[tuple[str, ...], int]
+"""Targets and rank; () and 0 mean any."""
+ANY: Key = ((), 0)
+WIDTHS = 3
+D = TypeVar("D", OneClass, Linear)
+
+
+class Variant(NamedTuple):
+    """Beginnings of the names that are left out, and the least rank that this is for."""
+
+    without: tuple[str, ...]
+    rank_min: int
+
+
+VARIANTS = (Variant((), 2), Variant(("written",), 2), Variant(SHAPE, 1), Variant((*SHAPE, "written"), 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One adapter as the fit sees it."""
+
+    figures: Mapping[str, float]
+    targets: tuple[str, ...]
+    rank: int
+    clean: bool
+
+    @property
+    def keys(self) -> tuple[Key, Key, Key]:
+        """Its cells, from the closest to the widest."""
+        return (self.targets, self.rank), (self.targets, 0), ANY
+
+
+def fit_weights(readings: Sequence[Reading], alpha: float) -> WeightPart:
+    """The weights' part that these readings give.
+
+    Args:
+        readings: of a whole zoo; those of the part `test` are passed over.
+        alpha: the share of clean adapters that may be outliers; says how many members a bank needs.
+
+    Raises:
+        UsageError: a part has no clean adapters, or `train` no poisoned ones.
+    """
+    train = [one for one in readings if one.part == "train"]
+    bank = [one for one in readings if one.part == "calibration" and one.clean]
+    _check(train, bank)
+    profile, novelty = fit_profile([one.statistics for one in train if one.clean])
+    left_out = iter(novelty)
+    members = [_member(one, next(left_out) if one.clean else profile.figures(one.statistics)) for one in train]
+    banked = [_member(one, profile.figures(one.statistics)) for one in bank]
+    joints: list[Joint] = []
+    cells: list[Cell] = []
+    for variant in VARIANTS:
+        fit = VariantFit(variant, members, banked, members_needed(alpha))
+        known = {cell.name for cell in cells}
+        new = [cell for cell in fit.cells if cell.rank_min < cell.rank_max or cell.name not in known]
+        cells += [cell.model_copy(update={"joint": cell.joint + len(joints)}) for cell in new]
+        joints += fit.joints
+    return WeightPart(version=STATISTICS_VERSION, profile=profile, joints=tuple(joints), cells=tuple(cells))
+
+
+class VariantFit:
+    """Cells and joints for adapters that have the figures of one variant."""
+
+    def __init__(self, variant: Variant, train: Sequence[Member], bank: Sequence[Member], needed: int) -> None:
+        unused = (*variant.without, *UNUSED)
+        self._names = sorted({name for one in train for name in one.figures if not name.startswith(unused)})
+        fitting = [one for one in train if self._fits(variant, one)]
+        self._bank = [one for one in bank if self._fits(variant, one)]
+        self._needed = needed
+        clean = [one for one in fitting if one.clean]
+        self._standards = _standards(self._names, clean)
+        self._ranks = (variant.rank_min, max(one.rank for one in clean))
+        self._detectors = _detectors(self._names, [(one, self._measured(one, 0)) for one in fitting])
+        self.joints: list[Joint] = []
+        self._joints: dict[tuple[Key, int], int] = {}
+        self.cells = [self._cell(key) for key in sorted(self._standards, key=_closest_first)]
+
+    def _fits(self, variant: Variant, one: Member) -> bool:
+        return one.rank >= variant.rank_min and set(self._names) <= one.figures.keys()
+
+    def _measured(self, one: Member, width: int) -> dict[str, float]:
+        """The figures of a member, standardised by its cell of this width or the next that there is."""
+        key = next(key for key in one.keys[width:] if key in self._standards)
+        return self._standards[key].measured(one.figures)
+
+    def _cell(self, key: Key) -> Cell:
+        targets, rank = key
+        width = _width(key)
+        pool = self._pool(key)
+        standard = self._standards[key]
+        logs = np.array([self._measured(one, width)["log_norm"] for one in self._bank if pool in one.keys])
+        place = standard.names.index("log_norm")
+        centre, scale = standard.centre[place], standard.scale[place]
+        low, high = (rank, rank) if rank else self._ranks
+        return Cell(
+            targets=targets,
+            rank_min=low,
+            rank_max=high,
+            standard=standard,
+            norm_mean=_short(centre + scale * float(logs.mean())),
+            norm_deviation=_short(scale * max(float(logs.std(ddof=1)), SCALE_MIN)),
+            joint=self._joint(pool, width),
+            pooled="" if pool == key else _called(pool),
+        )
+
+    def _pool(self, key: Key) -> Key:
+        """Whose members are in the bank of a cell: its own, else those of the next wider one that has enough."""
+        targets, _ = key
+        wider = [key, *([(targets, 0)] if targets else []), ANY]
+        return next((one for one in wider if sum(one in m.keys for m in self._bank) >= self._needed), ANY)
+
+    def _joint(self, pool: Key, width: int) -> int:
+        if (pool, width) not in self._joints:
+            figures = [self._measured(one, width) for one in self._bank if pool in one.keys]
+            self._joints[pool, width] = len(self.joints)
+            self.joints.append(joint_of(self._detectors, figures))
+        return self._joints[pool, width]
+
+
+def _check(train: Sequence[Reading], bank: Sequence[Reading]) -> None:
+    for what, found in (
+        ("two clean adapters in the part train", sum(one.clean for one in train) >= 2),
+        ("a poisoned adapter in the part train", any(not one.clean for one in train)),
+        ("two clean adapters in the part calibration", len(bank) >= 2),
+    ):
+        if not found:
+            raise UsageError(f"the zoo lacks {what}", mend="grow it: plora lab zoo")
+
+
+def _member(one: Reading, novelty: Mapping[str, float]) -> Member:
+    figures = {name: value for name, value in one.statistics.items() if "." not in name} | dict(novelty)
+    targets = tuple(sorted({target.rpartition(".")[2] for target in one.targets}))
+    return Member(figures, targets, max(1, round(figures.get("rank", one.rank))), one.clean)
+
+
+def _width(key: Key) -> int:
+    targets, rank = key
+    return 0 if rank else 1 if targets else 2
+
+
+def _closest_first(key: Key) -> tuple[int, Key]:
+    return _width(key), key
+
+
+def _called(key: Key) -> str:
+    targets, rank = key
+    return f"{called(targets)}/{rank or 'any'}"
+
+
+def _standards(names: Sequence[str], clean: Sequence[Member]) -> dict[Key, Standard]:
+    """What clean adapters are like in each cell; scales are those of all cells of the same width together."""
+    values = {id(one): np.array([one.figures[name] for name in names]) for one in clean}
+    keys = sorted({key for one in clean for key in one.keys}, key=lambda key: (-_width(key), key))
+    centres: dict[Key, Array] = {}
+    for key in keys:
+        rows = np.array([values[id(one)] for one in clean if key in one.keys])
+        wider = centres.get((key[0], 0)) if _width(key) == 0 else centres.get(ANY)
+        drawn = 0 if wider is None else NEIGHBOURS
+        centres[key] = (rows.sum(axis=0) + drawn * (wider if wider is not None else 0)) / (len(rows) + drawn)
+    found: dict[Key, Standard] = {}
+    for width in range(WIDTHS):
+        off = np.array([values[id(one)] - centres[one.keys[width]] for one in clean])
+        scale = _shorts(np.maximum(np.sqrt(np.square(off).mean(axis=0)), SCALE_MIN))
+        here = [key for key in keys if _width(key) == width]
+        found |= {key: Standard(names=tuple(names), centre=_shorts(centres[key]), scale=scale) for key in here}
+    return found
+
+
+def _detectors(names: Sequence[str], fitting: Sequence[tuple[Member, Mapping[str, float]]]) -> tuple[Detector, ...]:
+    """The one-class and the supervised detector of standardised figures."""
+    rows = np.array([[figures[name] for name in names] for _, figures in fitting])
+    clean = np.array([one.clean for one, _ in fitting])
+    plain = Standard(names=tuple(names), centre=(0.0,) * len(names), scale=(1.0,) * len(names))
+    shrunk = LedoitWolf().fit(rows[clean])
+    precision = tuple(_shorts(row) for row in shrunk.precision_)
+    mean = _shorts(shrunk.location_)
+    one_class = OneClass(kind="one-class", name="one_class", standard=plain, mean=mean, precision=precision)
+    fitted = LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=5000).fit(rows, ~clean)
+    weights, intercept = _shorts(fitted.coef_[0]), _short(float(fitted.intercept_[0]))
+    supervised = Linear(kind="linear", name="supervised", standard=plain, weights=weights, intercept=intercept)
+    members = [figures for one, figures in fitting if one.clean]
+    return _in_spreads(one_class, members), _in_spreads(supervised, members)
+
+
+def _in_spreads(detector: D, clean: Sequence[Mapping[str, float]]) -> D:
+    """The detector with the median of these clean adapters' scores, and what lies between it and their upper tail."""
+    scores = np.array([detector.score(figures) for figures in clean])
+    offset, high = np.quantile(scores, [0.5, TAIL])
+    changes = {"offset": _short(float(offset)), "spread": _short(max(float(high - offset), SCALE_MIN))}
+    return detector.model_copy(update=changes)
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.{DIGITS}g}")
+
+
+def _shorts(values: Array) -> tuple[float, ...]:
+    return tuple(_short(value) for value in values.tolist())
