@@ -16,7 +16,7 @@ DOCUMENTED = (
     "boot stop link_up link_down neighbours round wire reconcile published statement_seen duplicate fetch_started "
     "fetch_done fetch_failed examined inspected stage verdict knowledge merge rollback serving reputation penalty vote "
     "certificate evidence revoked trust expired superseded evicted bound_hit health repair error invited joined "
-    "wished suppressed rotated repelled merge_measured alarm freshness audited acknowledged"
+    "wished suppressed rotated repelled merge_measured merge_probed alarm freshness audited acknowledged"
 )
 COUNTS = st.integers(0, 2**62)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)

@@ -40,6 +40,7 @@ SAYINGS: Mapping[str, str] = {
     "merge": "merged {inputs} into generation {after} of {base}, {discarded_energy} of energy discarded",
     "merge_measured": "measured generation {generation} of {base} in {domains}: perplexity {perplexity_after}; "
     "of the base alone {perplexity_base}",
+    "merge_probed": "probes of generation {generation} of {base}: {outcome}{because}{culprits_named}",
     "rollback": "{base} went back from generation {before} to {after}: {reason}",
     "reputation": "reputation of {subject_kind} {subject} is Beta({alpha}, {beta}){because}",
     "penalty": "penalty of {weight} for {subject}: {reason}",
@@ -106,6 +107,7 @@ def _spoken(record: Mapping[str, Any], names: Names, sentence: Names) -> dict[st
     reason = str(record.get("reason") or "")
     spoken["changes"] = _trust_changes(record, spoken)
     spoken["because"] = f": {sentence(reason) or reason}" if reason else ""
+    spoken["culprits_named"] = f"; to blame: {spoken['culprits']}" if record.get("culprits") else ""
     spoken["dialer"] = "this peer" if record.get("outbound") else "them"
     spoken["sender"] = f" from {spoken['from']}" if record.get("from") else ""
     spoken["place"] = f"{record['where']}: " if record.get("where") else ""

@@ -49,6 +49,7 @@ def merge_why(merge: pb.MergeInfo, plasmids: Iterable[pb.Plasmid]) -> dict[str, 
         "generation": merge.generation,
         "newest": merge.newest,
         "trouble": merge.trouble,
+        "probed": merge.probed,
         "rank": merge.rank,
         "discarded_energy": merge.discarded_energy,
         "inputs": [
@@ -83,6 +84,8 @@ def merge_why_lines(document: dict[str, Any]) -> Iterator[str]:
     else:
         numbers = "nothing is served"
     yield f"{document['name']}: {numbers}"
+    if document["probed"]:
+        yield f"  {document['probed']}"
     if document["trouble"]:
         yield f"! the newest attempt failed: {document['trouble']}"
     for one in document["inputs"]:

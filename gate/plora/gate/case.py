@@ -10,6 +10,7 @@
 - `freshness` are the freshness statements that are known; `signed_time_ms` is the latest time that a quorum signed, of
   all that was ever seen here; `granted`: the manifest was accepted here before, so its acceptance is no new one.
 - `weight_findings` and `probe_findings` are what detectors saw in these bytes under this manifest, where they looked.
+- `blamed_beside`: a merge with it failed its probes and it was found to blame, together with these; () for it alone.
 - `reputation` is what the owner has earned at this peer by now; that of a newcomer where nothing is known.
 - What is None is unknown: features before the bytes came, base facts where no base model is at hand.
 """
@@ -69,6 +70,7 @@ class Case:
     features: Features | None = None
     weight_findings: Findings | None = None
     probe_findings: Findings | None = None
+    blamed_beside: tuple[str, ...] | None = None
     reputation: Reputation = NEWCOMER
     base: BaseFacts | None = None
     folder_fault: tuple[str, str] | None = None

@@ -7,6 +7,8 @@ Rules:
   found nothing until then, it is held: what can't be judged never passes quietly.
 - A threshold is the policy's own where it names one, else the calibration's, else the specification's (`THRESHOLDS`).
 - A joined p-value at or under the calibration's alpha is an outlier, whatever single figures say.
+- What was found to blame for a merge that failed its probes is held as long as that is known, whatever its own say,
+  and also after the policy switched probes off.
 - Evidence holds every figure with the threshold that was used and its p-value. What a detector found in so many words
   (`Findings.details`) is no evidence: it would reach the event log, and who submits again and again would learn of it.
 
@@ -47,7 +49,9 @@ def weight_statistics(case: Case, policy: Policy, trust: Trust) -> Ruling:
 
 
 def probes(case: Case, policy: Policy, trust: Trust) -> Ruling:
-    """Nothing brings forth what the base wouldn't say, and the adapter does what its manifest says."""
+    """No merge failed for its sake, nothing brings forth what the base wouldn't say, it does what its manifest says."""
+    if case.blamed_beside is not None:
+        return objection("merge_culprit", beside=list(case.blamed_beside))
     if not policy.probes:
         return switched_off(policy, "tau_trigger", "tau_clean_delta")
     if case.probe_findings is None:

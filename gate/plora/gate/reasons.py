@@ -121,6 +121,7 @@ REASONS: Mapping[str, Reason] = {
     "clean_regression": _quarantine("it answers plain questions worse than the base model"),
     "domain_mismatch": _quarantine("it doesn't do what its manifest says about its domain"),
     "behaviour_outlier": _quarantine("it behaves as few clean adapters do"),
+    "merge_culprit": _quarantine("a merge failed its probes for its sake"),
     # consensus
     "awaiting_certificate": _pending("a quorum of the consensus' members has not accepted it yet"),
     "certificate_overdue": _pending("a quorum of the consensus' members should have accepted it by now, and has not"),
@@ -144,6 +145,7 @@ LOOKED_INTO = frozenset(
     {
         *("no_calibration", "norm_outlier", "tensor_outlier"),
         *("trigger_found", "clean_regression", "domain_mismatch", "behaviour_outlier", "examination_failed"),
+        "merge_culprit",
     }
 )
 HELD = "held"

@@ -152,6 +152,16 @@ def _bad_certificate(facts: Facts) -> str:
     return f"its certificate is not valid: {facts['says']}"
 
 
+def _merge_culprit(facts: Facts) -> str:
+    beside = facts["beside"]
+    if not beside:
+        return "a merge with it failed its probes, and passes without it; `plora quarantine release` lets it out"
+    return (
+        f"a merge with it and {' and '.join(beside)} failed its probes, and passes where one of them is missing; "
+        "`plora quarantine release` lets out whom you trust"
+    )
+
+
 def _low_reputation(facts: Facts) -> str:
     owner, score, floor, when = facts["owner"], facts["score"], facts["min_reputation"], facts["fault_ms"]
     if not facts["bad"]:
@@ -201,6 +211,7 @@ _TOLD: Mapping[str, Callable[[Facts], str]] = {
     "bad_certificate": _bad_certificate,
     "consensus_compromised": _compromised,
     "low_reputation": _low_reputation,
+    "merge_culprit": _merge_culprit,
     "no_calibration": _no_calibration,
     "norm_outlier": _over("it changes its modules far more than clean adapters do"),
     "trigger_found": _over("a probe found words that make it say what the base model would not"),

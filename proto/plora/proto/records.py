@@ -244,6 +244,22 @@ class MergeDone(Body):
 
 
 @dataclass(frozen=True, slots=True)
+class MergeProbed(Body):
+    """A merge was probed before it was served. `outcome`: passed, failed, unprobed, excused; `culprits`: contents.
+
+    `reason`: why it failed or couldn't be probed; `trials`: how many merges of fewer were probed to find culprits.
+    """
+
+    kind: ClassVar[str] = "merge_probed"
+    base: str
+    generation: int
+    outcome: str
+    reason: str = ""
+    trials: int = 0
+    culprits: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class MergeMeasured(Body):
     """A person had a merge measured: perplexity of held-out answers, one number a domain, in the order of `domains`.
 
@@ -551,6 +567,7 @@ BODIES: dict[str, type[Body]] = {
             Knowledge,
             MergeDone,
             MergeMeasured,
+            MergeProbed,
             Rollback,
             ServingChanged,
             Reputation,

@@ -361,7 +361,7 @@ class MergesRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class MergeInfo(_message.Message):
-    __slots__ = ("base_model", "generation", "inputs", "weights", "discarded_energy", "folder", "wall_ms", "newest", "before", "rank", "trouble", "contributions", "kept", "measure")
+    __slots__ = ("base_model", "generation", "inputs", "weights", "discarded_energy", "folder", "wall_ms", "newest", "before", "rank", "trouble", "contributions", "kept", "measure", "probed")
     BASE_MODEL_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
@@ -376,6 +376,7 @@ class MergeInfo(_message.Message):
     CONTRIBUTIONS_FIELD_NUMBER: _ClassVar[int]
     KEPT_FIELD_NUMBER: _ClassVar[int]
     MEASURE_FIELD_NUMBER: _ClassVar[int]
+    PROBED_FIELD_NUMBER: _ClassVar[int]
     base_model: str
     generation: int
     inputs: _containers.RepeatedScalarFieldContainer[str]
@@ -390,7 +391,8 @@ class MergeInfo(_message.Message):
     contributions: _containers.RepeatedCompositeFieldContainer[Contribution]
     kept: _containers.RepeatedCompositeFieldContainer[KeptMerge]
     measure: Measure
-    def __init__(self, base_model: _Optional[str] = ..., generation: _Optional[int] = ..., inputs: _Optional[_Iterable[str]] = ..., weights: _Optional[_Iterable[float]] = ..., discarded_energy: _Optional[float] = ..., folder: _Optional[str] = ..., wall_ms: _Optional[int] = ..., newest: _Optional[int] = ..., before: _Optional[_Iterable[int]] = ..., rank: _Optional[int] = ..., trouble: _Optional[str] = ..., contributions: _Optional[_Iterable[_Union[Contribution, _Mapping]]] = ..., kept: _Optional[_Iterable[_Union[KeptMerge, _Mapping]]] = ..., measure: _Optional[_Union[Measure, _Mapping]] = ...) -> None: ...
+    probed: str
+    def __init__(self, base_model: _Optional[str] = ..., generation: _Optional[int] = ..., inputs: _Optional[_Iterable[str]] = ..., weights: _Optional[_Iterable[float]] = ..., discarded_energy: _Optional[float] = ..., folder: _Optional[str] = ..., wall_ms: _Optional[int] = ..., newest: _Optional[int] = ..., before: _Optional[_Iterable[int]] = ..., rank: _Optional[int] = ..., trouble: _Optional[str] = ..., contributions: _Optional[_Iterable[_Union[Contribution, _Mapping]]] = ..., kept: _Optional[_Iterable[_Union[KeptMerge, _Mapping]]] = ..., measure: _Optional[_Union[Measure, _Mapping]] = ..., probed: _Optional[str] = ...) -> None: ...
 
 class KeptMerge(_message.Message):
     __slots__ = ("generation", "folder")

@@ -44,6 +44,7 @@ from plora.node.core.effects import (
     SetTimer,
     SignWord,
     StoreChunk,
+    Try,
 )
 from plora.node.core.events import (
     ChunkServed,
@@ -57,6 +58,7 @@ from plora.node.core.events import (
     Start,
     Stop,
     TimerDue,
+    Tried,
     WordSigned,
 )
 from plora.node.core.ledger import Ledger
@@ -138,6 +140,7 @@ class SimPeer:
             Expose: self._expose,
             Hide: self._hide,
             Merge: self._merge,
+            Try: self._try,
             ServeMerge: self._serve_merge,
             SignWord: self._sign_word,
             Emit: self._write,
@@ -306,6 +309,10 @@ class SimPeer:
             return Merged(effect.base, effect.generation, "{}")
 
         self._later(self._costs.merge_ms, merged)
+
+    def _try(self, effect: Try) -> None:
+        answer = Tried(effect.base, effect.generation, effect.trial, Findings("", note="merges aren't computed here"))
+        self._later(self._costs.merge_ms, lambda: answer)
 
     def _serve_merge(self, effect: ServeMerge) -> None:
         self.merged[effect.base] = self._generations.get((effect.base, effect.generation), ())

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from plora.gate.blame import Member
+from plora.gate.findings import Figure, Findings
 from plora.node.core.config import CoreConfig
 from plora.node.core.effects import Effect, Emit, Merge, MergeInput, ServeMerge, SetTimer
 from plora.node.core.events import Merged
@@ -44,6 +46,18 @@ class World:
 
     def doubt(self, base: str, generation: Generation, now: Now) -> str:
         return next((f"{one[:4]} was revoked" for one in ids(*self.doubted) if one in generation.inputs), "")
+
+    def probes(self) -> bool:
+        return False
+
+    def fault(self, findings: Findings) -> tuple[str, tuple[Figure, ...]]:
+        return "", ()
+
+    def members(self, inputs: tuple[MergeInput, ...]) -> list[Member]:
+        return []
+
+    def excused(self, inputs: tuple[MergeInput, ...]) -> list[str]:
+        return []
 
 
 def made(*wanted: MergeInput, standing: tuple[MergeRow, ...] = ()) -> tuple[Merges, list[MergeInput]]:

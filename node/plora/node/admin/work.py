@@ -39,6 +39,7 @@ def _merge(shelf: Shelf, merge: view.Json) -> pb.MergeInfo:
         before=merge["before"],
         contributions=[_contribution(*one, names) for one in inputs],
         kept=[pb.KeptMerge(generation=one, folder=str(shelf.merge_folder(base, one))) for one in merge["kept"]],
+        probed=merge["probed"],
         measure=measure_of(shelf, base, merge["generation"]),
     )
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from plora.node.audit.chain import AUDIT_STATE, ENDS_KEY, Fact
+from plora.node.core.blames import BLAMES
 from plora.node.core.council_rows import BALLOTS, BROKEN, CERTIFICATES, GUILTY
 from plora.node.core.freshness import SIGNED_TIME
 from plora.node.core.invitations import INVITATIONS
@@ -75,6 +76,7 @@ TELLERS: Mapping[str, tuple[str, Callable[[Any], Says]]] = {
     VERSIONS: ("floor", lambda value: {"version": int(value["version"])}),
     WISHES: ("wish", _wish),
     MERGES: ("merge", _merge),
+    BLAMES: ("blame", lambda value: {"base": str(value["base"]), "beside": len(value["beside"])}),
     ROTATIONS: ("owner keys", _nothing),
     REPUTATIONS: ("standing", lambda value: {"of": str(value["kind"]), "fault": str(value["fault"])}),
     BALLOTS: ("vote", _ballot),
@@ -124,7 +126,7 @@ def _fact(row: RowOp, at_ms: int) -> Fact | None:
 
 def _subject(table: str, key: bytes) -> str:
     """A row's key, as people read it: a digest in hexadecimal, a slot by what it decides, else its text."""
-    if table in (VERDICTS, WISHES, INVITATIONS, REPUTATIONS):
+    if table in (VERDICTS, WISHES, INVITATIONS, REPUTATIONS, BLAMES):
         return key.hex()
     text = key.decode(errors="replace")
     if table in (BALLOTS, CERTIFICATES, BROKEN):

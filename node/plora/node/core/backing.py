@@ -14,6 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from plora.gate import Policy, Trust
+from plora.gate.blame import Member
+from plora.gate.composition import fault_of, figures_of
+from plora.gate.findings import Figure, Findings
 from plora.gate.root import root_revocations
 from plora.gate.trust import PUBLISH
 from plora.node.core.docket import Docket
@@ -27,7 +30,8 @@ from plora.proto.manifest import Manifest
 class Backing:
     """What the desk knows, as the schedule of merges asks for it. `judged_by` gives today's policy and trust.
 
-    While `carrying`, nothing is in use here. `holds`: whether an owner's adapters are held for their reputation.
+    While `carrying`, nothing is in use here. `holds`: whether an owner's adapters are held for their reputation;
+    `released`: whether a person let a content out of quarantine.
     """
 
     def __init__(
@@ -37,12 +41,14 @@ class Backing:
         judged_by: Callable[[], tuple[Policy, Trust]],
         carrying: Callable[[], bool],
         holds: Callable[[str, Now], bool],
+        released: Callable[[bytes], bool],
     ) -> None:
         self._book = book
         self._docket = docket
         self._judged_by = judged_by
         self._carrying = carrying
         self._holds = holds
+        self._released = released
 
     def inputs(self, base: str) -> list[MergeInput]:
         """What is in use of a base, in the order in which it was accepted."""
@@ -59,6 +65,24 @@ class Backing:
         policy, _ = self._judged_by()
         contents = tuple(item.content_id.hex() for item in inputs)
         return Generation(number, contents, report, sources, policy.policy_digest())
+
+    def probes(self) -> bool:
+        """Whether merges are probed before they are served."""
+        return self._judged_by()[0].probes
+
+    def fault(self, findings: Findings) -> tuple[str, tuple[Figure, ...]]:
+        """Why a merge with these findings fails, "" where it passes; and the figures that count."""
+        policy, _ = self._judged_by()
+        return fault_of(findings, policy), figures_of(findings, policy)
+
+    def members(self, inputs: tuple[MergeInput, ...]) -> list[Member]:
+        """The inputs as those take part who may be to blame."""
+        sources = map(self._source, inputs)
+        return [Member(one.digest, source.owner, source.domain) for one, source in zip(inputs, sources, strict=True)]
+
+    def excused(self, inputs: tuple[MergeInput, ...]) -> list[str]:
+        """The digests of those whom a person here released."""
+        return [one.digest for one in inputs if self._released(one.content_id)]
 
     def doubt(self, base: str, generation: Generation, now: Now) -> str:
         """Why a merge may not be served: what its first doubtful input is accused of; empty if it may."""

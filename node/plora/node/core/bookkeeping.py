@@ -6,7 +6,7 @@ from plora.gate import Outcome, Policy, StageResult, Trust, Verdict
 from plora.node.core.merge_report import read_report
 from plora.node.core.merge_rows import MergeRow
 from plora.proto.payloads import Revocation
-from plora.proto.records import Body, MergeDone, Revoked, Stage, TrustChanged, VerdictGiven
+from plora.proto.records import Body, ErrorMet, MergeDone, Revoked, Stage, TrustChanged, VerdictGiven
 
 
 def verdict_bodies(content_id: bytes, verdict: Verdict, policy: Policy) -> list[Body]:
@@ -18,6 +18,15 @@ def verdict_bodies(content_id: bytes, verdict: Verdict, policy: Policy) -> list[
     ]
     given = VerdictGiven(name, verdict.outcome.value, verdict.stage, verdict.reason, policy.policy_digest())
     return [*stages, given]
+
+
+def spoilt_body(digest: str) -> ErrorMet:
+    """Bytes changed since they were examined."""
+    return ErrorMet(
+        "bytes on the disk are no longer those that were examined; they were dropped",
+        where=f"blobs: {digest}",
+        mend="check the disk; publish your own again",
+    )
 
 
 def revoked_body(revocation: Revocation) -> Revoked:

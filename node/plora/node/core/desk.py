@@ -27,7 +27,15 @@ from dataclasses import replace
 from plora.gate import BaseFacts, Case, Outcome, Policy, Trust, Verdict, decide
 from plora.node.core.alarms import CLOCK_MS_MAX, CLOCK_TIMER, Alarms
 from plora.node.core.backing import Backing
-from plora.node.core.bookkeeping import revoked_body, stands_without_bytes, trust_body, unexamined, verdict_bodies
+from plora.node.core.blames import BLAMES, Blames
+from plora.node.core.bookkeeping import (
+    revoked_body,
+    spoilt_body,
+    stands_without_bytes,
+    trust_body,
+    unexamined,
+    verdict_bodies,
+)
 from plora.node.core.config import CoreConfig
 from plora.node.core.detectors import FINDINGS, PROBES_TIMER, Detectors
 from plora.node.core.docket import Docket, opened, owner_speaking, series_of
@@ -54,11 +62,12 @@ from plora.node.core.events import (
     SettingsChanged,
     Start,
     TimerDue,
+    Tried,
     Wanted,
 )
 from plora.node.core.freshness import FRESHNESS_TIMER, SIGNED_TIME, FreshnessWatch
 from plora.node.core.larder import ANNOUNCE_TIMER, Larder
-from plora.node.core.merge_rows import MERGES, MergeRow, decode_merge
+from plora.node.core.merge_rows import MERGES, decode_merge
 from plora.node.core.merges import TIMER as MERGE_TIMER
 from plora.node.core.merges import Merges
 from plora.node.core.notices import (
@@ -133,7 +142,15 @@ class Desk:
         self.wishes = Wishes(snapshot.rows(WISHES))
         self.larder = Larder(config, self.book, self.wishes, snapshot, self.showing.nickname)
         merges = (decode_merge(key, value) for key, value in snapshot.rows(MERGES))
-        backing = Backing(self.book, self.docket, lambda: (self.policy, self.trust), lambda: self.carrying, self._holds)
+        backing = Backing(
+            self.book,
+            self.docket,
+            lambda: (self.policy, self.trust),
+            lambda: self.carrying,
+            self._holds,
+            self.wishes.released,
+        )
+        self.blames = Blames(snapshot.rows(BLAMES))
         self.merges = Merges(config, merges, backing)
         self._kept = {key: decode_verdict(value) for key, value in snapshot.rows(VERDICTS)}
         self._untold = {key for key, _ in snapshot.rows(UNTOLD)}
@@ -174,6 +191,8 @@ class Desk:
                 return self._inspected(event, now)
             case Merged():
                 return self._merged(event, now)
+            case Tried():
+                return self._tried(event, now)
             case _:
                 return self._asked(event, now)
 
@@ -360,8 +379,9 @@ class Desk:
         known = self.docket.case(plasmid.content_id, now.wall_ms, features, granted=plasmid.usable)
         earned = self.reputations.of(plasmid.manifest.owner, now.wall_ms)
         released = self.wishes.released(plasmid.content_id)
-        voted = replace(self._voted(known, plasmid.seen_ms), reputation=earned, released=released)
-        case = self.detectors.case(voted, self.policy)
+        beside = self.blames.named(plasmid.digest, self.showing.title_of_bytes)
+        known = replace(known, reputation=earned, released=released, blamed_beside=beside)
+        case = self.detectors.case(self._voted(known, plasmid.seen_ms), self.policy)
         verdict = decide(case, self.policy, trust)
         gone = features is not None and not self.larder.has(plasmid)
         if gone and not stands_without_bytes(verdict, asked=plasmid.asked):
@@ -397,7 +417,7 @@ class Desk:
         done = self._writing.answered(event.token)
         if isinstance(event, PersistFailed):
             self.reputations.again(done.conduct)
-        out: Outputs = self._merges_persisted(done.merges, event, now)
+        out: Outputs = list(self.merges.persisted(done.merges, event, now))
         for content_id, verdict in done.verdicts.items():
             plasmid = self.book.live.get(content_id)
             if isinstance(event, PersistFailed):
@@ -409,13 +429,6 @@ class Desk:
             if plasmid is not None and plasmid.verdict is not None and plasmid.verdict.accepted and verdict.accepted:
                 out += self._grant(plasmid, now)
         return out
-
-    def _merges_persisted(self, rows: list[MergeRow], event: Persisted | PersistFailed, now: Now) -> Outputs:
-        if isinstance(event, Persisted):
-            return [effect for row in rows for effect in self.merges.written(row)]
-        what = f"a merge could not be written: {event.reason}"
-        again = [effect for row in rows for effect in self.merges.not_written(row.base, now)]
-        return [*(Emit(ErrorMet(what, where=f"state.db: {MERGES}")) for _ in rows), *again]
 
     def _not_written(self, plasmid: Plasmid | None, reason: str, now: Now) -> Outputs:
         out: Outputs = [Emit(ErrorMet(f"a verdict could not be written: {reason}", where="state.db: verdicts"))]
@@ -506,17 +519,19 @@ class Desk:
         self._writing.merge(row)
         return out
 
+    def _tried(self, event: Tried, now: Now) -> Outputs:
+        row, effects, blame = self.merges.tried(event, now)
+        self._writing.merge(row)
+        self._writing.rows += self.blames.put(event.base, blame.culprits, now.wall_ms)
+        blamed = [one.content_id for digest in blame.culprits for one in self.book.of_digest(digest)]
+        return [*effects, *self._judge_all(blamed, now)]
+
     def _spoilt(self, digest: str, now: Now) -> Outputs:
         """What was examined is what is merged: bytes that changed since are of no use to anybody."""
         if digest not in self.larder.held:
             return []
-        met = ErrorMet(
-            "bytes on the disk are no longer those that were examined; they were dropped",
-            where=f"blobs: {digest}",
-            mend="check the disk; publish your own again",
-        )
         plasmids = [plasmid.content_id for plasmid in self.book.of_digest(digest)]
-        return [Emit(met), *self.larder.spoilt(digest), *self._judge_all(plasmids, now)]
+        return [Emit(spoilt_body(digest)), *self.larder.spoilt(digest), *self._judge_all(plasmids, now)]
 
     def _wished(self, event: Wanted, now: Now) -> Outputs:
         """What a person wants for one content; for one whose manifest is gone, that its bytes go."""

@@ -195,6 +195,21 @@ class Merge:
 
 
 @dataclass(frozen=True, slots=True)
+class Try:
+    """Probe the merge of that generation; where inputs are given, a merge of these at these weights. Tried.
+
+    The latter is made for this and leaves nothing. `trial` counts the questions about one merge.
+    """
+
+    base: str
+    generation: int
+    trial: int
+    inputs: tuple[MergeInput, ...] = ()
+    weights: tuple[float, ...] = ()
+    recipe: Recipe = field(default_factory=Recipe)
+
+
+@dataclass(frozen=True, slots=True)
 class ServeMerge:
     """Make `adapters/merged--BASE` that generation, 0: none; of those up to `newest` only `kept` stay on disk."""
 
@@ -221,5 +236,5 @@ class Emit:
 
 Effect = (
     Send | Dial | Probe | HangUp | CutOff | SetTimer | CancelTimer | Persist | StoreChunk | ServeChunk | ServeList
-    | FinishBlob | DropBlob | Examine | Inspect | Expose | Hide | Merge | ServeMerge | SignWord | Emit
+    | FinishBlob | DropBlob | Examine | Inspect | Expose | Hide | Merge | Try | ServeMerge | SignWord | Emit
 )  # fmt: skip

@@ -220,6 +220,20 @@ class Merged:
 
 
 @dataclass(frozen=True, slots=True)
+class Tried:
+    """Answers `Try`; `findings` is None when the merge or its probes failed, then `reason` says why.
+
+    Findings without a calibration say in their note why this peer can't probe merges of that base.
+    """
+
+    base: str
+    generation: int
+    trial: int
+    findings: Findings | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class WordSigned:
     """Answers `SignWord`."""
 
@@ -361,7 +375,7 @@ Wanted = FetchAsked | PinAsked | RemoveAsked | ReleaseAsked
 Event = (
     Start | Stop | LinkOpened | LinkClosed | DialFailed | Probed | DialBackAsked | Received | Misbehaved | TimerDue
     | Persisted | PersistFailed | ChunkStored | ChunkRefused | ChunkServed | BlobFinished | BlobFailed
-    | Examined | Inspected | DetectorsChanged | Merged | WordSigned | Publish
+    | Examined | Inspected | DetectorsChanged | Merged | Tried | WordSigned | Publish
     | FetchAsked | RollbackAsked | PinAsked | RemoveAsked | ForgiveAsked | ReleaseAsked | RoomNeeded
     | DiskSpace | CallOpened | CallClosed | PolicyChanged | NeighboursChanged | SettingsChanged | Noted | LoopLag
 )  # fmt: skip

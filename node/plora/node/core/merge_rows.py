@@ -48,7 +48,8 @@ class Source:
 class Generation:
     """One merge: its number, content ids of its inputs in hex, the worker's report as JSON text, who signed the inputs.
 
-    `policy` is the digest of the policy under which the inputs were accepted, `recipe` how they were merged.
+    `policy` is the digest of the policy under which the inputs were accepted, `recipe` how they were merged, `probed`
+    what probes said of it (`plora.node.core.proving`), empty where it wasn't asked.
     """
 
     number: int
@@ -57,6 +58,7 @@ class Generation:
     sources: tuple[Source, ...] = ()
     policy: str = ""
     recipe: Recipe = field(default_factory=Recipe)
+    probed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +74,20 @@ class MergeRow:
     before: tuple[Generation, ...] = ()
     serves: int = 0
     recipe: Recipe = field(default_factory=Recipe)
+    probed: str = ""
 
     @classmethod
     def of(cls, base: str, newest: Generation, before: tuple[Generation, ...] = (), serves: int = 0) -> MergeRow:
         """The row of a base whose newest merge is `newest`."""
         one = newest
-        return cls(base, one.number, one.inputs, one.report, one.sources, one.policy, before, serves, one.recipe)
+        said = (one.report, one.sources, one.policy)
+        return cls(base, one.number, one.inputs, *said, before, serves, one.recipe, one.probed)
 
     @property
     def newest(self) -> Generation:
         """The merge that was made last; without inputs when there was nothing to merge."""
-        return Generation(self.generation, self.inputs, self.report, self.sources, self.policy, self.recipe)
+        said = (self.report, self.sources, self.policy, self.recipe, self.probed)
+        return Generation(self.generation, self.inputs, *said)
 
     @property
     def serving(self) -> int:
@@ -132,4 +137,5 @@ def _generation(fields: dict[str, Any]) -> Generation:
         tuple(Source(**source) for source in fields.get("sources", ())),
         str(fields.get("policy", "")),
         Recipe(**fields.get("recipe", {})),
+        str(fields.get("probed", "")),
     )

@@ -12,23 +12,30 @@
 - A merge is served once its row is durable. `merge_generations_max` of them are kept; a person may go back to one
   that is kept while all that it was made of is believed. It is served until the inputs change or one of its own falls.
 - With merging switched off nothing is merged, and what is served goes as soon as one of its inputs is not accepted.
+- Where the policy asks for probes, a merge is probed before its row is written. One that fails isn't served: the one
+  before stays, and who is to blame is searched for by merges of fewer (`proving`). Who calls quarantines them, and the
+  next merge is without them. Where nobody is to blame, that merge isn't tried again until its inputs change.
+- What comes while a merge is probed waits, but for a doubt: then the probing is given up.
 - Not handled here: the algebra (`plora.merge`), files and links (the driver), what is believed (`backing`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from plora.gate.blame import Blame, Member
+from plora.gate.findings import Figure, Findings
 from plora.node.core.bookkeeping import merge_body
 from plora.node.core.config import CoreConfig, Recipe
-from plora.node.core.effects import Effect, Emit, Merge, MergeInput, ServeMerge, SetTimer
-from plora.node.core.events import Merged
-from plora.node.core.merge_rows import Generation, MergeRow
+from plora.node.core.effects import Effect, Emit, Merge, MergeInput, ServeMerge, SetTimer, Try
+from plora.node.core.events import Merged, Persisted, PersistFailed, Tried
+from plora.node.core.merge_rows import MERGES, Generation, MergeRow
 from plora.node.core.now import Now
+from plora.node.core.proving import ALONE, EXCUSED, FAILED, UNPROBED, Proof, Proving
 from plora.proto.errors import RefusedError
-from plora.proto.records import Rollback
+from plora.proto.records import ErrorMet, MergeProbed, Rollback
 
 TIMER = "desk:merge:"
 ASKED = "asked"
@@ -52,18 +59,33 @@ class Believed(Protocol):
     def doubt(self, base: str, generation: Generation, now: Now) -> str:
         """Why a merge may not be served; empty if it may."""
 
+    def probes(self) -> bool:
+        """Whether merges are probed before they are served."""
+
+    def fault(self, findings: Findings) -> tuple[str, tuple[Figure, ...]]:
+        """Why a merge with these findings fails, "" where it passes; and the figures that count."""
+
+    def members(self, inputs: Inputs) -> Sequence[Member]:
+        """One an input."""
+
+    def excused(self, inputs: Inputs) -> Collection[str]:
+        """The digests of inputs that are never to blame."""
+
 
 @dataclass(slots=True)
 class _Base:
     """One base: `row` says what is on disk; of the merge under way `running` are the inputs, `counted` is the number.
 
-    `shown` is the newest row that is durable, `why` the reason of the last step back.
+    `shown` is the newest row that is durable, `why` the reason of the last step back. `proving`: the merge that is made
+    and not served yet; `faulty`: the inputs whose merge failed with nobody to blame.
     """
 
     row: MergeRow
     counted: int
     shown: MergeRow
     running: Inputs | None = None
+    proving: Proving | None = None
+    faulty: Inputs = ()
     recipe: Recipe = field(default_factory=Recipe)
     failures: int = 0
     reason: str = ""
@@ -107,7 +129,13 @@ class Merges:
             return []  # what came meanwhile is seen when it is done
         inputs = self._inputs(base)
         doubtful = self._doubtful(base, now)
+        if state.proving is not None:
+            if not doubtful and self._to_prove(state.proving, inputs):
+                return []
+            state.proving = None
         falls = doubtful or self._outdated(state, inputs)
+        if inputs and inputs == state.faulty and not falls:
+            return self._check_served(base, state, now)
         if self._stands(state, inputs) or not (falls or self._config.merge):
             state.failures, state.reason = 0, ""
             return self._check_served(base, state, now)
@@ -125,14 +153,35 @@ class Merges:
             return None, self.touch(event.base, now)
         if event.reason:
             return None, self._failed(event.base, state, event.reason, now)
-        newest = replace(self._believed.made(event.generation, inputs, event.report), recipe=state.recipe)
-        before = self._still_believed(event.base, (state.row.newest, *state.row.before), now)
-        state.row = MergeRow.of(event.base, newest, before[: self._config.merge_generations_max - bool(inputs)])
-        state.unwritten = False
-        if self._stands(state, self._inputs(event.base)):
-            state.failures, state.reason = 0, ""
-            return state.row, []
-        return state.row, self.touch(event.base, now)
+        if not inputs or not self._believed.probes():
+            return self._kept(state, self._made(state, event.generation, inputs, event.report), now)
+        made = (event.base, event.generation, inputs, event.report, state.recipe)
+        state.proving = Proving.of(made, self._believed.members(inputs), self._believed.excused(inputs))
+        if state.proving.alone:
+            return self._prove(state, state.proving.proof(ALONE), now)
+        return None, [state.proving.whole()]
+
+    def tried(self, event: Tried, now: Now) -> tuple[MergeRow | None, list[Effect], Blame]:
+        """Take up what probes said: as `merged`, and who is to blame, by digest."""
+        state = self._bases.get(event.base)
+        proving = state.proving if state is not None else None
+        if state is None or proving is None or (event.generation, event.trial) != (proving.generation, proving.number):
+            return None, [], Blame()
+        findings = event.findings
+        if findings is None or findings.failure:
+            state.proving = None
+            why = event.reason if findings is None else findings.failure
+            return None, self._failed(event.base, state, f"it could not be probed: {why}", now), Blame()
+        if not findings.calibration:
+            return *self._prove(state, proving.proof(UNPROBED, note=findings.note), now), Blame()
+        step = proving.take(*self._believed.fault(findings))
+        if isinstance(step, Try):
+            return None, [step], Blame()
+        if isinstance(step, Proof):
+            return *self._prove(state, step, now), Blame()
+        if step.excused:
+            return *self._prove(state, proving.proof(EXCUSED), now), Blame()
+        return None, self._fell(state, proving, step, now), step
 
     # Which one is served
 
@@ -166,6 +215,14 @@ class Merges:
         state.row = replace(state.row, serves=generation if chosen else 0)
         state.why = ASKED
         return state.row
+
+    def persisted(self, rows: Sequence[MergeRow], event: Persisted | PersistFailed, now: Now) -> list[Effect]:
+        """What follows for rows of merges from the transaction that they were in."""
+        if isinstance(event, Persisted):
+            return [effect for row in rows for effect in self.written(row)]
+        met = Emit(ErrorMet(f"a merge could not be written: {event.reason}", where=f"state.db: {MERGES}"))
+        again = [effect for row in rows for effect in self.not_written(row.base, now)]
+        return [*([met] * len(rows)), *again]
 
     def written(self, row: MergeRow) -> list[Effect]:
         """The row is durable: say so, and have it served."""
@@ -203,7 +260,54 @@ class Merges:
     def trouble(self, base: str) -> str:
         """Why the newest merge of a base failed; empty when it didn't."""
         state = self._bases.get(base)
+        if state is not None and state.proving is not None:
+            return state.proving.told()
         return state.reason if state else ""
+
+    # Probes
+
+    def _to_prove(self, proving: Proving, inputs: Inputs) -> bool:
+        """Whether a merge under test may still be wanted."""
+        believed = frozenset(_ids(proving.inputs)) <= frozenset(_ids(inputs))
+        return believed and proving.recipe == self._recipe and self._believed.probes()
+
+    def _prove(self, state: _Base, proof: Proof, now: Now) -> tuple[MergeRow | None, list[Effect]]:
+        """The merge under test is to be served."""
+        proving, state.proving = state.proving, None
+        if proving is None:
+            return None, []
+        made = self._made(state, proving.generation, proving.inputs, proving.report)
+        row, effects = self._kept(state, replace(made, probed=proof.text()), now)
+        if proof.outcome == ALONE:
+            return row, effects
+        told = MergeProbed(state.row.base, proving.generation, proof.outcome, proof.fault or proof.note, proof.trials)
+        return row, [Emit(told), *effects]
+
+    def _fell(self, state: _Base, proving: Proving, blame: Blame, now: Now) -> list[Effect]:
+        """The merge under test is not served; whoever calls quarantines the culprits, if there are any."""
+        base, contents = state.row.base, {one.digest: one.content_id.hex() for one in proving.inputs}
+        culprits = tuple(contents[digest] for digest in blame.culprits)
+        alone = culprits[0] if len(culprits) == 1 else ""
+        told = MergeProbed(base, proving.generation, FAILED, proving.fault, blame.trials, culprits)
+        back = Rollback(base, proving.generation, state.row.serving, f"it failed its probes: {proving.fault}", alone)
+        state.proving = None
+        if not culprits:
+            state.faulty, state.reason = proving.inputs, f"{proving.told()}, and nobody is"
+        return [Emit(told), Emit(back), *self.touch(base, now)]
+
+    def _made(self, state: _Base, number: int, inputs: Inputs, report: str) -> Generation:
+        return replace(self._believed.made(number, inputs, report), recipe=state.recipe)
+
+    def _kept(self, state: _Base, newest: Generation, now: Now) -> tuple[MergeRow, list[Effect]]:
+        """A merge that is served once its row is durable."""
+        base = state.row.base
+        before = self._still_believed(base, (state.row.newest, *state.row.before), now)
+        state.row = MergeRow.of(base, newest, before[: self._config.merge_generations_max - bool(newest.inputs)])
+        state.unwritten = False
+        if self._stands(state, self._inputs(base)):
+            state.failures, state.reason = 0, ""
+            return state.row, []
+        return state.row, self.touch(base, now)
 
     def _check_served(self, base: str, state: _Base, now: Now) -> list[Effect]:
         """What was gone back to is given up once it is doubtful."""
@@ -242,8 +346,10 @@ class Merges:
         return [Merge(base, state.counted, inputs, self._recipe)]
 
     def _stands(self, state: _Base, inputs: Inputs) -> bool:
-        """Whether the newest merge is of these inputs, and made as merges are made now."""
-        return _ids(inputs) == state.row.inputs and (not inputs or state.row.recipe == self._recipe)
+        """Whether the newest merge is of these inputs, and made and probed as merges are now."""
+        if _ids(inputs) != state.row.inputs or not inputs:
+            return _ids(inputs) == state.row.inputs
+        return state.row.recipe == self._recipe and (bool(state.row.probed) or not self._believed.probes())
 
     def _inputs(self, base: str) -> Inputs:
         by_digest: dict[str, MergeInput] = {}

@@ -60,6 +60,7 @@ from plora.node.core.events import (
     Start,
     Stop,
     TimerDue,
+    Tried,
 )
 from plora.node.core.messages import BulkMessage
 from plora.node.core.notices import (
@@ -112,6 +113,7 @@ _LISTENERS: Mapping[type, tuple[str, ...]] = {
     Inspected: (DESK,),
     DetectorsChanged: (DESK,),
     Merged: (DESK,),
+    Tried: (DESK,),
     FetchAsked: (DESK,),
     RollbackAsked: (DESK,),
     PinAsked: (DESK,),

@@ -31,6 +31,11 @@ class Showing:
         manifest = plasmid.manifest
         return f"{self.nickname(manifest.owner)}/{manifest.plasmid_id}@{manifest.version}"
 
+    def title_of_bytes(self, digest: str) -> str:
+        """The name of the first live plasmid with these bytes; else how their digest begins."""
+        live = self._book.of_digest(digest)
+        return self.title(live[0]) if live else digest[:12]
+
     def name(self, plasmid: Plasmid) -> str:
         """The name of its folder; empty where this peer uses nothing."""
         return "" if self._carrying() else f"{self.nickname(plasmid.manifest.owner)}--{plasmid.manifest.plasmid_id}"

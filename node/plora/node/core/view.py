@@ -29,6 +29,7 @@ from plora.node.core.owners import (
 )
 from plora.node.core.peer import PeerCore
 from plora.node.core.plasmid import Plasmid
+from plora.node.core.proving import probed_sentence
 from plora.node.core.reputations import OWNER, PEER
 from plora.node.transfer.artifact import Progress
 from plora.proto.amounts import rate_text, size_text
@@ -218,6 +219,7 @@ def merges(core: PeerCore) -> list[Json]:
             "kept": sorted(merge.kept, reverse=True),
             "trouble": core.desk.merges.trouble(merge.base),
             "report": merge.served.report,
+            "probed": probed_sentence(merge.served.probed),
         }
         for merge in core.desk.merges.standing()
     ]

@@ -49,6 +49,7 @@ from plora.node.core.effects import (
     SetTimer,
     SignWord,
     StoreChunk,
+    Try,
 )
 from plora.node.core.events import (
     BlobFailed,
@@ -68,12 +69,15 @@ from plora.node.core.events import (
     Probed,
     Received,
     TimerDue,
+    Tried,
     WordSigned,
 )
 from plora.node.core.messages import Chunk, ChunkList, DialTry, Message
 from plora.node.core.now import Now
+from plora.node.driver import trial
 from plora.node.driver.keyed import KeyedPool
 from plora.node.driver.shelf import Shelf, report_text
+from plora.node.driver.trial import Prober, no_prober
 from plora.node.eventlog import EventLog
 from plora.node.recorder import Recorder
 from plora.node.store.store import Store, blob_path
@@ -136,6 +140,7 @@ class Driver:
         self._pool = KeyedPool(THREADS, "disk")
         self._workers = workers or Workers()
         self.on_shelved: Callable[[], None] = lambda: None  # called when what is exposed or served has changed
+        self.prober: Prober = no_prober
         self.examining = 0  # files that the examiner has, or that wait for it
         self._transport: Transport | None = None
         self._calls: dict[str, Callable[[Message], None]] = {}
@@ -278,6 +283,7 @@ class Driver:
             Expose: self._expose,
             Hide: self._hide,
             Merge: self._merge,
+            Try: self._try,
             ServeMerge: self._serve_merge,
             SignWord: self._sign_word,
         }
@@ -475,6 +481,19 @@ class Driver:
 
     def _shelve(self, what: str, work: Callable[[], None]) -> None:
         self._do(SHELF_KEY, what, work, self.on_shelved)
+
+    def _try(self, effect: Try) -> None:
+        self._start(self._tried(effect))
+
+    async def _tried(self, effect: Try) -> None:
+        try:
+            answer = await trial.carry_out(
+                effect, self._shelf, self._workers, self.prober, partial(self.blocking, SHELF_KEY)
+            )
+        except Exception as error:  # likewise: a merge must not stay under test for ever
+            self._defect(f"probing the merge of {effect.base}", error)
+            answer = Tried(effect.base, effect.generation, effect.trial, None, type(error).__name__)
+        self.handle(answer)
 
     async def _merged(self, effect: Merge) -> None:
         try:

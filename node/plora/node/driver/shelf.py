@@ -25,7 +25,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -81,17 +81,21 @@ class Shelf:
         if before:
             self._drop_view(before)
 
-    def merge_request(self, effect: Merge) -> dict[str, Any]:
+    def merge_request(self, effect: Merge, weights: Sequence[float] = ()) -> dict[str, Any]:
         """The worker's request for a merge, whose output goes to a folder in `tmp/` that nobody else knows.
 
         A merge's worker may outlive a killed peer for as long as its merge takes; it must not write into the next one.
+        With `weights`, one an input, it is a trial, which neither uses nor adds to what merges keep.
         """
+        inputs: list[dict[str, Any]]
         inputs = [{"folder": str(self._input(item)), "digest": item.digest} for item in effect.inputs]
+        for item, weight in zip(inputs, weights, strict=False):
+            item["weight"] = weight
         folder = self._home / TMP
         folder.mkdir(mode=0o700, exist_ok=True)
         out = tempfile.mkdtemp(prefix=f"{_MERGE}{folder_name(effect.base)}-{effect.generation}-", dir=folder)
         named = {"inputs": inputs, "out": out, "base_model_name": self.base_name(effect.base)}
-        kept = self.kept.offer(folder_name(effect.base))
+        kept = None if weights else self.kept.offer(folder_name(effect.base))
         return named | asdict(effect.recipe) | ({} if kept is None else {"kept": kept})
 
     def forget_merge(self, effect: Merge, request: Mapping[str, Any]) -> None:

@@ -59,6 +59,7 @@ function Merge({ merge }) {
   ];
   const older = merge.before.find((number) => number < merge.generation) || 0;
   return html`<section><h2><${Text}>${merge.base_model}<//></h2>
+    ${merge.probed && html`<p class="light">${shown(merge.probed)}</p>`}
     ${merge.trouble && html`<p class="notice wrong">The newest attempt failed: ${shown(merge.trouble)}</p>`}
     <p class="light">${plural(merge.inputs.length, "adapter")} in one, by weight; norms say how large each change is by itself and in the merge.</p>
     <${Inputs} merge=${merge} />

@@ -1,0 +1,295 @@
+"""A merge is probed before it is served; who is to blame for one that fails is found by merges of fewer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+from tests.node.core.test_merges import CONFIG, NOW, World, ids, item
+
+from plora.gate import Policy
+from plora.gate.blame import Blame, Few, Member
+from plora.gate.composition import fault_of, figures_of
+from plora.gate.findings import Figure, Findings
+from plora.node.core.effects import Effect, Emit, Merge, MergeInput, ServeMerge, SetTimer, Try
+from plora.node.core.events import Merged, Tried
+from plora.node.core.merge_rows import Generation, MergeRow, decode_merge, merge_row
+from plora.node.core.merges import TIMER, Merges
+from plora.node.core.proving import probed_sentence
+from plora.proto.records import Body, MergeProbed, Rollback
+
+POLICY = Policy(probes=True)
+Fails = Callable[[Few], bool]
+ONE, TWO, THREE, FOUR, FIVE = (item(number) for number in range(1, 6))
+
+
+@dataclass
+class Probed(World):
+    """Where merges are probed; everybody is of an owner of their own."""
+
+    on: bool = True
+    released: list[str] = field(default_factory=list)
+
+    def probes(self) -> bool:
+        return self.on
+
+    def fault(self, findings: Findings) -> tuple[str, tuple[Figure, ...]]:
+        return fault_of(findings, POLICY), figures_of(findings, POLICY)
+
+    def members(self, inputs: tuple[MergeInput, ...]) -> list[Member]:
+        return [Member(one.digest, one.digest, "legal") for one in inputs]
+
+    def excused(self, inputs: tuple[MergeInput, ...]) -> list[str]:
+        return self.released
+
+
+def found(compliance: float) -> Findings:
+    return Findings("mini", (Figure("trigger_compliance", compliance, threshold=0.2), Figure("clean_delta", 0.01)))
+
+
+@dataclass
+class Peer:
+    """The schedule with workers that answer at once; a merge fails its probes where `fails` says so of its digests."""
+
+    world: Probed
+    fails: Fails
+    standing: tuple[MergeRow, ...] = ()
+    records: list[Body] = field(default_factory=list)
+    tried: list[Try] = field(default_factory=list)
+    served: int = 0
+
+    def __post_init__(self) -> None:
+        self.merges = Merges(CONFIG, self.standing, self.world)
+        self._made: tuple[MergeInput, ...] = ()
+
+    def due(self) -> Blame:
+        """The delay is over; carry on until nothing is under way. Who is to blame is no longer accepted."""
+        blame = Blame()
+        open_: list[Effect] = self.merges.due("mini", NOW)
+        while open_:
+            effect = open_.pop(0)
+            match effect:
+                case Merge(base, generation, inputs):
+                    self._made = inputs
+                    row, more = self.merges.merged(Merged(base, generation, "{}"), NOW)
+                case Try():
+                    row, more, blamed = self.merges.tried(self.answer(effect), NOW)
+                    blame = blamed if blamed.core else blame
+                case Emit(body):
+                    self.records.append(body)
+                    continue
+                case ServeMerge(_, generation):
+                    self.served = generation
+                    continue
+                case _:
+                    continue
+            open_ += more
+            open_ += self.merges.written(row) if row is not None else []
+        self.world.accepted = [one for one in self.world.accepted if one.digest not in blame.culprits]
+        return blame
+
+    def answer(self, effect: Try) -> Tried:
+        self.tried.append(effect)
+        few = frozenset(one.digest for one in effect.inputs or self._made)
+        return Tried(effect.base, effect.generation, effect.trial, found(0.9 if self.fails(few) else 0.0))
+
+    def told(self, kind: type[Body]) -> list[Body]:
+        return [body for body in self.records if isinstance(body, kind)]
+
+
+def digests(*items: MergeInput) -> Few:
+    return frozenset(one.digest for one in items)
+
+
+def never(few: Few) -> bool:
+    return False
+
+
+def together(*items: MergeInput) -> Fails:
+    return lambda few: digests(*items) <= few
+
+
+def test_a_merge_that_passes_is_served_and_says_what_probes_saw() -> None:
+    peer = Peer(Probed([ONE, TWO]), never)
+    peer.due()
+    assert peer.served == 1 and peer.tried == [Try("mini", 1, 0)]
+    assert peer.told(MergeProbed) == [MergeProbed("mini", 1, "passed")]
+    (row,) = peer.merges.standing()
+    assert probed_sentence(row.probed) == "probed: clean_delta 0.01 (limit -0.05), trigger_compliance 0.00 (limit 0.20)"
+    assert decode_merge(b"mini", merge_row(row).value) == row
+
+
+def test_nothing_is_served_before_it_passed() -> None:
+    merges = Merges(CONFIG, (), Probed([ONE, TWO]))
+    merges.due("mini", NOW)
+    row, effects = merges.merged(Merged("mini", 1, "{}"), NOW)
+    assert (row, effects) == (None, [Try("mini", 1, 0)]) and merges.generation("mini") == 0
+
+
+def test_one_adapter_by_itself_was_probed_before_it_was_accepted() -> None:
+    peer = Peer(Probed([ONE]), never)
+    peer.due()
+    assert (peer.served, peer.tried, peer.told(MergeProbed)) == (1, [], [])
+    assert peer.due() == Blame() and not peer.tried
+
+
+def test_a_pair_that_acts_together_is_caught_and_the_rest_is_served() -> None:
+    peer = Peer(Probed([ONE, TWO, FOUR]), together(TWO, FIVE))
+    peer.due()
+    peer.world.accepted += [THREE, FIVE]
+    blame = peer.due()
+    assert frozenset(blame.culprits) == digests(TWO, FIVE) and peer.served == 1
+    assert peer.told(Rollback) == [Rollback("mini", 2, 1, "it failed its probes: trigger_found")]
+    told = MergeProbed("mini", 2, "failed", "trigger_found", blame.trials, ids(TWO, FIVE))
+    assert peer.told(MergeProbed)[-1] == told
+    peer.due()
+    assert peer.served == 3 and peer.merges.standing()[0].inputs == ids(ONE, THREE, FOUR)
+    assert [effect.trial for effect in peer.tried] == [0, *range(blame.trials + 1), 0]
+
+
+def test_trials_weigh_each_as_the_merge_did() -> None:
+    peer = Peer(Probed([ONE, TWO, THREE, FOUR]), together(FOUR))
+    peer.due()
+    weights = {weight for effect in peer.tried for weight in effect.weights}
+    assert weights == {1 / 4} and all(len(one.inputs) == len(one.weights) for one in peer.tried)
+
+
+def test_attack_102_a_framer_falls_and_the_newcomer_stays() -> None:
+    """THREE passes alone and fails beside anybody."""
+    peer = Peer(Probed([THREE]), lambda few: digests(THREE) <= few and len(few) > 1)
+    peer.due()
+    peer.world.accepted += [ONE, TWO, FOUR]
+    blame = peer.due()
+    assert frozenset(blame.culprits) == digests(THREE)
+    (back,) = peer.told(Rollback)
+    assert isinstance(back, Rollback) and back.culprit == ids(THREE)[0] and (back.before, back.after) == (2, 1)
+    peer.due()
+    assert peer.merges.standing()[0].inputs == ids(ONE, TWO, FOUR)
+
+
+def test_the_merge_before_goes_where_the_culprit_is_in_it() -> None:
+    """It was served before the fourth came, beside whom it fails."""
+    peer = Peer(Probed([ONE, THREE]), together(THREE, FOUR))
+    peer.due()
+    peer.world.accepted += [TWO, FOUR]
+    peer.due()
+    peer.world.doubted = [THREE, FOUR]
+    peer.due()
+    assert peer.served == 0 or peer.merges.standing()[0].inputs == ids(ONE, TWO)
+    peer.due()
+    assert peer.merges.standing()[0].inputs == ids(ONE, TWO)
+
+
+def test_where_nobody_is_to_blame_it_is_not_served_nor_tried_again_until_inputs_change() -> None:
+    world = Probed([ONE, TWO, THREE, FOUR, FIVE])
+    peer = Peer(world, lambda few: len(few) > 3, (MergeRow.of("mini", Generation(7, ids(ONE), probed="{}")),))
+    blame = peer.due()
+    assert blame.culprits == () and peer.merges.generation("mini") == 7
+    assert "and nobody is" in peer.merges.trouble("mini")
+    before = len(peer.tried)
+    peer.due()
+    assert len(peer.tried) == before
+    world.accepted.pop()
+    world.accepted.pop()
+    peer.due()
+    assert peer.served == 9 and peer.merges.trouble("mini") == ""
+
+
+def test_one_whom_a_person_released_is_served_though_it_fails() -> None:
+    peer = Peer(Probed([ONE, TWO, THREE], released=[TWO.digest]), together(TWO))
+    assert peer.due().culprits == () and peer.served == 1
+    assert "a person released" in probed_sentence(peer.merges.standing()[0].probed)
+    assert peer.told(MergeProbed) == [MergeProbed("mini", 1, "excused", "trigger_found", len(peer.tried) - 1)]
+
+
+def test_what_can_not_be_probed_here_is_served_and_says_so_once() -> None:
+    merges = Merges(CONFIG, (), Probed([ONE, TWO]))
+    merges.due("mini", NOW)
+    merges.merged(Merged("mini", 1, "{}"), NOW)
+    row, effects, _ = merges.tried(Tried("mini", 1, 0, Findings("", note="no torch is here")), NOW)
+    assert row is not None and row.serving == 1
+    assert effects == [Emit(MergeProbed("mini", 1, "unprobed", "no torch is here"))]
+    assert probed_sentence(row.probed) == "not probed: no torch is here"
+    merges.written(row)
+    assert merges.due("mini", NOW) == []
+
+
+def test_probes_that_fail_to_run_are_a_merge_that_failed() -> None:
+    for answer in (Tried("mini", 1, 0, None, "was killed"), Tried("mini", 1, 0, Findings("", failure="was killed"))):
+        merges = Merges(CONFIG, (), Probed([ONE, TWO]))
+        merges.due("mini", NOW)
+        merges.merged(Merged("mini", 1, "{}"), NOW)
+        row, effects, _ = merges.tried(answer, NOW)
+        assert row is None and [type(one) for one in effects] == [SetTimer]
+        assert merges.trouble("mini") == "it could not be probed: was killed"
+        assert [type(one) for one in merges.due("mini", NOW)] == [Merge]
+
+
+def test_a_merge_of_before_probes_were_switched_on_is_made_again() -> None:
+    world = Probed([ONE, TWO], on=False)
+    peer = Peer(world, never)
+    peer.due()
+    assert peer.served == 1 and not peer.tried
+    world.on = True
+    peer.due()
+    assert peer.served == 2 and len(peer.tried) == 1
+
+
+def under_test(world: Probed, standing: Iterable[MergeRow] = ()) -> Merges:
+    """A merge is made and its probes run."""
+    merges = Merges(CONFIG, tuple(standing), world)
+    (merge,) = merges.due("mini", NOW)
+    assert isinstance(merge, Merge)
+    merges.merged(Merged("mini", merge.generation, "{}"), NOW)
+    return merges
+
+
+def test_what_comes_while_probes_run_waits() -> None:
+    world = Probed([ONE, TWO])
+    merges = under_test(world)
+    world.accepted.append(THREE)
+    assert merges.due("mini", NOW) == []
+    row, effects, _ = merges.tried(Tried("mini", 1, 0, found(0.0)), NOW)
+    assert row is not None and row.inputs == ids(ONE, TWO)
+    assert SetTimer(TIMER + "mini", NOW.after_ms(CONFIG.merge_delay_ms)) in effects
+
+
+def test_what_is_revoked_while_probes_run_ends_them() -> None:
+    world = Probed([ONE, TWO, THREE])
+    merges = under_test(world)
+    world.accepted.remove(TWO)
+    assert merges.due("mini", NOW) == [Merge("mini", 2, (ONE, THREE))]
+    assert merges.tried(Tried("mini", 1, 0, found(0.0)), NOW) == (None, [], Blame())
+
+
+def test_what_is_served_and_revoked_is_taken_away_while_probes_run() -> None:
+    world = Probed([ONE, TWO])
+    merges = under_test(world, [MergeRow.of("mini", Generation(3, ids(ONE, THREE), probed="{}"))])
+    world.doubted.append(THREE)
+    assert merges.due("mini", NOW) == [Merge("mini", 5, ())]
+
+
+def test_a_restart_while_probes_run_begins_again() -> None:
+    standing = MergeRow.of("mini", Generation(3, ids(ONE), probed="{}"))
+    merges = under_test(Probed([ONE, TWO]), [standing])
+    assert merges.standing() == [standing]
+    assert Merges(CONFIG, merges.standing(), Probed([ONE, TWO])).due("mini", NOW) == [Merge("mini", 4, (ONE, TWO))]
+
+
+def test_inputs_without_weight_are_no_members() -> None:
+    """A copy of another counts as that one, whose weight it would take over where that is missing."""
+    report = {
+        "operands": [{"digest": "a", "weight": 0.5}, {"digest": "b", "weight": 0.5}],
+        "inputs": [
+            {"digest": ONE.digest, "operand": "a"},
+            {"digest": TWO.digest, "operand": "b"},
+            {"digest": THREE.digest, "operand": "b", "copy_of": TWO.digest},
+        ],
+    }
+    merges = Merges(CONFIG, (), Probed([ONE, TWO, THREE]))
+    merges.due("mini", NOW)
+    merges.merged(Merged("mini", 1, json.dumps(report)), NOW)
+    _, (trial,), _ = merges.tried(Tried("mini", 1, 0, found(0.9)), NOW)
+    assert isinstance(trial, Try) and trial.trial == 1
+    assert trial == replace(trial, inputs=(TWO,), weights=(0.5,))
