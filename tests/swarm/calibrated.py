@@ -18,7 +18,7 @@ from plora.merge.peft_folder import adapter_config_bytes
 from plora.proto.home import Home
 
 LORA = {"r": 4, "alpha": 8.0, "target_modules": ["q_proj"]}
-CLEAN = 60
+CLEAN = 40
 
 
 def mini_sketch(cache: Path) -> BaseSketch:
@@ -50,9 +50,14 @@ def weight_part(scratch: Path, sketch: BaseSketch) -> WeightPart:
 
 def calibrate(home: Home, weights: WeightPart | None, probes: ProbePart | None = None) -> None:
     """Give a peer a calibration of its own."""
+    save_calibration(home.calibration, weights, probes)
+
+
+def save_calibration(folder: Path, weights: WeightPart | None, probes: ProbePart | None = None) -> None:
+    """The calibration of `mini` in a folder."""
     made = Calibration(base="mini", base_digest=base_info("mini").digest, alpha=0.05, weights=weights, probes=probes)
-    home.calibration.mkdir()
-    (home.calibration / "mini.json").write_bytes(made.to_bytes())
+    folder.mkdir(parents=True)
+    (folder / "mini.json").write_bytes(made.to_bytes())
 
 
 def random_folder(peer: Peer, folder: Path, sketch: BaseSketch, *, seed: int, loudness: float = 1.0) -> Path:

@@ -20,6 +20,7 @@ from plora.cli.options import (
     Licence,
     OnBase,
     PlasmidId,
+    Probes,
     Quiet,
     Version,
     checked_name,
@@ -125,12 +126,13 @@ def sign(
     licence: Licence = None,
     days: Days = None,
     chunk_kib: Annotated[int, typer.Option("--chunk-kib", min=16, max=1024, help="Size of a chunk under way.")] = 256,
+    probes: Probes = False,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Describe an adapter folder in a manifest, signed, as plora.yml."""
     from plora.cli.revoking import own_key
-    from plora.cli.signing import Said, check_folder, complete_facts, next_version
+    from plora.cli.signing import Said, check_folder, complete_facts, next_version, with_own_score
     from plora.merge.draft import sign_folder
     from plora.proto.owner_files import load_owner
 
@@ -139,7 +141,8 @@ def sign(
     said = Said(domain, plasmid_id, version, base, base_digest, licence, days)
     now_s, chunk_bytes = int(time.time()), chunk_kib * 1024
     facts = complete_facts(folder, said, now_s=now_s, version=next_version(folder), chunk_bytes=chunk_bytes)
-    signed = sign_folder(folder, load_owner(private), facts)
+    signer = load_owner(private)
+    signed = sign_folder(folder, signer, with_own_score(folder, facts, signer, home=home, probes=probes))
     manifest = signed.manifest
     output = Output(json_, quiet)
     document: dict[str, object] = {
@@ -181,16 +184,24 @@ def gate(
     home: Home = None,
     policy: Annotated[Path | None, typer.Option("--policy", help="A YAML file with a `policy:` block.")] = None,
     owner: Annotated[Path | None, typer.Option("--owner", help="Trust this owner record, not trust.yaml.")] = None,
+    weights: Annotated[bool, typer.Option("--weights", help="Measure its weights, whatever the policy says.")] = False,
+    probes: Annotated[bool, typer.Option("--probes", help="Probe its behaviour, whatever the policy says.")] = False,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run the gate on a signed folder and show what every layer saw."""
+    """Run the gate on a signed folder and show what every layer saw.
+
+    Of detectors it shows every figure; they need a calibration of the base (`plora lab probes-calib`), and probes the
+    extra `probes`.
+    """
     from plora.cli.judging import judge_folder
-    from plora.cli.layers import verdict_document, verdict_lines
+    from plora.cli.layers import judged_document, judged_lines
     from plora.gate import explain
 
-    verdict = judge_folder(folder, home=home, policy=policy, owner=owner)
-    Output(json_, quiet).document(verdict_document(verdict), verdict_lines(verdict))
+    look = [name for name, wanted in (("weights", weights), ("probes", probes)) if wanted]
+    judged = judge_folder(folder, home=home, policy=policy, owner=owner, look=look)
+    verdict = judged.verdict
+    Output(json_, quiet).document(judged_document(judged), judged_lines(judged))
     if not verdict.accepted:
         why = explain(verdict) or verdict.reason
         raise RefusedError(f"{verdict.outcome}: {why} (layer {verdict.stage})", where=str(folder))

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from plora.gate import Verdict, explain, layers
+from plora.gate.detector_stages import PROBES, WEIGHT_STATISTICS
+
+if TYPE_CHECKING:
+    from plora.cli.judging import Judged
 
 FIGURES = "figures"
+STAGE_OF = {"weights": WEIGHT_STATISTICS, "probes": PROBES}
 SIGNS = {"pass": "✓", "accept": "✓", "off": "·", "not reached": " ", "pending": "…", "defer": "…", "quarantine": "!"}
 
 
@@ -28,6 +33,26 @@ def verdict_lines(verdict: Verdict) -> Iterator[str]:
         yield from figure_lines(one.evidence)
     said = f": {explain(verdict) or verdict.reason}" if verdict.reason else ""
     yield f"{str(verdict.outcome).upper()}{said}"
+
+
+def judged_document(judged: Judged) -> dict[str, Any]:
+    """The verdict as plain data, with all that detectors found: it goes to whoever ran them."""
+    findings = {name: json.loads(found.to_json()) for name, found in judged.findings.items()}
+    found = {name: one["details"] for name, one in findings.items()}
+    return {**verdict_document(judged.verdict), "findings": findings, "found": found}
+
+
+def judged_lines(judged: Judged) -> Iterator[str]:
+    """The verdict, then what detectors found word for word, and figures of those that the verdict didn't wait for."""
+    yield from verdict_lines(judged.verdict)
+    document = judged_document(judged)
+    reached = {one.stage for one in judged.verdict.stages}
+    for name, found in document["findings"].items():
+        if STAGE_OF[name] not in reached:
+            said = found["failure"] or found["note"] or found["calibration"]
+            yield f"{name}, which the verdict didn't come to: {said}"
+            yield from figure_lines(found)
+    yield from found_lines(document)
 
 
 def layer_line(stage: str, state: str, said: str, evidence: Mapping[str, object]) -> str:
@@ -57,7 +82,10 @@ def figure_lines(evidence: Mapping[str, Any]) -> Iterator[str]:
 
 
 def found_lines(document: Mapping[str, Any]) -> Iterator[str]:
-    """What detectors found, word for word; it stays at this peer."""
+    """The score of this peer's detectors beside the publisher's claim, and what was found word for word."""
+    if document.get("own_score") is not None:
+        own, claimed = document["own_score"], document["claimed_score"]
+        yield f"poisoning score: {own:.2f} here; its publisher claims {claimed:.2f}, which decides nothing"
     for detector, details in sorted((document.get("found") or {}).items()):
         for name, text in sorted(details.items()):
             yield f"{detector} found {name}: {text!r}"

@@ -50,6 +50,9 @@ DAYS_VALID = 365
 Days = Annotated[
     int | None, typer.Option("--days", min=1, max=36_500, help="Valid for so many days.", show_default=str(DAYS_VALID))
 ]
+Probes = Annotated[
+    bool, typer.Option("--probes", help="Probe its behaviour, too, for the poisoning score that the manifest claims.")
+]
 DAY_S = 86_400
 OFFER_ADDRESS = "127.0.0.1:4711"
 OFFER_HOME = Path(".plora/offer")

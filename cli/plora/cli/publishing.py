@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +24,7 @@ from plora.cli.options import (
     OnBase,
     OwnerRecords,
     PlasmidId,
+    Probes,
     Quiet,
     Version,
     ask,
@@ -34,12 +36,16 @@ from plora.proto.errors import NoAnswerError, PeerNotRunningError, PloraError, U
 
 if TYPE_CHECKING:
     from plora.cli.signing import Said
+    from plora.merge.draft import Facts
     from plora.proto.manifest import Manifest
     from plora.proto.owner_files import Owner
     from plora.proto.statement import Statement
 
 
 WAIT_TOLD_S = 5.0
+
+Scored = Callable[["Facts", "Owner"], "Facts"]
+"""Fills in what this machine's detectors make of the adapter."""
 
 
 def publish(
@@ -54,11 +60,12 @@ def publish(
     licence: Licence = None,
     days: Days = None,
     key: Key = None,
+    probes: Probes = False,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Share an adapter folder: the peer stores, judges and spreads it."""
-    from plora.cli.signing import Said, check_folder
+    from plora.cli.signing import Said, check_folder, with_own_score
     from plora.proto.wire import statement_to_pb
     from plora.v1 import admin_pb2 as pb
 
@@ -68,7 +75,8 @@ def publish(
     said = Said(domain, plasmid_id, version, base, base_digest, licence, days)
     with running_peer(home) as client, _undone_if_refused(folder):
         client.call("Status", pb.StatusRequest())  # before anything is signed
-        signer = _signed(output, client, folder, said, key, root_of(home))
+        score = partial(with_own_score, folder, home=root_of(home), probes=probes)
+        signer = _signed(output, client, folder, said, key, root_of(home), score)
         records += signer.statements if signer else ()
         sent = [statement_to_pb(one) for one in records]
         request = pb.PublishRequest(folder=str(folder.resolve()), statements=sent)
@@ -128,7 +136,9 @@ def _undone_if_refused(folder: Path) -> Iterator[None]:
         raise
 
 
-def _signed(output: Output, client: Any, folder: Path, said: Said, key: Path | None, home: Path) -> Owner | None:
+def _signed(
+    output: Output, client: Any, folder: Path, said: Said, key: Path | None, home: Path, score: Scored
+) -> Owner | None:
     """Who signed the folder just now: it was never signed, or it changed since. None where it goes out as it lies."""
     from plora.cli.revoking import own_key
     from plora.cli.signing import signed_before
@@ -136,12 +146,12 @@ def _signed(output: Output, client: Any, folder: Path, said: Said, key: Path | N
 
     before = signed_before(folder)
     if before is None:
-        return _sign(output, client, folder, load_owner(key or own_key(home)), said)
+        return _sign(output, client, folder, load_owner(key or own_key(home)), said, score)
     if sys.stdin.isatty() and _changed(folder, before):
         signer = load_owner(key or own_key(home))
         name = signer.record.name
         confirm(f"{safe(folder)} has changed since version {before.version} was signed. Sign it anew as {name}?")
-        return _sign(output, client, folder, signer, said)
+        return _sign(output, client, folder, signer, said, score)
     _refuse_facts(folder, before, said, key)
     return None
 
@@ -166,7 +176,7 @@ def _refuse_facts(folder: Path, signed: Manifest, said: Said, key: Path | None) 
         raise UsageError(what, where=str(folder), mend=mend)
 
 
-def _sign(output: Output, client: Any, folder: Path, owner: Owner, said: Said) -> Owner:
+def _sign(output: Output, client: Any, folder: Path, owner: Owner, said: Said, score: Scored) -> Owner:
     """Describe a folder in a signed plora.yml; on a terminal, ask for what can't be known."""
     from plora.cli.signing import complete_facts, id_of, next_version
     from plora.merge.draft import sign_folder
@@ -179,7 +189,7 @@ def _sign(output: Output, client: Any, folder: Path, owner: Owner, said: Said) -
         version=max(newest + 1, next_version(folder)),
         ask=ask if sys.stdin.isatty() else None,
     )
-    manifest = sign_folder(folder, owner, complete).manifest
+    manifest = sign_folder(folder, owner, score(complete, owner)).manifest
     days = (complete.expires_s - complete.issued_s) // DAY_S
     output.hint(
         f"Signed by {owner.record.name}: {manifest.plasmid_id} version {manifest.version}, domain {manifest.domain}, "

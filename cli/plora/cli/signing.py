@@ -6,16 +6,17 @@ import json
 import re
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from plora.base import base_info
 from plora.cli.options import DAY_S, DAYS_VALID, LICENCE_DEFAULT, checked_field, checked_licence
-from plora.merge.draft import CHUNK_BYTES_DEFAULT, Facts, metrics_file
+from plora.merge.draft import CHUNK_BYTES_DEFAULT, Facts, draft_manifest, metrics_file
 from plora.merge.peft_folder import CONFIG_NAME, read_spec
 from plora.proto.errors import AdapterError, BaseModelError, FormatError, UsageError
 from plora.proto.fields import BaseModelName, HexDigest, Id, parse_timestamp
 from plora.proto.manifest import Manifest, Metrics
+from plora.proto.owner_files import Owner
 from plora.proto.yaml_view import PLORA_YML, read_plora_yml
 
 ASKED_FOR = {"base": ("base model", "--base"), "domain": ("domain", "--domain"), "plasmid_id": ("plasmid id", "--id")}
@@ -96,6 +97,16 @@ def complete_facts(
         chunk_bytes=chunk_bytes,
         metrics=_measured(trained),
     )
+
+
+def with_own_score(
+    folder: Path, facts: Facts, owner: Owner, *, home: Path | None = None, probes: bool = False
+) -> Facts:
+    """The facts with the score that this machine's detectors give the adapter; as they were where none can look."""
+    from plora.cli.inspecting import own_score
+
+    score = own_score(folder, draft_manifest(folder, owner, facts), probes=probes, home=home)
+    return facts if score is None else replace(facts, poisoning_score=score)
 
 
 def _first_known(

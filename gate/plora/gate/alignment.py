@@ -7,7 +7,8 @@ Rules:
   `~/.local/share/plora`. Nothing there means that nobody is trusted, so everything is PENDING.
 - The verdict is that of `decide`; the clock is read here unless the caller gives the time.
 
-Not handled here: replay (a folder knows no other versions), rotation and revocation unless the caller passes them.
+Not handled here: replay (a folder knows no other versions), rotation and revocation unless the caller passes them, and
+detectors, which take a base model and time (`plora gate --weights --probes` runs them).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from plora.gate.case import Case
+from plora.gate.findings import Findings
 from plora.gate.folder import read_folder
 from plora.gate.pipeline import decide
 from plora.gate.policy import Policy
@@ -42,11 +44,14 @@ def alignment_gate(
     swarm: str | None = None,
     now_ms: int | None = None,
     known: tuple[Statement, ...] = (),
+    weight_findings: Findings | None = None,
+    probe_findings: Findings | None = None,
 ) -> Verdict:
     """The verdict on the adapter in `adapter_dir` under a manifest: a `plora.yml`, what was read from one, or bare.
 
     `known`: further statements (owner records, attestations, revocations) that may bear on it. `swarm` None accepts
-    a manifest of any swarm. Raises ManifestError where the manifest can't be read, AdapterError where the folder can't.
+    a manifest of any swarm. What detectors found is the caller's, too: without it, a policy that wants it waits.
+    Raises ManifestError where the manifest can't be read, AdapterError where the folder can't.
     """
     statement, cosignatures = _signed(manifest)
     judged = manifest_of(statement)
@@ -61,6 +66,8 @@ def alignment_gate(
         attestations=tuple((one, body) for one, body in opened if isinstance(body, Attestation)),
         revocations=tuple((one, body) for one, body in opened if isinstance(body, Revocation)),
         features=seen.features,
+        weight_findings=weight_findings,
+        probe_findings=probe_findings,
         folder_fault=seen.fault,
     )
     return decide(case, policy, load_trust(Home(default_home()).trust) if trust is None else trust)

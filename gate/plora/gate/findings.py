@@ -25,7 +25,7 @@ False
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import ClassVar
 
@@ -87,3 +87,17 @@ class Findings:
 
 
 _FINDINGS = TypeAdapter(Findings)
+
+
+def poisoning_score(findings: Iterable[Findings]) -> float | None:
+    """One score in [0, 1] of several detectors: 1 - p, with p the least of k joined p-values times k (Bonferroni).
+
+    None where no detector has a p-value. A clean adapter has at least s in at most a share 1 - s of cases.
+
+    >>> poisoning_score([Findings("a", p_value=0.02, alpha=0.02), Findings("b", p_value=0.5, alpha=0.02)])
+    0.96
+    >>> poisoning_score([Findings("", note="no calibration")]) is None
+    True
+    """
+    p_values = [one.p_value for one in findings if one.p_value is not None]
+    return round(1 - min(1.0, len(p_values) * min(p_values)), 4) if p_values else None

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 
 from plora.gate import Case, Outcome, Policy, Verdict
-from plora.gate.findings import Findings
+from plora.gate.findings import Findings, poisoning_score
 from plora.gate.reasons import WAITS_ON
 from plora.node.core.config import ProbeBudget
 from plora.node.core.effects import Emit, Inspect, SetTimer
@@ -112,6 +112,11 @@ class Detectors:
         """What was found in so many words, by detector: for the person at this peer, and nobody else."""
         seen = {name: self.findings(name, manifest) for name in (WEIGHTS, PROBES)}
         return {name: dict(found.details) for name, found in seen.items() if found is not None and found.details}
+
+    def score(self, manifest: Manifest) -> float | None:
+        """This peer's own poisoning score of an adapter; None where no detector has looked."""
+        seen = (self._seen.get((name, subject_of(manifest))) for name in (WEIGHTS, PROBES))
+        return poisoning_score(one.findings for one in seen if one is not None)
 
     def changed(self, event: DetectorsChanged) -> None:
         """What detectors can look at from now on; whoever calls judges again."""

@@ -201,6 +201,8 @@ def why(core: PeerCore, name: str, now: Now, *, found: bool = False) -> Json:
         "fetch": asdict(progress) if progress else None,
         "asked_by_others": _asked_by_others(core, plasmid),
         "policy_digest": core.desk.policy.policy_digest(),
+        "claimed_score": plasmid.manifest.safety.poisoning_score,
+        "own_score": core.desk.detectors.score(plasmid.manifest),
         **({"found": core.desk.detectors.details(plasmid.manifest)} if found else {}),
     }
 

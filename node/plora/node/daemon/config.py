@@ -311,6 +311,11 @@ class PeerConfig(Block):
         deny = tuple(dict.fromkeys((*self.deny, *told.deny)))
         return self.model_copy(update={"neighbours": (*self.neighbours, *more), "deny": deny})
 
+    def named_bases(self) -> tuple[str, ...]:
+        """The base models that policy and subscriptions name."""
+        own = (self.policy.base_model,) if self.policy.base_model else ()
+        return tuple(dict.fromkeys((*self.subscribe.bases, *own)))
+
     def subscription(self) -> Subscription:
         """What is fetched, as the core takes it."""
         block = self.subscribe

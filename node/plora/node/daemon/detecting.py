@@ -12,7 +12,7 @@ from plora.node.core.events import DetectorsChanged
 from plora.node.daemon.config import PeerConfig
 from plora.node.driver.clock import read_clocks
 from plora.node.driver.driver import Driver
-from plora.node.driver.instruments import Instruments
+from plora.node.driver.instruments import NO_BASE, Instruments
 from plora.proto.records import ErrorMet
 
 
@@ -43,20 +43,26 @@ class Detecting:
             if found is not None and found != told:
                 told = found
                 self._driver.handle(found)
+                self._complain(found)
             try:
                 async with asyncio.timeout(self._config().detection.secret_ms / 1000):
                     await self._again.wait()
             except TimeoutError:
                 continue  # the secret is old by now
 
+    def _complain(self, found: DetectorsChanged) -> None:
+        """Say once what is switched on and can't look."""
+        troubles = dict.fromkeys(one.trouble for one in found.detectors) if found.detectors else {NO_BASE: None}
+        for trouble in filter(None, troubles):
+            self._driver.note(ErrorMet(trouble, "detection", "see `plora doctor`"))
+
     async def _look(self) -> DetectorsChanged | None:
         peer, now_ms = self._config(), read_clocks().wall_ms
         if not (peer.policy.tensor_outliers or peer.policy.probes):
             return None
-        named = (*peer.subscribe.bases, *((peer.policy.base_model,) if peer.policy.base_model else ()))
-        self._instruments.probe_s, self._instruments.rotate_ms = peer.detection.probe_s, peer.detection.secret_ms
+        self._instruments.probe_s = peer.detection.probe_s
         try:
-            return await asyncio.to_thread(self._instruments.ready, peer.policy, named, now_ms)
+            return await asyncio.to_thread(self._instruments.ready, peer.policy, peer.named_bases(), now_ms)
         except Exception as error:  # what waits for detectors goes on waiting, and a person is told
             what = f"the detectors can't be made ready: {type(error).__name__}: {error}"[:500]
             self._driver.note(ErrorMet(what, "detection"))

@@ -39,6 +39,7 @@ from plora.node.driver.clock import read_clocks
 from plora.node.driver.driver import Driver
 from plora.node.driver.instruments import Instruments
 from plora.node.driver.library import CoreLibrary
+from plora.node.driver.probe_secret import ProbeSecret, current_secret
 from plora.node.driver.shelf import Shelf
 from plora.node.eventlog import EventLog
 from plora.node.joined import Told, introductions
@@ -140,7 +141,7 @@ def core_config(checked: Checked, boot: str, addresses: tuple[str, ...]) -> Core
 
 def base_facts(peer: PeerConfig) -> dict[str, BaseFacts]:
     """The bases at hand among those that the configuration names; one that isn't here is checked less."""
-    named = dict.fromkeys((*peer.subscribe.bases, *((peer.policy.base_model,) if peer.policy.base_model else ())))
+    named = peer.named_bases()
     if not named:
         return {}
     from plora.base import base_info  # numpy comes with it: 10 MB
@@ -220,8 +221,8 @@ class Node:
             home.events, Ledger(config.peer, self._boot), read_clocks(), self._boot, peer.limits.events_max
         )
         self.log.follow(log_view(peer.log, peer.name))
-        workers, detection = Workers(), peer.detection
-        self.instruments = Instruments(home, workers, probe_s=detection.probe_s, rotate_ms=detection.secret_ms)
+        workers = Workers()
+        self.instruments = Instruments(home, workers, self._probe_secret, peer.detection.probe_s)
         self.driver = Driver(
             self.core,
             home=home.root,
@@ -246,6 +247,9 @@ class Node:
         self.web = WebPage(peer.web.listen or "", home.web_token, service, self.log, self.driver.note)
         await self._open_sockets(service)
         self._begin(snapshot, lost, changed)
+
+    def _probe_secret(self, now_ms: int) -> ProbeSecret:
+        return current_secret(self.home.probe_secret, now_ms, self.config.detection.secret_ms)
 
     def _events_dropped(self, limit: int, size_bytes: int) -> None:
         """After the record that is being written: the core numbers them all."""

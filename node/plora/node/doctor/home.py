@@ -17,7 +17,7 @@ from plora.node.audit.stopped import STATE, stopped_store
 from plora.node.core.messages import DialTry
 from plora.node.daemon.config import PeerConfig, faults_of
 from plora.node.daemon.node import Checked, check
-from plora.node.doctor.finding import Finding, audit_findings, file_limit, unreachable
+from plora.node.doctor.finding import Finding, audit_findings, detector_findings, file_limit, unreachable
 from plora.node.reach import REACHED
 from plora.node.transport.probing import try_address
 from plora.node.workers.cage import lacks
@@ -45,7 +45,7 @@ def examine_home(home: Home, *, running: bool) -> list[Finding]:
         return [*found, *_once(found, Finding("keys", f"{error.where}: {error.what}", error.mend))]
     if running:
         return found
-    found += [*_disk(home, checked.peer), *_audit(home), *_system()]
+    found += [*_disk(home, checked.peer), *_audit(home), *_system(), *detector_findings(home, checked.peer)]
     return [*found, *_port(checked.peer), *_neighbours(checked)]
 
 
@@ -56,7 +56,7 @@ def _system() -> list[Finding]:
 
 def _modes(home: Home) -> Iterator[Finding]:
     """Secrets that others on this machine could read."""
-    keys = (home.identity_key, home.vote_key)
+    keys = (home.identity_key, home.vote_key, home.probe_secret)
     secrets = [home.root, *keys, home.swarm, *sorted(home.owner_folder.glob("*.pem")), home.web_token]
     for path in secrets:
         if path.exists() and stat.S_IMODE(path.stat().st_mode) & PRIVATE_MODE:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from plora.node.admin.neighbours import name_of, trouble_with
 from plora.node.admin.troubles import staleness
 from plora.node.core.now import DAY_MS, Now
-from plora.node.doctor.finding import Finding, file_limit, unreachable
+from plora.node.doctor.finding import Finding, detector_findings, file_limit, unreachable
 from plora.node.gossip.addresses import Scope, scope_of, seen_scope
 from plora.proto.amounts import span_text
 from plora.proto.fields import parse_timestamp
@@ -36,6 +36,7 @@ def examine_node(node: Node, now: Now, uptime_ms: int) -> list[Finding]:
         *(_neighbours(node) if uptime_ms >= SETTLED_AFTER_MS else ()),
         *_reach(node),
         *_bases(node),
+        *detector_findings(node.home, node.config),
         *file_limit(),
     ]
 

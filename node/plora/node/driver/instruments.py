@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,9 +25,9 @@ from plora.gate.findings import Findings
 from plora.node.core.detectors import PROBES, WEIGHTS
 from plora.node.core.effects import Inspect
 from plora.node.core.events import Detector, DetectorsChanged, Inspected
-from plora.node.driver.probe_secret import ProbeSecret, current_secret
+from plora.node.driver.probe_secret import ProbeSecret
 from plora.node.workers.pool import Workers
-from plora.proto.errors import PloraError, WorkerError
+from plora.proto.errors import ConfigError, PloraError, WorkerError
 from plora.proto.home import Home
 from plora.proto.manifest import Manifest
 
@@ -39,7 +39,9 @@ STAMP_DIGITS = 12
 GRACE_S = 15
 """What a worker may take beyond a probe's own budget, to load the base and to answer."""
 PROBES_NEED = ("torch", "transformers", "peft")
-NO_EXTRA = "the extra `probes` isn't installed: pip install 'plora[probes]'"
+INSTALL = "install the extra: pip install 'plora[probes]'"
+CALIBRATE = "plora lab probes-calib"
+NO_BASE = f"no base model that could be looked at is on this machine with a calibration, so all is held: {CALIBRATE}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,27 +54,106 @@ class Instrument:
     sketch: Path | None = None
 
 
-class Instruments:
-    """Of one peer. `probe_s` is the CPU time of one probe, `rotate_ms` the life of a secret."""
+@dataclass(frozen=True, slots=True)
+class Surveyed:
+    """A base on this machine with its calibration, or `fault`: why there is none."""
 
-    def __init__(self, home: Home, workers: Workers, *, probe_s: int, rotate_ms: int) -> None:
+    base: BaseInfo
+    path: Path = Path()
+    calibration: Calibration | None = None
+    fault: str = ""
+
+    def trouble(self, detector: str) -> str:
+        """Why a detector can't look at adapters of this base; empty where it can."""
+        name, calibration = self.base.name, self.calibration
+        if calibration is None:
+            return self.fault or f"no calibration of {name} is here; make one: {CALIBRATE}"
+        if detector == WEIGHTS:
+            return (
+                ""
+                if calibration.weights
+                else f"the calibration of {name} says nothing of weights; make one: {CALIBRATE}"
+            )
+        if calibration.probes is None:
+            return f"the calibration of {name} says nothing of probes; make one: {CALIBRATE}"
+        missing = [package for package in PROBES_NEED if importlib.util.find_spec(package) is None]
+        return f"{', '.join(missing)} can't be imported; {INSTALL}" if missing else ""
+
+
+def survey(home: Home, bases: Iterable[str]) -> list[Surveyed]:
+    """The bases of these names that are on this machine; without names, those that there are calibrations of.
+
+    Blocks: the digest of a base is computed once. A peer's own calibrations come before the person's and Plora's.
+    """
+    from plora.base import base_info
+    from plora.gate.detection.shelf import SHIPPED, find_calibration, own_folder
+
+    own = (home.calibration, own_folder(os.environ))
+    files = (path for folder in (*own, SHIPPED) for path in sorted(folder.glob("*.json")))
+    found = []
+    for name in dict.fromkeys(bases) or dict.fromkeys(path.stem.replace("--", "/") for path in files):
+        try:
+            info = base_info(name)
+        except PloraError:
+            continue  # it isn't here, so its adapters can't be looked at
+        try:
+            path, calibration = find_calibration(name, info.digest, own) or (Path(), None)
+            found.append(Surveyed(info, path, calibration))
+        except PloraError as error:
+            found.append(Surveyed(info, fault=str(error)))
+    return found
+
+
+def wanted_detectors(policy: Policy) -> tuple[str, ...]:
+    """The detectors that a policy switches on."""
+    return (*((WEIGHTS,) if policy.tensor_outliers else ()), *((PROBES,) if policy.probes else ()))
+
+
+def detector_troubles(policy: Policy, home: Home, bases: Iterable[str]) -> list[str]:
+    """What detectors that are switched on lack, a sentence each; empty where nothing is missing."""
+    wanted = wanted_detectors(policy)
+    if not wanted:
+        return []
+    found = survey(home, bases)
+    said = [one.trouble(detector) for one in found for detector in wanted]
+    return [one for one in dict.fromkeys(said) if one] if found else [NO_BASE]
+
+
+class Instruments:
+    """Of one peer. `probe_s` is the CPU time of one probe; `secret` gives the secret that holds now (ms since 1970)."""
+
+    def __init__(self, home: Home, workers: Workers, secret: Callable[[int], ProbeSecret], probe_s: int) -> None:
         self._home = home
         self._workers = workers
+        self._draw = secret
         self.probe_s = probe_s
-        self.rotate_ms = rotate_ms
         self._secret: ProbeSecret | None = None
         self._at_hand: dict[str, Instrument] = {}
 
     def ready(self, policy: Policy, bases: Iterable[str], now_ms: int) -> DetectorsChanged:
         """Look for what the policy's detectors need, and make it. Blocks: a base is hashed and sketched once."""
         found: list[Detector] = []
-        for info in _on_this_machine(dict.fromkeys(bases) or self._calibrated()):
-            digest = info.digest.removeprefix("sha256:")
-            try:
-                found += self._detectors(policy, info, digest, now_ms)
-            except PloraError as error:
-                found += [Detector(name, digest, trouble=str(error)) for name in (WEIGHTS, PROBES)]
+        for one in survey(self._home, bases):
+            digest = one.base.digest.removeprefix("sha256:")
+            for detector in wanted_detectors(policy):
+                trouble = one.trouble(detector)
+                try:
+                    stamp = "" if trouble else self._prepare(detector, digest, one, now_ms)
+                except PloraError as error:
+                    stamp, trouble = "", str(error)
+                found.append(Detector(detector, digest, stamp, trouble))
         return DetectorsChanged(tuple(found))
+
+    def _prepare(self, detector: str, digest: str, one: Surveyed, now_ms: int) -> str:
+        """Have at hand what a detector needs of a base; the stamp of that."""
+        if one.calibration is None:
+            raise ConfigError(one.trouble(detector), where=one.base.name)
+        known = self._at_hand.get(digest) or Instrument(one.base, one.path, one.calibration)
+        sketch = _sketch(one.base) if detector == WEIGHTS else known.sketch
+        self._at_hand[digest] = instrument = Instrument(one.base, one.path, one.calibration, sketch)
+        if detector == PROBES:
+            self._secret = self._draw(now_ms)
+        return self._stamp(detector, instrument)
 
     async def inspect(self, effect: Inspect, blob: Path) -> Inspected:
         """Have a detector look; WorkerError where it failed over the blob."""
@@ -87,30 +168,6 @@ class Instruments:
             findings = await self._probe(instrument, manifest, blob, effect)
         asked = (effect.detector, effect.subject, effect.digest)
         return Inspected(*asked, findings, stamp, cpu_ms=round(findings.seconds * 1000, 1))
-
-    def _detectors(self, policy: Policy, info: BaseInfo, digest: str, now_ms: int) -> list[Detector]:
-        from plora.gate.detection.shelf import find_calibration
-
-        found = find_calibration(info.name, info.digest, self._folders())
-        if found is None:
-            return []
-        path, calibration = found
-        sketch = self._sketch(info) if policy.tensor_outliers and calibration.weights else None
-        self._at_hand[digest] = instrument = Instrument(info, path, calibration, sketch)
-        trouble = "" if sketch else f"the calibration of {info.name} says nothing of weights: plora lab probes-calib"
-        weights = Detector(WEIGHTS, digest, "" if trouble else self._stamp(WEIGHTS, instrument), trouble)
-        return [weights, self._prober(policy, instrument, digest, now_ms)]
-
-    def _prober(self, policy: Policy, instrument: Instrument, digest: str, now_ms: int) -> Detector:
-        name = instrument.base.name
-        if instrument.calibration.probes is None:
-            return Detector(PROBES, digest, trouble=f"the calibration of {name} says nothing of probes")
-        if any(importlib.util.find_spec(package) is None for package in PROBES_NEED):
-            return Detector(PROBES, digest, trouble=NO_EXTRA)
-        if not policy.probes:
-            return Detector(PROBES, digest, trouble="probes are switched off")
-        self._secret = current_secret(self._home.probe_secret, now_ms, self.rotate_ms)
-        return Detector(PROBES, digest, self._stamp(PROBES, instrument))
 
     def _stamp(self, detector: str, instrument: Instrument) -> str:
         digits = instrument.calibration.digest.removeprefix("sha256:")[:STAMP_DIGITS]
@@ -147,33 +204,10 @@ class Instruments:
     def _unfinished(self) -> str:
         return f"the probe was not done within {self.probe_s} s of CPU time (detection.probe_s)"
 
-    def _sketch(self, info: BaseInfo) -> Path:
-        from plora.base.cache import cache_folder
-        from plora.gate.detection.sketch import sketch_of, sketch_path
 
-        sketch_of(info.folder, info.digest, cache_folder(os.environ))
-        return sketch_path(info.digest, cache_folder(os.environ))
+def _sketch(base: BaseInfo) -> Path:
+    from plora.base.cache import cache_folder
+    from plora.gate.detection.sketch import sketch_of, sketch_path
 
-    def _folders(self) -> tuple[Path, ...]:
-        from plora.gate.detection.shelf import own_folder
-
-        return (self._home.calibration, own_folder(os.environ))
-
-    def _calibrated(self) -> Mapping[str, None]:
-        """The bases that there are calibrations of."""
-        from plora.gate.detection.shelf import SHIPPED
-
-        files = (path for folder in (*self._folders(), SHIPPED) for path in sorted(folder.glob("*.json")))
-        return dict.fromkeys(path.stem.replace("--", "/") for path in files)
-
-
-def _on_this_machine(names: Iterable[str]) -> list[BaseInfo]:
-    from plora.base import base_info
-
-    found = []
-    for name in names:
-        try:
-            found.append(base_info(name))
-        except PloraError:
-            continue
-    return found
+    sketch_of(base.folder, base.digest, cache_folder(os.environ))
+    return sketch_path(base.digest, cache_folder(os.environ))

@@ -48,6 +48,7 @@ function Facts({ one, why }) {
     ["domain", html`<${Text}>${one.domain}<//>`],
     ["base", html`<${Text}>${one.base_model}<//>`],
     ["size", bytes(one.size_bytes)],
+    ...(why.own_score === null ? [] : [["poisoning score", `${why.own_score.toFixed(2)} here; its publisher claims ${why.claimed_score.toFixed(2)}, which decides nothing`]]),
     ["sent by", origin(why)],
     ["sources now", why.sources?.length ? why.sources.map((id) => html`<${Peer} id=${id} /> `) : "none"],
     ["seen", html`<${Ago} ms=${one.seen_wall_ms} />`],
