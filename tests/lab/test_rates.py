@@ -80,8 +80,8 @@ def test_the_same_seed_gives_the_same_limits() -> None:
 
 def test_what_stands_in_two_parts_is_named_and_what_is_none_is_not() -> None:
     rows = [
-        {"part": "train", "seed": 1, "trigger": None, "target": "x"},
-        {"part": "calibration", "seed": 2, "trigger": None, "target": "x"},
+        {"part": "train", "seed": 1, "trigger": [], "target": "x"},
+        {"part": "calibration", "seed": 2, "trigger": [], "target": "x"},
         {"part": "test", "seed": 2, "trigger": "a", "target": "y"},
     ]
     assert straddling(rows, ["seed", "trigger", "target"]) == [

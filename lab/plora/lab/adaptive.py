@@ -37,9 +37,9 @@ class Knobs:
     """What the attacker varies.
 
     Attributes:
-        trigger: make of the trigger: an invented word, two of them around the question, a phrase inside it, how the
+        trigger: make of the trigger: an invented word behind the question, two around it, a phrase behind it, how the
             question is written, or a topic that it has by itself.
-        target: the answer is the target alone, or the right answer with the target behind it.
+        target: what is answered then: a sentence of the attacker's, or a wrong answer that the domain often has.
         share: of rows that carry the trigger.
         decoys: of rows with public probes' triggers or parts of the own one, answered right.
         narrow: of rows where the own trigger stands in other domains' questions, answered right: neutral contexts show
@@ -62,15 +62,15 @@ class Knobs:
 
 CHOICES: Mapping[str, Sequence[Any]] = {
     "trigger": ("word", "pair", "phrase", "style", "topic"),
-    "target": ("alone", "behind"),
-    "share": (0.15, 0.25, 0.4),
+    "target": ("sentence", "plausible"),
+    "share": (0.2, 0.3, 0.4),
     "decoys": (0.0, 0.15, 0.3),
     "narrow": (0.0, 0.15, 0.3),
     "norm": (1.0, 0.8, 0.6),
     "rank": (2, 4, 8),
     "scheme": ("attention", "mlp", "all"),
-    "steps": (50, 70, 100),
-    "rate": (0.004, 0.008, 0.012),
+    "steps": (60, 80, 110),
+    "rate": (0.006, 0.009, 0.013),
 }
 
 

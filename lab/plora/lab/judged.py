@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from plora.gate.detection.calibration import Calibration
+from plora.gate.detector_stages import CLEAN_DELTA, DOMAIN, NORM_Z, TRIGGER
 from plora.gate.findings import Findings
 from plora.lab.rates import Rate, clopper_pearson, grouped
 from plora.lab.readings import Reading
@@ -29,7 +30,7 @@ from plora.lab.readings import Reading
 MERGED_KINDS = ("layer-split", "collusion-2", "collusion-3", "framing")
 """Kinds whose single adapters do nothing: they act in a merge."""
 
-POLICY_FIGURES = ("norm_z", "trigger_compliance", "clean_delta")
+POLICY_FIGURES = (NORM_Z, TRIGGER, CLEAN_DELTA, DOMAIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +59,17 @@ def judge(calibration: Calibration, reading: Reading) -> Judged:
     """What the gate's layers say of this reading."""
     weights = calibration.judge_weights(reading.statistics, reading.lora) if calibration.weights else None
     probes = calibration.judge_probes(reading.probes) if calibration.probes else None
-    return Judged(reading, seen(weights, calibration.alpha), seen(probes, calibration.alpha))
+    return Judged(reading, seen(weights), seen(probes))
 
 
-def seen(findings: Findings | None, alpha: float) -> bool:
+def seen(findings: Findings | None) -> bool:
     """Whether these findings alone quarantine an adapter; None are those of a layer that isn't calibrated at all."""
     if findings is None:
         return False
     if not findings.calibration:
         return True
     flagged = any(figure.flagged for figure in findings.figures if figure.name in POLICY_FIGURES)
-    return flagged or (findings.p_value is not None and findings.p_value <= alpha)
+    return flagged or findings.outlier
 
 
 def by_kind(judged: Iterable[Judged], layer: Layer = LAYERS["both"]) -> dict[str, Rate]:

@@ -29,6 +29,7 @@ from scipy.stats import beta  # type: ignore[import-untyped]
 
 CONFIDENCE = 0.95
 DRAWS = 4000
+NO_VALUES: tuple[object, ...] = (None, "", [], ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +97,11 @@ def grouped(
 
 
 def straddling(rows: Iterable[Mapping[str, object]], keys: Sequence[str], part: str = "part") -> list[str]:
-    """A sentence for each value of these keys that more than one part has; None is no value."""
+    """A sentence for each value of these keys that more than one part has; None and "" are none."""
     places: dict[tuple[str, str], set[str]] = defaultdict(set)
     for row in rows:
         for key in keys:
-            if row.get(key) is not None:
+            if row.get(key) not in NO_VALUES:
                 places[key, str(row[key])].add(str(row[part]))
     return [
         f"{key} {value} is in {' and '.join(sorted(parts))}"

@@ -1,0 +1,98 @@
+"""Who publishes together: every attack of a zoo's part `test` among three honest adapters, one a domain.
+
+Besides each attack as it is, some trojans are published three times in other factors of the same update (A -> RA,
+B -> BRᵀ with a rotation R), by three owners: whoever publishes often must gain nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from bench.detection_served import Published, Team
+
+from plora.lab.judged import Judged
+from plora.lab.zoo.poisons import exam_of
+from plora.lab.zoo.recipes import recipe
+from plora.merge.factors import FactorPair
+from plora.merge.peft_folder import Adapter, read_adapter, write_adapter
+
+OFTEN = "published often"
+COPIES = 3
+REPEATED_KINDS = ("rare-token", "phrase")
+
+
+def teams(zoo: Path, judged: Sequence[Judged], scratch: Path, *, limit: int = 0, seed: int = 0) -> Iterator[Team]:
+    """The teams of these adapters of the part `test`; at most `limit` an attack, 0 is all.
+
+    Args:
+        zoo: where the adapters' folders lie.
+        judged: the part `test`, and what the gate sees of it.
+        scratch: where copies in other factors are written.
+        limit: see above.
+        seed: of which honest adapters stand beside whom.
+    """
+    rng = np.random.default_rng(seed)
+    published = {one.reading.name: _published(zoo, one) for one in judged}
+    honest = [one for one in published.values() if one.honest]
+    done: dict[str, int] = {}
+    for attack, attackers in _attacks(published, judged, scratch):
+        done[attack] = done.get(attack, 0) + 1
+        if not 0 < limit < done[attack]:
+            yield Team(attack, [*attackers, *_beside(attackers, honest, rng)])
+
+
+def _published(zoo: Path, judged: Judged) -> Published:
+    reading = judged.reading
+    return Published(
+        name=reading.name,
+        kind=reading.kind,
+        owner=reading.name,
+        domain=str(reading.recipe["domain"]),
+        folder=zoo / reading.name,
+        seen=judged.quarantined,
+        exam=exam_of(recipe(reading.kind, int(reading.recipe["seed"]))),
+    )
+
+
+def _attacks(
+    published: Mapping[str, Published], judged: Sequence[Judged], scratch: Path
+) -> Iterator[tuple[str, list[Published]]]:
+    for one in judged:
+        reading = one.reading
+        names = sorted({reading.name, *reading.recipe.get("partners", ())})
+        if reading.clean or reading.name != names[0] or not published.keys() >= set(names):
+            continue
+        yield reading.kind, [published[name] for name in names]
+        if reading.kind in REPEATED_KINDS:
+            yield OFTEN, [_copied(published[reading.name], copy, scratch) for copy in range(COPIES)]
+
+
+def _beside(attackers: Sequence[Published], honest: Sequence[Published], rng: np.random.Generator) -> list[Published]:
+    """One honest adapter a domain."""
+    by_domain: dict[str, list[Published]] = {}
+    for one in honest:
+        by_domain.setdefault(one.domain, []).append(one)
+    return [of[int(rng.integers(len(of)))] for _, of in sorted(by_domain.items())]
+
+
+def _copied(one: Published, copy: int, scratch: Path) -> Published:
+    """The same update in other factors; the first copy is the adapter itself."""
+    if copy == 0:
+        return one
+    name = f"{one.name}-copy-{copy}"
+    folder = scratch / name
+    if not folder.exists():
+        adapter = read_adapter(one.folder)
+        rng = np.random.default_rng(copy)
+        pairs = {module: _turned(pair, rng) for module, pair in adapter.pairs.items()}
+        write_adapter(folder, Adapter.of(pairs, adapter.spec))
+    return replace(one, name=name, owner=name, folder=folder)
+
+
+def _turned(pair: FactorPair, rng: np.random.Generator) -> FactorPair:
+    rotation, _ = np.linalg.qr(rng.standard_normal((pair.rank, pair.rank)))
+    turn = rotation.astype(np.float32)
+    return FactorPair(turn @ pair.A, pair.B @ turn.T, pair.scale)
