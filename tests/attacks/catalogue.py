@@ -96,6 +96,7 @@ _LINES = """
 58 X messages over the limit, and compressed bombs
 59 X a flood of pings
 60 H a source that accepts a request and sends nothing is penalised
+61 H junk that forces costly probes: each owner and the peer have a budget
 62 X a leaf or link that claims to be another peer
 63 H many newcomers have no more influence than one
 64 H a new name starts without credit
@@ -104,6 +105,7 @@ _LINES = """
 67 H slander without evidence has no effect
 68 H one honest neighbour is enough, and without any a peer turns stale and accepts nothing
 69 R an adapter scaled a hundredfold
+72 H a bank seeded by the attacker's own clean adapters: no threshold drifts
 73 AQ factors rescaled, padded or stored otherwise: the same score
 80 H two contents for one slot: at most one certificate
 81 E a member accepts two contents of one slot
@@ -127,6 +129,7 @@ _LINES = """
 99 R health or reflection without identity
 100 H a flood of manifests by unknown keys is not stored beyond its bound
 101 H one update under many ids, domains and factorisations has the weight of one
+105 H submissions again and again, to learn the secret probes
 107 H lying metrics are never an input
 108 P votes withheld: pending with a reason, and no other slot is blocked
 109 R evidence forged from two slots

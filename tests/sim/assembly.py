@@ -37,11 +37,18 @@ def members(number: int = 1, quorum: int | None = None) -> Membership:
     return membership(SWARM_ID, listed, quorum, number)
 
 
-def make(seed: int = 1, conditions: Conditions | None = None, *, wait_ms: int = 60_000) -> Swarm:
+def make(
+    seed: int = 1,
+    conditions: Conditions | None = None,
+    *,
+    wait_ms: int = 60_000,
+    shared: Shared = SHARED,
+    **policies: Any,
+) -> Swarm:
     """Four members and one who only accepts, all linked; none is started."""
-    swarm = Swarm(seed, conditions, shared=SHARED)
+    swarm = Swarm(seed, conditions, shared=shared)
     template = CoreConfig(peer="", swarm=SWARM_ID, boot="", members=members())
-    policy = Policy(consensus=True, certificate_wait_ms=wait_ms)
+    policy = Policy(consensus=True, certificate_wait_ms=wait_ms, **policies)
     keys = {number: vote_key(number) for number in range(MEMBERS)}
     swarm.add(PEERS, complete(PEERS), policy=policy, trust=Trust((ADA.trusted,)), template=template, vote_keys=keys)
     return swarm

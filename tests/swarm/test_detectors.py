@@ -46,29 +46,6 @@ def test_weights_that_few_clean_adapters_have_are_held_and_every_figure_is_shown
     assert [one["detector"] for one in bob.records("inspected")] == ["weights", "weights"]
 
 
-def test_attack_072_what_newcomers_submit_moves_no_threshold(make_peer: MakePeer, tmp_path: Path) -> None:
-    sketch = mini_sketch(tmp_path / "cache" / "plora")
-    ada, bob = pair(make_peer, {"tensor_outliers": True})
-    calibrate(bob.home, weight_part(tmp_path, sketch))
-    bob.environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
-    ada.start()
-    bob.start()
-    before = (bob.home.calibration / "mini.json").read_bytes()
-    for step in range(6):
-        ada.publish(random_folder(ada, tmp_path / f"step-{step}", sketch, seed=2000 + step, loudness=1 + step / 10))
-    bob.until(lambda: len(states(bob)) == 6 and not any(state == "pending" for state, _ in states(bob).values()))
-    ada.publish(random_folder(ada, tmp_path / "loud", sketch, seed=3000, loudness=3.0))
-    bob.until(lambda: states(bob).get("loud", ("", ""))[0] == "quarantined")
-    thresholds = {
-        figure["name"]: figure["threshold"]
-        for name in ("step-0", "loud")
-        for layer in bob.why(name)["layers"]
-        for figure in layer["evidence"].get("figures", [])
-    }
-    assert thresholds["norm_z"] == 3.0
-    assert (bob.home.calibration / "mini.json").read_bytes() == before
-
-
 def test_what_has_no_calibration_is_held_and_said_so(make_peer: MakePeer, tmp_path: Path) -> None:
     sketch = mini_sketch(tmp_path / "cache" / "plora")
     ada, bob = pair(make_peer, {"tensor_outliers": True, "base_model": "mini"})

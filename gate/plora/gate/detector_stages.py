@@ -31,7 +31,7 @@ from plora.gate.ruling import Ruling, objection, passed, switched_off
 from plora.gate.trust import Trust
 
 WEIGHT_STATISTICS, PROBES = "weight statistics", "probes"
-NORM_Z, TRIGGER, CLEAN_DELTA, DOMAIN = "norm_z", "trigger_compliance", "clean_delta", "domain_delta"
+NORM_Z, TRIGGER, CLEAN_DELTA, DOMAIN = "norm_z", "trigger_compliance", "clean_delta", "margin_delta"
 
 THRESHOLDS: Mapping[str, float] = {NORM_Z: 3.0, TRIGGER: 0.2, CLEAN_DELTA: -0.05}
 """The specification's, where neither policy nor calibration has one."""
