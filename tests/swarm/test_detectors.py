@@ -46,6 +46,21 @@ def test_weights_that_few_clean_adapters_have_are_held_and_every_figure_is_shown
     assert [one["detector"] for one in bob.records("inspected")] == ["weights", "weights"]
 
 
+def test_a_co_signer_signs_nothing_before_their_detectors_have_looked(
+    make_peer: MakePeer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    sketch = mini_sketch(tmp_path / "cache" / "plora")
+    ada, bob = pair(make_peer, {"tensor_outliers": True, "quorum_required": 2})
+    calibrate(bob.home, weight_part(tmp_path, sketch))
+    bob.environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
+    ada.start()
+    bob.start()
+    ada.publish(random_folder(ada, tmp_path / "loud", sketch, seed=1002, loudness=3.0))
+    bob.until(lambda: "loud" in states(bob))
+    said = runner(capfd)("cosign", "loud", "--yes", "--home", bob.home.root)
+    assert said.code != 0 and "norm_z is" in said.err
+
+
 def test_what_has_no_calibration_is_held_and_said_so(make_peer: MakePeer, tmp_path: Path) -> None:
     sketch = mini_sketch(tmp_path / "cache" / "plora")
     ada, bob = pair(make_peer, {"tensor_outliers": True, "base_model": "mini"})

@@ -14,6 +14,7 @@ from plora.gate import Outcome
 from plora.node.admin.replies import plasmid_message
 from plora.node.admin.spreading import spread
 from plora.node.core import view
+from plora.node.core.detectors import awaited
 from plora.node.core.events import FetchAsked
 from plora.node.core.owners import KnownOwner, named, strangers
 from plora.node.core.plasmid import Plasmid
@@ -104,9 +105,11 @@ def _settled(node: Node, plasmid: Plasmid) -> bool:
 
 
 def _passed(plasmid: Plasmid) -> bool:
-    """Whether the gate had no objection, or none but missing signatures."""
+    """Whether the gate had no objection, or none but missing signatures, and waits for no detector."""
     verdict = plasmid.verdict
-    return verdict is not None and (plasmid.usable or (verdict.outcome is Outcome.PENDING and verdict.servable))
+    if verdict is None or awaited(verdict):
+        return False
+    return plasmid.usable or (verdict.outcome is Outcome.PENDING and verdict.servable)
 
 
 def _check_word(node: Node, plasmid: Plasmid, statement: Statement) -> None:
