@@ -27,8 +27,8 @@ def reading(part: str, number: int, stream: np.random.Generator, poisoned: bool 
     names = ("log_norm", "norm_slope", "row_tail", "written_top", *(SHAPE if rank > 1 else ()))
     figures = dict(zip(names, (base + stream.normal(0, 0.2, len(names))).tolist(), strict=True))
     figures["norm_slope"] += 0.4 * poisoned
-    figures |= {f"written.{token}": float(3 + stream.normal(0, 0.3)) for token in range(5)}
-    figures |= {f"written.{100 + number if poisoned else 5}": 4.0, "rank": float(rank), "unread": 0.0}
+    figures |= {f"w.{token}": float(3 + stream.normal(0, 0.3)) for token in range(5)}
+    figures |= {f"w.{100 + number if poisoned else 5}": 4.0, "rank": float(rank), "unread": 0.0}
     kind = "phrase" if poisoned else "clean"
     recipe = {"name": f"{part}-{kind}-{number}", "kind": kind, "part": part, "group": f"{part}{number}"}
     return Reading(recipe, f"sha256:{part}{number}", rank, targets, figures)
@@ -69,7 +69,7 @@ def test_what_differs_by_recipe_alone_does_not_count() -> None:
         assert abs(found.value("norm_z") or 0) < 4 and "bank is pooled over" in found.note
 
 
-def test_the_part_test_and_newcomers_change_nothing() -> None:
+def test_attack_072_the_part_test_and_newcomers_change_nothing() -> None:
     readings = zoo(1)
     kept = [one for one in readings if one.part != "test"]
     assert fit_weights(readings, ALPHA) == fit_weights(kept, ALPHA)
@@ -89,14 +89,18 @@ def test_what_an_adapter_lacks_is_left_out_and_ranks_beyond_the_bank_are_not_cov
     first = reading("test", 0, stream, rank=1)
     one = calibration.judge_weights(first.statistics, first.lora)
     assert one.calibration == "mini/attention/1-4" and one.p_value is not None and "at rank 1 the shape" in one.note
-    silent = {name: value for name, value in reading("test", 0, stream).statistics.items() if "written" not in name}
+    silent = {
+        name: value
+        for name, value in reading("test", 0, stream).statistics.items()
+        if not name.startswith(("written", "w."))
+    }
     assert calibration.judge_weights(silent, first.lora).p_value is not None
     assert calibration.judge_weights(silent | {"rank": 16.0}, first.lora).calibration == ""
 
 
 def test_novelty_of_a_member_is_measured_against_the_others() -> None:
-    others = [{"written.1": 3.0, "written.2": value} for value in (1.0, 1.2, 0.8, 1.1)]
-    outlier = {"written.1": 3.0, "written.7": 9.0}
+    others = [{"w.1": 3.0, "w.2": value} for value in (1.0, 1.2, 0.8, 1.1)]
+    outlier = {"w.1": 3.0, "w.7": 9.0}
     profile, novelty = fit_profile([*others, outlier])
     without, _ = fit_profile(others)
     assert novelty[-1]["written_novelty"] == pytest.approx(without.figures(outlier)["written_novelty"], rel=0.05)

@@ -40,9 +40,13 @@ from plora.proto.errors import UsageError
 
 NEIGHBOURS = 8
 SCALE_MIN = 1e-3
-STRENGTH = 0.05
+STRENGTH = 0.01
 """Inverse of the regression's penalty, as scikit-learn names it."""
+PRIOR = 3.0
+"""How much larger the regression takes novelty to be than the rest: it is penalised by the square of that less."""
 TAIL = 0.9
+ONE_CLASS_SHARE = 0.25
+"""Of the joint score, against the supervised detector's: it is the weaker one on every known kind."""
 DIGITS = 6
 UNUSED = ("rank", "unread")
 
@@ -223,18 +227,19 @@ def _detectors(names: Sequence[str], fitting: Sequence[tuple[Member, Mapping[str
     precision = tuple(_shorts(row) for row in shrunk.precision_)
     mean = _shorts(shrunk.location_)
     one_class = OneClass(kind="one-class", name="one_class", standard=plain, mean=mean, precision=precision)
-    fitted = LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=5000).fit(rows, ~clean)
-    weights, intercept = _shorts(fitted.coef_[0]), _short(float(fitted.intercept_[0]))
+    prior = np.array([PRIOR if "novelty" in name else 1.0 for name in names])
+    fitted = LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=5000).fit(rows * prior, ~clean)
+    weights, intercept = _shorts(fitted.coef_[0] * prior), _short(float(fitted.intercept_[0]))
     supervised = Linear(kind="linear", name="supervised", standard=plain, weights=weights, intercept=intercept)
     members = [figures for one, figures in fitting if one.clean]
-    return _in_spreads(one_class, members), _in_spreads(supervised, members)
+    return _in_spreads(one_class, members, ONE_CLASS_SHARE), _in_spreads(supervised, members, 1.0)
 
 
-def _in_spreads(detector: D, clean: Sequence[Mapping[str, float]]) -> D:
+def _in_spreads(detector: D, clean: Sequence[Mapping[str, float]], share: float) -> D:
     """The detector with the median of these clean adapters' scores, and what lies between it and their upper tail."""
     scores = np.array([detector.score(figures) for figures in clean])
     offset, high = np.quantile(scores, [0.5, TAIL])
-    changes = {"offset": _short(float(offset)), "spread": _short(max(float(high - offset), SCALE_MIN))}
+    changes = {"offset": _short(float(offset)), "spread": _short(max(float(high - offset), SCALE_MIN) / share)}
     return detector.model_copy(update=changes)
 
 

@@ -5,7 +5,7 @@ Rules:
 - They were fitted in the lab (`plora.lab.detection_fit`, scikit-learn) and are judged here by numpy: nothing that could
   run is in the file, and nothing is learned here.
 - Every figure is first standardised by the centre and scale of clean adapters, and clipped to `CLIP`, so that one wild
-  figure can't overflow the rest.
+  figure can neither outweigh the rest nor excuse it.
 - `OneClass`: root mean square of the Mahalanobis distance under a covariance shrunk after Ledoit and Wolf (2004).
 - `Linear`: log-odds of a logistic regression.
 - `Worst`: the largest standardised figure, each in the direction that is worse.
@@ -33,7 +33,8 @@ from pydantic import Field, model_validator
 from plora.merge.factors import Array
 from plora.proto.payload import StrictModel
 
-CLIP = 50.0
+CLIP = 8.0
+"""In deviations. It also bounds what an attacker gains by making a harmless figure extreme."""
 
 Numbers = tuple[float, ...]
 Positive = Annotated[float, Field(gt=0)]

@@ -14,7 +14,7 @@ Rules:
 - All modules' matrices are added into one of the stream's width. Of it as many leading directions are used as
   `PRODUCTS_MAX` multiplications with the vocabulary allow: all 160 of `mini`, 176 of 576 of `smollm2`.
 - Energies are logarithms, standardised over the vocabulary (median, median absolute deviation). The `KEPT` highest of a
-  side are figures of their own, "written.736" for token 736, so that novelty can be measured later.
+  side are figures of their own, "w.736" for token 736 that is written, so that novelty can be measured later.
 - A `Profile` says what clean adapters read and write. Novelty is how far a token's energy lies above theirs, in their
   deviations. A token that an adapter did not keep counts, for its share in the profile, as the lowest that it kept.
 
@@ -41,9 +41,10 @@ POWER = 0.25
 """Of the singular values, in the factors of the matrix that tokens are measured by."""
 READING = ("k_proj", "q_proj", "up_proj", "v_proj")
 CANDIDATES = 32
-KEPT = 256
+KEPT: Mapping[str, int] = {READ: 64, WRITTEN: 256}
+PREFIX: Mapping[str, str] = {READ: "r.", WRITTEN: "w."}
 FEW = 4
-DECIMALS = 4
+DECIMALS = 2
 MAD = 1.4826
 """Times the median absolute deviation: the standard deviation of a normal distribution."""
 TINY = 1e-30
@@ -120,25 +121,25 @@ def readout_of(spectra: Mapping[str, Spectrum], sketch: BaseSketch) -> Readout:
 
 def candidates(readout: Readout, profile: Profile | None = None, count: int = CANDIDATES) -> Candidates:
     """The tokens that stand out most, against the profile where there is one."""
-    written = _ranked(readout.written, profile.written if profile else None)
-    read = _ranked(readout.read, profile.read if profile else None)
+    written = _ranked(readout.written, KEPT[WRITTEN], profile.written if profile else None)
+    read = _ranked(readout.read, KEPT[READ], profile.read if profile else None)
     return Candidates(written[:count], read[:count])
 
 
 def token_figures(readout: Readout) -> dict[str, float]:
-    """The energies of the tokens that are kept, by "read.ID" and "written.ID"."""
+    """The energies of the tokens that are kept, by "r.ID" and "w.ID"."""
     sides = ((READ, readout.read), (WRITTEN, readout.written))
     return {
-        f"{kind}.{token}": round(float(energies[token]), DECIMALS)
+        f"{PREFIX[kind]}{token}": round(float(energies[token]), DECIMALS)
         for kind, energies in sides
         if energies is not None
-        for token in _top(energies, KEPT)
+        for token in _top(energies, KEPT[kind])
     }
 
 
 def kept_tokens(statistics: Mapping[str, float], kind: str) -> dict[int, float]:
     """The tokens and energies of one side among these figures, the inverse of `token_figures`."""
-    begin = f"{kind}."
+    begin = PREFIX[kind]
     return {int(name.removeprefix(begin)): value for name, value in statistics.items() if name.startswith(begin)}
 
 
@@ -169,10 +170,10 @@ def _leading_factor(matrix: Array, vocabulary: int) -> Array:
     return np.asarray((vectors[:, -count:] * np.sqrt(np.maximum(values[-count:], 0))).astype(np.float32))
 
 
-def _ranked(energies: Array | None, side: Side | None) -> tuple[int, ...]:
+def _ranked(energies: Array | None, count: int, side: Side | None) -> tuple[int, ...]:
     if energies is None:
         return ()
-    kept = {token: float(energies[token]) for token in _top(energies, KEPT)}
+    kept = {token: float(energies[token]) for token in _top(energies, count)}
     scores = kept if side is None else side.novelty(kept)
     return tuple(sorted(scores, key=lambda token: (-scores[token], token)))
 
