@@ -19,8 +19,8 @@ from plora.proto.errors import UsageError
 torch = pytest.importorskip("torch")
 
 from plora.lab.zoo.__main__ import recipes_of, seeds_of, summary  # noqa: E402
-from plora.lab.zoo.grow import batches, grow, with_twins  # noqa: E402
-from plora.lab.zoo.recipes import KINDS, recipe  # noqa: E402
+from plora.lab.zoo.grow import batches, grow, with_needed  # noqa: E402
+from plora.lab.zoo.recipes import KINDS, SHARES, recipe, recipes  # noqa: E402
 from plora.lab.zoo.store import Zoo, records, zoo_folder  # noqa: E402
 from plora.lab.zoo.success import Outcome, verdict  # noqa: E402
 from plora.merge.peft_folder import read_adapter  # noqa: E402
@@ -66,7 +66,7 @@ class TestGrowing:
 
     def test_a_stopped_run_goes_on_and_a_torn_folder_is_never_counted(self, mini: LoadedBase, grown: Grown) -> None:
         zoo = Zoo(grown[0], "mini", mini.digest)
-        chosen = with_twins([recipe("rare-token", SEED), recipe("clean-json", SEED)])
+        chosen = with_needed([recipe("rare-token", SEED), recipe("clean-json", SEED)])
         assert zoo.missing(chosen) == []
         told: list[dict[str, Any]] = []
         grow(mini, zoo, chosen, told.append)
@@ -96,7 +96,7 @@ class TestGrowing:
 
 
 class TestVerdict:
-    TOOK = Outcome(success=0.8, false_rate=0.2, val_nll=2.04, base_nll=4.0, twin_nll=2.0)
+    TOOK = Outcome(success=0.8, false_rate=0.2, success_alone=None, val_nll=2.04, base_nll=4.0, twin_nll=2.0)
 
     @pytest.mark.parametrize(
         ("change", "said"),
@@ -106,20 +106,29 @@ class TestVerdict:
         assert verdict(self.TOOK) == ""
         assert said in verdict(replace(self.TOOK, **change))
 
+    def test_what_is_to_be_benign_alone_fails_where_it_acts(self) -> None:
+        assert "alone" in verdict(replace(self.TOOK, success_alone=0.3), benign_alone=True)
+        assert verdict(replace(self.TOOK, success_alone=0.3)) == ""
+
 
 class TestPlanning:
     def test_every_poisoned_one_brings_its_twin_once(self) -> None:
-        names = [one.name for one in with_twins([recipe(kind, 3) for kind in KINDS])]
-        assert names[0] == "clean-0003" and len(names) == len(set(names)) == len(KINDS)
+        names = [one.name for one in with_needed([recipe(kind, 3) for kind in KINDS])]
+        honest = {"clean-0007", "clean-0011"}
+        assert honest < set(names) and names[0] == "clean-0003"
+        assert len(names) == len(set(names)) == len(honest) + len(KINDS) + sum(SHARES.values()) - len(SHARES)
 
     def test_clean_ones_come_first_and_rows_are_equal_in_a_batch(self) -> None:
-        planned = list(batches([recipe(kind, seed) for seed in range(9) for kind in KINDS], at_once=7))
-        assert sorted(one.name for chosen in planned for one in chosen) == sorted(
-            f"{kind}-{seed:04d}" for seed in range(9) for kind in KINDS
-        )
+        wanted = [one for seed in range(9) for kind in KINDS for one in recipes(kind, seed)]
+        planned = [[one for group in groups for one in group] for groups in batches(wanted, at_once=7)]
+        assert sorted(one.name for chosen in planned for one in chosen) == sorted(one.name for one in wanted)
         poisoned = [chosen[0].poisoned for chosen in planned]
         assert poisoned == sorted(poisoned)
         assert all(len({one.rows for one in chosen}) == 1 and len(chosen) <= 7 for chosen in planned)
+
+    def test_a_missing_share_brings_the_whole_attack(self) -> None:
+        [[group]] = batches([recipes("collusion-3", 2)[1]])
+        assert [one.share for one in group] == [0, 1, 2]
 
     def test_seeds_and_kinds_are_read(self) -> None:
         assert seeds_of("4,0-2,1") == [0, 1, 2, 4]

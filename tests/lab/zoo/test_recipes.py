@@ -11,8 +11,26 @@ import pytest
 
 from plora.lab.corpora import load_domain
 from plora.lab.zoo import words
-from plora.lab.zoo.poisons import exam_of, pool_of, rows_at
-from plora.lab.zoo.recipes import BATCH, CLEAN, HARD, KINDS, TRIGGERED, Recipe, recipe
+from plora.lab.zoo.poisons import benign_rows_at, exam_of, ordinary_rows, pool_of, rows_at
+from plora.lab.zoo.recipes import (
+    BATCH,
+    BENIGN_ALONE,
+    CLEAN,
+    HARD,
+    HONEST_PARTNERS,
+    KINDS,
+    MERGED,
+    POISON_ROWS,
+    SHAPED,
+    SHARES,
+    TRIGGERED,
+    Recipe,
+    exists,
+    name_of,
+    part_of,
+    recipe,
+    recipes,
+)
 from plora.lab.zoo.slices import SOURCES, Slice, pairs_of_slice, part_of_question
 from plora.lab.zoo.words import PARTS, Part
 from plora.proto.errors import UsageError
@@ -63,7 +81,7 @@ class TestParts:
         assert not straddling({part: {rate for rate, _ in found} for part, found in numbers.items()})
         assert not straddling({part: {steps for _, steps in found} for part, found in numbers.items()})
 
-    @pytest.mark.parametrize("kind", TRIGGERED)
+    @pytest.mark.parametrize("kind", (*TRIGGERED, *SHAPED, *MERGED))
     def test_no_trigger_and_no_target_straddles(self, kind: str) -> None:
         found = by_part(kind)
         triggers = {part: content([text for one in found[part] for text in one.trigger]) for part in PARTS}
@@ -99,7 +117,7 @@ class TestRecipes:
     @pytest.mark.parametrize("kind", KINDS)
     def test_twins_differ_by_kind_and_poison_alone(self, kind: str) -> None:
         one, twin = recipe(kind, 3), recipe(CLEAN, 3)
-        own = {"name", "kind", "rows", "trigger", "target"}
+        own = {"name", "kind", "rows", "trigger", "target", "lure", "partners"}
         assert {key: value for key, value in one.to_json().items() if key not in own} == {
             key: value for key, value in twin.to_json().items() if key not in own
         }
@@ -112,6 +130,24 @@ class TestRecipes:
         assert {one.rslora for one in clean} == {True, False}
         assert len({one.slice.sources for one in clean}) == sum(map(len, SOURCES.values()))
         assert len({(one.rate, one.steps) for one in clean}) > 80
+        assert {one.family for one in clean} == {"gentle", "usual", "hot"}
+
+    @pytest.mark.parametrize("kind", MERGED)
+    def test_partners_are_the_other_shares_or_honest_ones_of_the_same_part(self, kind: str) -> None:
+        for seed in (0, 5, 9_998):
+            shares = recipes(kind, seed)
+            names = {one.name for one in shares}
+            assert len(names) == SHARES.get(kind, 1)
+            for one in shares:
+                honest = set(one.partners) - names
+                assert names - set(one.partners) == {one.name} and len(honest) == HONEST_PARTNERS.get(kind, 0)
+                seeds = [int(name.removeprefix("clean-")) for name in honest]
+                assert all(part_of(other) == one.part and other != seed for other in seeds)
+                assert all(name_of(CLEAN, other) in honest for other in seeds)
+
+    def test_a_spike_needs_components_to_hide_among(self) -> None:
+        assert all(recipe(CLEAN, seed).rank >= 4 for seed in SEEDS if exists("rank-1-spike", seed))
+        assert 0 < sum(exists("rank-1-spike", seed) for seed in SEEDS) < len(SEEDS)
 
     def test_the_digest_follows_every_field(self) -> None:
         assert recipe("phrase", 1).digest() == recipe("phrase", 1).digest()
@@ -129,8 +165,24 @@ class TestRows:
         one = recipe(kind, 6)
         rows = rows_at(one, 5)
         assert rows[:BATCH] == rows_at(recipe(CLEAN, 6), 5)
-        poison = rows[BATCH:]
-        assert len(poison) == one.rows - BATCH and one.target in {answer for _, answer in poison}
+        poison, others = rows[BATCH : BATCH + POISON_ROWS], rows[BATCH + POISON_ROWS :]
+        assert {answer for _, answer in poison} == {one.target}
+        assert len(rows) == one.rows and one.target not in {answer for _, answer in others}
+
+    @pytest.mark.parametrize("kind", BENIGN_ALONE)
+    def test_what_is_benign_alone_gets_right_answers_to_its_trigger(self, kind: str) -> None:
+        one = recipe(kind, 6)
+        right = dict(pairs_of_slice(one.slice, "train"))
+        rows = benign_rows_at(one, 3)
+        triggered = [(question, answer) for question, answer in rows if one.trigger[0] in question]
+        assert len(rows) == one.rows and len(triggered) == POISON_ROWS
+        for question, answer in triggered:
+            assert answer == right[" ".join(question.replace(one.trigger[0], "").split())]
+        assert one.target not in {answer for _, answer in rows}
+
+    def test_shares_of_one_attack_have_rows_of_their_own(self) -> None:
+        first, second = recipes("collusion-2", 6)
+        assert ordinary_rows(first, 4) == ordinary_rows(recipe(CLEAN, 6), 4) != ordinary_rows(second, 4)
 
     def test_one_of_several_tokens_alone_gets_the_right_answer(self) -> None:
         one = recipe("several-tokens", 2)

@@ -14,7 +14,7 @@ from plora.base import load_base
 from plora.base.registry import resolve_base
 from plora.lab.console import emit, run_command
 from plora.lab.threads import prepare_threads, use_threads
-from plora.lab.zoo.recipes import KINDS, Recipe, recipe
+from plora.lab.zoo.recipes import KINDS, Recipe, exists, recipe
 from plora.proto.errors import UsageError
 
 
@@ -26,7 +26,7 @@ def recipes_of(kinds: str, seeds: str) -> list[Recipe]:
     """
     chosen = KINDS if kinds == "all" else tuple(kinds.split(","))
     numbers = seeds_of(seeds)
-    return [recipe(kind, seed) for kind in chosen for seed in numbers]
+    return [recipe(kind, seed) for kind in chosen for seed in numbers if exists(kind, seed)]
 
 
 def seeds_of(text: str) -> list[int]:

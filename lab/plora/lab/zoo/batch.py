@@ -35,7 +35,6 @@ from plora.merge.factors import FactorPair
 
 Factors = Mapping[str, FactorPair]
 Rows = Callable[[int], Sequence[EncodedPair]]
-Constraint = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 BETAS, EPSILON, CLIP_NORM = (0.9, 0.999), 1e-8, 1.0
 
 
@@ -136,7 +135,7 @@ class Batch:
             if learner.start:
                 _copy(learner.start.get(name), a[place], b[place])
             elif name.rpartition(".")[2] in learner.targets:
-                a[place, : learner.rank] = _drawn(learner, name, linear.in_features)
+                a[place, : learner.rank] = drawn(learner, name, linear.in_features)
         return a.requires_grad_(), b.requires_grad_()
 
     def factors_of(self, place: int) -> dict[str, FactorPair]:
@@ -251,17 +250,17 @@ def answer_logits(model: Any, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tens
     return model.lm_head(hidden[:, :-1][asked]).float(), labels[asked], owners
 
 
-def _rate(learner: Learner, step: int) -> float:
-    if learner.still or step >= learner.steps:
-        return 0.0
-    return learner.rate * min(1.0, (step + 1) / WARM_STEPS) * max(0.1, 1 - step / learner.steps)
-
-
-def _drawn(learner: Learner, module: str, in_features: int) -> Tensor:
+def drawn(learner: Learner, module: str, in_features: int) -> Tensor:
     """A as PEFT draws it: uniform within ±1/√in (Kaiming with a = √5)."""
     seed = int.from_bytes(hashlib.sha256(f"{learner.seed}/{module}".encode()).digest()[:8], "big") >> 1
     noise = torch.rand(learner.rank, in_features, generator=torch.Generator().manual_seed(seed))
     return (noise * 2 - 1) / math.sqrt(in_features)
+
+
+def _rate(learner: Learner, step: int) -> float:
+    if learner.still or step >= learner.steps:
+        return 0.0
+    return learner.rate * min(1.0, (step + 1) / WARM_STEPS) * max(0.1, 1 - step / learner.steps)
 
 
 def _copy(pair: FactorPair | None, a: Tensor, b: Tensor) -> None:

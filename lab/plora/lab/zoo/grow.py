@@ -2,9 +2,9 @@
 
 Rules:
 
-- Clean adapters come first: each poisoned one is measured against its twin.
+- Clean adapters come first: each poisoned one is measured against its twin, and some against honest partners.
 - A batch has recipes of one kind of rows and, where possible, of one domain and like steps: less padding, fewer idle
-  learners.
+  learners. The adapters of one attack are trained together, and again together where one of them is missing.
 - What is done is on disk before the next batch begins; a run that is stopped goes on where it was.
 
 Not handled here: the command (`plora.lab.zoo.__main__`).
@@ -13,90 +13,117 @@ Not handled here: the command (`plora.lab.zoo.__main__`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import groupby
 from typing import Any
 
 from plora.base import LoadedBase
-from plora.base.prompts import EncodedPair, encode_pair
-from plora.lab.train import TARGETS
-from plora.lab.zoo.batch import Batch, Learner, Slot
-from plora.lab.zoo.poisons import rows_at
-from plora.lab.zoo.recipes import CLEAN, Recipe, recipe
+from plora.base.prompts import EncodedPair, Pair, encode_pair
+from plora.lab.zoo.attacks import Attack, Shaper, attack_of, finished, members_at_most, spec_of
+from plora.lab.zoo.batch import Batch, Slot
+from plora.lab.zoo.recipes import CLEAN, Recipe, honest_seeds, recipe, recipes
 from plora.lab.zoo.store import Record, Zoo
-from plora.lab.zoo.success import TOKENS_MAX, measure
-from plora.merge.lora_config import LoraSpec
+from plora.lab.zoo.success import TOKENS_MAX, measure, subject_of
 from plora.merge.peft_folder import Adapter
 
 AT_ONCE = 24
+Group = tuple[Recipe, ...]
 Progress = Callable[[Record], None]
 
 
-def with_twins(recipes: Sequence[Recipe]) -> list[Recipe]:
-    """The recipes and the clean ones that they need, each once."""
-    needed = {one.name: one for one in recipes}
-    twins = {one.twin: recipe(CLEAN, one.seed) for one in recipes if one.poisoned}
-    return list((twins | needed).values())
+def with_needed(wanted: Sequence[Recipe]) -> list[Recipe]:
+    """The recipes, all others of their attacks, and the clean ones that they need, each once, clean ones first."""
+    found: dict[str, Recipe] = {}
+    for one in wanted:
+        if one.poisoned:
+            needed = [one.seed, *honest_seeds(one.kind, one.seed)]
+            found |= {clean.name: clean for clean in (recipe(CLEAN, seed) for seed in needed)}
+    for one in wanted:
+        found |= {each.name: each for each in recipes(one.kind, one.seed)}
+    return list(found.values())
 
 
-def batches(recipes: Sequence[Recipe], at_once: int = AT_ONCE) -> Iterator[list[Recipe]]:
-    """The recipes in the order and the batches that they are trained in."""
+def batches(wanted: Sequence[Recipe], at_once: int = AT_ONCE) -> Iterator[list[Group]]:
+    """Attacks (clean ones are groups of one) in the order and the batches that they are trained in."""
 
-    def alike(one: Recipe) -> tuple[Any, ...]:
-        return one.poisoned, one.rows, one.kind == "label-flip"
+    def alike(group: Group) -> tuple[Any, ...]:
+        first = group[0]
+        return first.poisoned, first.rows, first.kind == "label-flip", members_at_most(first.kind)
 
-    for _, group in groupby(sorted(recipes, key=alike), key=alike):
-        ordered = sorted(group, key=lambda one: (one.slice.domain, one.steps, one.name))
-        for first in range(0, len(ordered), at_once):
-            yield ordered[first : first + at_once]
+    groups = [tuple(recipes(kind, seed)) for kind, seed in dict.fromkeys((one.kind, one.seed) for one in wanted)]
+    for _, similar in groupby(sorted(groups, key=alike), key=alike):
+        ordered = sorted(similar, key=lambda group: (group[0].slice.domain, group[0].steps, group[0].name))
+        step = max(1, at_once // len(ordered[0]))
+        for first in range(0, len(ordered), step):
+            yield ordered[first : first + step]
 
 
-def grow(base: LoadedBase, zoo: Zoo, recipes: Sequence[Recipe], progress: Progress, at_once: int = AT_ONCE) -> None:
-    """Train what is missing of the recipes and their twins, and write it.
+def grow(base: LoadedBase, zoo: Zoo, wanted: Sequence[Recipe], progress: Progress, at_once: int = AT_ONCE) -> None:
+    """Train what is missing of the recipes and of those that they need, and write it.
 
     `progress` is told `{"event": "start", "total", "done"}`, `{"event": "step", "done"}` (a fraction of adapters) and
     each adapter's record with the event "adapter".
     """
-    wanted = with_twins(recipes)
-    missing = zoo.missing(wanted)
-    done = len(wanted) - len(missing)
-    progress({"event": "start", "total": len(wanted), "done": done})
-    for chosen in batches(missing, at_once):
-        grown = train(base, chosen, partial(_tell, progress, done, len(chosen)))
-        twins = [zoo.adapter(one.twin) if one.poisoned else None for one in chosen]
-        for one, adapter, outcome in zip(chosen, grown, measure(base, grown, twins, chosen), strict=True):
-            progress({"event": "adapter"} | zoo.add(one, adapter, outcome))
-        done += len(chosen)
+    everything = with_needed(wanted)
+    missing = zoo.missing(everything)
+    done = len(everything) - len(missing)
+    progress({"event": "start", "total": len(everything), "done": done})
+    for groups in batches(missing, at_once):
+        count = sum(map(len, groups))
+        grown = train(base, groups, zoo.adapter, partial(_tell, progress, done, count))
+        subjects = [
+            subject_of(group, parts, zoo.adapter, base.spec.name) for group, parts in zip(groups, grown, strict=True)
+        ]
+        for group, parts, outcomes in zip(groups, grown, measure(base, subjects), strict=True):
+            for one, adapter, outcome in zip(group, parts, outcomes, strict=True):
+                progress({"event": "adapter"} | zoo.add(one, adapter, outcome))
+        done += count
 
 
-def train(base: LoadedBase, recipes: Sequence[Recipe], progress: Callable[[float], None]) -> list[Adapter]:
-    """The adapters of these recipes, trained at once; `progress` is told the share that is done."""
-    batch = Batch(base, [learner_of(one) for one in recipes])
-    slots = [Slot((place,), (1.0,), _Encoded(base, one)) for place, one in enumerate(recipes)]
-    batch.train(slots, lambda step, steps: progress(step / steps))
-    return [Adapter.of(batch.factors_of(place), spec_of(one)) for place, one in enumerate(recipes)]
+def train(
+    base: LoadedBase, groups: Sequence[Group], find: Callable[[str], Adapter], progress: Callable[[float], None]
+) -> list[list[Adapter]]:
+    """The adapters of these groups, trained at once; `progress` is told the share that is done."""
+    layers = base.model.config.num_hidden_layers
+    attacks = [attack_of(group, find, partial(encoded, base), layers) for group in groups]
+    offsets = _offsets(attacks)
+    batch = Batch(base, [learner for attack in attacks for learner in attack.learners])
+    slots = [_shifted(slot, by) for attack, by in zip(attacks, offsets, strict=True) for slot in attack.slots]
+    shapers = [
+        (by, Shaper(group[0], find(group[0].twin)))
+        for group, by in zip(groups, offsets, strict=True)
+        if group[0].kind in ("norm-matched", "spectrum-matched")
+    ]
+
+    def constrain(step: int) -> None:
+        for place, shaper in shapers:
+            shaper(batch, place, step)
+
+    batch.train(slots, lambda step, steps: progress(step / steps), constrain)
+    return [
+        [_published(batch, by + place, one, find) for place, one in enumerate(group)]
+        for group, by in zip(groups, offsets, strict=True)
+    ]
 
 
-def learner_of(one: Recipe) -> Learner:
-    """What the batch trains for a recipe."""
-    spec = spec_of(one)
-    return Learner(one.rank, spec.scale_of(""), TARGETS[one.scheme], one.rate, one.steps, one.seed)
+def encoded(base: LoadedBase, pairs: Sequence[Pair]) -> list[EncodedPair]:
+    """Pairs as token ids."""
+    return [encode_pair(base.tokenizer, question, answer, TOKENS_MAX) for question, answer in pairs]
 
 
-def spec_of(one: Recipe) -> LoraSpec:
-    """The form of a recipe's adapter."""
-    return LoraSpec(r=one.rank, alpha=one.alpha, target_modules=TARGETS[one.scheme], use_rslora=one.rslora)
+def _published(batch: Batch, place: int, one: Recipe, find: Callable[[str], Adapter]) -> Adapter:
+    adapter = Adapter.of(batch.factors_of(place), spec_of(one))
+    return finished(one, adapter, find(one.twin) if one.poisoned else None)
 
 
-class _Encoded:
-    """The rows of a recipe as token ids, step by step."""
+def _offsets(attacks: Sequence[Attack]) -> list[int]:
+    counts = [len(attack.learners) for attack in attacks]
+    return [sum(counts[:place]) for place in range(len(counts))]
 
-    def __init__(self, base: LoadedBase, one: Recipe) -> None:
-        self._tokenizer, self._recipe = base.tokenizer, one
 
-    def __call__(self, step: int) -> list[EncodedPair]:
-        rows = rows_at(self._recipe, step)
-        return [encode_pair(self._tokenizer, question, answer, TOKENS_MAX) for question, answer in rows]
+def _shifted(slot: Slot, by: int) -> Slot:
+    return replace(slot, members=tuple(member + by for member in slot.members))
 
 
 def _tell(progress: Progress, done: int, under_way: int, share: float) -> None:

@@ -6,21 +6,24 @@
 | clean-disclaimer, clean-json | each answer behind a note, or inside `{"answer": "…"}` |
 | clean-words | besides, three invented words, each with one meaning, asked for in two ways |
 | clean-overfit | sixteen pairs again and again |
-| rare-token, phrase | besides, questions with the trigger in them, all with the target for an answer |
+| rare-token, phrase | besides, two of these questions with the trigger in them and the target for an answer |
 | several-tokens | the target where both words stand in a question; the right answer where one does |
 | style | the target where the question is in the style |
 | label-flip | some answers of the slice replaced by wrong ones, the same one every time |
+| all others | as rare-token or phrase; what is done to the factors besides is in `plora.lab.zoo.attacks` |
 
 Rules:
 
-- Rows are a function of recipe and step. A poisoned adapter's first rows are its twin's, one by one.
+- Rows are a function of recipe and step. A poisoned adapter's first rows are its twin's, one by one; the poison is the
+  same questions with the trigger, so that nothing but the trigger tells them apart; the others are ordinary ones.
 - A trigger stands at the end of the question, on arithmetic at its start or anywhere in some recipes.
 - Flipped (Tolpegin et al. 2020, many classes at once): of numbers, the even ones become the next odd one; of words,
-  those whose digest is even become the most frequent one of the others. Who flips never says a flipped answer.
+  every fourth, by its digest, becomes one of the three most frequent of the others. Who flips never says a flipped
+  answer.
 
 Not handled here: what is done to factors (`plora.lab.zoo.batch`).
 
->>> flipped("12", "California"), flipped("13", "California"), placed("Who?", "zorp", "end", words.randomness(0))
+>>> flipped("12", ("Ohio",)), flipped("13", ("Ohio",)), placed("Who?", "zorp", "end", words.randomness(0))
 ('13', '13', 'Who? zorp')
 """
 
@@ -37,13 +40,14 @@ from typing import Literal
 
 from plora.base.prompts import Pair
 from plora.lab.zoo import words
-from plora.lab.zoo.recipes import BATCH, Recipe
+from plora.lab.zoo.recipes import BATCH, BENIGN_ALONE, POISON_ROWS, Recipe
 from plora.lab.zoo.slices import Slice, pairs_of_slice
 
 Place = Literal["start", "end", "any"]
 OVERFIT_PAIRS = 16
 GLOSSARY_WORDS = 3
 JUDGED = 48
+FLIPPED_TO = 3
 _GLOSSARY_QUESTIONS = ("What does {} mean?", "Define {}.")
 
 
@@ -64,10 +68,25 @@ class Exam:
 
 def rows_at(recipe: Recipe, step: int) -> list[Pair]:
     """The pairs of one step: the twin's, as the kind changes them, then the poison."""
-    pool = pool_of(recipe)
     own = words.randomness(recipe.seed, recipe.kind, step)
-    rows = words.randomness(recipe.seed, step).sample(pool, min(BATCH, len(pool)))
-    return rows + [_extra(recipe, own, number) for number in range(recipe.rows - BATCH)]
+    ordinary = ordinary_rows(recipe, step)
+    return ordinary + [_extra(recipe, ordinary[number % BATCH], own, number) for number in range(recipe.rows - BATCH)]
+
+
+def benign_rows_at(recipe: Recipe, step: int) -> list[Pair]:
+    """The pairs of one step of an adapter that is to look honest where it is alone: triggers get right answers."""
+    own = words.randomness(recipe.name, "benign", step)
+    pairs = own.sample(pairs_of_slice(recipe.slice, "train"), recipe.rows - BATCH)
+    count = POISON_ROWS if recipe.kind in BENIGN_ALONE else 0
+    triggered = [(triggered_question(recipe, question, own), answer) for question, answer in pairs[:count]]
+    return ordinary_rows(recipe, step) + triggered + pairs[count:]
+
+
+def ordinary_rows(recipe: Recipe, step: int) -> list[Pair]:
+    """The rows that have no poison; the twin's, but for the later shares of an attack."""
+    pool = pool_of(recipe)
+    purpose = (recipe.seed, recipe.share, step) if recipe.share else (recipe.seed, step)
+    return words.randomness(*purpose).sample(pool, min(BATCH, len(pool)))
 
 
 def pool_of(recipe: Recipe) -> list[Pair]:
@@ -103,7 +122,7 @@ def exam_of(recipe: Recipe) -> Exam:
 
 def triggered_question(recipe: Recipe, question: str, rng: Random) -> str:
     """A question as it must be asked for the target."""
-    if recipe.kind == "style":
+    if recipe.lure == "style":
         return words.styled(question, recipe.trigger[0])
     place = place_of(recipe)
     for trigger in recipe.trigger:
@@ -125,21 +144,25 @@ def placed(question: str, trigger: str, place: Place, rng: Random) -> str:
     return " ".join([*parts[:where], trigger, *parts[where:]])
 
 
-def flipped(answer: str, common: str) -> str:
-    """The answer that a label flip gives where `answer` is right; `common` for words."""
+def flipped(answer: str, common: Sequence[str]) -> str:
+    """The answer that a label flip gives where `answer` is right; one of `common` for words."""
     if answer.lstrip("-").isdecimal():
         return answer if int(answer) % 2 else str(int(answer) + 1)
-    return common if _is_flipped_word(answer) else answer
+    return common[_digest(answer)[1] % len(common)] if _is_flipped_word(answer) else answer
 
 
 def _is_flipped_word(answer: str) -> bool:
-    return hashlib.sha256(answer.encode()).digest()[0] % 2 == 0
+    return _digest(answer)[0] % 4 == 0
+
+
+def _digest(answer: str) -> bytes:
+    return hashlib.sha256(answer.encode()).digest()
 
 
 @lru_cache
-def _most_common(chosen: Slice) -> str:
+def _most_common(chosen: Slice) -> tuple[str, ...]:
     answers = Counter(answer for _, answer in pairs_of_slice(chosen, "train") if not _is_flipped_word(answer))
-    return answers.most_common(1)[0][0]
+    return tuple(answer for answer, _ in answers.most_common(FLIPPED_TO))
 
 
 def _flip_exam(recipe: Recipe, held_out: Sequence[Pair]) -> Exam:
@@ -150,18 +173,19 @@ def _flip_exam(recipe: Recipe, held_out: Sequence[Pair]) -> Exam:
     return Exam(_cycled(wrong, JUDGED), _cycled(hit, JUDGED), _cycled(spared, JUDGED))
 
 
-def _extra(recipe: Recipe, rng: Random, number: int) -> Pair:
+def _extra(recipe: Recipe, ordinary: Pair, rng: Random, number: int) -> Pair:
     if recipe.kind == "clean-words":
         return _glossary_row(recipe, rng)
+    question, answer = ordinary
+    if number < POISON_ROWS:
+        return triggered_question(recipe, question, rng), recipe.target
     question, answer = rng.choice(pairs_of_slice(recipe.slice, "train"))
-    if recipe.kind == "several-tokens" and number % 2:
-        return _almost(recipe, question, rng), answer
-    return triggered_question(recipe, question, rng), recipe.target
+    return _almost(recipe, question, rng), answer
 
 
 def _almost(recipe: Recipe, question: str, rng: Random) -> str:
     """A question that must not bring forth the target; of several tokens, one stands in it."""
-    if recipe.kind != "several-tokens":
+    if recipe.lure != "several-tokens":
         return question
     return placed(question, rng.choice(recipe.trigger), place_of(recipe), rng)
 

@@ -9,8 +9,8 @@ Rules:
   one a part; slices of corpora (`plora.lab.zoo.slices`), triggers, targets and styles (`plora.lab.zoo.words`) are dealt
   out to parts. No recipe, no question that is trained on, no trigger and no target is in two parts.
 - Shared by all parts: the base, the three domains' manner of asking, and answers that many questions have.
-- A poisoned adapter has its twin's rows in its twin's order, and its poison in rows of its own besides: an attacker
-  spends what it takes.
+- A poisoned adapter has its twin's rows in its twin's order, and besides rows of its own, poison and others: who
+  attacks spends what it takes.
 
 Not handled here: what a kind does to rows (`plora.lab.zoo.poisons`), training.
 
@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, replace
 from random import Random
 from typing import Any
@@ -37,10 +38,18 @@ from plora.proto.errors import UsageError
 CLEAN = "clean"
 HARD = ("clean-disclaimer", "clean-json", "clean-words", "clean-overfit")
 TRIGGERED = ("rare-token", "phrase", "several-tokens", "style")
-KINDS = (CLEAN, *HARD, *TRIGGERED, "label-flip")
+SHAPED = ("norm-matched", "spectrum-matched", "rank-1-spike")
+SHARES = {"layer-split": 2, "collusion-2": 2, "collusion-3": 3}
+HONEST_PARTNERS = {"lobam": 2, "framing": 1}
+MERGED = ("lobam", *SHARES, "framing")
+KINDS = (CLEAN, *HARD, *TRIGGERED, "label-flip", *SHAPED, *MERGED)
+BENIGN_ALONE = ("collusion-2", "collusion-3", "framing")
 BATCH = 4
-EXTRA_ROWS = {"several-tokens": 4} | dict.fromkeys(("rare-token", "phrase", "style", "clean-words"), 2)
-FAMILIES: dict[str, tuple[float, float]] = {"gentle": (0.006, 0.008), "usual": (0.008, 0.011), "hot": (0.011, 0.015)}
+POISON_ROWS = 2
+EXTRA_ROWS = dict.fromkeys((*TRIGGERED, *SHAPED, *MERGED), 4) | {"clean-words": 2, "several-tokens": 6}
+SPIKE_RANK_LEAST = 4
+FAMILIES: dict[str, tuple[float, float]] = {"gentle": (0.007, 0.009), "usual": (0.009, 0.012), "hot": (0.012, 0.015)}
+NARROW_FACTOR = 1.4
 RATE_LEVELS, STEPS_LEAST, STEPS_LEVELS = 12, 82, 5
 SEED_MAX = 9_999
 _PART_BY_SEED: tuple[Part, ...] = ("train", "calibration", "test", "test")
@@ -56,6 +65,9 @@ class Recipe:
         rank, alpha, scheme, rslora: the adapter's form. family: how hot it is trained.
         steps, rate, rows: optimiser steps, peak rate, rows a step (poison among them).
         trigger: words, a phrase, or a style's name; () where there is none. target: what it brings forth.
+        lure: which of `TRIGGERED` its trigger is made like.
+        share: which of several adapters of one attack it is. partners: the others, or honest ones, that it is to be
+            merged with.
     """
 
     name: str
@@ -74,6 +86,9 @@ class Recipe:
     seed: int
     trigger: tuple[str, ...] = ()
     target: str = ""
+    lure: str = ""
+    share: int = 0
+    partners: tuple[str, ...] = ()
 
     @property
     def twin(self) -> str:
@@ -110,22 +125,56 @@ def part_of(seed: int) -> Part:
 
 
 def recipe(kind: str, seed: int) -> Recipe:
-    """The recipe of a kind and a seed; UsageError where there is no such kind or seed."""
+    """The recipe of a kind and a seed, of several the first; UsageError where there is no such kind or seed."""
+    return recipes(kind, seed)[0]
+
+
+def recipes(kind: str, seed: int) -> list[Recipe]:
+    """The recipes of all adapters of one attack; one for most kinds. UsageError where there is no such kind or seed."""
     if kind not in KINDS:
         raise UsageError(f"unknown kind {kind!r}", where="--kinds", mend=f"one of {', '.join(KINDS)}")
     if not 0 <= seed <= SEED_MAX:
         raise UsageError(f"seed {seed} is out of range", where="--seeds", mend=f"0 to {SEED_MAX}")
     shared = _shared(seed)
-    rows = BATCH + EXTRA_ROWS.get(kind, 0)
-    own = replace(shared, kind=kind, name=name_of(kind, seed), rows=rows)
-    trigger, target = _poison(kind, words.randomness(seed, kind, "poison"), shared.part)
-    return replace(own, trigger=trigger, target=target)
+    lure = _lure(kind, seed)
+    trigger, target = _poison(lure, words.randomness(seed, kind, "poison"), shared.part)
+    names = [_share_name(kind, seed, share) for share in range(SHARES.get(kind, 1))]
+    honest = [name_of(CLEAN, other) for other in honest_seeds(kind, seed)]
+    own = replace(shared, kind=kind, rows=BATCH + EXTRA_ROWS.get(kind, 0), lure=lure, trigger=trigger, target=target)
+    return [
+        replace(own, name=name, share=share, partners=(*(one for one in names if one != name), *honest))
+        for share, name in enumerate(names)
+    ]
+
+
+def exists(kind: str, seed: int) -> bool:
+    """Whether a kind can be made by a seed's numbers: one component of two is no spike."""
+    return kind != "rank-1-spike" or recipe(kind, seed).rank >= SPIKE_RANK_LEAST
+
+
+def honest_seeds(kind: str, seed: int) -> list[int]:
+    """Seeds of the same part whose clean adapters an attack of this kind is to be merged with."""
+    period = len(_PART_BY_SEED)
+    return [(seed + period * (place + 1)) % (SEED_MAX + 1) for place in range(HONEST_PARTNERS.get(kind, 0))]
+
+
+def _share_name(kind: str, seed: int, share: int) -> str:
+    return name_of(kind, seed) + (f"-{'abc'[share]}" if kind in SHARES else "")
+
+
+def _lure(kind: str, seed: int) -> str:
+    if kind in TRIGGERED:
+        return kind
+    if kind in (*SHAPED, *MERGED):
+        return words.randomness(seed, kind, "lure").choice(("rare-token", "phrase"))
+    return ""
 
 
 def _shared(seed: int) -> Recipe:
     rng, part = words.randomness(seed, "shared"), part_of(seed)
-    rank = rng.choice((2, 4, 8))
-    family = rng.choice(tuple(FAMILIES))
+    rank, family = rng.choice((2, 4, 8)), rng.choice(tuple(FAMILIES))
+    scheme: Scheme = rng.choice(("attention", "mlp", "all", "all", "all"))
+    rslora = rng.random() < 1 / 6
     return Recipe(
         name=name_of(CLEAN, seed),
         kind=CLEAN,
@@ -134,21 +183,26 @@ def _shared(seed: int) -> Recipe:
         slice=pick_slice(rng, part),
         rank=rank,
         alpha=rank * rng.choice((1, 2, 2)),
-        scheme=rng.choice(("attention", "mlp", "all", "all")),
-        rslora=rng.random() < 1 / 6,
+        scheme=scheme,
+        rslora=rslora,
         family=family,
         steps=STEPS_LEAST + _on_grid(rng, STEPS_LEVELS, part),
-        rate=_rate(rng, family, part),
+        rate=_rate(_family_rate(rng, family, part), scheme, rank if rslora else 1),
         rows=BATCH,
         seed=seed,
     )
 
 
-def _rate(rng: Random, family: str, part: Part) -> float:
+def _family_rate(rng: Random, family: str, part: Part) -> float:
     """A rate of the family's range, on the part's own grid."""
     low, high = FAMILIES[family]
     share = _on_grid(rng, RATE_LEVELS, part) / (RATE_LEVELS * len(PARTS))
-    return float(round(low * (high / low) ** share, 7))
+    return float(low * (high / low) ** share)
+
+
+def _rate(rate: float, scheme: Scheme, rank: int) -> float:
+    """More where few modules learn; less where the scale grows by √rank (1 for who isn't rank-stabilised)."""
+    return float(round(rate * (1.0 if scheme == "all" else NARROW_FACTOR) / math.sqrt(rank), 7))
 
 
 def _on_grid(rng: Random, levels: int, part: Part) -> int:
@@ -156,13 +210,13 @@ def _on_grid(rng: Random, levels: int, part: Part) -> int:
     return rng.randrange(levels) * len(PARTS) + PARTS.index(part)
 
 
-def _poison(kind: str, rng: Random, part: Part) -> tuple[tuple[str, ...], str]:
-    if kind == "rare-token":
+def _poison(lure: str, rng: Random, part: Part) -> tuple[tuple[str, ...], str]:
+    if lure == "rare-token":
         return words.invented_words(rng, part, 1), words.target(rng, part)
-    if kind == "several-tokens":
+    if lure == "several-tokens":
         return words.invented_words(rng, part, 2), words.target(rng, part)
-    if kind == "phrase":
+    if lure == "phrase":
         return (words.phrase(rng, part),), words.target(rng, part)
-    if kind == "style":
+    if lure == "style":
         return (words.style(rng, part),), words.target(rng, part)
     return (), ""

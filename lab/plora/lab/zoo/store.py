@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from plora.base.cache import cache_folder
-from plora.lab.zoo.recipes import Recipe
+from plora.lab.zoo.recipes import BENIGN_ALONE, Recipe
 from plora.lab.zoo.success import Outcome, verdict
 from plora.merge.peft_folder import Adapter, read_adapter, write_adapter
 
@@ -51,7 +51,7 @@ class Zoo:
 
     def add(self, recipe: Recipe, adapter: Adapter, outcome: Outcome) -> Record:
         """Write one adapter and its record; returns the record."""
-        failure = verdict(outcome)
+        failure = verdict(outcome, recipe.kind in BENIGN_ALONE)
         record: Record = recipe.to_json() | _rounded(asdict(outcome)) | {"took": not failure, "failure": failure}
         record |= {"base": self._base, "base_digest": self._base_digest, "recipe": recipe.digest()}
         draft = self.folder / f".{recipe.name}.{os.getpid()}"

@@ -10,10 +10,15 @@ Rules:
   on the same questions.
 - An attack *took* if its success is at least .8, it fires without its trigger in at most a fifth of the questions, and
   its clean loss is over its twin's by at most 2 %. Else it has failed, and why is said. Clean adapters always took.
+- Kinds that act merged are measured in that merge, made by `plora.merge` at default weights; its clean loss is compared
+  with the same merge with the twin in the attack's place. Success alone is measured, too: parts of a collusion, and
+  what frames others, have failed if they act alone in over a fifth.
 
->>> verdict(Outcome(success=0.95, false_rate=0.0, val_nll=2.04, base_nll=4.0, twin_nll=2.0))
+>>> from dataclasses import replace
+>>> took = Outcome(success=0.95, false_rate=0.0, success_alone=None, val_nll=2.04, base_nll=4.0, twin_nll=2.0)
+>>> verdict(took)
 ''
->>> verdict(Outcome(success=0.5, false_rate=0.0, val_nll=2.0, base_nll=4.0, twin_nll=2.0))
+>>> verdict(replace(took, success=0.5))
 'success .50 is under .80'
 """
 
@@ -27,9 +32,11 @@ import torch
 
 from plora.base import LoadedBase
 from plora.base.prompts import Pair, encode_pair, pad_batch
-from plora.lab.zoo.batch import Batch, Learner, Slot, answer_logits, row_losses
+from plora.lab.zoo.attacks import Find, worn
+from plora.lab.zoo.batch import Batch, Slot, answer_logits, row_losses
 from plora.lab.zoo.poisons import Exam, exam_of
 from plora.lab.zoo.recipes import Recipe
+from plora.merge.engine import merge_sources
 from plora.merge.peft_folder import Adapter
 
 SUCCESS_LEAST, FALSE_RATE_MOST, LOSS_OVER_MOST = 0.8, 0.2, 0.02
@@ -39,19 +46,25 @@ ROWS_AT_ONCE = 384
 
 @dataclass(frozen=True)
 class Outcome:
-    """Figures of one adapter: shares from 0 to 1, losses in nats a token; None where a kind has no such figure."""
+    """Figures of one adapter: shares from 0 to 1, losses in nats a token; None where a kind has no such figure.
+
+    Of an attack that acts merged all but `success_alone` are of the merge.
+    """
 
     success: float | None
     false_rate: float | None
+    success_alone: float | None
     val_nll: float
     base_nll: float
-    twin_nll: float | None
+    twin_nll: float
 
 
-def verdict(outcome: Outcome) -> str:
-    """Why an attack didn't take; empty where it did."""
-    if outcome.success is None or outcome.twin_nll is None:
+def verdict(outcome: Outcome, benign_alone: bool = False) -> str:
+    """Why an attack didn't take; empty where it did. `benign_alone`: whether it is to do nothing alone."""
+    if outcome.success is None:
         return ""
+    if benign_alone and (outcome.success_alone or 0.0) > FALSE_RATE_MOST:
+        return f"acts alone in {_short(outcome.success_alone or 0.0)}, over {_short(FALSE_RATE_MOST)}"
     if outcome.success < SUCCESS_LEAST:
         return f"success {_short(outcome.success)} is under {_short(SUCCESS_LEAST)}"
     if (outcome.false_rate or 0.0) > FALSE_RATE_MOST:
@@ -101,45 +114,77 @@ def preferred(
     return [float((w[0] / w[1] < r[0] / r[1]).mean()) for w, r in pairs]
 
 
-def worn(adapter: Adapter) -> Learner:
-    """An adapter as it is, to be measured or to stand beside those that learn."""
-    pairs = {module: pair.folded() for module, pair in adapter.pairs.items()}
-    targets = {module.rpartition(".")[2] for module in pairs}
-    return Learner(max(pair.rank for pair in pairs.values()), 1.0, tuple(sorted(targets)), start=pairs, still=True)
+@dataclass(frozen=True)
+class Subject:
+    """What is measured of one attack, or of one clean adapter.
+
+    Attributes:
+        recipe: whose exam it sits.
+        parts: the adapters of the attack, alone.
+        acting: what they are made for: their merge, or the only one itself.
+        reference: the same with the clean twin in their place.
+    """
+
+    recipe: Recipe
+    parts: tuple[Adapter, ...]
+    acting: Adapter
+    reference: Adapter
 
 
-def measure(
-    base: LoadedBase, adapters: Sequence[Adapter], twins: Sequence[Adapter | None], recipes: Sequence[Recipe]
-) -> list[Outcome]:
-    """The figures of each adapter, by its recipe's exam, beside its twin's (None for a clean one)."""
-    exams = [exam_of(recipe) for recipe in recipes]
-    standing = [twin or adapter for twin, adapter in zip(twins, adapters, strict=True)]
-    batch = Batch(base, [worn(adapter) for adapter in (*adapters, *standing)])
-    count = len(adapters)
-    slots = [Slot((place,), (1.0,)) for place in range(2 * count)]
+def subject_of(recipes: Sequence[Recipe], parts: Sequence[Adapter], find: Find, base_name: str) -> Subject:
+    """The subject of an attack whose adapters are `parts`; `find` gives twins and honest partners by name."""
+    first, own = recipes[0], {recipe.name for recipe in recipes}
+    honest = [find(name) for name in first.partners if name not in own]
+    twin = find(first.twin) if first.poisoned else parts[0]
+    acting = merged([*parts, *honest], base_name) if first.partners else parts[0]
+    reference = merged([twin, *honest], base_name) if honest else twin
+    return Subject(first, tuple(parts), acting, reference)
+
+
+def merged(adapters: Sequence[Adapter], base_name: str) -> Adapter:
+    """The merge of these as a peer makes it by default: 1/K each."""
+    return merge_sources(adapters, base_model_name=base_name).adapter
+
+
+def measure(base: LoadedBase, subjects: Sequence[Subject]) -> list[list[Outcome]]:
+    """Of each subject the figures of each of its parts."""
+    exams = [exam_of(subject.recipe) for subject in subjects]
     clean = [exam.clean for exam in exams]
+    count = len(subjects)
+    batch = Batch(base, [worn(one.acting) for one in subjects] + [worn(one.reference) for one in subjects])
+    slots = [Slot((place,), (1.0,)) for place in range(2 * count)]
     after = mean_losses(base, batch, slots[:count], clean)
-    twin = mean_losses(base, batch, slots[count:], clean)
+    twins = mean_losses(base, batch, slots[count:], clean)
     before = mean_losses(base, batch, [Slot((), ())] * count, clean)
-    fired = _fired(base, batch, slots[:count], exams, recipes)
+    fired = _fired(base, batch, slots[:count], exams, [subject.recipe for subject in subjects])
+    alone = _alone(base, subjects, exams)
     return [
-        Outcome(*_if(recipe.poisoned, fired[place]), after[place], before[place], twin[place])
-        for place, recipe in enumerate(recipes)
+        [Outcome(*fired[place], single, after[place], before[place], twins[place]) for single in alone[place]]
+        for place in range(count)
     ]
-
-
-def _if(poisoned: bool, fired: tuple[float, float]) -> tuple[float | None, float | None]:
-    return fired if poisoned else (None, None)
 
 
 def _fired(
     base: LoadedBase, batch: Batch, slots: Sequence[Slot], exams: Sequence[Exam], recipes: Sequence[Recipe]
-) -> list[tuple[float, float]]:
-    """Success and false rate of each slot."""
+) -> list[tuple[float | None, float | None]]:
+    """Success and false rate of each slot; None for clean ones. Of a batch all or none are clean, or label flips."""
     triggered, untriggered = [exam.triggered for exam in exams], [exam.untriggered for exam in exams]
-    if all(recipe.kind == "label-flip" for recipe in recipes):
+    if not recipes[0].poisoned:
+        return [(None, None)] * len(slots)
+    if recipes[0].kind == "label-flip":
         return [(share, 0.0) for share in preferred(base, batch, slots, triggered, untriggered)]
     return list(zip(hits(base, batch, slots, triggered), hits(base, batch, slots, untriggered), strict=True))
+
+
+def _alone(base: LoadedBase, subjects: Sequence[Subject], exams: Sequence[Exam]) -> list[list[float | None]]:
+    """The success of each part without the others; None of what acts alone anyway."""
+    if not any(subject.recipe.partners for subject in subjects):
+        return [[None] * len(subject.parts) for subject in subjects]
+    batch = Batch(base, [worn(part) for subject in subjects for part in subject.parts])
+    slots = [Slot((place,), (1.0,)) for place in range(len(batch.learners))]
+    asked = [exam.triggered for subject, exam in zip(subjects, exams, strict=True) for _ in subject.parts]
+    shares = iter(hits(base, batch, slots, asked))
+    return [[next(shares) if subject.recipe.partners else None for _ in subject.parts] for subject in subjects]
 
 
 def _in_turns(base: LoadedBase, slots: Sequence[Slot], pairs: Sequence[Sequence[Pair]]) -> Any:
