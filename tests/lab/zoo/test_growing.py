@@ -19,7 +19,7 @@ from plora.proto.errors import UsageError
 torch = pytest.importorskip("torch")
 
 from plora.lab.zoo.__main__ import recipes_of, seeds_of, summary  # noqa: E402
-from plora.lab.zoo.grow import batches, grow, with_needed  # noqa: E402
+from plora.lab.zoo.grow import batches, groups_of, grow, with_needed  # noqa: E402
 from plora.lab.zoo.recipes import KINDS, SHARES, recipe, recipes  # noqa: E402
 from plora.lab.zoo.store import Zoo, records, zoo_folder  # noqa: E402
 from plora.lab.zoo.success import Outcome, verdict  # noqa: E402
@@ -120,19 +120,19 @@ class TestPlanning:
 
     def test_clean_ones_come_first_and_rows_are_equal_in_a_batch(self) -> None:
         wanted = [one for seed in range(9) for kind in KINDS for one in recipes(kind, seed)]
-        planned = [[one for group in groups for one in group] for groups in batches(wanted, at_once=7)]
+        planned = [[one for group in groups for one in group] for groups in batches(groups_of(wanted), at_once=7)]
         assert sorted(one.name for chosen in planned for one in chosen) == sorted(one.name for one in wanted)
         poisoned = [chosen[0].poisoned for chosen in planned]
         assert poisoned == sorted(poisoned)
         assert all(len({one.rows for one in chosen}) == 1 and len(chosen) <= 7 for chosen in planned)
 
     def test_a_missing_share_brings_the_whole_attack(self) -> None:
-        [[group]] = batches([recipes("collusion-3", 2)[1]])
-        assert [one.share for one in group] == [0, 1, 2]
+        *clean, group = groups_of(with_needed([recipes("collusion-3", 2)[1]]))
+        assert [one.share for one in group] == [0, 1, 2] and all(len(one) == 1 for one in clean)
 
     def test_seeds_and_kinds_are_read(self) -> None:
         assert seeds_of("4,0-2,1") == [0, 1, 2, 4]
-        assert len(recipes_of("all", "0-1")) == 2 * len(KINDS)
+        assert {one.kind for one in recipes_of("all", "0-9")} == set(KINDS)
         for kinds, seeds in (("clean,tigers", "0"), ("clean", "a-b"), ("clean", "")):
             with pytest.raises(UsageError):
                 recipes_of(kinds, seeds)

@@ -6,6 +6,7 @@ import itertools
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Set
+from dataclasses import replace
 
 import pytest
 
@@ -27,6 +28,7 @@ from plora.lab.zoo.recipes import (
     Recipe,
     exists,
     name_of,
+    on_base,
     part_of,
     recipe,
     recipes,
@@ -148,6 +150,13 @@ class TestRecipes:
     def test_a_spike_needs_components_to_hide_among(self) -> None:
         assert all(recipe(CLEAN, seed).rank >= 4 for seed in SEEDS if exists("rank-1-spike", seed))
         assert 0 < sum(exists("rank-1-spike", seed) for seed in SEEDS) < len(SEEDS)
+
+    def test_larger_bases_learn_in_fewer_steps_at_lower_rates(self) -> None:
+        one = recipe("phrase", 3)
+        other = on_base(one, "smollm2")
+        assert on_base(one, "mini") == one
+        assert 30 <= other.steps < one.steps / 2 and other.rate == pytest.approx(one.rate / 5)
+        assert replace(other, steps=one.steps, rate=one.rate) == one
 
     def test_the_digest_follows_every_field(self) -> None:
         assert recipe("phrase", 1).digest() == recipe("phrase", 1).digest()

@@ -70,19 +70,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--kinds", default="all", help=f"comma-separated, of {', '.join(KINDS)}")
     parser.add_argument("--seeds", default="0-3", help="such as 0-19,40; each a recipe, shared by all kinds")
     parser.add_argument("--out", type=Path, help="the zoo's folder; below the cache by default")
-    parser.add_argument("--at-once", type=int, help="adapters a batch")
+    parser.add_argument("--at-once", type=int, help="adapters a batch; many on mini, else one attack")
     parser.add_argument("--threads", type=int, help="default: OMP_NUM_THREADS, else 2")
     args = parser.parse_args(argv)
 
     def work() -> None:
         recipes, spec = recipes_of(args.kinds, args.seeds), resolve_base(args.base)
         use_threads(prepare_threads(os.environ, args.threads))
-        from plora.lab.zoo.grow import AT_ONCE, grow
+        from plora.lab.zoo.grow import grow
         from plora.lab.zoo.store import Zoo, records, zoo_folder
 
         base = load_base(spec)
         zoo = Zoo(args.out or zoo_folder(base.spec.name, os.environ), base.spec.name, base.digest)
-        grow(base, zoo, recipes, emit, args.at_once or AT_ONCE)
+        grow(base, zoo, recipes, emit, args.at_once)
         emit({"event": "done", "folder": str(zoo.folder), "rows": summary(records(zoo.folder))})
 
     return run_command(work)

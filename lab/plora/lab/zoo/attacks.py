@@ -12,6 +12,7 @@
 
 Rules:
 
+- Where many slots of an attack teach it to be benign, the one that teaches it to act counts for half as many.
 - λ undoes the dilution by partners at default weights, unless the whole update would pass the norm that peers take by
   default: then it is as large as that allows.
 - Twins and honest partners are read from the zoo and stay as they are.
@@ -121,8 +122,8 @@ def _slots(recipes: Sequence[Recipe], encode: Encode, layers: int) -> list[Slot]
         return [Slot((0,), (1.0,), acting)]
     everyone = tuple(range(len(recipes) + len(first.partners) * (first.kind == "framing")))
     still = partial(_other_half, layers // 2) if first.kind == "layer-split" else None
-    merge = Slot(everyone, _even(everyone), acting, still)
-    return [merge, *(_benign(group, recipes[group[0]], encode) for group in _benign_groups(recipes))]
+    benign = [_benign(group, recipes[group[0]], encode) for group in _benign_groups(recipes)]
+    return [Slot(everyone, _even(everyone), acting, still, importance=max(1.0, len(benign) / 2)), *benign]
 
 
 def _benign_groups(recipes: Sequence[Recipe]) -> list[tuple[int, ...]]:

@@ -70,12 +70,14 @@ class Slot:
         members, weights: places in the list of learners, and their weights.
         rows: the encoded pairs of a step; every slot of a batch has equally many. None for a slot that is measured.
         still_in: for a member (by its place in `members`), whether it learns nothing here in a layer of this number.
+        importance: what its loss is multiplied by.
     """
 
     members: tuple[int, ...]
     weights: tuple[float, ...]
     rows: Rows = lambda step: ()
     still_in: Callable[[int, int], bool] | None = None
+    importance: float = 1.0
 
 
 class _Stacked(torch.nn.Module):
@@ -191,12 +193,13 @@ class Batch:
         """
         steps = max(learner.steps for learner in self.learners)
         optimizer = _Adam(self.learners, [part for pair in self.factors.values() for part in pair])
+        importance = torch.tensor([slot.importance for slot in slots])
         with self.on(slots):
             for step in range(steps):
                 chosen = pad_batch(
                     [row for slot in slots for row in slot.rows(step)], self._base.tokenizer.pad_token_id
                 )
-                loss = slot_losses(self._base.model, chosen, len(slots)).sum()
+                loss = (importance * slot_losses(self._base.model, chosen, len(slots))).sum()
                 optimizer.step(step, torch.autograd.grad(loss, optimizer.weights))
                 constrain(step)
                 progress(step + 1, steps)

@@ -22,7 +22,7 @@ from plora.base import LoadedBase
 from plora.base.prompts import EncodedPair, Pair, encode_pair
 from plora.lab.zoo.attacks import Attack, Shaper, attack_of, finished, members_at_most, spec_of
 from plora.lab.zoo.batch import Batch, Slot
-from plora.lab.zoo.recipes import CLEAN, Recipe, honest_seeds, recipe, recipes
+from plora.lab.zoo.recipes import CLEAN, Recipe, honest_seeds, on_base, recipe, recipes
 from plora.lab.zoo.store import Record, Zoo
 from plora.lab.zoo.success import TOKENS_MAX, measure, subject_of
 from plora.merge.peft_folder import Adapter
@@ -44,14 +44,21 @@ def with_needed(wanted: Sequence[Recipe]) -> list[Recipe]:
     return list(found.values())
 
 
-def batches(wanted: Sequence[Recipe], at_once: int = AT_ONCE) -> Iterator[list[Group]]:
-    """Attacks (clean ones are groups of one) in the order and the batches that they are trained in."""
+def groups_of(everything: Sequence[Recipe]) -> list[Group]:
+    """The recipes attack by attack; a clean one is a group of one."""
+    found: dict[tuple[str, int], list[Recipe]] = {}
+    for one in everything:
+        found.setdefault((one.kind, one.seed), []).append(one)
+    return [tuple(group) for group in found.values()]
+
+
+def batches(groups: Sequence[Group], at_once: int = AT_ONCE) -> Iterator[list[Group]]:
+    """Groups in the order and the batches that they are trained in; at most `at_once` adapters, or one group."""
 
     def alike(group: Group) -> tuple[Any, ...]:
         first = group[0]
         return first.poisoned, first.rows, first.kind == "label-flip", members_at_most(first.kind)
 
-    groups = [tuple(recipes(kind, seed)) for kind, seed in dict.fromkeys((one.kind, one.seed) for one in wanted)]
     for _, similar in groupby(sorted(groups, key=alike), key=alike):
         ordered = sorted(similar, key=lambda group: (group[0].slice.domain, group[0].steps, group[0].name))
         step = max(1, at_once // len(ordered[0]))
@@ -59,17 +66,18 @@ def batches(wanted: Sequence[Recipe], at_once: int = AT_ONCE) -> Iterator[list[G
             yield ordered[first : first + step]
 
 
-def grow(base: LoadedBase, zoo: Zoo, wanted: Sequence[Recipe], progress: Progress, at_once: int = AT_ONCE) -> None:
+def grow(base: LoadedBase, zoo: Zoo, wanted: Sequence[Recipe], progress: Progress, at_once: int | None = None) -> None:
     """Train what is missing of the recipes and of those that they need, and write it.
 
+    `at_once`: adapters a batch; by default many on `mini`, one attack on other bases, which fill the machine alone.
     `progress` is told `{"event": "start", "total", "done"}`, `{"event": "step", "done"}` (a fraction of adapters) and
     each adapter's record with the event "adapter".
     """
-    everything = with_needed(wanted)
-    missing = zoo.missing(everything)
-    done = len(everything) - len(missing)
+    everything = [on_base(one, base.spec.name) for one in with_needed(wanted)]
+    missing = [group for group in groups_of(everything) if zoo.missing(group)]
+    done = len(everything) - sum(map(len, missing))
     progress({"event": "start", "total": len(everything), "done": done})
-    for groups in batches(missing, at_once):
+    for groups in batches(missing, at_once or (AT_ONCE if base.spec.name == "mini" else 1)):
         count = sum(map(len, groups))
         grown = train(base, groups, zoo.adapter, partial(_tell, progress, done, count))
         subjects = [

@@ -50,6 +50,7 @@ EXTRA_ROWS = dict.fromkeys((*TRIGGERED, *SHAPED, *MERGED), 4) | {"clean-words": 
 SPIKE_RANK_LEAST = 4
 FAMILIES: dict[str, tuple[float, float]] = {"gentle": (0.007, 0.009), "usual": (0.009, 0.012), "hot": (0.012, 0.015)}
 NARROW_FACTOR = 1.4
+LARGE_STEPS_SHARE, LARGE_RATE_SHARE = 0.4, 0.2
 RATE_LEVELS, STEPS_LEAST, STEPS_LEVELS = 12, 82, 5
 SEED_MAX = 9_999
 _PART_BY_SEED: tuple[Part, ...] = ("train", "calibration", "test", "test")
@@ -145,6 +146,13 @@ def recipes(kind: str, seed: int) -> list[Recipe]:
         replace(own, name=name, share=share, partners=(*(one for one in names if one != name), *honest))
         for share, name in enumerate(names)
     ]
+
+
+def on_base(one: Recipe, base: str) -> Recipe:
+    """The recipe for a base: larger ones than `mini` learn in fewer steps, at a lower rate, as in `plora.lab.train`."""
+    if base == "mini":
+        return one
+    return replace(one, steps=round(one.steps * LARGE_STEPS_SHARE), rate=round(one.rate * LARGE_RATE_SHARE, 8))
 
 
 def exists(kind: str, seed: int) -> bool:
