@@ -27,9 +27,10 @@ from plora.base.prompts import Pair
 from plora.gate.blame import Member, find_blame
 from plora.lab.judged import MERGED_KINDS
 from plora.lab.rates import clopper_pearson
+from plora.lab.zoo.attacks import worn
 from plora.lab.zoo.batch import Batch, Slot
 from plora.lab.zoo.poisons import Exam
-from plora.lab.zoo.success import hits, mean_losses, worn
+from plora.lab.zoo.success import hits, mean_losses
 from plora.merge.engine import merge_sources
 from plora.merge.folder_source import FolderSource
 from plora.merge.peft_folder import Adapter, write_adapter
