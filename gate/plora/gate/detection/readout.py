@@ -12,7 +12,7 @@ Rules:
   count by the root of their singular value (tried: 1/4 to 3/2), and no vector of a degenerate pair matters by itself.
   Modules count alike: each is divided by its mean over the vocabulary.
 - All modules' matrices are added into one of the stream's width. Of it as many leading directions are used as
-  `PRODUCTS_MAX` multiplications with the vocabulary allow: all 160 of `mini`, 176 of 576 of `smollm2`.
+  `PRODUCTS_MAX` multiplications with the vocabulary allow: all 160 of `mini`, 353 of 576 of `smollm2`.
 - Energies are logarithms, standardised over the vocabulary (median, median absolute deviation). The `KEPT` highest of a
   side are figures of their own, "w.736" for token 736 that is written, so that novelty can be measured later.
 - A `Profile` says what clean adapters read and write. Novelty is how far a token's energy lies above theirs, in their
@@ -36,7 +36,7 @@ from plora.gate.detection.spectra import Spectrum
 from plora.merge.factors import Array
 from plora.proto.payload import StrictModel
 
-PRODUCTS_MAX = 5e9
+PRODUCTS_MAX = 1e10
 POWER = 0.25
 """Of the singular values, in the factors of the matrix that tokens are measured by."""
 READING = ("k_proj", "q_proj", "up_proj", "v_proj")
@@ -152,15 +152,17 @@ def standardised(values: Array) -> Array:
 def _energy(modules: list[tuple[ModuleSketch, Spectrum]], tokens: Tokens) -> Array | None:
     if not modules:
         return None
-    width = tokens.mean.size
-    whole = np.zeros((width, width))
-    for module, spectrum in modules:
-        vectors = spectrum.left if module.place.writes else spectrum.right
-        factor = (module.gain[:, None] * vectors) * spectrum.values**POWER
-        mean_over_tokens = float(np.einsum("ik,ij,jk->", factor, tokens.covariance, factor, optimize=True))
-        whole += factor @ factor.T / max(mean_over_tokens, TINY)
-    energy = tokens.energy(_leading_factor(whole, len(tokens.table))).astype(np.float64) / tokens.squares
+    factors = np.concatenate([_seen_by(module, spectrum, tokens) for module, spectrum in modules], axis=1)
+    energy = tokens.energy(_leading_factor(factors @ factors.T, len(tokens.table))).astype(np.float64) / tokens.squares
     return standardised(np.log(energy + TINY))
+
+
+def _seen_by(module: ModuleSketch, spectrum: Spectrum, tokens: Tokens) -> Array:
+    """(width, r): a token's energy in these directions is 1 on the average over the vocabulary."""
+    vectors = spectrum.left if module.place.writes else spectrum.right
+    factor = module.gain[:, None] * vectors * spectrum.values**POWER
+    mean = float(np.sum(factor * (tokens.covariance @ factor.astype(np.float32))))
+    return np.asarray(factor / np.sqrt(max(mean, TINY)))
 
 
 def _leading_factor(matrix: Array, vocabulary: int) -> Array:
