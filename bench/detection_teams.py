@@ -63,17 +63,21 @@ def _attacks(
     for one in judged:
         reading = one.reading
         names = sorted({reading.name, *reading.recipe.get("partners", ())})
-        if reading.clean or reading.name != names[0] or not published.keys() >= set(names):
+        if reading.clean or not published.keys() >= set(names):
             continue
+        if reading.name != next(name for name in names if not published[name].honest):
+            continue  # the first share of an attack stands for all; some want certain honest partners, too
         yield reading.kind, [published[name] for name in names]
         if reading.kind in REPEATED_KINDS:
             yield OFTEN, [_copied(published[reading.name], copy, scratch) for copy in range(COPIES)]
 
 
 def _beside(attackers: Sequence[Published], honest: Sequence[Published], rng: np.random.Generator) -> list[Published]:
-    """One honest adapter a domain."""
+    """One honest adapter a domain, none that is there already."""
     by_domain: dict[str, list[Published]] = {}
     for one in honest:
+        if one in attackers:
+            continue
         by_domain.setdefault(one.domain, []).append(one)
     return [of[int(rng.integers(len(of)))] for _, of in sorted(by_domain.items())]
 

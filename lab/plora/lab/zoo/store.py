@@ -26,7 +26,6 @@ from plora.lab.zoo.success import Outcome, verdict
 from plora.merge.peft_folder import Adapter, read_adapter, write_adapter
 
 Record = dict[str, Any]
-README = "README.md"
 
 
 def zoo_folder(base: str, environ: Mapping[str, str]) -> Path:
