@@ -5,7 +5,7 @@
 | norm-matched | after every step no module's update is over its twin's Frobenius norm; at last it has that norm |
 | spectrum-matched | from half of the steps on, each module's singular values are made its twin's |
 | rank-1-spike | the twin without its weakest component, which stays; one component learns the trojan beside it |
-| lobam | a trojan M and the twin C: C + λ (M − C), truncated to the recipe's rank (LoBAM: Yin et al. 2024) |
+| lobam | M: the twin's strongest half (C) beside components that learn the trojan; C + λ (M − C) (Yin et al. 2024) |
 | layer-split | two adapters, at 1/2 each; the merge's rows teach one its early layers only, the other its late ones |
 | collusion-2, -3 | all learn at 1/K in their merge; alone, and without one of three, triggers are answered rightly |
 | framing | at 1/2 beside an honest adapter it learns the trojan; alone, triggers are answered rightly |
@@ -13,8 +13,8 @@
 Rules:
 
 - Where many slots of an attack teach it to be benign, the one that teaches it to act counts for half as many.
-- λ undoes the dilution by partners at default weights, unless the whole update would pass the norm that peers take by
-  default: then it is as large as that allows.
+- λ more than undoes the dilution by two partners at default weights, unless the whole update would pass the norm that
+  peers take by default: then it is as large as that allows.
 - Twins and honest partners are read from the zoo and stay as they are.
 
 Not handled here: rows (`plora.lab.zoo.poisons`), whether it took (`plora.lab.zoo.success`).
@@ -36,16 +36,17 @@ from plora.base.prompts import EncodedPair, Pair
 from plora.lab.train import TARGETS
 from plora.lab.zoo.batch import Batch, Learner, Slot, drawn
 from plora.lab.zoo.poisons import benign_rows_at, rows_at
-from plora.lab.zoo.recipes import HONEST_PARTNERS, SEED_MAX, SHARES, Recipe
+from plora.lab.zoo.recipes import SEED_MAX, SHARES, Recipe
 from plora.lab.zoo.shaping import spectrum_of, to_norm, to_norm_at_most, to_spectrum
 from plora.merge.factors import FactorPair
 from plora.merge.lora_config import LoraSpec
 from plora.merge.peft_folder import Adapter
-from plora.merge.truncate import truncate, truncate_sum
+from plora.merge.truncate import truncate
 
 Encode = Callable[[Sequence[Pair]], list[EncodedPair]]
 Find = Callable[[str], Adapter]
 NORM_MOST = 60.0
+AMPLIFIED = 4.0
 SPECTRUM_EVERY = 4
 
 
@@ -84,8 +85,8 @@ def attack_of(recipes: Sequence[Recipe], find: Find, encode: Encode, layers: int
     """
     first = recipes[0]
     learners = [_learner(one) for one in recipes]
-    if first.kind == "rank-1-spike":
-        learners = [_spike(learners[0], find(first.twin))]
+    if first.kind in ("rank-1-spike", "lobam"):
+        learners = [_grafted(learners[0], find(first.twin), free_components(first))]
     if first.kind == "framing":
         learners += [worn(find(name)) for name in first.partners]
     return Attack(tuple(recipes), tuple(learners), tuple(_slots(recipes, encode, layers)))
@@ -101,15 +102,15 @@ def _learner(one: Recipe) -> Learner:
     return Learner(one.rank, spec_of(one).scale_of(""), TARGETS[one.scheme], one.rate, one.steps, seed)
 
 
-def _spike(learner: Learner, twin: Adapter) -> Learner:
-    """The first component is free, the others are the twin's strongest."""
-    start = {}
+def _grafted(learner: Learner, twin: Adapter, components: int) -> Learner:
+    """The first components are free, the others are the twin's strongest and stay."""
+    start, kept_rank = {}, learner.rank - components
     for module, pair in twin.pairs.items():
-        kept = truncate(FactorPair(pair.A, pair.B), learner.rank - 1).pair.padded(learner.rank - 1)
-        fresh = drawn(replace(learner, rank=1), module, pair.in_features).numpy()
-        factors = np.concatenate([fresh, kept.A]), np.concatenate([0 * pair.B[:, :1], kept.B], axis=1)
+        kept = truncate(FactorPair(pair.A, pair.B), kept_rank).pair.padded(kept_rank)
+        fresh = drawn(replace(learner, rank=components), module, pair.in_features).numpy()
+        factors = np.concatenate([fresh, kept.A]), np.concatenate([0 * pair.B[:, :components], kept.B], axis=1)
         start[module] = FactorPair(*factors, learner.scale)
-    return replace(learner, start=start, components=1)
+    return replace(learner, start=start, components=components)
 
 
 def _slots(recipes: Sequence[Recipe], encode: Encode, layers: int) -> list[Slot]:
@@ -172,19 +173,24 @@ class Shaper:
         return to_norm(b, a, most) if last else to_norm_at_most(b, a, most)
 
 
-def finished(one: Recipe, adapter: Adapter, twin: Adapter | None) -> Adapter:
+def free_components(one: Recipe) -> int:
+    """How many components of a grafted trojan learn; the others are its twin's."""
+    return one.rank // 2 if one.kind == "lobam" else 1
+
+
+def finished(one: Recipe, adapter: Adapter) -> Adapter:
     """What is published of a trained adapter: of LoBAM's the amplified difference, of others themselves."""
-    if one.kind != "lobam" or twin is None:
+    if one.kind != "lobam":
         return adapter
-    strength = float(HONEST_PARTNERS["lobam"] + 1)
+    strength = AMPLIFIED
     while True:
-        pairs = {module: _amplified(adapter.pairs[module], twin.pairs[module], strength) for module in twin.pairs}
+        pairs = {module: _amplified(pair, free_components(one), strength) for module, pair in adapter.pairs.items()}
         if strength <= 1.0 or math.hypot(*(pair.norm() for pair in pairs.values())) <= NORM_MOST:
             return Adapter.of(pairs, adapter.spec)
         strength -= 0.25
 
 
-def _amplified(trojan: FactorPair, honest: FactorPair, strength: float) -> FactorPair:
-    """honest + strength × (trojan − honest), of the trojan's rank and scale."""
-    best = truncate_sum([trojan, honest], [strength, 1 - strength], trojan.rank).pair.padded(trojan.rank)
-    return FactorPair(best.A, best.B / best.B.dtype.type(trojan.scale), trojan.scale)
+def _amplified(pair: FactorPair, components: int, strength: float) -> FactorPair:
+    """The honest part + strength × the trojan's, which has the leading components."""
+    factors = np.where(np.arange(pair.rank) < components, strength, 1.0).astype(pair.B.dtype)
+    return FactorPair(pair.A, pair.B * factors, pair.scale)

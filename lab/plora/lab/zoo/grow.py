@@ -110,7 +110,7 @@ def train(
 
     batch.train(slots, lambda step, steps: progress(step / steps), constrain)
     return [
-        [_published(batch, by + place, one, find) for place, one in enumerate(group)]
+        [_published(batch, by + place, one) for place, one in enumerate(group)]
         for group, by in zip(groups, offsets, strict=True)
     ]
 
@@ -120,9 +120,8 @@ def encoded(base: LoadedBase, pairs: Sequence[Pair]) -> list[EncodedPair]:
     return [encode_pair(base.tokenizer, question, answer, TOKENS_MAX) for question, answer in pairs]
 
 
-def _published(batch: Batch, place: int, one: Recipe, find: Callable[[str], Adapter]) -> Adapter:
-    adapter = Adapter.of(batch.factors_of(place), spec_of(one))
-    return finished(one, adapter, find(one.twin) if one.poisoned else None)
+def _published(batch: Batch, place: int, one: Recipe) -> Adapter:
+    return finished(one, Adapter.of(batch.factors_of(place), spec_of(one)))
 
 
 def _offsets(attacks: Sequence[Attack]) -> list[int]:
