@@ -235,6 +235,7 @@ class Node:
             workers=workers,
             inspector=self.instruments,
         )
+        self.driver.prober = self.instruments.probe_merge
         self.joins = await asyncio.to_thread(Joins, self, store)
         self._introductions = await asyncio.to_thread(introductions, home)
         self.transport = Transport(checked.identity, self.driver, CoreLibrary(self.core, self.driver), self.joins)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -187,14 +187,25 @@ class Instruments:
     async def _probe(self, instrument: Instrument, manifest: Manifest, blob: Path, effect: Inspect) -> Findings:
         if self._secret is None:
             raise WorkerError("there is no secret to draw probes from", where=instrument.base.name)
-        request = {
-            "path": str(blob),
-            "base": str(instrument.base.folder),
-            "lora": manifest.lora.model_dump(mode="json"),
-            "seed": self._secret.seed_for(effect.subject).hex(),
-            "domain": manifest.domain,
-            "budget_s": float(self.probe_s),
-        }
+        seed = self._secret.seed_for(effect.subject)
+        lora = manifest.lora.model_dump(mode="json")
+        return await self._read(instrument, {"path": str(blob), "lora": lora, "domain": manifest.domain}, seed)
+
+    async def probe_merge(self, folder: Path, base: str) -> Findings:
+        """What the merge in a folder shows; findings without a calibration where this peer can't probe that base.
+
+        All merges of a base meet the same probes while a secret holds: merges of fewer must be told apart by what is
+        in them. Raises WorkerError.
+        """
+        instrument = next((one for one in self._at_hand.values() if one.base.name == base), None)
+        if instrument is None or instrument.calibration.probes is None or self._secret is None:
+            return Findings("", note=f"this peer can't probe merges of {base}; see `plora doctor`")
+        return await self._read(instrument, {"path": str(folder)}, self._secret.seed_for(f"merged/{base}"))
+
+    async def _read(self, instrument: Instrument, asked: Mapping[str, object], seed: bytes) -> Findings:
+        """Findings of what is `asked` about."""
+        budget = {"seed": seed.hex(), "budget_s": float(self.probe_s)}
+        request = {"base": str(instrument.base.folder), **asked, **budget}
         reading = await self._workers.probe(request, self.probe_s + GRACE_S)
         judge = instrument.calibration.judge_probes
         findings = await asyncio.to_thread(judge, reading.raw, reading.details, reading.seconds)
