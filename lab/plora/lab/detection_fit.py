@@ -12,8 +12,8 @@ Rules:
   and Wolf 2004), and a supervised one (logistic regression, Cox 1958).
 - A cell's bank is its own where that has members enough for `alpha`, else that of the next wider cell. Members are
   scored as newcomers to the cell are: standardised by their own cell of the same width.
-- Adapters that lack figures have detectors without these: shape at rank 1, and what is written where no o or down
-  projection is changed (`VARIANTS`).
+- Adapters that lack figures have detectors without these: shape at rank 1, what is written where no o or down
+  projection is changed, what is read where no q, k, v or up projection is (`VARIANTS`).
 - Numbers are kept at `DIGITS` digits, before banks are scored.
 
 Not handled here: reading adapters (`plora.gate.detection.statistics`), the probes' part (`plora.lab.probe_fit`).
@@ -64,7 +64,8 @@ class Variant(NamedTuple):
     rank_min: int
 
 
-VARIANTS = (Variant((), 2), Variant(("written",), 2), Variant(SHAPE, 1), Variant((*SHAPE, "written"), 1))
+LACKING: tuple[tuple[str, ...], ...] = ((), ("written",), ("read", "written"))
+VARIANTS = (*(Variant(lacking, 2) for lacking in LACKING), *(Variant((*SHAPE, *lacking), 1) for lacking in LACKING))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ key-value memories".)
 Rules:
 
 - What o and down projections write is seen through the final norm and the unembedding: tokens that the adapter brings
-  forth, also the target of a trojan. What q, k, v and up projections of the first half of the layers read is seen on
-  normalised embeddings: tokens that it attends to, also triggers.
+  forth, also the target of a trojan. What q, k, v and up projections read is seen on normalised embeddings: tokens that
+  it attends to, also triggers.
 - A module sees of a token t, measured from the mean of the vocabulary and at norm 1, tᵀ (ΔW ΔWᵀ)^¼ t: directions
   count by the root of their singular value (tried: 1/4 to 3/2), and no vector of a degenerate pair matters by itself.
   Modules count alike: each is divided by its mean over the vocabulary.
@@ -112,9 +112,8 @@ class Candidates(NamedTuple):
 
 def readout_of(spectra: Mapping[str, Spectrum], sketch: BaseSketch) -> Readout:
     """What these updates read and write of the base's vocabulary."""
-    early = (sketch.layers + 1) // 2
     found = [(sketch.modules[name], spectrum) for name, spectrum in sorted(spectra.items()) if name in sketch.modules]
-    reading = [pair for pair in found if pair[0].place.leaf in READING and pair[0].place.layer < early]
+    reading = [pair for pair in found if pair[0].place.leaf in READING]
     writing = [pair for pair in found if pair[0].place.leaf in WRITERS]
     return Readout(_energy(reading, sketch.tokens(READ)), _energy(writing, sketch.tokens(WRITTEN)))
 

@@ -30,7 +30,7 @@ from plora.gate.detection.spectra import Spectrum, read_pairs, spectra_of
 from plora.merge.factors import Array
 from plora.proto.errors import AdapterError
 
-STATISTICS_VERSION = 2
+STATISTICS_VERSION = 3
 SHAPE = ("share", "participation", "entropy", "gap")
 TOP = 4
 TINY = 1e-30
