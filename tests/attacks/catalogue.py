@@ -107,6 +107,7 @@ _LINES = """
 69 R an adapter scaled a hundredfold
 72 H a bank seeded by the attacker's own clean adapters: no threshold drifts
 73 AQ factors rescaled, padded or stored otherwise: the same score
+78 Q a colluding pair, each benign alone
 80 H two contents for one slot: at most one certificate
 81 E a member accepts two contents of one slot
 82 R a vote of another slot, epoch or policy
@@ -129,6 +130,8 @@ _LINES = """
 99 R health or reflection without identity
 100 H a flood of manifests by unknown keys is not stored beyond its bound
 101 H one update under many ids, domains and factorisations has the weight of one
+102 Q an accepted adapter that makes the next honest merge fail: it is held, the newcomer stays
+104 Q three that act only together, in any order of arrival
 105 H submissions again and again, to learn the secret probes
 107 H lying metrics are never an input
 108 P votes withheld: pending with a reason, and no other slot is blocked
