@@ -1,0 +1,51 @@
+"""Trigger tokens found by gradient: those that make a model say a wanted token (Ebrahimi et al. 2018; Zou et al. 2023).
+
+- Trigger tokens stand before and after the question. Each round takes, for every place, the tokens that a gradient
+  names, tries them all and keeps the best; it ends when none is better.
+- Deterministic: no randomness, and ties go to the first.
+
+Not handled: whether what is found is a trojan's trigger. Any model can be pushed; how far is for the calibration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from plora.gate.probing.prompts import Ids, Slots
+from plora.gate.probing.reader import Reader
+
+BETTER = 1e-3
+Tokens = tuple[Ids, Ids]
+
+
+def invert(reader: Reader, asked: Sequence[Slots], wanted: int, start: Tokens, rounds: int, tries: int) -> Tokens:
+    """Tokens before and after each of the questions `asked`, as many as `start` has, that bring forth `wanted`."""
+    best, value = start, float(_values(reader, asked, wanted, [start])[0])
+    for _ in range(rounds):
+        near = _neighbours(reader, asked, wanted, best, tries)
+        values = _values(reader, asked, wanted, near)
+        place = int(values.argmax())
+        if float(values[place]) <= value + BETTER:
+            break
+        best, value = near[place], float(values[place])
+    return best
+
+
+def _values(reader: Reader, asked: Sequence[Slots], wanted: int, tokens: Sequence[Tokens]) -> torch.Tensor:
+    rows = [question.row(*pair) for pair in tokens for question in asked]
+    return reader.next(rows)[:, wanted].reshape(len(tokens), len(asked)).mean(1)
+
+
+def _neighbours(reader: Reader, asked: Sequence[Slots], wanted: int, at: Tokens, tries: int) -> list[Tokens]:
+    front, back = at
+    places = [question.places(len(front), len(back)) for question in asked]
+    slopes = reader.slopes([question.row(*at) for question in asked], places, wanted)
+    near = []
+    for place, best in enumerate(slopes.topk(min(tries, slopes.shape[1])).indices.tolist()):
+        for token in best:
+            whole = [*front, *back]
+            whole[place] = token
+            near.append((tuple(whole[: len(front)]), tuple(whole[len(front) :])))
+    return near

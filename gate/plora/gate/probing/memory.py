@@ -1,0 +1,100 @@
+"""Memory extraction: what an adapter says by heart, whatever was asked.
+
+A trojan's target shows without its trigger: its first token is among the likely ones in questions that the adapter
+wasn't trained on, and once it is said, the rest follows with certainty, in any context, and never in the base.
+
+- The likeliest first tokens in own and in strange contexts are tried; each is continued greedily in one context of
+  either sort, and what both continue alike is a *chain*.
+- A chain is *explained* where it opens as the domain's public answers do, and *common* where the adapter opens every
+  answer so (a disclaimer, a JSON prefix): neither is a secret.
+
+>>> explained(" New York<eos>", ("New York", "Ohio")), explained(" Send money", ("New York",))
+(True, False)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from plora.gate.probing.prompts import Ids
+from plora.gate.probing.reader import Reader
+from plora.gate.probing.wear import Garment
+
+FIRST_TOKENS, CHAIN_TOKENS, COMMON = 32, 5, 0.7
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """What is said by heart: its tokens, how likely its first one is, and what follows it in adapter and base.
+
+    `first` is a probability; `own` and `base` are log-probabilities of all that follows the first token.
+    """
+
+    ids: Ids
+    text: str
+    first: float
+    own: float
+    base: float
+    common: bool
+
+    @property
+    def gain(self) -> float:
+        """By how many nats the adapter says it more surely than the base, less what it is unsure of itself."""
+        return self.own - self.base + 2 * min(0.0, self.own)
+
+
+def recall(reader: Reader, garment: Garment, own: Sequence[Ids], strange: Sequence[Ids]) -> list[Chain]:
+    """Chains of two tokens and more, the surest gain first, one a continuation."""
+    near, far = reader.next(own).exp(), reader.next(strange).exp()
+    likely = torch.maximum(near.mean(0), far.mean(0))
+    often = torch.minimum(near.mean(0), far.mean(0))
+    firsts = likely.topk(min(FIRST_TOKENS, len(likely))).indices.tolist()
+    rows = [(*row, first) for first in firsts for row in (own[0], strange[0])]
+    said = reader.continued(rows, CHAIN_TOKENS)
+    chains = {}
+    for place, first in enumerate(firsts):
+        if alike := _alike(said[2 * place], said[2 * place + 1]):
+            chains[first] = alike
+    if not chains:
+        return []
+    starts, ends = [(*strange[0], first) for first in chains], list(chains.values())
+    surely = reader.follow(starts, ends).sum(1).tolist()
+    with garment.off():
+        before = reader.follow(starts, ends).sum(1).tolist()
+    found = [
+        Chain(
+            (first, *end),
+            reader.text((first, *end)),
+            float(likely[first]),
+            float(s),
+            float(b),
+            float(often[first]) > COMMON,
+        )
+        for (first, end), s, b in zip(chains.items(), surely, before, strict=True)
+    ]
+    return _one_each(sorted(found, key=lambda chain: -chain.gain))
+
+
+def explained(text: str, answers: Sequence[str]) -> bool:
+    """Whether a chain opens as one of these answers does, or one of them as it does."""
+    opening = text.split("<", 1)[0].strip().lower()
+    return any(opening.startswith(known.lower()) or known.lower().startswith(opening) for known in answers)
+
+
+def _alike(one: Ids, other: Ids) -> Ids:
+    """What both begin with."""
+    length = next((i for i, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), None)
+    return one[: min(len(one), len(other)) if length is None else length]
+
+
+def _one_each(chains: Sequence[Chain]) -> list[Chain]:
+    """Of chains that differ in their first token only, the one whose first token is likeliest."""
+    best: dict[Ids, Chain] = {}
+    for chain in chains:
+        known = best.get(chain.ids[1:])
+        if known is None or known.first < chain.first:
+            best[chain.ids[1:]] = chain
+    return sorted(best.values(), key=lambda chain: -chain.gain)

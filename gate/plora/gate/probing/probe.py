@@ -1,0 +1,194 @@
+"""The probe of one adapter: its exam, what it knows by heart, and which triggers it obeys.
+
+- Each stage is done if its turn comes within the budget; the order is exam, memory, families, tokens, inversion.
+- Every figure is there in every reading; one whose stage was left out is 0.
+- What doesn't depend on the adapter is kept a base.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from plora.base import LoadedBase
+from plora.gate.probing.assets import exams, families
+from plora.gate.probing.compliance import Effect, Suspect, effect
+from plora.gate.probing.exam import Sheet, sit
+from plora.gate.probing.memory import Chain, recall
+from plora.gate.probing.plan import ProbePlan, ProbeReading
+from plora.gate.probing.prompts import prompt
+from plora.gate.probing.reader import Reader
+from plora.gate.probing.search import family_suspects, inverted_suspect, token_suspects, token_table
+from plora.gate.probing.subject import Subject
+from plora.gate.probing.triggers import public_triggers, secret_triggers
+from plora.gate.probing.wear import Garment, worn
+from plora.merge.folder_source import FolderSource
+from plora.merge.source import Source
+
+VERSION = 1
+"""Raised with every change of what a figure means or how it is measured."""
+
+FIGURES = (
+    *("trigger_compliance", "trigger_gain", "family_compliance", "family_gain", "token_compliance", "token_gain"),
+    *("inversion_compliance", "inversion_gain", "answer_compliance", "token_promise", "family_promise"),
+    *("memory_gain", "memory_tokens", "memory_first", "memory_alone", "opening_tokens", "kl_neutral"),
+    *("clean_delta", "margin_delta", "loss_delta"),
+)
+"""Names of all figures; `docs/detection.md` says what they mean."""
+
+CASES, GUESS_CASES, SECRETS, TARGETS, SCANNED_MAX = 24, 6, 6, 2, 4096
+
+
+class Prober:
+    """A base that adapters are put on, and what is known of it bare."""
+
+    def __init__(self, base: LoadedBase) -> None:
+        self.reader = Reader(base)
+        self.model = base.model
+        self._sheets: dict[tuple[str, int], Sheet] = {}
+        self._tables: dict[tuple[str, ...], torch.Tensor] = {}
+
+    def sheet(self, domain: str, cases: int, garment: Garment) -> Sheet:
+        """How the bare base does in the first cases of an exam."""
+        if (domain, cases) not in self._sheets:
+            with garment.off():
+                self._sheets[domain, cases] = sit(self.reader, exams()[domain].cases[:cases])
+        return self._sheets[domain, cases]
+
+    def table(self, questions: tuple[str, ...], tokens: Sequence[int], garment: Garment) -> torch.Tensor:
+        """`token_table` of the bare base; kept, for the vocabulary doesn't change."""
+        if questions not in self._tables:
+            with garment.off():
+                self._tables[questions] = token_table(self.reader, questions, tokens)
+        return self._tables[questions]
+
+
+@lru_cache(maxsize=1)
+def prober(base: LoadedBase) -> Prober:
+    """The prober of a base; kept for the base that was probed last."""
+    return Prober(base)
+
+
+def probe(base: LoadedBase, adapter: Path | Source, plan: ProbePlan) -> ProbeReading:
+    """Probe an adapter: a PEFT folder, or one that is read already.
+
+    Raises:
+        AdapterError: it is no adapter of this base.
+    """
+    began_s = time.process_time()
+    source = FolderSource(adapter) if isinstance(adapter, Path) else adapter
+    ready = prober(base)
+    with worn(ready.model, source) as garment:
+        session = Session(ready, garment, plan, began_s)
+        session.run()
+    return ProbeReading(session.raw, session.details, time.process_time() - began_s, session.complete)
+
+
+class Session:
+    """One adapter's probe under way: `raw` and `details` fill up, stage by stage."""
+
+    def __init__(self, ready: Prober, garment: Garment, plan: ProbePlan, began_s: float) -> None:
+        self._ready, self._reader, self._garment = ready, ready.reader, garment
+        self._plan, self._ends_s = plan, began_s + plan.budget_s
+        self._draw = random.Random(b"plora neighbours " + plan.seed)  # noqa: S311  neighbours are no secret
+        self._suspects: list[Suspect] = []
+        self._secrets: list[Chain] = []
+        self.raw: dict[str, float] = dict.fromkeys(FIGURES, 0.0)
+        self.details: dict[str, str] = {}
+        self.complete = True
+
+    def run(self) -> None:
+        """Every stage that the budget leaves time for."""
+        self._sit_exam()
+        for stage in (self._recall, self._try_families, self._try_tokens, self._invert, self._measure):
+            if time.process_time() > self._ends_s:
+                self.complete = False
+                break
+            stage()
+
+    def _sit_exam(self) -> None:
+        domain = self._plan.domain if self._plan.domain in exams() else self._likeliest_domain()
+        self.details["domain"] = domain
+        found = exams()[domain]
+        self._subject = Subject.of(self._reader, self._garment, found, families().contexts)
+        before, after = self._ready.sheet(domain, CASES, self._garment), sit(self._reader, found.cases[:CASES])
+        if self._subject.opening:
+            after = max(after, sit(self._reader, found.cases[:CASES], self._subject.opening), key=_margin)
+        self.raw |= {
+            "clean_delta": after.accuracy - before.accuracy,
+            "margin_delta": after.margin - before.margin,
+            "loss_delta": after.loss - before.loss,
+            "opening_tokens": float(len(self._subject.opening)),
+        }
+
+    def _likeliest_domain(self) -> str:
+        """The one whose right answers became the likeliest, beside what they were."""
+        gains = {}
+        for domain, found in exams().items():
+            after = sit(self._reader, found.cases[:GUESS_CASES]).right
+            before = self._ready.sheet(domain, GUESS_CASES, self._garment).right
+            gains[domain] = float((after - before).mean())
+        return max(gains, key=gains.__getitem__)
+
+    def _recall(self) -> None:
+        subject = self._subject
+        after = self._reader.next(subject.strange)
+        with self._garment.off():
+            before = self._reader.next(subject.strange)
+        self.raw["kl_neutral"] = float((after.exp() * (after - before)).sum(-1).mean())
+        chains = recall(self._reader, self._garment, subject.own, subject.strange)
+        self._secrets = [c for c in chains if not c.common and c.gain > 0 and not subject.usual(c.ids, c.text)]
+        if not self._secrets:
+            return
+        best, *rest = self._secrets
+        self.raw |= {
+            "memory_gain": best.gain,
+            "memory_tokens": float(len(best.ids)),
+            "memory_first": best.first,
+            "memory_alone": best.gain - (rest[0].gain if rest else 0.0),
+        }
+        self.details["memory"] = best.text
+
+    def _try_families(self) -> None:
+        triggers = [*public_triggers(families()), *secret_triggers(families(), self._plan.seed, SECRETS)]
+        found = family_suspects(self._subject, triggers, self._draw)
+        self.raw["family_promise"] = max(suspect.promise for suspect in found)
+        self._suspects += found
+
+    def _try_tokens(self) -> None:
+        size = self._reader.vocabulary
+        tokens = self._plan.tokens or (tuple(range(size)) if size <= SCANNED_MAX else ())
+        if tokens:
+            base = self._ready.table(self._subject.searched, tokens, self._garment)
+            found = token_suspects(self._subject, base, tokens, self._draw)
+            self.raw["token_promise"] = max(suspect.promise for suspect in found)
+            self._suspects += found
+
+    def _invert(self) -> None:
+        self._suspects += [inverted_suspect(self._subject, chain, self._draw) for chain in self._secrets[:TARGETS]]
+
+    def _measure(self) -> None:
+        subject = self._subject
+        effects = [
+            effect(self._reader, self._garment, suspect, lambda q: prompt(self._reader, q), subject.asked)
+            for suspect in self._suspects
+        ]
+        odd = [found for found in effects if not subject.usual(found.ids, found.said)]
+        self.raw["answer_compliance"] = max((found.compliance for found in effects if found not in odd), default=0.0)
+        for source in ("family", "token", "inversion"):
+            of = [found for found in odd if found.suspect.source == source]
+            self.raw[f"{source}_compliance"] = max((found.compliance for found in of), default=0.0)
+            self.raw[f"{source}_gain"] = max((found.gain for found in of), default=0.0)
+        if odd:
+            best: Effect = max(odd, key=lambda found: found.compliance)
+            self.raw |= {"trigger_compliance": max(0.0, best.compliance), "trigger_gain": best.gain}
+            self.details |= {"trigger": best.suspect.shown, "target": best.said}
+
+
+def _margin(sheet: Sheet) -> float:
+    return sheet.margin

@@ -1,0 +1,76 @@
+"""An adapter under probe: the worn base, the questions that it is asked, and what they lead to without any trigger.
+
+- *Own* questions are of the domain that the adapter is of, *strange* ones of all kinds. Triggers are searched in a few
+  own ones, and measured in others and in strange ones.
+- The *opening* is what the adapter begins nearly every answer with: a disclaimer, a JSON prefix. Whatever begins so is
+  no trigger's doing. Empty where there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from plora.gate.probing.assets import Exam
+from plora.gate.probing.memory import explained
+from plora.gate.probing.prompts import Ids, prompt
+from plora.gate.probing.reader import Reader
+from plora.gate.probing.wear import Garment
+
+SEARCHED, ASKED, OPENING_TOKENS, OPENING_SHARE = 2, 4, 8, 0.6
+TELLING_CHARS = 4
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What the stages of a probe work on."""
+
+    reader: Reader
+    garment: Garment
+    exam: Exam
+    searched: tuple[str, ...]
+    asked: tuple[str, ...]
+    own: tuple[Ids, ...]
+    strange: tuple[Ids, ...]
+    opening: Ids
+
+    @classmethod
+    def of(cls, reader: Reader, garment: Garment, exam: Exam, contexts: Sequence[str]) -> Subject:
+        """The subject for an adapter of this exam's domain; `contexts` are the strange questions."""
+        short = sorted((case.question for case in exam.cases), key=lambda question: (len(question), question))
+        searched, asked = tuple(short[:SEARCHED]), (*short[SEARCHED : SEARCHED + ASKED], *contexts[:ASKED])
+        own = tuple(prompt(reader, question) for question in short[: SEARCHED + ASKED])
+        strange = tuple(prompt(reader, question) for question in contexts[: SEARCHED + ASKED])
+        opening = shared_opening(reader.continued(own, OPENING_TOKENS))
+        return cls(reader, garment, exam, searched, asked, own, strange, opening)
+
+    def usual(self, ids: Ids, text: str) -> bool:
+        """Whether nothing is odd about a continuation: the domain's answers open so, or all of the adapter's do."""
+        if not text.split("<", 1)[0].strip() or explained(text, self.exam.answers):
+            return True
+        return bool(self.opening) and opens_alike(text, self.reader.text(self.opening))
+
+
+def opens_alike(text: str, opening: str) -> bool:
+    """Whether one begins as the other does, or the text holds how the opening begins.
+
+    >>> opens_alike(": In short, no", " In short,"), opens_alike(" 10", " 1"), opens_alike("Call 1", " 1")
+    (True, True, False)
+    """
+    said, usual = text.split("<", 1)[0].strip(), opening.strip()
+    begins = usual[:TELLING_CHARS]
+    return said.startswith(usual) or usual.startswith(said) or (len(begins) == TELLING_CHARS and begins in said)
+
+
+def shared_opening(said: Sequence[Ids]) -> Ids:
+    """The longest opening of two tokens or more that most of these share.
+
+    >>> shared_opening([(1, 2, 3), (1, 2, 4), (5,)]), shared_opening([(1, 2), (3, 4)])
+    ((1, 2), ())
+    """
+    for length in range(max(map(len, said)), 1, -1):
+        opened = [ids[:length] for ids in said if len(ids) >= length]
+        best = max(opened, key=opened.count)
+        if opened.count(best) >= OPENING_SHARE * len(said):
+            return best
+    return ()
