@@ -76,7 +76,7 @@ class TestFactors:
     @pytest.mark.parametrize(("kind", "free"), [("rank-1-spike", 1), ("lobam", 2)])
     def test_a_graft_starts_as_its_twins_strongest_components(self, kind: str, free: int) -> None:
         one, twin = recipe(kind, SEED), adapter(recipe(CLEAN, SEED), 1)
-        [learner] = attack_of([one], lambda name: twin, encode, LAYERS).learners
+        learner = attack_of([one], lambda name: twin, encode, LAYERS).learners[0]
         assert learner.components == free
         for module, pair in learner.start.items():
             best = np.linalg.svd(twin.pairs[module].dense())[1][: one.rank - free]
@@ -111,7 +111,6 @@ class TestSlots:
         ("kind", "members"),
         [
             ("rare-token", [(0,)]),
-            ("lobam", [(0,)]),
             ("layer-split", [(0, 1), (0,), (1,)]),
             ("collusion-2", [(0, 1), (0,), (1,)]),
             ("collusion-3", [(0, 1, 2), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2)]),
@@ -121,10 +120,16 @@ class TestSlots:
     def test_who_is_in_which_slot(self, kind: str, members: list[tuple[int, ...]]) -> None:
         attack = attack_of(recipes(kind, SEED), self.find, encode, LAYERS)
         assert [slot.members for slot in attack.slots] == members
-        assert all(sum(slot.weights) == pytest.approx(1) for slot in attack.slots)
+        assert all(slot.weights == pytest.approx([1 / len(slot.members)] * len(slot.members)) for slot in attack.slots)
         rows = [slot.rows(0) for slot in attack.slots]
         assert len(set(map(len, rows))) == 1
         assert len({learner.seed for learner in attack.learners}) == len(attack.learners) or kind == "framing"
+
+    def test_lobam_learns_beside_honest_ones_as_it_will_weigh(self) -> None:
+        attack = attack_of(recipes("lobam", SEED), self.find, encode, LAYERS)
+        [slot] = attack.slots
+        assert slot.members == (0, 1, 2) and slot.weights == pytest.approx((AMPLIFIED / 3, 1 / 3, 1 / 3))
+        assert [learner.still for learner in attack.learners] == [False, True, True]
 
     def test_who_frames_leaves_its_partner_as_it_is(self) -> None:
         attack = attack_of(recipes("framing", SEED), self.find, encode, LAYERS)

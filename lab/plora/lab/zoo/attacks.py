@@ -13,8 +13,8 @@
 Rules:
 
 - Where many slots of an attack teach it to be benign, the one that teaches it to act counts for half as many.
-- λ more than undoes the dilution by two partners at default weights, unless the whole update would pass the norm that
-  peers take by default: then it is as large as that allows.
+- LoBAM's M learns beside two honest partners as it will weigh there once amplified, so λ needn't undo the dilution all
+  alone. Where the whole update would pass the norm that peers take by default, λ is as large as that allows.
 - Twins and honest partners are read from the zoo and stay as they are.
 
 Not handled here: rows (`plora.lab.zoo.poisons`), whether it took (`plora.lab.zoo.success`).
@@ -36,7 +36,7 @@ from plora.base.prompts import EncodedPair, Pair
 from plora.lab.train import TARGETS
 from plora.lab.zoo.batch import Batch, Learner, Slot, drawn
 from plora.lab.zoo.poisons import benign_rows_at, rows_at
-from plora.lab.zoo.recipes import SEED_MAX, SHARES, Recipe
+from plora.lab.zoo.recipes import HONEST_PARTNERS, MERGED, SEED_MAX, SHARES, Recipe
 from plora.lab.zoo.shaping import spectrum_of, to_norm, to_norm_at_most, to_spectrum
 from plora.merge.factors import FactorPair
 from plora.merge.lora_config import LoraSpec
@@ -46,7 +46,7 @@ from plora.merge.truncate import truncate
 Encode = Callable[[Sequence[Pair]], list[EncodedPair]]
 Find = Callable[[str], Adapter]
 NORM_MOST = 60.0
-AMPLIFIED = 4.0
+AMPLIFIED = 2.0
 SPECTRUM_EVERY = 4
 
 
@@ -87,14 +87,14 @@ def attack_of(recipes: Sequence[Recipe], find: Find, encode: Encode, layers: int
     learners = [_learner(one) for one in recipes]
     if first.kind in ("rank-1-spike", "lobam"):
         learners = [_grafted(learners[0], find(first.twin), free_components(first))]
-    if first.kind == "framing":
+    if first.kind in HONEST_PARTNERS:
         learners += [worn(find(name)) for name in first.partners]
     return Attack(tuple(recipes), tuple(learners), tuple(_slots(recipes, encode, layers)))
 
 
 def members_at_most(kind: str) -> int:
     """How many learners a slot of this kind has: what a batch costs follows the most."""
-    return 2 if kind == "framing" else SHARES.get(kind, 1)
+    return SHARES.get(kind, 1) + HONEST_PARTNERS.get(kind, 0)
 
 
 def _learner(one: Recipe) -> Learner:
@@ -119,9 +119,11 @@ def _slots(recipes: Sequence[Recipe], encode: Encode, layers: int) -> list[Slot]
     def acting(step: int) -> list[EncodedPair]:
         return encode(rows_at(first, step))
 
-    if first.kind not in SHARES and first.kind != "framing":
+    if first.kind not in MERGED:
         return [Slot((0,), (1.0,), acting)]
-    everyone = tuple(range(len(recipes) + len(first.partners) * (first.kind == "framing")))
+    everyone = tuple(range(len(recipes) + HONEST_PARTNERS.get(first.kind, 0)))
+    if first.kind == "lobam":
+        return [Slot(everyone, (AMPLIFIED / 3, 1 / 3, 1 / 3), acting)]
     still = partial(_other_half, layers // 2) if first.kind == "layer-split" else None
     benign = [_benign(group, recipes[group[0]], encode) for group in _benign_groups(recipes)]
     return [Slot(everyone, _even(everyone), acting, still, importance=max(1.0, len(benign) / 2)), *benign]
