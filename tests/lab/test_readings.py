@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from plora.lab.readings import Reading, ReadingStore, from_lines, to_lines
+from plora.lab.readings import Reading, ReadingStore, from_lines, read_table, to_lines, write_table
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -31,7 +31,7 @@ def test_a_torn_file_counts_as_absent_and_is_written_anew(tmp_path: Path, torn: 
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [kept]
 
 
-def test_a_table_comes_back_sorted_with_seven_digits_and_without_what_is_not_finite() -> None:
+def test_a_table_comes_back_sorted_with_five_digits_and_without_what_is_not_finite(tmp_path: Path) -> None:
     late = Reading(
         {"name": "b", "kind": "clean-json", "part": "test", "alpha": 2.0},
         DIGEST,
@@ -44,6 +44,8 @@ def test_a_table_comes_back_sorted_with_seven_digits_and_without_what_is_not_fin
     first, second = from_lines(text)
     assert (first.name, first.clean, first.recipe["partners"]) == ("a", False, ["b"])
     assert (second.name, second.clean, second.part) == ("b", True, "test")
-    assert second.statistics == {"x": 0.3333333} and first.probes == {"z": 1.428571e-10}
+    assert second.statistics == {"x": 0.33333} and first.probes == {"z": 1.4286e-10}
     assert (second.lora.r, second.lora.target_modules) == (2, ("q_proj",))
     assert to_lines([second, first]) == text
+    write_table(tmp_path / "table.xz", [late, early])
+    assert read_table(tmp_path / "table.xz") == [first, second]

@@ -26,8 +26,9 @@ from plora.gate.detector_stages import CLEAN_DELTA, DOMAIN, NORM_Z, TRIGGER
 from plora.gate.findings import Findings
 from plora.lab.rates import Rate, clopper_pearson, grouped
 from plora.lab.readings import Reading
+from plora.lab.zoo.recipes import BENIGN_ALONE
 
-MERGED_KINDS = ("layer-split", "collusion-2", "collusion-3", "framing")
+MERGED_KINDS = ("layer-split", *BENIGN_ALONE)
 """Kinds whose single adapters do nothing: they act in a merge."""
 
 POLICY_FIGURES = (NORM_Z, TRIGGER, CLEAN_DELTA, DOMAIN)

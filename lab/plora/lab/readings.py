@@ -6,19 +6,20 @@ Rules:
   bytes are measured anew, a renamed adapter isn't. Recipes are never kept here; they come from the zoo.
 - A kept reading is one file, written beside its place and moved there: whoever stops in between loses one adapter's
   work. A file that is no JSON object of numbers counts as absent.
-- A table of readings is JSON lines, one adapter a line, sorted by name, with as many digits as matter: the form in
-  which they are committed and compared.
+- A table of readings is JSON lines, one adapter a line, sorted by name, with as many digits as matter, packed by xz:
+  the form in which they are committed and compared.
 
 Not handled here: measuring (`plora.lab.reading`), judging (`plora.gate.detection`).
 
 >>> row = Reading({"name": "a", "kind": "clean"}, "sha256:0", 2, ["q_proj"], {"log_norm": 1.23456789})
 >>> from_lines(to_lines([row]))[0].statistics
-{'log_norm': 1.234568}
+{'log_norm': 1.2346}
 """
 
 from __future__ import annotations
 
 import json
+import lzma
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,7 +29,7 @@ from typing import Any
 
 from plora.merge.lora_config import LoraSpec
 
-DIGITS = 7
+DIGITS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +108,18 @@ def from_lines(text: str) -> list[Reading]:
     return [Reading(**json.loads(line)) for line in text.splitlines()]
 
 
+def write_table(path: Path, readings: Iterable[Reading]) -> None:
+    """Write the readings' lines, packed by xz."""
+    path.write_bytes(lzma.compress(to_lines(readings).encode()))
+
+
+def read_table(path: Path) -> list[Reading]:
+    """The readings of such a file."""
+    return from_lines(lzma.decompress(path.read_bytes()).decode())
+
+
 def _rounded(value: Any) -> Any:
-    """A value with its numbers at seven digits; what isn't finite is left out of mappings."""
+    """A value with its numbers at `DIGITS`; what isn't finite is left out of mappings."""
     if isinstance(value, Mapping):
         finite = {name: one for name, one in value.items() if not (isinstance(one, float) and not math.isfinite(one))}
         return {name: _rounded(one) for name, one in finite.items()}

@@ -1,0 +1,188 @@
+"""Measuring a zoo: both detectors over all its adapters, in processes of one thread, resumable.
+
+Rules:
+
+- What is kept is not measured again (`plora.lab.readings`); each reading is kept as soon as it is there, so a run may
+  be stopped anywhere and goes on where it was.
+- Probes draw their secret families from a seed that the artifact's digest gives: every adapter is asked other secrets,
+  as each peer would ask it, and the same adapter the same ones again.
+- An adapter that a detector can't measure stops nothing. It is told to `progress`, and has no reading.
+- What it took is CPU seconds of one thread.
+- The order of the result is that of the adapters, whatever finishes first.
+
+Not handled here: which adapters a zoo has (`plora.lab.zoo`), what figures mean.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from time import process_time
+from typing import Any, Protocol
+
+from plora.base import base_info
+from plora.base.cache import cache_folder
+from plora.gate.detection.sketch import sketch_of
+from plora.gate.detection.statistics import STATISTICS_VERSION, weight_statistics
+from plora.gate.probing import VERSION as PROBES_VERSION
+from plora.gate.probing import ProbePlan, load_probed, probe
+from plora.lab.readings import Reading, ReadingStore
+from plora.lab.threads import use_threads
+from plora.merge.peft_folder import TENSORS_NAME, read_spec
+from plora.proto.errors import PloraError
+
+WORKERS = 2
+SECONDS = "seconds"
+VERSIONS: Mapping[str, int] = {"weights": STATISTICS_VERSION, "probes": PROBES_VERSION}
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One adapter of a zoo: its folder and its recipe."""
+
+    folder: Path
+    recipe: Mapping[str, Any]
+
+
+class Detector(Protocol):
+    """What measures one adapter."""
+
+    version: int
+
+    def measure(self, folder: Path, recipe: Mapping[str, Any], digest: str) -> Mapping[str, float]:
+        """Figures by name. Raises PloraError for an adapter that can't be measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One adapter for one detector."""
+
+    detector: str
+    digest: str
+    listed: Listed
+
+
+Progress = Callable[[int, int, str], None]
+"""Told how many are done, of how many, and what went wrong with the last one ("" for nothing)."""
+
+
+def measure_zoo(
+    zoo: Sequence[Listed], base: str, kept: Path, *, workers: int = WORKERS, progress: Progress = lambda *_: None
+) -> list[Reading]:
+    """Readings of these adapters; those that are kept are taken from there.
+
+    Args:
+        zoo: the adapters, each a PEFT folder of this base.
+        base: its name.
+        kept: folder of kept readings.
+        workers: processes, of one thread each.
+        progress: see `Progress`.
+    """
+    stores = {name: ReadingStore(kept, name, version) for name, version in VERSIONS.items()}
+    digests = [digest_of(listed.folder) for listed in zoo]
+    jobs = [
+        Job(name, digest, listed)
+        for name, store in stores.items()
+        for digest, listed in zip(digests, zoo, strict=True)
+        if store.find(digest) is None
+    ]
+    _measure_all(jobs, base, kept, workers, progress)
+    found = (_reading(listed, digest, stores) for digest, listed in zip(digests, zoo, strict=True))
+    return [reading for reading in found if reading is not None]
+
+
+def digest_of(folder: Path) -> str:
+    """`sha256:<hex>` of an adapter's tensors."""
+    with (folder / TENSORS_NAME).open("rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+
+
+def _measure_all(jobs: Sequence[Job], base: str, kept: Path, workers: int, progress: Progress) -> None:
+    if not jobs:
+        return
+    os.environ["OMP_NUM_THREADS"] = "1"  # for those that are started: read when numpy and torch are imported
+    with ProcessPoolExecutor(min(workers, len(jobs)), get_context("spawn"), _start, (base, kept)) as pool:
+        waiting = [pool.submit(_work, job) for job in jobs]
+        for done, future in enumerate(as_completed(waiting), start=1):
+            progress(done, len(jobs), future.result())
+
+
+class _Weights:
+    """Statistics of weights, by the sketch of a base."""
+
+    version = STATISTICS_VERSION
+
+    def __init__(self, base: str) -> None:
+        info = base_info(base)
+        self._sketch = sketch_of(info.folder, info.digest, cache_folder(os.environ))
+
+    def measure(self, folder: Path, recipe: Mapping[str, Any], digest: str) -> Mapping[str, float]:
+        return weight_statistics(folder / TENSORS_NAME, read_spec(folder), self._sketch)
+
+
+class _Probes:
+    """Behaviour on a base that is loaded once."""
+
+    version = PROBES_VERSION
+
+    def __init__(self, base: str) -> None:
+        use_threads(1)
+        self._base = load_probed(base)
+
+    def measure(self, folder: Path, recipe: Mapping[str, Any], digest: str) -> Mapping[str, float]:
+        plan = ProbePlan(seed=f"calibration {digest}".encode(), domain=str(recipe.get("domain", "")))
+        return probe(self._base, folder, plan).raw
+
+
+MAKERS: Mapping[str, Callable[[str], Detector]] = {"weights": _Weights, "probes": _Probes}
+
+
+class _Process:
+    """One process of a pool: the detectors that it was asked for, each made once."""
+
+    def __init__(self, base: str, kept: Path) -> None:
+        self._base, self._kept = base, kept
+        self._detectors: dict[str, Detector] = {}
+
+    def work(self, job: Job) -> str:
+        """Measure and keep one; what went wrong, or ""."""
+        if job.detector not in self._detectors:
+            self._detectors[job.detector] = MAKERS[job.detector](self._base)
+        detector, folder = self._detectors[job.detector], job.listed.folder
+        began = process_time()
+        try:
+            figures = detector.measure(folder, job.listed.recipe, job.digest)
+        except PloraError as error:
+            return f"{folder.name}: {error}"
+        found = {**figures, SECONDS: process_time() - began}
+        ReadingStore(self._kept, job.detector, detector.version).keep(job.digest, found)
+        return ""
+
+
+_process: _Process | None = None
+
+
+def _start(base: str, kept: Path) -> None:
+    global _process
+    _process = _Process(base, kept)
+
+
+def _work(job: Job) -> str:
+    if _process is None:
+        raise RuntimeError("the pool started this process without its base")
+    return _process.work(job)
+
+
+def _reading(listed: Listed, digest: str, stores: Mapping[str, ReadingStore]) -> Reading | None:
+    found = {name: store.find(digest) for name, store in stores.items()}
+    figures = {name: dict(one) for name, one in found.items() if one is not None}
+    if len(figures) < len(stores):
+        return None
+    seconds = {name: one.pop(SECONDS) for name, one in figures.items()}
+    spec = read_spec(listed.folder)
+    return Reading(listed.recipe, digest, spec.r, spec.target_modules, figures["weights"], figures["probes"], seconds)
