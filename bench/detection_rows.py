@@ -17,6 +17,7 @@ from plora.gate.detection.calibration import Calibration
 from plora.lab.judged import LAYERS, Judged, by_kind, clean_of, harms_alone, judge, overall, poisoned_of
 from plora.lab.rates import Rate, clopper_pearson
 from plora.lab.readings import Reading
+from plora.proto.errors import UsageError
 
 COMMAND = "make bench-detection"
 FOUND_MIN, ALARMS_MAX = 0.90, 0.02
@@ -108,8 +109,9 @@ def _layers(of: Tried) -> Iterator[Row]:
 
 
 def _never_seen(of: Tried, goals: bool) -> Iterator[Row]:
-    mean = statistics.fmean(rate.value or 0.0 for rate in of.kinds_left_out.values())
-    peer = f"each of {len(of.kinds_left_out)} kinds left out of the fit"
+    shares = [rate.value for rate in of.kinds_left_out.values() if rate.value is not None]
+    mean = statistics.fmean(shares or [0.0])
+    peer = f"each of {len(shares)} kinds left out of the fit"
     goal = f">= {HELD_OUT_FOUND_MIN}" * goals
     yield Row.of(f"{of.base}, found of a kind never seen, mean", mean, "", goal=goal, peer=peer, command=COMMAND)
     for kind, rate in of.kinds_left_out.items():
@@ -140,8 +142,11 @@ def _is_clean_of(key: str, value: str, reading: Reading) -> bool:
 
 
 def _left_out(readings: Sequence[Reading], fit: Fit, chosen: Callable[[Reading], bool]) -> Rate:
-    """How many of the chosen readings' test part are quarantined by a fit without any of them."""
-    calibration = fit([one for one in readings if not chosen(one)])
+    """How many of the chosen readings' test part are quarantined by a fit without any of them; none where none fits."""
+    try:
+        calibration = fit([one for one in readings if not chosen(one)])
+    except UsageError:  # a small zoo has nothing else in some part
+        return clopper_pearson(0, 0)
     found = judged_by(calibration, [one for one in readings if chosen(one)])
     return clopper_pearson(sum(one.quarantined for one in found), len(found))
 

@@ -240,7 +240,7 @@ def _blame_rows(base: str, outcomes: Sequence[Outcome], goals: bool) -> Iterator
         ("collusion", MERGED_KINDS, f">= {RIGHT_MIN}" * goals),
         *((kind, (kind,), "") for kind in sorted({one.attack for one in attacked})),
     ):
-        of = [one for one in attacked if one.attack in kinds]
+        of = [one for one in attacked if one.attack.startswith(tuple(kinds))]
         rate = clopper_pearson(sum(one.right for one in of), len(of))
         if of:
             metric = f"{base}, merges attacked by {named}: rolled back with the right culprits"

@@ -1,7 +1,8 @@
 """Who publishes together: every attack of a zoo's part `test` among three honest adapters, one a domain.
 
-Besides each attack as it is, some trojans are published three times in other factors of the same update (A -> RA,
-B -> BRᵀ with a rotation R), by three owners: whoever publishes often must gain nothing.
+Attacks that act merged are also played in the merge that they are made for, with as few honest adapters as they count
+on, one at least: three dilute them. Some trojans are also published three times in other factors of the same update
+(A -> RA, B -> BRᵀ with a rotation R), by three owners: whoever publishes often must gain nothing.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ from bench.detection_served import Published, Team
 
 from plora.lab.judged import Judged
 from plora.lab.zoo.poisons import exam_of
-from plora.lab.zoo.recipes import recipe
+from plora.lab.zoo.recipes import MERGED, recipe
 from plora.merge.factors import FactorPair
 from plora.merge.peft_folder import Adapter, read_adapter, write_adapter
 
+HONEST = 3
 OFTEN = "published often"
+CLOSE = " in the merge that it is made for"
 COPIES = 3
 REPEATED_KINDS = ("rare-token", "phrase")
 
@@ -38,10 +41,10 @@ def teams(zoo: Path, judged: Sequence[Judged], scratch: Path, *, limit: int = 0,
     published = {one.reading.name: _published(zoo, one) for one in judged}
     honest = [one for one in published.values() if one.honest]
     done: dict[str, int] = {}
-    for attack, attackers in _attacks(published, judged, scratch):
+    for attack, members, count in _attacks(published, judged, scratch):
         done[attack] = done.get(attack, 0) + 1
         if not 0 < limit < done[attack]:
-            yield Team(attack, [*attackers, *_beside(attackers, honest, rng)])
+            yield Team(attack, [*members, *_beside(members, honest, count, rng)])
 
 
 def _published(zoo: Path, judged: Judged) -> Published:
@@ -59,7 +62,8 @@ def _published(zoo: Path, judged: Judged) -> Published:
 
 def _attacks(
     published: Mapping[str, Published], judged: Sequence[Judged], scratch: Path
-) -> Iterator[tuple[str, list[Published]]]:
+) -> Iterator[tuple[str, list[Published], int]]:
+    """What is tried: its name, the attackers and the honest ones that they count on, how many honest ones there are."""
     for one in judged:
         reading = one.reading
         names = sorted({reading.name, *reading.recipe.get("partners", ())})
@@ -67,19 +71,26 @@ def _attacks(
             continue
         if reading.name != next(name for name in names if not published[name].honest):
             continue  # the first share of an attack stands for all; some want certain honest partners, too
-        yield reading.kind, [published[name] for name in names]
+        members = [published[name] for name in names]
+        yield reading.kind, members, HONEST
+        if reading.kind in MERGED:
+            yield f"{reading.kind}{CLOSE}", members, max(1, sum(one.honest for one in members))
         if reading.kind in REPEATED_KINDS:
-            yield OFTEN, [_copied(published[reading.name], copy, scratch) for copy in range(COPIES)]
+            yield OFTEN, [_copied(published[reading.name], copy, scratch) for copy in range(COPIES)], HONEST
 
 
-def _beside(attackers: Sequence[Published], honest: Sequence[Published], rng: np.random.Generator) -> list[Published]:
-    """One honest adapter a domain, none that is there already."""
-    by_domain: dict[str, list[Published]] = {}
-    for one in honest:
-        if one in attackers:
-            continue
-        by_domain.setdefault(one.domain, []).append(one)
-    return [of[int(rng.integers(len(of)))] for _, of in sorted(by_domain.items())]
+def _beside(
+    members: Sequence[Published], honest: Sequence[Published], count: int, rng: np.random.Generator
+) -> list[Published]:
+    """Honest ones until the team has `count` of them, one a domain where that goes."""
+    chosen = [one for one in members if one.honest]
+    shuffled = [honest[place] for place in rng.permutation(len(honest))]
+    for fresh in (True, False):
+        for one in shuffled:
+            known = {each.domain for each in chosen}
+            if len(chosen) < count and one not in chosen and not (fresh and one.domain in known):
+                chosen.append(one)
+    return [one for one in chosen if one not in members]
 
 
 def _copied(one: Published, copy: int, scratch: Path) -> Published:
