@@ -58,14 +58,24 @@ D = TypeVar("D", OneClass, Linear)
 
 
 class Variant(NamedTuple):
-    """Beginnings of the names that are left out, and the least rank that this is for."""
+    """For adapters that lack the figures whose names begin so, and for rank 1, where there is no shape."""
 
-    without: tuple[str, ...]
+    lacking: tuple[str, ...]
     rank_min: int
 
+    @property
+    def without(self) -> tuple[str, ...]:
+        """Beginnings of the names that are left out."""
+        return (*self.lacking, *(SHAPE if self.rank_min == 1 else ()), *UNUSED)
 
-LACKING: tuple[tuple[str, ...], ...] = ((), ("written",), ("read", "written"))
-VARIANTS = (*(Variant(lacking, 2) for lacking in LACKING), *(Variant((*SHAPE, *lacking), 1) for lacking in LACKING))
+    def keeps(self, key: Key) -> bool:
+        """Whether a cell is for this variant: all are for the first one, those that it can't judge for the others."""
+        return key == ANY or (not self.lacking and (self.rank_min > 1 or key[1] <= 1))
+
+
+VARIANTS = tuple(
+    Variant(lacking, rank_min) for rank_min in (2, 1) for lacking in ((), ("written",), ("read", "written"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +114,7 @@ def fit_weights(readings: Sequence[Reading], alpha: float) -> WeightPart:
     cells: list[Cell] = []
     for variant in VARIANTS:
         fit = VariantFit(variant, members, banked, members_needed(alpha))
-        known = {cell.name for cell in cells}
-        new = [cell for cell in fit.cells if cell.rank_min < cell.rank_max or cell.name not in known]
-        cells += [cell.model_copy(update={"joint": cell.joint + len(joints)}) for cell in new]
+        cells += [cell.model_copy(update={"joint": cell.joint + len(joints)}) for cell in fit.cells]
         joints += fit.joints
     return WeightPart(version=STATISTICS_VERSION, profile=profile, joints=tuple(joints), cells=tuple(cells))
 
@@ -115,8 +123,8 @@ class VariantFit:
     """Cells and joints for adapters that have the figures of one variant."""
 
     def __init__(self, variant: Variant, train: Sequence[Member], bank: Sequence[Member], needed: int) -> None:
-        unused = (*variant.without, *UNUSED)
-        self._names = sorted({name for one in train for name in one.figures if not name.startswith(unused)})
+        names = {name for one in train for name in one.figures}
+        self._names = sorted(name for name in names if not name.startswith(variant.without))
         fitting = [one for one in train if self._fits(variant, one)]
         self._bank = [one for one in bank if self._fits(variant, one)]
         self._needed = needed
@@ -126,7 +134,7 @@ class VariantFit:
         self._detectors = _detectors(self._names, [(one, self._measured(one, 0)) for one in fitting])
         self.joints: list[Joint] = []
         self._joints: dict[tuple[Key, int], int] = {}
-        self.cells = [self._cell(key) for key in sorted(self._standards, key=_closest_first)]
+        self.cells = [self._cell(key) for key in sorted(filter(variant.keeps, self._standards), key=_closest_first)]
 
     def _fits(self, variant: Variant, one: Member) -> bool:
         return one.rank >= variant.rank_min and set(self._names) <= one.figures.keys()
@@ -158,8 +166,7 @@ class VariantFit:
 
     def _pool(self, key: Key) -> Key:
         """Whose members are in the bank of a cell: its own, else those of the next wider one that has enough."""
-        targets, _ = key
-        wider = [key, *([(targets, 0)] if targets else []), ANY]
+        wider = (key, _wider(key))
         return next((one for one in wider if sum(one in m.keys for m in self._bank) >= self._needed), ANY)
 
     def _joint(self, pool: Key, width: int) -> int:
@@ -191,6 +198,11 @@ def _width(key: Key) -> int:
     return 0 if rank else 1 if targets else 2
 
 
+def _wider(key: Key) -> Key:
+    targets, rank = key
+    return (targets, 0) if rank else ANY
+
+
 def _closest_first(key: Key) -> tuple[int, Key]:
     return _width(key), key
 
@@ -202,21 +214,25 @@ def _called(key: Key) -> str:
 
 def _standards(names: Sequence[str], clean: Sequence[Member]) -> dict[Key, Standard]:
     """What clean adapters are like in each cell; scales are those of all cells of the same width together."""
-    values = {id(one): np.array([one.figures[name] for name in names]) for one in clean}
-    keys = sorted({key for one in clean for key in one.keys}, key=lambda key: (-_width(key), key))
+    values = np.array([[one.figures[name] for name in names] for one in clean])
     centres: dict[Key, Array] = {}
-    for key in keys:
-        rows = np.array([values[id(one)] for one in clean if key in one.keys])
-        wider = centres.get((key[0], 0)) if _width(key) == 0 else centres.get(ANY)
-        drawn = 0 if wider is None else NEIGHBOURS
-        centres[key] = (rows.sum(axis=0) + drawn * (wider if wider is not None else 0)) / (len(rows) + drawn)
-    found: dict[Key, Standard] = {}
+    for key in sorted({key for one in clean for key in one.keys}, key=_closest_first, reverse=True):
+        centres[key] = _centre(values[[key in one.keys for one in clean]], centres.get(_wider(key)))
+    scales = []
     for width in range(WIDTHS):
-        off = np.array([values[id(one)] - centres[one.keys[width]] for one in clean])
-        scale = _shorts(np.maximum(np.sqrt(np.square(off).mean(axis=0)), SCALE_MIN))
-        here = [key for key in keys if _width(key) == width]
-        found |= {key: Standard(names=tuple(names), centre=_shorts(centres[key]), scale=scale) for key in here}
-    return found
+        off = values - [centres[one.keys[width]] for one in clean]
+        scales.append(_shorts(np.maximum(np.sqrt(np.square(off).mean(axis=0)), SCALE_MIN)))
+    return {
+        key: Standard(names=tuple(names), centre=_shorts(centre), scale=scales[_width(key)])
+        for key, centre in centres.items()
+    }
+
+
+def _centre(rows: Array, wider: Array | None) -> Array:
+    """The mean of these rows, drawn towards that of the next wider cell."""
+    if wider is None:
+        return np.asarray(rows.mean(axis=0))
+    return np.asarray((rows.sum(axis=0) + NEIGHBOURS * wider) / (len(rows) + NEIGHBOURS))
 
 
 def _detectors(names: Sequence[str], fitting: Sequence[tuple[Member, Mapping[str, float]]]) -> tuple[Detector, ...]:

@@ -24,6 +24,7 @@ True
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, Self
 
@@ -63,7 +64,7 @@ class Standard(StrictModel):
         return dict(zip(self.names, self.measure(figures).tolist(), strict=True))
 
 
-class _Detector(StrictModel):
+class _Detector(StrictModel, ABC):
     name: str
     standard: Standard
     offset: float = 0.0
@@ -77,8 +78,9 @@ class _Detector(StrictModel):
         """A score measured from the clean adapters' offset, in units of their spread."""
         return (score - self.offset) / self.spread
 
+    @abstractmethod
     def _score(self, standardised: Array) -> float:
-        raise NotImplementedError
+        """The score of figures in the order of the detector's names."""
 
     def _check_length(self, name: str, found: int) -> None:
         if found != len(self.standard.names):
