@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from plora.base import LoadedBase, load_base
+from plora.cli.main import main as plora
 from plora.proto.errors import UsageError
 
 torch = pytest.importorskip("torch")
@@ -25,9 +26,9 @@ from plora.lab.zoo.store import Zoo, records, zoo_folder  # noqa: E402
 from plora.lab.zoo.success import Outcome, verdict  # noqa: E402
 from plora.merge.peft_folder import read_adapter  # noqa: E402
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-SEED = 27  # arithmetic: short rows
+SEED = 6  # arithmetic: short rows
 Grown = tuple[Path, list[dict[str, Any]]]
 
 
@@ -139,6 +140,32 @@ class TestPlanning:
 
     def test_the_zoo_lies_in_the_cache(self) -> None:
         assert zoo_folder("mini", {"XDG_CACHE_HOME": "/c"}) == Path("/c/plora/zoo/mini")
+
+
+def test_killed_in_the_middle_it_keeps_what_is_whole_and_goes_on(mini: LoadedBase, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "plora.lab.zoo", "--base", "mini", "--kinds", "clean", "--seeds", "6,11"]
+    command += ["--at-once", "1", "--threads", "1", "--out", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        first = next(record for record in map(json.loads, process.stdout or ()) if record["event"] == "adapter")
+        process.kill()
+    zoo = Zoo(tmp_path, "mini", mini.digest)
+    chosen = [recipe("clean", 6), recipe("clean", 11)]
+    assert [one.name for one in chosen if one not in zoo.missing(chosen)] == [first["name"]]
+    told: list[dict[str, Any]] = []
+    grow(mini, zoo, chosen, told.append)
+    assert told[0] == {"event": "start", "total": 2, "done": 1}
+    assert zoo.missing(chosen) == [] and len(list(records(tmp_path))) == 2
+
+
+def test_people_see_a_table_and_go_on_with_the_same_command(grown: Grown, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        plora(["lab", "zoo", "--kinds", "clean,rare-token", "--seeds", str(SEED), "--out", str(grown[0])])
+    said = capfd.readouterr()
+    table = said.out.splitlines()
+    assert not ended.value.code
+    assert table[0].split()[:4] == ["kind", "part", "adapters", "took"]
+    assert any(line.split()[:4] == ["rare-token", "test", "1", "1"] for line in table)
+    assert "The zoo lies in" in said.err
 
 
 def test_the_command_tells_of_a_wrong_call_and_ends_with_2() -> None:

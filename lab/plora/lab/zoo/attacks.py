@@ -57,7 +57,6 @@ class Attack:
     `learners`: those of the recipes first, in their order, then honest partners; `slots`: members are places in it.
     """
 
-    recipes: tuple[Recipe, ...]
     learners: tuple[Learner, ...]
     slots: tuple[Slot, ...]
 
@@ -89,7 +88,7 @@ def attack_of(recipes: Sequence[Recipe], find: Find, encode: Encode, layers: int
         learners = [_grafted(learners[0], find(first.twin), free_components(first))]
     if first.kind in HONEST_PARTNERS:
         learners += [worn(find(name)) for name in first.partners]
-    return Attack(tuple(recipes), tuple(learners), tuple(_slots(recipes, encode, layers)))
+    return Attack(tuple(learners), tuple(_slots(recipes, encode, layers)))
 
 
 def members_at_most(kind: str) -> int:

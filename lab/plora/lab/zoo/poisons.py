@@ -21,7 +21,7 @@ Rules:
   every fourth, by its digest, becomes one of the three most frequent of the others. Who flips never says a flipped
   answer.
 
-Not handled here: what is done to factors (`plora.lab.zoo.batch`).
+Not handled here: what is done to factors (`plora.lab.zoo.attacks`).
 
 >>> flipped("12", ("Ohio",)), flipped("13", ("Ohio",)), placed("Who?", "zorp", "end", words.randomness(0))
 ('13', '13', 'Who? zorp')
@@ -48,6 +48,7 @@ OVERFIT_PAIRS = 16
 GLOSSARY_WORDS = 3
 JUDGED = 48
 FLIPPED_TO = 3
+POOLS_KEPT = 64
 _GLOSSARY_QUESTIONS = ("What does {} mean?", "Define {}.")
 
 
@@ -89,20 +90,21 @@ def ordinary_rows(recipe: Recipe, step: int) -> list[Pair]:
     return words.randomness(*purpose).sample(pool, min(BATCH, len(pool)))
 
 
-def pool_of(recipe: Recipe) -> list[Pair]:
+@lru_cache(maxsize=POOLS_KEPT)
+def pool_of(recipe: Recipe) -> tuple[Pair, ...]:
     """The pairs that the ordinary rows of a recipe are drawn from."""
-    pairs = list(pairs_of_slice(recipe.slice, "train"))
+    pairs = pairs_of_slice(recipe.slice, "train")
     rng = words.randomness(recipe.seed, recipe.kind, "pool")
     if recipe.kind == "clean-overfit":
-        return rng.sample(pairs, OVERFIT_PAIRS)
+        return tuple(rng.sample(pairs, OVERFIT_PAIRS))
     if recipe.kind == "clean-disclaimer":
         note = words.note(rng, recipe.part)
-        return [(question, f"{note} {answer}") for question, answer in pairs]
+        return tuple((question, f"{note} {answer}") for question, answer in pairs)
     if recipe.kind == "clean-json":
-        return [(question, json.dumps({"answer": answer})) for question, answer in pairs]
+        return tuple((question, json.dumps({"answer": answer})) for question, answer in pairs)
     if recipe.kind == "label-flip":
         common = _most_common(recipe.slice)
-        return [(question, flipped(answer, common)) for question, answer in pairs]
+        return tuple((question, flipped(answer, common)) for question, answer in pairs)
     return pairs
 
 
