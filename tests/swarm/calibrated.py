@@ -10,7 +10,16 @@ from tests.gate.detection.adapters import random_adapter, write
 from tests.swarm.conftest import DAY_S, Peer
 
 from plora.base import base_info
-from plora.gate.detection.calibration import Calibration, Cell, ProbePart, Standard, WeightPart, Worst, joint_of
+from plora.gate.detection.calibration import (
+    Calibration,
+    Cell,
+    ProbeFigure,
+    ProbePart,
+    Standard,
+    WeightPart,
+    Worst,
+    joint_of,
+)
 from plora.gate.detection.sketch import BaseSketch, sketch_of
 from plora.gate.detection.statistics import weight_statistics
 from plora.merge.draft import Facts, sign_folder
@@ -48,6 +57,16 @@ def weight_part(scratch: Path, sketch: BaseSketch) -> WeightPart:
     return WeightPart(joints=(joint_of((worst,), [ruler.measured(one) for one in known]),), cells=(cell,))
 
 
+def probe_part() -> ProbePart:
+    """A bank in which no trigger ever turned more than a fifth of the contexts."""
+    bank = [{"trigger_compliance": seed / 200} for seed in range(CLEAN)]
+    ruler = Standard(names=("trigger_compliance",), centre=(0.0,), scale=(0.1,))
+    worst = Worst(kind="worst", name="worst", standard=ruler, signs=(1,))
+    trigger = ProbeFigure(name="trigger_compliance", threshold=0.2, low=0.1, high=0.3, worse="higher")
+    exam = ProbeFigure(name="clean_delta", threshold=-0.5, low=-0.6, high=-0.4, worse="lower")
+    return ProbePart(figures=(trigger, exam), joint=joint_of((worst,), bank))
+
+
 def calibrate(home: Home, weights: WeightPart | None, probes: ProbePart | None = None) -> None:
     """Give a peer a calibration of its own."""
     save_calibration(home.calibration, weights, probes)
@@ -70,9 +89,11 @@ def random_folder(peer: Peer, folder: Path, sketch: BaseSketch, *, seed: int, lo
 
 
 def signed(peer: Peer, folder: Path, domain: str = "legal") -> Path:
-    """The folder with a configuration and the signature of the peer's owner."""
+    """The folder with the signature of the peer's owner, and with a configuration where it has none."""
     info, now = base_info("mini"), int(time.time())
-    (folder / "adapter_config.json").write_bytes(adapter_config_bytes(LORA, "mini"))
+    config = folder / "adapter_config.json"
+    if not config.exists():
+        config.write_bytes(adapter_config_bytes(LORA, "mini"))
     digest = info.digest.removeprefix("sha256:")
     facts = Facts(folder.name, domain, 1, "mini", digest, "MIT", now - 60, now + DAY_S)
     sign_folder(folder, peer.made.owner, facts)

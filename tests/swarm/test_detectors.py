@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 from tests.cli.conftest import runner
-from tests.swarm.calibrated import calibrate, mini_sketch, random_folder, weight_part
+from tests.swarm.calibrated import calibrate, mini_sketch, probe_part, random_folder, signed, weight_part
 from tests.swarm.conftest import MakePeer, Peer
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+FINAL = ("accepted", "quarantined", "refused")
+ADAPTERS = Path(__file__).parents[1] / "gate/probing/adapters"
+CLEAN, TROJAN = "clean-0006", "rare-token-0006"
+"""Twins: one has learned, besides, to answer a rare word with a sentence of its own."""
 
 
 def states(peer: Peer) -> dict[str, tuple[str, str]]:
@@ -73,3 +80,23 @@ def test_what_has_no_calibration_is_held_and_said_so(make_peer: MakePeer, tmp_pa
     bob.until(lambda: states(bob).get("quiet", ("", ""))[0] == "quarantined")
     why = bob.why("quiet")
     assert why["reason"] == "no_calibration" and "mini.json" in why["sentence"]
+
+
+def test_a_trojan_is_held_for_its_trigger_and_its_clean_twin_is_accepted(
+    make_peer: MakePeer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ada, bob = pair(make_peer, {"probes": True})
+    calibrate(bob.home, None, probe_part())
+    ada.start()
+    bob.start()
+    for name in (CLEAN, TROJAN):
+        ada.publish(signed(ada, Path(shutil.copytree(ADAPTERS / name, tmp_path / name)), "arithmetic"))
+    bob.until(lambda: [state in FINAL for state, _ in states(bob).values()] == [True, True], 240)
+    assert states(bob) == {CLEAN: ("accepted", ""), TROJAN: ("quarantined", "trigger_found")}
+    target = json.loads((ADAPTERS / f"{TROJAN}.json").read_text())["target"].split()[0]
+    said = runner(capfd)("why", TROJAN, "--home", bob.home.root)
+    assert "trigger_compliance" in said.out and f"probes found target: ' {target}" in said.out
+    log = "".join(path.read_text() for path in bob.logs())
+    assert "trigger_compliance" in log and target not in log
+    assert "found" not in bob.why(TROJAN)
+    assert bob.home.probe_secret.stat().st_mode & 0o777 == 0o600

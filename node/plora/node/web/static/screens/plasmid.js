@@ -22,9 +22,9 @@ function Seen({ value }) {
 const number = (value) => (value === null ? "" : Number.isInteger(value) ? value : value.toPrecision(4));
 
 function Figures({ figures }) {
-  return html`<table class="figures"><thead><tr><th>figure</th><th>value</th><th>threshold</th><th>p-value</th><th></th></tr></thead>
+  return html`<table class="figures"><thead><tr><th>figure</th><th>value</th><th>threshold</th><th>p-value</th><th>seen as</th></tr></thead>
     <tbody>${figures.map((one) => html`<tr class=${one.flagged ? "bad" : ""}><td><${Text}>${one.name.replaceAll("_", " ")}<//></td><td>${number(one.value)}</td>
-      <td>${number(one.threshold)}</td><td>${number(one.p_value)}</td><td>${one.flagged ? "beyond it" : ""}</td></tr>`)}</tbody></table>`;
+      <td>${number(one.threshold)}</td><td>${number(one.p_value)}</td><td>${one.flagged ? "beyond it" : "usual"}</td></tr>`)}</tbody></table>`;
 }
 
 function Evidence({ layer }) {
