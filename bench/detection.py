@@ -19,6 +19,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -30,9 +31,10 @@ from bench.detection_served import Fails, Outcome, Team, play, served_rows
 from bench.detection_teams import teams
 from bench.report import Row, finish, show
 
-from plora.base import LoadedBase, base_info, load_base
+from plora.base import LoadedBase, base_info
 from plora.gate.detection.calibration import Calibration
-from plora.lab.aims import Aims
+from plora.gate.probing import load_probed
+from plora.lab.aims import Aims, read_aims
 from plora.lab.calibrate import READINGS, calibrated, listed
 from plora.lab.rates import straddling
 from plora.lab.reading import measure_zoo
@@ -67,6 +69,7 @@ class Options:
     zoo: Path | None
     limit: int
     tries: int
+    aims: Aims
     bases: Sequence[str]
     data: Path
     picture: Path
@@ -93,10 +96,10 @@ def measured(base: str, zoo: Path, limit: int) -> list[Reading]:
     return readings
 
 
-def fitted(readings: Sequence[Reading]) -> Calibration:
-    """The calibration that the bench judges by, at the aims that come with Plora."""
+def fitted(aims: Aims, readings: Sequence[Reading]) -> Calibration:
+    """The calibration that the bench judges by."""
     recipe = readings[0].recipe
-    return calibrated(recipe["base"], recipe["base_digest"], readings, Aims())
+    return calibrated(recipe["base"], recipe["base_digest"], readings, aims)
 
 
 def measure(options: Options, base: str) -> None:
@@ -109,7 +112,7 @@ def measure(options: Options, base: str) -> None:
     if base != MAIN_BASE:
         return
     use_threads(prepare_threads(os.environ))
-    calibration, loaded = fitted(readings), load_base(base)
+    calibration, loaded = fitted(options.aims, readings), load_probed(base)
     kept = zoo / "played" / calibration.digest.removeprefix("sha256:")[:16]
     kept.mkdir(parents=True, exist_ok=True)
     peer, own = (Gate.of(loaded, calibration, seed) for seed in (PEER_SEED, OWN_SEED))
@@ -126,13 +129,14 @@ def rows_from(options: Options) -> list[Row]:
     counts: list[dict[str, object]] = []
     for base in options.bases:
         readings = read_table(options.path(base, "adapters.jsonl.xz"))
-        of = tried(base, readings, fitted)
+        of = tried(base, readings, partial(fitted, options.aims))
         rows += rows_of(of, goals=base == MAIN_BASE)
         counts += counts_of(of)
     outcomes = detection_served.from_lines(options.path(MAIN_BASE, "served.jsonl").read_text(encoding="utf-8"))
     tries = detection_adaptive.from_lines(options.path(MAIN_BASE, "tries.jsonl").read_text(encoding="utf-8"))
     (options.data / "rates.json").write_text(json.dumps(counts, indent=1) + "\n", encoding="utf-8")
-    detection_figure.draw(outcomes, options.picture)
+    if outcomes:
+        detection_figure.draw(outcomes, options.picture)
     return [*rows, *served_rows(MAIN_BASE, outcomes), *adaptive_rows(MAIN_BASE, tries)]
 
 
@@ -142,14 +146,18 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--zoo", type=Path, help="a zoo of mini that is there; nothing is grown, smollm2 is left out")
     parser.add_argument("--limit", type=int, default=0, help="a trial: so many of each kind and part; keeps nothing")
     parser.add_argument("--tries", type=int, default=TRIES, help="of the adaptive attacker")
+    parser.add_argument(
+        "--aims", type=Path, help="a file like config/detection.yml, for a zoo that is too small for it"
+    )
     parser.add_argument("--from-data", action="store_true", help="measure nothing: rows from the committed data")
     args = parser.parse_args(words)
-    trial = bool(args.limit or args.zoo)
+    trial = bool(args.limit or args.zoo or args.aims)
     with tempfile.TemporaryDirectory(prefix="plora-bench-data-") as scratch:
         data = Path(scratch) if trial else DATA
         picture = data / "merge.png" if trial else detection_figure.PICTURE
         bases = (MAIN_BASE,) if trial else tuple(GROWN)
-        options = Options(args.zoo, args.limit, args.tries, bases, data, picture)
+        aims = read_aims(args.aims) if args.aims else Aims()
+        options = Options(args.zoo, args.limit, args.tries, aims, bases, data, picture)
         data.mkdir(parents=True, exist_ok=True)
         if not args.from_data:
             for base in bases:

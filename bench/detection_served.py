@@ -201,7 +201,9 @@ def from_lines(text: str) -> list[Outcome]:
 
 
 def served_rows(base: str, outcomes: Sequence[Outcome], *, goals: bool = True) -> Iterator[Row]:
-    """What people are served, over all attacks tried."""
+    """What people are served, over all attacks tried; no rows where none was."""
+    if not outcomes:
+        return
     tried = f"{len(outcomes)} teams, 0 where nothing came through"
     for weight in SINGLE_WEIGHTS:
         values = [one.single[str(weight)] for one in outcomes]
