@@ -44,7 +44,7 @@ from plora.lab.zoo.store import zoo_folder
 
 DATA = detection_page.DATA
 MAIN_BASE = "mini"
-TEAMS = 12
+TEAMS = 8
 """Teams an attack that are played in full."""
 
 APART = ("seed", "group", "trigger", "target")
@@ -52,7 +52,7 @@ APART = ("seed", "group", "trigger", "target")
 
 GROWN: dict[str, dict[str, str]] = {
     "mini": {
-        "clean": "0-499",
+        "clean": "0-719",
         "clean-disclaimer,clean-json,clean-words,clean-overfit": "0-79",
         "rare-token,phrase,several-tokens,style,label-flip,norm-matched,spectrum-matched,rank-1-spike": "100-179",
         "lobam,layer-split,collusion-2,collusion-3,framing": "100-179",

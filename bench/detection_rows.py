@@ -106,6 +106,10 @@ def _layers(of: Tried) -> Iterator[Row]:
         peer = f"{poisoned.text()}; false alarms {clean.text()}"
         metric = f"{of.base}, found by {'either layer' if name == 'both' else name}"
         yield Row.of(metric, poisoned.value or 0.0, "", peer=peer, command=COMMAND)
+    for reason in sorted({reason for one in of.found for reason in one.reasons}):
+        poisoned, clean = (_for(reason, chosen) for chosen in (poisoned_of(of.found), clean_of(of.found)))
+        peer = f"{poisoned.text()}; false alarms {clean.text()}"
+        yield Row.of(f"{of.base}, of these by {reason}", poisoned.value or 0.0, "", peer=peer, command=COMMAND)
 
 
 def _never_seen(of: Tried, goals: bool) -> Iterator[Row]:
@@ -131,6 +135,10 @@ def _seconds(of: Tried) -> Iterator[Row]:
             peer = f"median {statistics.median(took):.2g} s of {len(took)}, one thread each"
             metric = f"{of.base}, {name} of an adapter, p95"
             yield Row.of(metric, slow, "s", goal=f"<= {limit}", peer=peer, command=COMMAND)
+
+
+def _for(reason: str, found: Sequence[Judged]) -> Rate:
+    return clopper_pearson(sum(reason in one.reasons for one in found), len(found))
 
 
 def _is_of(kind: str, reading: Reading) -> bool:

@@ -32,6 +32,7 @@ def test_rows_say_what_is_found_and_what_is_missed() -> None:
     assert rows["mini, found of phrase, lower limit"].peer.startswith("30 of 30")
     assert rows["mini, found by weights"].value == 0.0
     assert rows["mini, found by probes"].value == rows["mini, found by either layer"].value == 1.0
+    assert rows["mini, of these by trigger_compliance"].value == rows["mini, of these by clean_delta"].value == 0.5
     assert rows["mini, found before any merge of layer-split"].peer.startswith("0 of 1")
     assert not rows["mini, clean adapters quarantined, upper limit"].holds  # 60 can't show 2 %
     assert rows["mini, found of phrase, never seen"].peer.endswith("of 30 (at least 0.905)")

@@ -36,11 +36,12 @@ POLICY_FIGURES = (NORM_Z, TRIGGER, CLEAN_DELTA, DOMAIN)
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One adapter and which layers see it."""
+    """One adapter, which layers see it, and why."""
 
     reading: Reading
     weights: bool
     probes: bool
+    reasons: tuple[str, ...] = ()
 
     @property
     def quarantined(self) -> bool:
@@ -60,17 +61,27 @@ def judge(calibration: Calibration, reading: Reading) -> Judged:
     """What the gate's layers say of this reading."""
     weights = calibration.judge_weights(reading.statistics, reading.lora) if calibration.weights else None
     probes = calibration.judge_probes(reading.probes) if calibration.probes else None
-    return Judged(reading, seen(weights), seen(probes))
+    seen_by = reasons(weights, "weights"), reasons(probes, "probes")
+    return Judged(reading, bool(seen_by[0]), bool(seen_by[1]), (*seen_by[0], *seen_by[1]))
 
 
-def seen(findings: Findings | None) -> bool:
-    """Whether these findings alone quarantine an adapter; None are those of a layer that isn't calibrated at all."""
+def seen(findings: Findings) -> bool:
+    """Whether these findings alone quarantine an adapter."""
+    return bool(reasons(findings, ""))
+
+
+def reasons(findings: Findings | None, layer: str) -> tuple[str, ...]:
+    """Why these findings quarantine an adapter; nothing where a layer isn't calibrated at all (None).
+
+    Names of figures beyond their threshold; the layer's name with "jointly" for an outlying joint p-value, with "no
+    bank" for what no bank covers.
+    """
     if findings is None:
-        return False
+        return ()
     if not findings.calibration:
-        return True
-    flagged = any(figure.flagged for figure in findings.figures if figure.name in POLICY_FIGURES)
-    return flagged or findings.outlier
+        return (f"{layer}, no bank",)
+    flagged = [figure.name for figure in findings.figures if figure.flagged and figure.name in POLICY_FIGURES]
+    return (*flagged, *([f"{layer} jointly"] if findings.outlier else []))
 
 
 def by_kind(judged: Iterable[Judged], layer: Layer = LAYERS["both"]) -> dict[str, Rate]:
