@@ -21,7 +21,7 @@ from plora.gate.detection.calibration import (
     joint_of,
 )
 from plora.gate.detection.sketch import BaseSketch, sketch_of
-from plora.gate.detection.statistics import weight_statistics
+from plora.gate.detection.statistics import STATISTICS_VERSION, weight_statistics
 from plora.merge.draft import Facts, sign_folder
 from plora.merge.peft_folder import adapter_config_bytes
 from plora.proto.home import Home
@@ -54,7 +54,8 @@ def weight_part(scratch: Path, sketch: BaseSketch) -> WeightPart:
     plain = Standard(names=("log_norm",), centre=(0.0,), scale=(1.0,))
     worst = Worst(kind="worst", name="size", standard=plain, signs=(1,))
     cell = Cell(targets=("q_proj",), rank_min=4, rank_max=4, standard=ruler, norm_mean=mean, norm_deviation=deviation)
-    return WeightPart(joints=(joint_of((worst,), [ruler.measured(one) for one in known]),), cells=(cell,))
+    joint = joint_of((worst,), [ruler.measured(one) for one in known])
+    return WeightPart(version=STATISTICS_VERSION, joints=(joint,), cells=(cell,))
 
 
 def probe_part() -> ProbePart:

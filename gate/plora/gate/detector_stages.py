@@ -6,7 +6,8 @@ Rules:
   (`not_measured`, `not_probed`); with findings that no calibration covers, or of a detector that gave up half way and
   found nothing until then, it is held: what can't be judged never passes quietly.
 - A threshold is the policy's own where it names one, else the calibration's, else the specification's (`THRESHOLDS`).
-- A joined p-value at or under the calibration's alpha is an outlier, whatever single figures say.
+- A joined p-value at or under the calibration's alpha is an outlier, whatever single figures say; where there is none,
+  something that the calibration wants was not measured, and the plasmid is held.
 - What was found to blame for a merge that failed its probes is held as long as that is known, whatever its own say,
   and also after the policy switched probes off.
 - Evidence holds every figure with the threshold that was used and its p-value. What a detector found in so many words
@@ -92,6 +93,9 @@ def _ruling(
             return objection(reason, **evidence, figure=name, value=figure.value, threshold=figure.threshold)
     if failure:
         return objection("examination_failed", **evidence, worker=failure)
+    if findings.p_value is None:
+        note = findings.note or f"{findings.calibration} says nothing of what was measured"
+        return objection("no_calibration", **{**evidence, "note": note})
     return objection(otherwise, **evidence) if findings.outlier else passed(**evidence)
 
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from plora.gate.detection.calibration import Calibration
 
 STAMP_DIGITS = 12
-GRACE_S = 15
+GRACE_S = 60
 """What a worker may take beyond a probe's own budget, to load the base and to answer."""
 PROBES_NEED = ("torch", "transformers", "peft")
 INSTALL = "install the extra: pip install 'plora[probes]'"
@@ -69,15 +69,21 @@ class Surveyed:
         if calibration is None:
             return self.fault or f"no calibration of {name} is here; make one: {CALIBRATE}"
         if detector == WEIGHTS:
-            return (
-                ""
-                if calibration.weights
-                else f"the calibration of {name} says nothing of weights; make one: {CALIBRATE}"
-            )
+            return self._weights_trouble(calibration)
         if calibration.probes is None:
             return f"the calibration of {name} says nothing of probes; make one: {CALIBRATE}"
         missing = [package for package in PROBES_NEED if importlib.util.find_spec(package) is None]
         return f"{', '.join(missing)} can't be imported; {INSTALL}" if missing else ""
+
+    def _weights_trouble(self, calibration: Calibration) -> str:
+        from plora.gate.detection.statistics import STATISTICS_VERSION
+
+        if calibration.weights is None:
+            return f"the calibration of {self.base.name} says nothing of weights; make one: {CALIBRATE}"
+        if calibration.weights.version == STATISTICS_VERSION:
+            return ""
+        other = f"of statistics {calibration.weights.version}, and here are {STATISTICS_VERSION}"
+        return f"the calibration of {self.base.name} is {other}; make one: {CALIBRATE}"
 
 
 def survey(home: Home, bases: Iterable[str]) -> list[Surveyed]:
