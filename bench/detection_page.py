@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "bench" / "data" / "detection"
 PAGE = ROOT / "docs" / "detection.md"
 COLUMNS = ("weights", "probes", "both", "never seen")
+PICTURE = "![Attack success after the merge against the share of clean gain kept](detection-merge.png)"
 _PLACE = re.compile(r"(<!-- rates -->\n).*?(<!-- /rates -->)", re.DOTALL)
 
 Counts = Sequence[Mapping[str, object]]
@@ -36,8 +37,8 @@ def to_table(counts: Counts) -> str:
 
 
 def with_table(page: str, counts: Counts) -> str:
-    """The page with its table put in its place."""
-    return _PLACE.sub(lambda place: f"{place[1]}{to_table(counts)}{place[2]}", page)
+    """The page with its table put in its place, and the picture that is drawn with it."""
+    return _PLACE.sub(lambda place: f"{place[1]}{to_table(counts)}\n{PICTURE}\n{place[2]}", page)
 
 
 def renew() -> None:
