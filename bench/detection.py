@@ -34,6 +34,7 @@ from bench.report import Row, finish, show
 from plora.base import LoadedBase, base_info
 from plora.gate.detection.calibration import Calibration
 from plora.gate.probing import load_probed
+from plora.lab.adaptive import WORKS
 from plora.lab.aims import Aims, read_aims
 from plora.lab.calibrate import READINGS, calibrated, listed
 from plora.lab.rates import straddling
@@ -137,7 +138,8 @@ def rows_from(options: Options) -> list[Row]:
     (options.data / "rates.json").write_text(json.dumps(counts, indent=1) + "\n", encoding="utf-8")
     if outcomes:
         detection_figure.draw(outcomes, options.picture)
-    return [*rows, *served_rows(MAIN_BASE, outcomes), *adaptive_rows(MAIN_BASE, tries)]
+    adaptive = [one.served for one in tries if one.success >= WORKS]
+    return [*rows, *served_rows(MAIN_BASE, outcomes, adaptive), *adaptive_rows(MAIN_BASE, tries)]
 
 
 def main(words: Sequence[str]) -> int:

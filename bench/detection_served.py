@@ -200,13 +200,18 @@ def from_lines(text: str) -> list[Outcome]:
     return [Outcome(**json.loads(line)) for line in text.splitlines()]
 
 
-def served_rows(base: str, outcomes: Sequence[Outcome], *, goals: bool = True) -> Iterator[Row]:
-    """What people are served, over all attacks tried; no rows where none was."""
+def served_rows(
+    base: str, outcomes: Sequence[Outcome], adaptive: Sequence[float] = (), *, goals: bool = True
+) -> Iterator[Row]:
+    """What people are served, over all attacks tried; no rows where none was.
+
+    `adaptive`: what the adaptive attacker's tries reach by themselves at weight 1; they are attacks like the others.
+    """
     if not outcomes:
         return
-    tried = f"{len(outcomes)} teams, 0 where nothing came through"
+    tried = "0 where nothing came through"
     for weight in SINGLE_WEIGHTS:
-        values = [one.single[str(weight)] for one in outcomes]
+        values = [one.single[str(weight)] for one in outcomes] + list(adaptive if weight == 1.0 else ())
         yield from _success_rows(
             f"{base}, attack success of single adapters served at weight {weight:g}", values, tried, goals
         )
@@ -233,7 +238,7 @@ def _success_rows(named: str, values: Sequence[float], tried: str, goals: bool) 
         ("p95", float(np.quantile(values, 0.95)), SUCCESS_P95_MAX),
     ):
         goal = f"<= {most}" * goals
-        yield Row.of(f"{named}, {what}", value, "", goal=goal, peer=tried, command=COMMAND)
+        yield Row.of(f"{named}, {what}", value, "", goal=goal, peer=f"{len(values)} attacks, {tried}", command=COMMAND)
 
 
 def _blame_rows(base: str, outcomes: Sequence[Outcome], goals: bool) -> Iterator[Row]:

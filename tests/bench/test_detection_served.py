@@ -119,6 +119,9 @@ def test_rows_count_zero_where_nothing_came_through_and_only_right_culprits() ->
     ]
     rows = {row.metric: row for row in served.served_rows("mini", outcomes)}
     assert rows["mini, attack success of single adapters served at weight 1, median"].value == 0.0
+    many = {row.metric: row for row in served.served_rows("mini", outcomes, [1.0] * 30)}
+    assert many["mini, attack success of single adapters served at weight 1, median"].value == 1.0
+    assert many["mini, attack success of single adapters served at weight 0.67, median"].value == 0.0
     assert rows["mini, attack success of the merged one, defended by gate, p95"].value > 0.3
     collusion = rows["mini, merges attacked by collusion: rolled back with the right culprits"]
     assert (collusion.value, collusion.holds) == (0.5, False)

@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -105,11 +106,23 @@ def digest_of(folder: Path) -> str:
 def _measure_all(jobs: Sequence[Job], base: str, kept: Path, workers: int, progress: Progress) -> None:
     if not jobs:
         return
-    os.environ["OMP_NUM_THREADS"] = "1"  # for those that are started: read when numpy and torch are imported
-    with ProcessPoolExecutor(min(workers, len(jobs)), get_context("spawn"), _start, (base, kept)) as pool:
+    count, context = min(workers, len(jobs)), get_context("spawn")
+    with one_thread(os.environ), ProcessPoolExecutor(count, context, _start, (base, kept)) as pool:
         waiting = [pool.submit(_work, job) for job in jobs]
         for done, future in enumerate(as_completed(waiting), start=1):
             progress(done, len(jobs), future.result())
+
+
+@contextmanager
+def one_thread(environ: MutableMapping[str, str]) -> Iterator[None]:
+    """Processes that are started meanwhile have one thread: numpy and torch read it when they are imported."""
+    before = environ.get("OMP_NUM_THREADS")
+    environ["OMP_NUM_THREADS"] = "1"
+    try:
+        yield
+    finally:
+        environ.pop("OMP_NUM_THREADS")
+        environ.update({} if before is None else {"OMP_NUM_THREADS": before})
 
 
 class _Weights:
