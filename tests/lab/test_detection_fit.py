@@ -98,6 +98,13 @@ def test_what_an_adapter_lacks_is_left_out_and_ranks_beyond_the_bank_are_not_cov
     assert calibration.judge_weights(silent | {"rank": 16.0}, first.lora).calibration == ""
 
 
+def test_a_zoo_of_rank_1_alone_is_judged_without_shape() -> None:
+    stream = np.random.default_rng(7)
+    rows = [reading(part, i, stream, i % 3 == 0, rank=1) for part in PARTS for i in range(60)]
+    found = calibrated(rows).judge_weights(rows[1].statistics, rows[1].lora)
+    assert found.calibration == "mini/mlp/1" and found.p_value is not None
+
+
 def test_novelty_of_a_member_is_measured_against_the_others() -> None:
     others = [{"w.1": 3.0, "w.2": value} for value in (1.0, 1.2, 0.8, 1.1)]
     outlier = {"w.1": 3.0, "w.7": 9.0}

@@ -39,6 +39,8 @@ from plora.merge.factors import Array
 from plora.proto.errors import UsageError
 
 NEIGHBOURS = 8
+MEMBERS_MIN = 2
+"""Clean adapters of a part."""
 SCALE_MIN = 1e-3
 STRENGTH = 0.01
 """Inverse of the regression's penalty, as scikit-learn names it."""
@@ -120,21 +122,24 @@ def fit_weights(readings: Sequence[Reading], alpha: float) -> WeightPart:
 
 
 class VariantFit:
-    """Cells and joints for adapters that have the figures of one variant."""
+    """Cells and joints for adapters that have the figures of one variant; none where too few of the zoo have them."""
 
     def __init__(self, variant: Variant, train: Sequence[Member], bank: Sequence[Member], needed: int) -> None:
         names = {name for one in train for name in one.figures}
         self._names = sorted(name for name in names if not name.startswith(variant.without))
-        fitting = [one for one in train if self._fits(variant, one)]
         self._bank = [one for one in bank if self._fits(variant, one)]
         self._needed = needed
+        self.joints: list[Joint] = []
+        self.cells: list[Cell] = []
+        self._joints: dict[tuple[Key, int], int] = {}
+        fitting = [one for one in train if self._fits(variant, one)]
         clean = [one for one in fitting if one.clean]
+        if min(len(clean), len(self._bank)) < MEMBERS_MIN or len(clean) == len(fitting):
+            return
         self._standards = _standards(self._names, clean)
         self._ranks = (variant.rank_min, max(one.rank for one in clean))
         self._detectors = _detectors(self._names, [(one, self._measured(one, 0)) for one in fitting])
-        self.joints: list[Joint] = []
-        self._joints: dict[tuple[Key, int], int] = {}
-        self.cells = [self._cell(key) for key in sorted(filter(variant.keeps, self._standards), key=_closest_first)]
+        self.cells += [self._cell(key) for key in sorted(filter(variant.keeps, self._standards), key=_closest_first)]
 
     def _fits(self, variant: Variant, one: Member) -> bool:
         return one.rank >= variant.rank_min and set(self._names) <= one.figures.keys()
@@ -179,9 +184,9 @@ class VariantFit:
 
 def _check(train: Sequence[Reading], bank: Sequence[Reading]) -> None:
     for what, found in (
-        ("two clean adapters in the part train", sum(one.clean for one in train) >= 2),
+        ("two clean adapters in the part train", sum(one.clean for one in train) >= MEMBERS_MIN),
         ("a poisoned adapter in the part train", any(not one.clean for one in train)),
-        ("two clean adapters in the part calibration", len(bank) >= 2),
+        ("two clean adapters in the part calibration", len(bank) >= MEMBERS_MIN),
     ):
         if not found:
             raise UsageError(f"the zoo lacks {what}", mend="grow it: plora lab zoo")
