@@ -73,6 +73,9 @@ def test_size_is_that_of_the_update_against_the_weight(sketch: BaseSketch) -> No
     weight = read_tensors(base_info("mini").folder / "model.safetensors")[f"{name}.weight"].astype(np.float64)
     found = figures({name: pairs[name]}, sketch)
     assert found["log_norm"] == pytest.approx(np.log(np.linalg.norm(pairs[name].dense()) / np.linalg.norm(weight)))
+    lay = {module: pair.times(np.e if module.endswith(("q_proj", "k_proj")) else 1) for module, pair in pairs.items()}
+    more = {key: figures(lay, sketch)[key] - figures(pairs, sketch)[key] for key in ("norm_attending", "norm_writing")}
+    assert more == pytest.approx({"norm_attending": 5 / 7, "norm_writing": -2 / 7})
     louder = figures({module: pair.times(100) for module, pair in pairs.items()}, sketch)
     assert louder["log_norm"] - figures(pairs, sketch)["log_norm"] == pytest.approx(np.log(100))
 

@@ -4,12 +4,13 @@ Rules:
 
 - From QR and the small core of each module (`plora.gate.detection.spectra`), so no gauge, padding or dtype changes
   them beyond rounding.
-- Size: log of ‖ΔW‖/‖W‖ over the modules (mean, largest, spread), its slope over the layers, the share of the late half,
-  the entropy over layers. Shape: leading share σ₁²/Σσ², participation ratio and entropy of the singular profile, both
-  on a scale from 0 to 1 at full rank, gap σ₁/σ₂. Direction: fourth moment of rows and columns (a few neurons or many),
-  overlap with the leading singular vectors of W. Read-outs (`plora.gate.detection.readout`): how far the top token
-  stands out, how heavy the tail is, and the energies of the tokens that are kept, from which a profile of clean
-  adapters tells how novel they are.
+- Size: log of ‖ΔW‖/‖W‖ over the modules (mean, largest, spread), its slope over the layers, how far q and k, and what
+  writes, lie above the mean; the late half's share of the energy, and its entropy over layers.
+- Shape: leading share σ₁²/Σσ², participation ratio and entropy of the singular profile, both on a scale from 0 to 1 at
+  full rank, gap σ₁/σ₂.
+- Direction: fourth moment of rows and columns (a few neurons or many), overlap with the leading singular vectors of W.
+- Read-outs (`plora.gate.detection.readout`): how far the top token stands out, how heavy the tail is, and the energies
+  of the tokens that are kept, from which a profile of clean adapters tells how novel they are.
 - A figure over modules is their mean; `_spread` is the standard deviation.
 - At rank 1 the profile has one value: leading share, participation, entropy and gap say nothing and are left out.
 - "rank" is the largest rank that a module has; "unread" counts modules that have no place in the base's layers.
@@ -30,8 +31,9 @@ from plora.gate.detection.spectra import Spectrum, read_pairs, spectra_of
 from plora.merge.factors import Array
 from plora.proto.errors import AdapterError
 
-STATISTICS_VERSION = 3
+STATISTICS_VERSION = 4
 SHAPE = ("share", "participation", "entropy", "gap")
+ATTENDING = ("k_proj", "q_proj")
 TOP = 4
 TINY = 1e-30
 
@@ -80,7 +82,14 @@ def _sizes(spectra: list[Spectrum], bases: list[ModuleSketch], layers: int) -> d
         "norm_slope": _slope(depth, logs),
         "late_share": float(energy[depth > 0.5].sum() / energy.sum()),
         "layer_entropy": _entropy(np.bincount([base.place.layer for base in bases], energy), layers),
+        "norm_attending": _contrast(logs, [base.place.leaf in ATTENDING for base in bases]),
+        "norm_writing": _contrast(logs, [base.place.writes for base in bases]),
     }
+
+
+def _contrast(logs: Array, chosen: list[bool]) -> float:
+    """How far the mean of some modules lies above that of all; 0 where there are none of them."""
+    return float(logs[chosen].mean() - logs.mean()) if any(chosen) else 0.0
 
 
 def _slope(x: Array, y: Array) -> float:
