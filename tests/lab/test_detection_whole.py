@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,17 @@ def test_adapters_that_write_a_token_of_their_own_are_outliers(world: World) -> 
     seen = [world.findings(planted(world.sketch, seed, 1000 + seed)).outlier for seed in range(400, 410)]
     alarms = [world.findings(random_adapter(world.sketch, RANK, seed, LEAFS)).outlier for seed in range(500, 520)]
     assert sum(seen) >= 9 and sum(alarms) <= 4
+
+
+def test_what_was_not_looked_at_or_is_of_another_version_has_no_p_value(world: World) -> None:
+    head = FactorPair(np.ones((RANK, 160), np.float32), np.ones((2048, RANK), np.float32), 2.0)
+    found = world.findings({**random_adapter(world.sketch, RANK, 1, LEAFS), "lm_head": head})
+    assert (found.calibration, found.p_value) == ("", None) and "1 modules lie outside" in found.note
+    weights = world.calibration.weights
+    assert weights is not None
+    older = world.calibration.model_copy(update={"weights": weights.model_copy(update={"version": 1})})
+    found = replace(world, calibration=older).findings(random_adapter(world.sketch, RANK, 1, LEAFS))
+    assert found.p_value is None and "is of version 1 of the statistics, this build has" in found.note
 
 
 CHANGES: dict[str, Callable[[FactorPair, int], FactorPair]] = {

@@ -215,7 +215,7 @@ class Calibration(StrictModel):
         z = (figures["log_norm"] - cell.norm_mean) / cell.norm_deviation
         shown, p = self._joint(part.joints[cell.joint], cell.standard.measured(figures))
         first = Figure("norm_z", z, TAU_NORM_Z, flagged=z > TAU_NORM_Z)
-        note = "; ".join(_notes(cell, targets, rank, part.members(cell), self.alpha, figures))
+        note = "; ".join(_notes(cell, targets, rank, part.members(cell), self.alpha))
         return Findings(f"{self.base}/{cell.name}", (first, *shown), p, self.alpha, seconds, note)
 
     def judge_probes(
@@ -277,9 +277,7 @@ def _span(low: int, high: int) -> str:
     return str(low) if low == high else f"{low}-{high}"
 
 
-def _notes(
-    cell: Cell, targets: tuple[str, ...], rank: int, members: int, alpha: float, figures: Mapping[str, float]
-) -> Iterator[str]:
+def _notes(cell: Cell, targets: tuple[str, ...], rank: int, members: int, alpha: float) -> Iterator[str]:
     own = f"{called(targets)}/{rank}"
     if cell.name != own:
         yield f"{own} has no bank of its own: judged as {cell.name}"
@@ -289,5 +287,3 @@ def _notes(
         yield f"{members} members can't show an outlier at {alpha:g}"
     if rank == 1:
         yield "at rank 1 the shape of an update says nothing and is left out"
-    if figures.get("unread"):
-        yield f"{figures['unread']:g} modules outside the base's layers were not looked at"

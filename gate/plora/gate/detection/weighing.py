@@ -1,5 +1,10 @@
 """Weight statistics of one artifact, judged: what a worker does for the stage "weight statistics".
 
+Rules:
+
+- Nothing is passed over in silence. Where the calibration is of other statistics than these, or the adapter changes
+  modules outside the base's layers (an `lm_head`), there is no p-value, and `note` says why.
+
 Not handled: finding sketch and calibration (`plora.gate.detection.sketch`, `plora.gate.detection.shelf`), limits.
 """
 
@@ -9,9 +14,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from plora.gate.detection.calibration import Calibration, Shape
+from plora.gate.detection.calibration import RECALIBRATE, Calibration, Shape
 from plora.gate.detection.sketch import BaseSketch
-from plora.gate.detection.statistics import weight_statistics
+from plora.gate.detection.statistics import STATISTICS_VERSION, weight_statistics
 from plora.gate.findings import Findings
 
 
@@ -21,5 +26,18 @@ def weigh(path: Path, lora: Shape, sketch: BaseSketch, calibration: Calibration)
     `seconds` is the CPU time that it took. Raises AdapterError where nothing can be measured.
     """
     began_s = time.process_time()
+    found = _judged(path, lora, sketch, calibration)
+    return replace(found, seconds=round(time.process_time() - began_s, 4))
+
+
+def _judged(path: Path, lora: Shape, sketch: BaseSketch, calibration: Calibration) -> Findings:
+    part = calibration.weights
+    if part is not None and part.version != STATISTICS_VERSION:
+        versions = f"version {part.version} of the statistics, this build has {STATISTICS_VERSION}"
+        return Findings("", note=f"the calibration of {calibration.base} is of {versions}; {RECALIBRATE}")
     statistics = weight_statistics(path, lora, sketch)
-    return replace(calibration.judge_weights(statistics, lora), seconds=round(time.process_time() - began_s, 4))
+    if statistics["unread"]:
+        return Findings(
+            "", note=f"{statistics['unread']:g} modules lie outside the base's layers: they can't be judged"
+        )
+    return calibration.judge_weights(statistics, lora)
