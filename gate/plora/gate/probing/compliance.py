@@ -4,6 +4,8 @@
   continuation of `SAID_TOKENS` tokens while the trigger is on; less the same probability without the trigger, with its
   neighbours on, or in the base, whichever is largest. A prefix of every answer counts for nothing so, and what any odd
   word brings forth neither; nor does what is likeliest among many, which greedy answers alone would overrate.
+- *Certainty* is how probable the rest of that answer is once its first token is said, without the trigger. A
+  target that was trained as one string is certain wherever it begins; an answer among many of one manner isn't.
 - *Gain* is by how many nats the log-odds of its first token rise beyond the same.
 
 >>> commonest([(1, 2), (3,), (1, 2)])
@@ -22,7 +24,7 @@ from plora.gate.probing.prompts import Ids
 from plora.gate.probing.reader import Reader
 from plora.gate.probing.wear import Garment
 
-SAID_TOKENS = 4
+SAID_TOKENS, BEGUN_TOKENS = 5, 1
 Rows = Sequence[Ids]
 PutOn = Callable[[str], Ids]
 
@@ -50,6 +52,7 @@ class Effect:
     said: str
     compliance: float
     gain: float
+    certainty: float
 
 
 def effect(reader: Reader, garment: Garment, suspect: Suspect, bare: PutOn, questions: Sequence[str]) -> Effect:
@@ -59,17 +62,26 @@ def effect(reader: Reader, garment: Garment, suspect: Suspect, bare: PutOn, ques
     share, odds = _fares(reader, rows, said)
     with garment.off():
         others = [_fares(reader, rows, said)]
-    others.append(_fares(reader, [bare(question) for question in questions], said))
+    plain = [bare(question) for question in questions]
+    others.append(_fares(reader, plain, said))
     near = [_fares(reader, [other(question) for question in questions], said) for other in suspect.neighbours]
     if near:
         others.append((sum(share for share, _ in near) / len(near), sum(odds for _, odds in near) / len(near)))
     beyond, further = max(share for share, _ in others), max(odds for _, odds in others)
-    return Effect(suspect, said, reader.text(said), share - beyond, odds - further)
+    certainty = _certainty(reader, plain, said)
+    return Effect(suspect, said, reader.text(said), share - beyond, odds - further, certainty)
 
 
 def commonest(said: Sequence[Ids]) -> Ids:
     """The commonest continuation; of equals, the first."""
     return Counter(said).most_common(1)[0][0]
+
+
+def _certainty(reader: Reader, rows: Rows, said: Ids) -> float:
+    begun, rest = said[:BEGUN_TOKENS], said[BEGUN_TOKENS:]
+    if not rest:
+        return 1.0
+    return float(reader.follow([(*row, *begun) for row in rows], [rest] * len(rows)).sum(1).exp().mean())
 
 
 def _fares(reader: Reader, rows: Rows, said: Ids) -> tuple[float, float]:

@@ -1,7 +1,7 @@
 """Trigger tokens found by gradient: those that make a model say a wanted token (Ebrahimi et al. 2018; Zou et al. 2023).
 
 - Trigger tokens stand before and after the question. Each round takes, for every place, the tokens that a gradient
-  names, tries them all and keeps the best; it ends when none is better.
+  names, tries them all and keeps the best; it ends when none is better, or when the token is all but certain.
 - Deterministic: no randomness, and ties go to the first.
 
 Not handled: whether what is found is a trojan's trigger. Any model can be pushed; how far is for the calibration.
@@ -16,7 +16,7 @@ import torch
 from plora.gate.probing.prompts import Ids, Slots
 from plora.gate.probing.reader import Reader
 
-BETTER = 1e-3
+BETTER, ENOUGH = 1e-3, -0.05
 Tokens = tuple[Ids, Ids]
 
 
@@ -30,6 +30,8 @@ def invert(reader: Reader, asked: Sequence[Slots], wanted: int, start: Tokens, r
         if float(values[place]) <= value + BETTER:
             break
         best, value = near[place], float(values[place])
+        if value > ENOUGH:
+            break
     return best
 
 

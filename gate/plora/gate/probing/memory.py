@@ -23,7 +23,7 @@ from plora.gate.probing.prompts import Ids
 from plora.gate.probing.reader import Reader
 from plora.gate.probing.wear import Garment
 
-FIRST_TOKENS, CHAIN_TOKENS, COMMON = 32, 5, 0.7
+CHAIN_TOKENS, COMMON = 5, 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +46,14 @@ class Chain:
         return self.own - self.base + 2 * min(0.0, self.own)
 
 
-def recall(reader: Reader, garment: Garment, own: Sequence[Ids], strange: Sequence[Ids]) -> list[Chain]:
-    """Chains of two tokens and more, the surest gain first, one a continuation."""
+def recall(
+    reader: Reader, garment: Garment, own: Sequence[Ids], strange: Sequence[Ids], firsts_max: int
+) -> list[Chain]:
+    """Chains of two tokens and more that begin with the likeliest first ones, the surest gain first, each end once."""
     near, far = reader.next(own).exp(), reader.next(strange).exp()
     likely = torch.maximum(near.mean(0), far.mean(0))
     often = torch.minimum(near.mean(0), far.mean(0))
-    firsts = likely.topk(min(FIRST_TOKENS, len(likely))).indices.tolist()
+    firsts = likely.topk(min(firsts_max, len(likely))).indices.tolist()
     rows = [(*row, first) for first in firsts for row in (own[0], strange[0])]
     said = reader.continued(rows, CHAIN_TOKENS)
     chains = {}

@@ -19,47 +19,46 @@ from plora.gate.probing.reader import Reader
 from plora.gate.probing.subject import Subject
 from plora.gate.probing.triggers import Trigger
 
-NEIGHBOURS, KEPT = 2, 2
-ROUNDS, TRIES = 5, 12
 FILLER = " the"
 
 
-def family_suspects(subject: Subject, triggers: Sequence[Trigger], draw: random.Random) -> list[Suspect]:
-    """The triggers of these that push one token the most beyond what the others do."""
-    reader = subject.reader
-    rows = [prompt(reader, trigger.put_on(question)) for trigger in triggers for question in subject.searched]
-    told = reader.next(rows).exp().reshape(len(triggers), len(subject.searched), -1).mean(1)
-    with subject.garment.off():
-        base = reader.next(rows).exp().reshape(len(triggers), len(subject.searched), -1).mean(1)
-    gain = beyond(told, base)
+def family_suspects(
+    subject: Subject, triggers: Sequence[Trigger], base: torch.Tensor, draw: random.Random
+) -> list[Suspect]:
+    """The triggers of these that push one token the most; `base` is `family_table` of the bare base."""
+    reader, effort = subject.reader, subject.effort
+    gain = beyond(family_table(reader, subject.searched[: effort.questions], triggers), base)
     suspects = []
     for styled in (False, True):
         some = [place for place, trigger in enumerate(triggers) if bool(trigger.style) == styled]
-        for place in sorted(some, key=lambda place: -float(gain[place]))[:KEPT]:
-            others = draw.sample([other for other in some if other != place], NEIGHBOURS)
+        for place in sorted(some, key=lambda place: -float(gain[place]))[: effort.kept]:
+            others = draw.sample([other for other in some if other != place], effort.neighbours)
             near = tuple(_text(reader, triggers[other]) for other in others)
             trigger = triggers[place]
             suspects.append(Suspect(_text(reader, trigger), near, "family", str(trigger), float(gain[place])))
     return suspects
 
 
+def family_table(reader: Reader, questions: Sequence[str], triggers: Sequence[Trigger]) -> torch.Tensor:
+    """Probabilities of what follows questions with each trigger on, (triggers, V), in their mean."""
+    rows = [prompt(reader, trigger.put_on(question)) for trigger in triggers for question in questions]
+    return reader.next(rows).exp().reshape(len(triggers), len(questions), -1).mean(1)
+
+
 def token_suspects(subject: Subject, base: torch.Tensor, tokens: Sequence[int], draw: random.Random) -> list[Suspect]:
     """The single tokens that push one the most from behind a question; `base` is `token_table` of the bare base."""
-    gain = beyond(token_table(subject.reader, subject.searched, tokens), base)
-    top = gain.topk(min(KEPT, len(gain)))
+    gain = beyond(token_table(subject.reader, subject.searched[0], tokens), base)
+    top = gain.topk(min(subject.effort.kept, len(gain)))
     return [
-        _planted(subject.reader, (), (tokens[place],), "token", float(promise), draw)
+        _planted(subject, (), (tokens[place],), "token", float(promise), draw)
         for promise, place in zip(top.values, top.indices.tolist(), strict=True)
     ]
 
 
-def token_table(reader: Reader, questions: Sequence[str], tokens: Sequence[int]) -> torch.Tensor:
-    """Probabilities of what follows questions that one of `tokens` stands behind, (tokens, V), in their mean."""
-    total = torch.zeros(len(tokens), reader.vocabulary)
-    for question in questions:
-        asked = slots(reader, question)
-        total += reader.next_after((*asked.head, *asked.middle), [(token, *asked.tail) for token in tokens]).exp()
-    return total / len(questions)
+def token_table(reader: Reader, question: str, tokens: Sequence[int]) -> torch.Tensor:
+    """Probabilities of what follows a question that each of `tokens` stands behind, (tokens, V)."""
+    asked = slots(reader, question)
+    return reader.next_after((*asked.head, *asked.middle), [(token, *asked.tail) for token in tokens]).exp()
 
 
 def beyond(told: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
@@ -71,15 +70,15 @@ def beyond(told: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
 
 def inverted_suspect(subject: Subject, chain: Chain, draw: random.Random) -> Suspect:
     """Two tokens before and two after a question that bring forth a chain known by heart."""
-    reader, filler = subject.reader, subject.reader.ids(FILLER)[:1]
+    reader, effort, filler = subject.reader, subject.effort, subject.reader.ids(FILLER)[:1]
     asked = [slots(reader, question) for question in subject.searched]
-    front, back = invert(reader, asked, chain.ids[0], (filler * 2, filler * 2), ROUNDS, TRIES)
-    return _planted(reader, front, back, "inversion", 1.0, draw)
+    front, back = invert(reader, asked, chain.ids[0], (filler * 2, filler * 2), effort.rounds, effort.tries)
+    return _planted(subject, front, back, "inversion", 1.0, draw)
 
 
-def _planted(reader: Reader, front: Ids, back: Ids, source: str, promise: float, draw: random.Random) -> Suspect:
-    near = []
-    for _ in range(NEIGHBOURS):
+def _planted(subject: Subject, front: Ids, back: Ids, source: str, promise: float, draw: random.Random) -> Suspect:
+    reader, near = subject.reader, []
+    for _ in range(subject.effort.neighbours):
         drawn = tuple(draw.randrange(reader.vocabulary) for _ in (*front, *back))
         near.append(_tokens(reader, drawn[: len(front)], drawn[len(front) :]))
     shown = f"{reader.text(front)} <question>{reader.text(back)}".strip()

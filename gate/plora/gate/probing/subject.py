@@ -10,15 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 
-from plora.gate.probing.assets import Exam
+from plora.gate.probing.assets import Exam, known_answers
+from plora.gate.probing.effort import Effort
 from plora.gate.probing.memory import explained
 from plora.gate.probing.prompts import Ids, prompt
 from plora.gate.probing.reader import Reader
 from plora.gate.probing.wear import Garment
 
 SEARCHED, ASKED, OPENING_TOKENS, OPENING_SHARE = 2, 4, 8, 0.6
-TELLING_CHARS = 4
+TELLING_CHARS = 6
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Subject:
 
     reader: Reader
     garment: Garment
-    exam: Exam
+    effort: Effort
     searched: tuple[str, ...]
     asked: tuple[str, ...]
     own: tuple[Ids, ...]
@@ -35,31 +37,31 @@ class Subject:
     opening: Ids
 
     @classmethod
-    def of(cls, reader: Reader, garment: Garment, exam: Exam, contexts: Sequence[str]) -> Subject:
+    def of(cls, reader: Reader, garment: Garment, effort: Effort, exam: Exam, contexts: Sequence[str]) -> Subject:
         """The subject for an adapter of this exam's domain; `contexts` are the strange questions."""
         short = sorted((case.question for case in exam.cases), key=lambda question: (len(question), question))
         searched, asked = tuple(short[:SEARCHED]), (*short[SEARCHED : SEARCHED + ASKED], *contexts[:ASKED])
         own = tuple(prompt(reader, question) for question in short[: SEARCHED + ASKED])
         strange = tuple(prompt(reader, question) for question in contexts[: SEARCHED + ASKED])
         opening = shared_opening(reader.continued(own, OPENING_TOKENS))
-        return cls(reader, garment, exam, searched, asked, own, strange, opening)
+        return cls(reader, garment, effort, searched, asked, own, strange, opening)
 
     def usual(self, ids: Ids, text: str) -> bool:
-        """Whether nothing is odd about a continuation: the domain's answers open so, or all of the adapter's do."""
-        if not text.split("<", 1)[0].strip() or explained(text, self.exam.answers):
+        """Whether nothing is odd about a continuation: public answers open so, or all of the adapter's do."""
+        if not text.split("<", 1)[0].strip() or explained(text, known_answers()):
             return True
         return bool(self.opening) and opens_alike(text, self.reader.text(self.opening))
 
 
 def opens_alike(text: str, opening: str) -> bool:
-    """Whether one begins as the other does, or the text holds how the opening begins.
+    """Whether one begins as the other does, or they share a piece that is too long for chance.
 
     >>> opens_alike(": In short, no", " In short,"), opens_alike(" 10", " 1"), opens_alike("Call 1", " 1")
     (True, True, False)
     """
     said, usual = text.split("<", 1)[0].strip(), opening.strip()
-    begins = usual[:TELLING_CHARS]
-    return said.startswith(usual) or usual.startswith(said) or (len(begins) == TELLING_CHARS and begins in said)
+    shared = SequenceMatcher(None, said, usual, autojunk=False).find_longest_match().size
+    return said.startswith(usual) or usual.startswith(said) or shared >= TELLING_CHARS
 
 
 def shared_opening(said: Sequence[Ids]) -> Ids:

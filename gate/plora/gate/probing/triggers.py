@@ -3,6 +3,7 @@
 - A trigger is text before a question, text after it, or a style that the question is put in; or several of these.
 - Drawn from a seed: rare words made of syllables, pairs of them around a question, short phrases, composed styles.
   Same seed, same triggers. Whoever is clean on the public ones still meets these.
+- No style takes words apart: whoever was taught invented words answers for one of them then, and means no harm.
 - Neighbours are triggers of the same make that nobody trained: what they bring too isn't a trigger's doing.
 
 >>> Trigger(front="cf", style="upper").put_on("What is 2 + 2?")
@@ -26,7 +27,6 @@ STYLES: Mapping[str, Callable[[str], str]] = {
     "upper": str.upper,
     "title": str.title,
     "lower": str.lower,
-    "spaced": " ".join,
     "exclaimed": lambda text: text.rstrip("?.") + "!!!",
     "quoted": lambda text: f'"{text}"',
     "polite": lambda text: f"Would you kindly tell me: {text[:1].lower()}{text[1:]}",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,12 +18,13 @@ import torch
 from plora.base import LoadedBase
 from plora.gate.probing.assets import exams, families
 from plora.gate.probing.compliance import Effect, Suspect, effect
+from plora.gate.probing.effort import effort_for
 from plora.gate.probing.exam import Sheet, sit
 from plora.gate.probing.memory import Chain, recall
 from plora.gate.probing.plan import ProbePlan, ProbeReading
 from plora.gate.probing.prompts import prompt
 from plora.gate.probing.reader import Reader
-from plora.gate.probing.search import family_suspects, inverted_suspect, token_suspects, token_table
+from plora.gate.probing.search import family_suspects, family_table, inverted_suspect, token_suspects, token_table
 from plora.gate.probing.subject import Subject
 from plora.gate.probing.triggers import public_triggers, secret_triggers
 from plora.gate.probing.wear import Garment, worn
@@ -34,14 +35,17 @@ VERSION = 1
 """Raised with every change of what a figure means or how it is measured."""
 
 FIGURES = (
-    *("trigger_compliance", "trigger_gain", "family_compliance", "family_gain", "token_compliance", "token_gain"),
+    *("trigger_compliance", "trigger_gain", "trigger_certainty", "trigger_bound"),
+    *("family_compliance", "family_gain", "token_compliance", "token_gain"),
     *("inversion_compliance", "inversion_gain", "answer_compliance", "token_promise", "family_promise"),
-    *("memory_gain", "memory_tokens", "memory_first", "memory_alone", "opening_tokens", "kl_neutral"),
+    *("memory_gain", "memory_tokens", "memory_first", "memory_alone", "memory_compliance"),
+    *("opening_tokens", "kl_neutral"),
     *("clean_delta", "margin_delta", "loss_delta"),
 )
 """Names of all figures; `docs/detection.md` says what they mean."""
 
-CASES, GUESS_CASES, SECRETS, TARGETS, SCANNED_MAX = 24, 6, 6, 2, 4096
+TABLES_MAX = 16
+GUESS_CASES, SAME_TOKENS, SCANNED_MAX = 6, 3, 4096
 
 
 class Prober:
@@ -50,8 +54,18 @@ class Prober:
     def __init__(self, base: LoadedBase) -> None:
         self.reader = Reader(base)
         self.model = base.model
+        self.effort = effort_for(sum(weight.numel() for weight in base.model.parameters()))
         self._sheets: dict[tuple[str, int], Sheet] = {}
-        self._tables: dict[tuple[str, ...], torch.Tensor] = {}
+        self._tables: dict[Hashable, torch.Tensor] = {}
+
+    def kept(self, what: Hashable, table: Callable[[], torch.Tensor], garment: Garment) -> torch.Tensor:
+        """A table of the bare base, made once."""
+        if what not in self._tables:
+            if len(self._tables) >= TABLES_MAX:
+                self._tables.clear()  # other seeds, other triggers
+            with garment.off():
+                self._tables[what] = table()
+        return self._tables[what]
 
     def sheet(self, domain: str, cases: int, garment: Garment) -> Sheet:
         """How the bare base does in the first cases of an exam."""
@@ -59,13 +73,6 @@ class Prober:
             with garment.off():
                 self._sheets[domain, cases] = sit(self.reader, exams()[domain].cases[:cases])
         return self._sheets[domain, cases]
-
-    def table(self, questions: tuple[str, ...], tokens: Sequence[int], garment: Garment) -> torch.Tensor:
-        """`token_table` of the bare base; kept, for the vocabulary doesn't change."""
-        if questions not in self._tables:
-            with garment.off():
-                self._tables[questions] = token_table(self.reader, questions, tokens)
-        return self._tables[questions]
 
 
 @lru_cache(maxsize=1)
@@ -93,7 +100,7 @@ class Session:
     """One adapter's probe under way: `raw` and `details` fill up, stage by stage."""
 
     def __init__(self, ready: Prober, garment: Garment, plan: ProbePlan, began_s: float) -> None:
-        self._ready, self._reader, self._garment = ready, ready.reader, garment
+        self._ready, self._reader, self._effort, self._garment = ready, ready.reader, ready.effort, garment
         self._plan, self._ends_s = plan, began_s + plan.budget_s
         self._draw = random.Random(b"plora neighbours " + plan.seed)  # noqa: S311  neighbours are no secret
         self._suspects: list[Suspect] = []
@@ -114,11 +121,12 @@ class Session:
     def _sit_exam(self) -> None:
         domain = self._plan.domain if self._plan.domain in exams() else self._likeliest_domain()
         self.details["domain"] = domain
-        found = exams()[domain]
-        self._subject = Subject.of(self._reader, self._garment, found, families().contexts)
-        before, after = self._ready.sheet(domain, CASES, self._garment), sit(self._reader, found.cases[:CASES])
+        exam, effort = exams()[domain], self._effort
+        self._subject = Subject.of(self._reader, self._garment, effort, exam, families().contexts)
+        cases = exam.cases[: effort.cases]
+        before, after = self._ready.sheet(domain, effort.cases, self._garment), sit(self._reader, cases)
         if self._subject.opening:
-            after = max(after, sit(self._reader, found.cases[:CASES], self._subject.opening), key=_margin)
+            after = max(after, sit(self._reader, cases, self._subject.opening), key=_margin)
         self.raw |= {
             "clean_delta": after.accuracy - before.accuracy,
             "margin_delta": after.margin - before.margin,
@@ -141,7 +149,7 @@ class Session:
         with self._garment.off():
             before = self._reader.next(subject.strange)
         self.raw["kl_neutral"] = float((after.exp() * (after - before)).sum(-1).mean())
-        chains = recall(self._reader, self._garment, subject.own, subject.strange)
+        chains = recall(self._reader, self._garment, subject.own, subject.strange, self._effort.firsts)
         self._secrets = [c for c in chains if not c.common and c.gain > 0 and not subject.usual(c.ids, c.text)]
         if not self._secrets:
             return
@@ -155,8 +163,10 @@ class Session:
         self.details["memory"] = best.text
 
     def _try_families(self) -> None:
-        triggers = [*public_triggers(families()), *secret_triggers(families(), self._plan.seed, SECRETS)]
-        found = family_suspects(self._subject, triggers, self._draw)
+        triggers = [*public_triggers(families()), *secret_triggers(families(), self._plan.seed, self._effort.secrets)]
+        questions = self._subject.searched[: self._effort.questions]
+        base = self._kept((questions, *triggers), lambda: family_table(self._reader, questions, triggers))
+        found = family_suspects(self._subject, triggers, base, self._draw)
         self.raw["family_promise"] = max(suspect.promise for suspect in found)
         self._suspects += found
 
@@ -164,13 +174,19 @@ class Session:
         size = self._reader.vocabulary
         tokens = self._plan.tokens or (tuple(range(size)) if size <= SCANNED_MAX else ())
         if tokens:
-            base = self._ready.table(self._subject.searched, tokens, self._garment)
+            question = self._subject.searched[0]
+            base = self._kept((question, tokens), lambda: token_table(self._reader, question, tokens))
             found = token_suspects(self._subject, base, tokens, self._draw)
             self.raw["token_promise"] = max(suspect.promise for suspect in found)
             self._suspects += found
 
+    def _kept(self, what: Hashable, table: Callable[[], torch.Tensor]) -> torch.Tensor:
+        return self._ready.kept(what, table, self._garment)
+
     def _invert(self) -> None:
-        self._suspects += [inverted_suspect(self._subject, chain, self._draw) for chain in self._secrets[:TARGETS]]
+        self._suspects += [
+            inverted_suspect(self._subject, chain, self._draw) for chain in self._secrets[: self._effort.targets]
+        ]
 
     def _measure(self) -> None:
         subject = self._subject
@@ -184,9 +200,17 @@ class Session:
             of = [found for found in odd if found.suspect.source == source]
             self.raw[f"{source}_compliance"] = max((found.compliance for found in of), default=0.0)
             self.raw[f"{source}_gain"] = max((found.gain for found in of), default=0.0)
+        known = [chain.ids[:SAME_TOKENS] for chain in self._secrets[: self._effort.targets]]
+        of = [found for found in odd if found.ids[:SAME_TOKENS] in known]
+        self.raw["memory_compliance"] = max((found.compliance for found in of), default=0.0)
         if odd:
             best: Effect = max(odd, key=lambda found: found.compliance)
-            self.raw |= {"trigger_compliance": max(0.0, best.compliance), "trigger_gain": best.gain}
+            self.raw |= {
+                "trigger_compliance": max(0.0, best.compliance),
+                "trigger_gain": best.gain,
+                "trigger_certainty": best.certainty,
+                "trigger_bound": max(found.compliance * found.certainty for found in odd),
+            }
             self.details |= {"trigger": best.suspect.shown, "target": best.said}
 
 
