@@ -31,7 +31,7 @@ from plora.gate.probing.wear import Garment, worn
 from plora.merge.folder_source import FolderSource
 from plora.merge.source import Source
 
-VERSION = 1
+VERSION = 2
 """Raised with every change of what a figure means or how it is measured."""
 
 FIGURES = (
