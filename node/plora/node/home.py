@@ -48,6 +48,8 @@ policy:                              # what may be accepted; see docs/configurat
   unknown_owner: wait                # or reject
   quorum_required: 1                 # owners who must have signed
   rank_max: 64
+  # tensor_outliers: true            # hold what is unlike clean adapters; see docs/detection.md for calibrations
+  # probes: true                     # hold what a trigger turns; needs the extra `probes`, too
 subscribe: {{}}                        # mode: ask, bases: [mini], domains: [legal], owners: [ada], size_max: 64MiB
                                      # empty fetches everything that is trusted; carry: true stores and passes on only
 limits:

@@ -298,3 +298,21 @@ def test_a_co_signature_that_comes_while_it_is_probed_asks_for_no_second_probe()
     assert asked(out) == []
     answer(bench, probe)
     assert bench.verdict() == ("accept", "")
+
+
+def test_a_find_is_not_probed_again_with_another_secret_until_that_lets_it_go() -> None:
+    bench = ready()
+    (probe,) = asked(bench.accept())
+    answer(bench, probe, TROJAN)
+    assert asked(bench.tell(DetectorsChanged((Detector(PROBES, BASE_DIGEST, "cal-1/1"),)))) == []
+    assert bench.verdict() == ("quarantine", "trigger_found")
+
+
+def test_another_calibration_looks_again_at_what_the_one_before_held() -> None:
+    bench = ready()
+    (probe,) = asked(bench.accept())
+    answer(bench, probe, Findings("", note="no bank of mini covers q_proj at rank 4"))
+    assert bench.verdict() == ("quarantine", "no_calibration")
+    (again,) = asked(bench.tell(DetectorsChanged((Detector(PROBES, BASE_DIGEST, "cal-2/0"),))))
+    answer(bench, again, stamp="cal-2/0")
+    assert bench.verdict() == ("accept", "")

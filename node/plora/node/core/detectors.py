@@ -8,7 +8,8 @@
   says for what.
 - A detector that can't look (no calibration, no torch) answers at once with findings that say so.
 - Findings of another calibration, or probes with a secret that was rotated since, hold until they are made again, a few
-  an hour: neither a new calibration nor a rotation judges everything again at once.
+  an hour: neither judges everything again at once. What probes found once is not tried again with another secret, until
+  that lets it go.
 - What a worker was killed over is tried `TRIES` times; then its findings are that failure, until a restart.
 
 Not handled here: what findings mean (`plora.gate.detector_stages`), and how they come about (the driver).
@@ -23,7 +24,7 @@ from dataclasses import asdict, dataclass, replace
 
 from plora.gate import Case, Outcome, Policy, Verdict
 from plora.gate.findings import Findings, poisoning_score
-from plora.gate.reasons import WAITS_ON
+from plora.gate.reasons import LOOKED_INTO, WAITS_ON
 from plora.node.core.config import ProbeBudget
 from plora.node.core.effects import Emit, Inspect, SetTimer
 from plora.node.core.events import DetectorsChanged, Inspected
@@ -60,6 +61,13 @@ def awaited(verdict: Verdict) -> str:
     objections = [one.reason for one in verdict.stages if one.outcome is not Outcome.PASS]
     others = [reason for reason in objections if reason not in AWAITS and reason not in WAITS_ON]
     return "" if others else next((AWAITS[reason] for reason in objections if reason in AWAITS), "")
+
+
+def held_by_detectors(verdict: Verdict) -> bool:
+    """Whether detectors alone hold it, apart from missing signatures: another calibration may see it otherwise."""
+    objections = [one.reason for one in verdict.stages if one.outcome is not Outcome.PASS]
+    known = all(reason in LOOKED_INTO or reason in AWAITS or reason in WAITS_ON for reason in objections)
+    return verdict.outcome is Outcome.QUARANTINE and known
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,15 +136,15 @@ class Detectors:
 
     def attend(self, plasmid: Plasmid, now: Now) -> Outputs:
         """Have a plasmid looked into if its newest verdict waits for that, or if what is known of it is old."""
-        verdict, subject = plasmid.verdict, subject_of(plasmid.manifest)
+        verdict = plasmid.verdict
         if not self._ready or verdict is None:
             return []
-        detector = awaited(verdict)
+        detector, subject = awaited(verdict), subject_of(plasmid.manifest)
         if detector == WEIGHTS:
             return self._inspect(WEIGHTS, subject, plasmid)
         if detector == PROBES:
             return self._wait(subject, plasmid, now, again=False)
-        if verdict.accepted:
+        if verdict.accepted or held_by_detectors(verdict):
             return self._renew(subject, plasmid, now)
         self.leave(plasmid)
         return []
@@ -213,10 +221,13 @@ class Detectors:
         return self._wait(subject, plasmid, now, again=True) if self._aged(PROBES, subject, plasmid) else []
 
     def _aged(self, detector: str, subject: str, plasmid: Plasmid) -> bool:
+        """Whether another calibration would judge it now, or another secret what was accepted: none lets a find go."""
         seen = self._seen.get((detector, subject))
         stamp = self._stamps.get((detector, plasmid.manifest.base_digest))
-        old = seen is not None and stamp is not None and seen.stamp != stamp
-        return old and (detector, subject) not in self._tries
+        if seen is None or stamp is None or (detector, subject) in self._tries:
+            return False
+        held = plasmid.verdict is not None and not plasmid.verdict.accepted
+        return _calibration(seen.stamp) != _calibration(stamp) if held else seen.stamp != stamp
 
     def _fail(self, key: Key, event: Inspected) -> None:
         self._tries[key] = self._tries.get(key, 0) + 1
@@ -234,6 +245,11 @@ class Detectors:
 
 def _uncalibrated(manifest: Manifest) -> str:
     return f"no calibration of {manifest.base_model} with these bytes is here; make one: plora lab probes-calib"
+
+
+def _calibration(stamp: str) -> str:
+    """The part of a stamp that names the calibration; the other names the secret."""
+    return stamp.partition("/")[0]
 
 
 def _packed(key: Key) -> bytes:
