@@ -186,7 +186,7 @@ def test_where_nobody_is_to_blame_it_is_not_served_nor_tried_again_until_inputs_
     peer = Peer(world, lambda few: len(few) > 3, (MergeRow.of("mini", Generation(7, ids(ONE), probed="{}")),))
     blame = peer.due()
     assert blame.culprits == () and peer.merges.generation("mini") == 7
-    assert "and nobody is" in peer.merges.trouble("mini")
+    assert "who is to blame: nobody is" in peer.merges.trouble("mini")
     before = len(peer.tried)
     peer.due()
     assert len(peer.tried) == before
@@ -261,6 +261,29 @@ def test_what_is_revoked_while_probes_run_ends_them() -> None:
     world.accepted.remove(TWO)
     assert merges.due("mini", NOW) == [Merge("mini", 2, (ONE, THREE))]
     assert merges.tried(Tried("mini", 1, 0, found(0.0)), NOW) == (None, [], Blame())
+
+
+def test_what_is_revoked_while_probes_run_is_not_served_though_they_pass() -> None:
+    """The answer comes before the delay is over after which the schedule looks again."""
+    world = Probed([ONE, TWO, THREE])
+    merges = under_test(world)
+    world.accepted.remove(TWO)
+    row, effects, _ = merges.tried(Tried("mini", 1, 0, found(0.0)), NOW)
+    assert row is None and effects == [SetTimer(TIMER + "mini", NOW.after_ms(CONFIG.merge_delay_ms))]
+    assert merges.due("mini", NOW) == [Merge("mini", 2, (ONE, THREE))]
+
+
+def test_a_merge_that_was_given_up_is_not_tried_for_ever_where_an_older_version_is_served() -> None:
+    """What is served holds an input that a newer version took the place of: that is no reason to try again."""
+    world = Probed([ONE, TWO, THREE, FOUR])
+    peer = Peer(world, lambda few: len(few) > 3, (MergeRow.of("mini", Generation(7, ids(ONE, FIVE), probed="{}")),))
+    peer.due()
+    before = len(peer.tried)
+    peer.due()
+    assert len(peer.tried) == before and peer.merges.generation("mini") == 7
+    peer.merges.touch_all(NOW)  # the policy is another by now
+    peer.due()
+    assert len(peer.tried) > before
 
 
 def test_what_is_served_and_revoked_is_taken_away_while_probes_run() -> None:

@@ -119,7 +119,12 @@ class Merges:
         return [SetTimer(TIMER + base, now.after_ms(delay_ms))]
 
     def touch_all(self, now: Now, others: Iterable[str] = ()) -> list[Effect]:
-        """Look at every base that ever had a merge, and at others: a kill may have come before their first one."""
+        """Look at every base that ever had a merge, and at others: a kill may have come before their first one.
+
+        What was given up may pass under another policy, or made in another way.
+        """
+        for state in self._bases.values():
+            state.faulty = ()
         return [effect for base in sorted({*self._bases, *others}) for effect in self.touch(base, now)]
 
     def due(self, base: str, now: Now) -> list[Effect]:
@@ -134,7 +139,7 @@ class Merges:
                 return []
             state.proving = None
         falls = doubtful or self._outdated(state, inputs)
-        if inputs and inputs == state.faulty and not falls:
+        if inputs and inputs == state.faulty and not doubtful:
             return self._check_served(base, state, now)
         if self._stands(state, inputs) or not (falls or self._config.merge):
             state.failures, state.reason = 0, ""
@@ -167,6 +172,9 @@ class Merges:
         proving = state.proving if state is not None else None
         if state is None or proving is None or (event.generation, event.trial) != (proving.generation, proving.number):
             return None, [], Blame()
+        if not self._to_prove(proving, self._inputs(event.base)):
+            state.proving = None
+            return None, self.touch(event.base, now), Blame()
         findings = event.findings
         if findings is None or findings.failure:
             state.proving = None
@@ -292,7 +300,8 @@ class Merges:
         back = Rollback(base, proving.generation, state.row.serving, f"it failed its probes: {proving.fault}", alone)
         state.proving = None
         if not culprits:
-            state.faulty, state.reason = proving.inputs, f"{proving.told()}, and nobody is"
+            why = "nobody is" if blame.complete else "that could not be told with so many"
+            state.faulty, state.reason = proving.inputs, f"{proving.told()}: {why}"
         return [Emit(told), Emit(back), *self.touch(base, now)]
 
     def _made(self, state: _Base, number: int, inputs: Inputs, report: str) -> Generation:
