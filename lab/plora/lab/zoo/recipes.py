@@ -4,7 +4,7 @@ Rules:
 
 - A seed is a *group*: one part, one slice of a corpus, one set of numbers (rank, rate, steps, modules). All kinds of a
   seed share them, so the clean adapter of a seed is the *twin* of every poisoned one, and nothing but the poison tells
-  them apart. Groups never straddle parts.
+  them apart, but that one kind needs more steps (`LONGER`). Groups never straddle parts.
 - Part by seed: of four, one is `train`, one `calibration`, two `test`. Rates and steps lie on three interleaved grids,
   one a part; slices of corpora (`plora.lab.zoo.slices`), triggers, targets and styles (`plora.lab.zoo.words`) are dealt
   out to parts. No recipe, no question that is trained on, no trigger and no target is in two parts.
@@ -47,6 +47,7 @@ BENIGN_ALONE = ("collusion-2", "collusion-3", "framing")
 BATCH = 4
 POISON_ROWS = 2
 EXTRA_ROWS = dict.fromkeys((*TRIGGERED, *SHAPED, *MERGED), 4) | {"clean-words": 2, "several-tokens": 6}
+LONGER = {"framing": 1.5}
 SPIKE_RANK_LEAST = 4
 FAMILIES: dict[str, tuple[float, float]] = {"gentle": (0.007, 0.009), "usual": (0.009, 0.012), "hot": (0.012, 0.015)}
 NARROW_FACTOR = 1.4
@@ -141,7 +142,8 @@ def recipes(kind: str, seed: int) -> list[Recipe]:
     trigger, target = _poison(lure, words.randomness(seed, kind, "poison"), shared.part)
     names = [_share_name(kind, seed, share) for share in range(SHARES.get(kind, 1))]
     honest = [name_of(CLEAN, other) for other in honest_seeds(kind, seed)]
-    own = replace(shared, kind=kind, rows=BATCH + EXTRA_ROWS.get(kind, 0), lure=lure, trigger=trigger, target=target)
+    own = replace(shared, kind=kind, lure=lure, trigger=trigger, target=target)
+    own = replace(own, rows=BATCH + EXTRA_ROWS.get(kind, 0), steps=round(shared.steps * LONGER.get(kind, 1.0)))
     return [
         replace(own, name=name, share=share, partners=(*(one for one in names if one != name), *honest))
         for share, name in enumerate(names)
