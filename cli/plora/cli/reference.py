@@ -79,7 +79,8 @@ MEANINGS: Mapping[str, str] = {
     "policy.tensor_outliers": "Measure each adapter's weights, and hold what is unlike the clean adapters that the "
     "base was calibrated with.",
     "policy.probes": "Probe each adapter's behaviour in a worker, and hold what a trigger turns, what got worse or "
-    "what can't be probed; needs the extra `probes`.",
+    "what can't be probed; probe each merge before it is served, and hold who is to blame for one that fails; needs "
+    "the extra `probes`.",
     "policy.consensus": "Accept nothing without a certificate of the members of `consensus`; needs members there.",
     "policy.certificate_wait_ms": "A certificate that takes longer is overdue; it counts whenever it comes.",
     "consensus.members": "Who votes on what the swarm accepts; the same list at every peer, or votes don't count.",
