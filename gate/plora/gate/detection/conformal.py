@@ -6,7 +6,7 @@ Rules:
 
 - p = (1 + number of bank scores at least as high) / (n + 1). Ties count against the newcomer's being an outlier.
 - If the newcomer is exchangeable with the bank's n members, P(p <= alpha) <= alpha for every n: no distribution is
-  assumed. That is on average over banks; one bank's own rate scatters around it (Beta, see `rate_interval` in the lab).
+  assumed. That is on the average over banks; the rate of one bank scatters around it (a Beta distribution, Vovk 2012).
 - The bank was not used to fit what scores it. Newcomers never enter it.
 - The least p is 1 / (n + 1): with fewer than 1 / alpha - 1 members nothing can be an outlier.
 
