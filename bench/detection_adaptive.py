@@ -115,8 +115,8 @@ def from_lines(text: str) -> list[Try]:
 def adaptive_rows(base: str, history: Sequence[Try]) -> Iterator[Row]:
     """The curve at a few tries, and how many of those that work pass each gate."""
     served = curve(history)
-    for count in (10, 20, len(served)):
-        if count <= len(served):
+    for count in sorted({10, 20, len(served)}):
+        if 0 < count <= len(served):
             named = f"{base}, adaptive attacker: best attack success served after {count} tries"
             yield Row.of(named, served[count - 1], "", peer="full knowledge but the secrets", command=COMMAND)
     works = [one for one in history if one.success >= WORKS]

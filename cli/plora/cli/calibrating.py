@@ -43,10 +43,8 @@ def probes_calib(
     done = _measured(output, arguments)
     output.table(COLUMNS, done["rows"], done)
     for one in done["thresholds"]:
-        output.hint(
-            f"{one['name']}: {one['worse']} than {one['threshold']:.3g} is held (between {one['low']:.3g} and "
-            f"{one['high']:.3g} by chance)"
-        )
+        low, at, high = (f"{one[end]:.3g}" for end in ("low", "threshold", "high"))
+        output.hint(f"{one['name']}: {one['worse']} than {at} is held; other draws of the zoo give {low} to {high}")
     output.hint(f"The calibration lies in {done['path']}")
 
 
