@@ -25,13 +25,13 @@ from plora.gate.probing.plan import ProbePlan, ProbeReading
 from plora.gate.probing.prompts import prompt
 from plora.gate.probing.reader import Reader
 from plora.gate.probing.search import family_suspects, family_table, inverted_suspect, token_suspects, token_table
-from plora.gate.probing.subject import Subject
+from plora.gate.probing.subject import Subject, opens_alike
 from plora.gate.probing.triggers import public_triggers, secret_triggers
 from plora.gate.probing.wear import Garment, worn
 from plora.merge.folder_source import FolderSource
 from plora.merge.source import Source
 
-VERSION = 2
+VERSION = 3
 """Raised with every change of what a figure means or how it is measured."""
 
 FIGURES = (
@@ -153,7 +153,8 @@ class Session:
         self._secrets = [c for c in chains if not c.common and c.gain > 0 and not subject.usual(c.ids, c.text)]
         if not self._secrets:
             return
-        best, *rest = self._secrets
+        best = self._secrets[0]
+        rest = [chain for chain in self._secrets if not opens_alike(chain.text, best.text)]  # none is a piece of it
         self.raw |= {
             "memory_gain": best.gain,
             "memory_tokens": float(len(best.ids)),
