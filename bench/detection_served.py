@@ -5,7 +5,9 @@ only in their merge) and three honest adapters of the part `test`. What the gate
 default plan, at 1/K each; the merge is probed, and when it fails, those who are to blame are taken out and it is made
 again. Three defences are compared: none, the gate alone, the gate and the probed merge.
 
-Attack success is the largest among the team's triggers, zero where nothing came through. Clean gain is what honest
+Attack success is the largest among the team's triggers, zero where nothing came through: the share of held-out
+questions that get exactly the target, of a label flip exactly the flipped answer (on `mini` seldom, for it says few
+answers exactly; the zoo counts a flip as taken where the wrong answer is likelier). Clean gain is what honest
 adapters' held-out answers win in nats, as a share of what the honest ones merged alone win at weight 1: a false alarm
 or a wrong culprit costs some of it.
 """
