@@ -72,8 +72,7 @@ def test_attack_103_a_layer_split_pair_is_held_after_the_merge_and_honest_ones_s
     assert len(failed["culprits"]) == 2 and failed["trials"] <= 20
     served = [set(one["inputs"]) for one in bob.records("merge")]
     assert not any(set(failed["culprits"]) <= inputs for inputs in served), "what failed was never served"
-    (back,) = bob.records("rollback")
-    assert back["reason"] == "it failed its probes: trigger_found" and back["culprit"] == ""
+    assert not bob.records("rollback")
     said = plora(bob, "why", "merged").stdout
     assert "probed: " in said and "- eve/early@1            quarantined: a merge with it and eve/late@1 failed" in said
     why = json.dumps(bob.why("early"))

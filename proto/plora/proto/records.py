@@ -298,7 +298,6 @@ class Rollback(Body):
     before: int
     after: int
     reason: str
-    culprit: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ from tests.node.core.conftest import ADA, BOB, Bench, records, those
 
 from plora.gate import Policy, explain
 from plora.gate.findings import Figure, Findings
+from plora.node.core.detectors import PROBES
 from plora.node.core.effects import Effect, Merge, ServeMerge, Try
-from plora.node.core.events import Merged, ReleaseAsked, Start, TimerDue, Tried
+from plora.node.core.events import Detector, DetectorsChanged, Merged, ReleaseAsked, Start, TimerDue, Tried
 from plora.node.core.reputations import OWNER
 from plora.sim.material import Plasmid, make_owner, make_plasmid, tiny_adapter
 from plora.sim.swarm import SWARM_ID
@@ -21,6 +22,7 @@ LAW, TAX, POEMS, HEALTH = (
     for seed, (owner, name) in enumerate([(ADA, "law"), (BOB, "tax"), (CYD, "poems"), (CYD, "health")], start=1)
 )
 TIMER = "desk:merge:mini"
+ABLE = DetectorsChanged((Detector(PROBES, LAW.manifest.base_digest, "c/1"),))
 
 
 def merge(bench: Bench, *together: Plasmid) -> list[Any]:
@@ -49,6 +51,7 @@ def bench() -> Bench:
     made.desk.trust = made.trust = type(made.trust)(owners=(ADA.trusted, BOB.trusted, CYD.trusted))
     for plasmid, owner in ((LAW, ADA), (TAX, BOB), (POEMS, CYD), (HEALTH, CYD)):
         made.accept(plasmid, owner)
+    made.tell(ABLE)
     made.desk.policy = Policy(probes=True)
     return made
 
@@ -62,8 +65,9 @@ def held_in(bench: Bench) -> list[str]:
 def test_a_culprit_alone_is_held_and_its_owner_at_fault(bench: Bench) -> None:
     out = merge(bench, TAX)
     assert held_in(bench) == ["tax"] and not those(ServeMerge, out)
-    (back,) = records(out, "rollback")
-    assert back.culprit == TAX.content_id.hex()  # type: ignore[attr-defined]
+    assert not records(out, "rollback"), "it was never served"
+    (told,) = records(out, "merge_probed")
+    assert told.culprits == (TAX.content_id.hex(),)  # type: ignore[attr-defined]
     verdict = bench.desk.book.live[TAX.content_id].verdict
     assert verdict is not None and explain(verdict).startswith("a merge with it failed its probes, and passes without")
     (served,) = those(ServeMerge, merge(bench))
@@ -71,13 +75,11 @@ def test_a_culprit_alone_is_held_and_its_owner_at_fault(bench: Bench) -> None:
 
 
 def test_a_pair_is_held_together_and_neither_owner_at_fault(bench: Bench) -> None:
-    out = merge(bench, LAW, TAX)
+    merge(bench, LAW, TAX)
     assert held_in(bench) == ["law", "tax"]
     verdict = bench.desk.book.live[LAW.content_id].verdict
     assert verdict is not None and verdict.evidence["beside"] == ["bob/tax@1"]
     assert "a merge with it and bob/tax@1 failed its probes" in explain(verdict)
-    (back,) = records(out, "rollback")
-    assert back.culprit == ""  # type: ignore[attr-defined]
     assert bench.desk.reputations.kind(ADA.id) in ("", OWNER)
     assert bench.desk.reputations.of(ADA.id, bench.wall_ms).bad == 0
 

@@ -50,6 +50,9 @@ class World:
     def probes(self) -> bool:
         return False
 
+    def stamp(self, base: str) -> str | None:
+        return ""
+
     def fault(self, findings: Findings) -> tuple[str, tuple[Figure, ...]]:
         return "", ()
 

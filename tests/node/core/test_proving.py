@@ -6,16 +6,18 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
+import pytest
 from tests.node.core.test_merges import CONFIG, NOW, World, ids, item
 
 from plora.gate import Policy
 from plora.gate.blame import Blame, Few, Member
 from plora.gate.composition import fault_of, figures_of
 from plora.gate.findings import Figure, Findings
+from plora.node.core.config import Recipe
 from plora.node.core.effects import Effect, Emit, Merge, MergeInput, ServeMerge, SetTimer, Try
 from plora.node.core.events import Merged, Tried
 from plora.node.core.merge_rows import Generation, MergeRow, decode_merge, merge_row
-from plora.node.core.merges import TIMER, Merges
+from plora.node.core.merges import PROBE_TRIES, TIMER, Merges
 from plora.node.core.proving import probed_sentence
 from plora.proto.records import Body, MergeProbed, Rollback
 
@@ -29,13 +31,18 @@ class Probed(World):
     """Where merges are probed; everybody is of an owner of their own."""
 
     on: bool = True
+    stamped: str | None = "c/1"
+    policy: Policy = POLICY
     released: list[str] = field(default_factory=list)
 
     def probes(self) -> bool:
         return self.on
 
+    def stamp(self, base: str) -> str | None:
+        return self.stamped
+
     def fault(self, findings: Findings) -> tuple[str, tuple[Figure, ...]]:
-        return fault_of(findings, POLICY), figures_of(findings, POLICY)
+        return fault_of(findings, self.policy), figures_of(findings, self.policy)
 
     def members(self, inputs: tuple[MergeInput, ...]) -> list[Member]:
         return [Member(one.digest, one.digest, "legal") for one in inputs]
@@ -127,11 +134,13 @@ def test_nothing_is_served_before_it_passed() -> None:
     assert (row, effects) == (None, [Try("mini", 1, 0)]) and merges.generation("mini") == 0
 
 
-def test_one_adapter_by_itself_was_probed_before_it_was_accepted() -> None:
-    peer = Peer(Probed([ONE]), never)
-    peer.due()
-    assert (peer.served, peer.tried, peer.told(MergeProbed)) == (1, [], [])
-    assert peer.due() == Blame() and not peer.tried
+def test_a_merge_of_one_is_probed_for_it_may_be_truncated_or_clipped() -> None:
+    peer = Peer(Probed([ONE]), together(ONE))
+    assert frozenset(peer.due().culprits) == digests(ONE)
+    assert (peer.served, peer.told(MergeProbed)) == (
+        0,
+        [MergeProbed("mini", 1, "failed", "trigger_found", 0, ids(ONE))],
+    )
 
 
 def test_a_pair_that_acts_together_is_caught_and_the_rest_is_served() -> None:
@@ -140,7 +149,7 @@ def test_a_pair_that_acts_together_is_caught_and_the_rest_is_served() -> None:
     peer.world.accepted += [THREE, FIVE]
     blame = peer.due()
     assert frozenset(blame.culprits) == digests(TWO, FIVE) and peer.served == 1
-    assert peer.told(Rollback) == [Rollback("mini", 2, 1, "it failed its probes: trigger_found")]
+    assert not peer.told(Rollback), "it was never served"
     told = MergeProbed("mini", 2, "failed", "trigger_found", blame.trials, ids(TWO, FIVE))
     assert peer.told(MergeProbed)[-1] == told
     peer.due()
@@ -162,8 +171,8 @@ def test_attack_102_a_framer_falls_and_the_newcomer_stays() -> None:
     peer.world.accepted += [ONE, TWO, FOUR]
     blame = peer.due()
     assert frozenset(blame.culprits) == digests(THREE)
-    (back,) = peer.told(Rollback)
-    assert isinstance(back, Rollback) and back.culprit == ids(THREE)[0] and (back.before, back.after) == (2, 1)
+    told = peer.told(MergeProbed)[-1]
+    assert isinstance(told, MergeProbed) and told.culprits == ids(THREE)
     peer.due()
     assert peer.merges.standing()[0].inputs == ids(ONE, TWO, FOUR)
 
@@ -204,7 +213,7 @@ def test_one_whom_a_person_released_is_served_though_it_fails() -> None:
 
 
 def test_what_can_not_be_probed_here_is_served_and_says_so_once() -> None:
-    merges = Merges(CONFIG, (), Probed([ONE, TWO]))
+    merges = Merges(CONFIG, (), Probed([ONE, TWO], stamped=""))
     merges.due("mini", NOW)
     merges.merged(Merged("mini", 1, "{}"), NOW)
     row, effects, _ = merges.tried(Tried("mini", 1, 0, Findings("", note="no torch is here")), NOW)
@@ -280,10 +289,108 @@ def test_a_merge_that_was_given_up_is_not_tried_for_ever_where_an_older_version_
     peer.due()
     before = len(peer.tried)
     peer.due()
-    assert len(peer.tried) == before and peer.merges.generation("mini") == 7
-    peer.merges.touch_all(NOW)  # the policy is another by now
+    peer.merges.touch_all(NOW)  # as after a revocation
     peer.due()
-    assert len(peer.tried) > before
+    assert len(peer.tried) == before and peer.merges.generation("mini") == 7
+    world.policy = Policy(probes=True, tau_trigger=0.95)
+    peer.due()
+    assert len(peer.tried) > before and peer.merges.generation("mini") > 7
+
+
+def test_nothing_new_is_served_before_it_is_known_what_can_be_probed_here() -> None:
+    """As at a start, where an input went or the recipe changed while the peer was down."""
+    world = Probed([ONE, TWO], stamped=None)
+    standing = MergeRow.of("mini", Generation(3, ids(ONE), probed="{}"))
+    peer = Peer(world, never, (standing,))
+    peer.due()
+    assert peer.merges.standing() == [standing] and "not known yet" in peer.merges.trouble("mini")
+    world.stamped = "c/1"
+    peer.due()
+    assert peer.served == 4 and len(peer.tried) == 1 and peer.merges.trouble("mini") == ""
+
+
+def test_what_was_served_unprobed_is_probed_once_that_can_be_done() -> None:
+    world = Probed([ONE, TWO], stamped="")
+    merges = Merges(CONFIG, (), world)
+    merges.due("mini", NOW)
+    merges.merged(Merged("mini", 1, "{}"), NOW)
+    row, _, _ = merges.tried(Tried("mini", 1, 0, Findings("", note="no calibration")), NOW)
+    assert row is not None and merges.due("mini", NOW) == []
+    merges.written(row)
+    world.stamped = "c/1"
+    assert merges.due("mini", NOW) == [Merge("mini", 2, (ONE, TWO))] and merges.generation("mini") == 1
+
+
+@pytest.mark.parametrize("stamp", ["d/1", "c/2"])
+def test_another_calibration_or_secret_looks_at_what_is_served_again(stamp: str) -> None:
+    world = Probed([ONE, TWO, THREE])
+    peer = Peer(world, never)
+    peer.due()
+    world.stamped = ""  # what can't be probed now stays as it was probed
+    peer.due()
+    assert peer.served == 1
+    world.stamped, peer.fails = stamp, together(ONE, TWO)
+    assert frozenset(peer.due().culprits) == digests(ONE, TWO)
+
+
+def test_what_is_served_and_fails_other_probes_with_nobody_to_blame_is_taken_away() -> None:
+    world = Probed([ONE, TWO, THREE, FOUR, FIVE])
+    peer = Peer(world, never)
+    peer.due()
+    world.stamped, peer.fails = "c/2", lambda few: len(few) > 3
+    assert peer.due().culprits == () and peer.served == 1
+    peer.due()
+    assert peer.served == 0 and peer.merges.generation("mini") == 0
+    assert [one for one in peer.merges.due("mini", NOW) if isinstance(one, Merge)] == []
+
+
+def test_a_stricter_policy_takes_away_what_fails_by_it() -> None:
+    world = Probed([ONE, TWO], policy=Policy(probes=True, tau_trigger=0.95))
+    peer = Peer(world, together(ONE, TWO))
+    peer.due()
+    assert peer.served == 1
+    world.policy = POLICY
+    peer.due()
+    assert peer.served == 0
+
+
+def test_a_merge_that_failed_is_not_served_for_a_calibration_that_went() -> None:
+    world = Probed([ONE, TWO, THREE])
+    merges = under_test(world)
+    merges.tried(Tried("mini", 1, 0, found(0.9)), NOW)
+    world.stamped = ""
+    row, _, blame = merges.tried(Tried("mini", 1, 1, Findings("", note="no calibration")), NOW)
+    assert (row, blame.culprits) == (None, ()) and merges.due("mini", NOW) == []
+    world.stamped = "c/1"
+    assert merges.due("mini", NOW) == [Merge("mini", 2, (ONE, TWO, THREE))]
+
+
+def test_a_search_goes_by_one_set_of_probes() -> None:
+    """The secret is rotated while it goes on: it begins again, without the answers of before."""
+    world = Probed([ONE, TWO, THREE])
+    merges = under_test(world)
+    merges.tried(Tried("mini", 1, 0, found(0.9)), NOW)
+    world.stamped = "c/2"
+    assert merges.tried(Tried("mini", 1, 1, found(0.9)), NOW)[1] == [Try("mini", 1, 0)]
+    row, _, _ = merges.tried(Tried("mini", 1, 0, found(0.0)), NOW)
+    assert row is not None and json.loads(row.probed)["stamp"] == "c/2"
+
+
+def test_a_trigger_found_before_the_budget_was_spent_counts() -> None:
+    merges = under_test(Probed([ONE, TWO, THREE]))
+    _, (trial,), _ = merges.tried(Tried("mini", 1, 0, replace(found(0.9), failure="not done within 5 s")), NOW)
+    assert isinstance(trial, Try) and trial.trial == 1
+
+
+def test_probes_that_never_finish_are_given_up_until_a_person_changes_something() -> None:
+    merges = Merges(CONFIG, (), Probed([ONE, TWO]))
+    for generation in range(1, PROBE_TRIES + 1):
+        assert merges.due("mini", NOW) == [Merge("mini", generation, (ONE, TWO))]
+        merges.merged(Merged("mini", generation, "{}"), NOW)
+        merges.tried(Tried("mini", generation, 0, replace(found(0.0), failure="not done within 5 s")), NOW)
+    assert merges.due("mini", NOW) == [] and "not done within 5 s" in merges.trouble("mini")
+    merges.changed(Recipe(), NOW, ())
+    assert len(merges.due("mini", NOW)) == 1
 
 
 def test_what_is_served_and_revoked_is_taken_away_while_probes_run() -> None:

@@ -12,7 +12,7 @@ from plora.node.core.notices import ConductSeen
 from plora.node.core.now import Now
 from plora.node.core.reputations import OWNER, PEER, REPUTATIONS, Reputations, read_reputation, witness
 from plora.proto.errors import StoreError
-from plora.proto.records import EvidenceFound, FetchDone, Penalty, Rollback
+from plora.proto.records import EvidenceFound, FetchDone, MergeProbed, Penalty, Rollback
 from plora.sim.material import make_plasmid, tiny_adapter
 
 from .conftest import ADA, LEGAL, SOURCE, Bench, records, those
@@ -91,7 +91,7 @@ def test_what_only_this_peers_policy_refuses_counts_against_nobody() -> None:
         (Penalty(f"fetch:{'ab' * 32}:7", "bad_want"), "ab" * 32, 1 / 3),
         (FetchDone("cd" * 32, ("ab" * 32,), 1, 0, 0), "ab" * 32, 2 / 3),
         (EvidenceFound("two_contents", "ab" * 32, "1", "2"), "ab" * 32, 1 / 6),
-        (Rollback("mini", 2, 1, "probe", "cd" * 32), "ab" * 32, 1 / 6),
+        (MergeProbed("mini", 2, "failed", "trigger_found", 3, ("cd" * 32,)), "ab" * 32, 1 / 6),
     ],
 )
 def test_records_that_say_something_of_somebodys_conduct(body: object, subject: str, expected: float) -> None:
@@ -104,6 +104,7 @@ def test_records_that_say_nothing_of_anybody() -> None:
     seen = book()
     for body in (
         Rollback("mini", 2, 1, "asked"),
+        MergeProbed("mini", 2, "passed"),
         EvidenceFound("two_votes", "ab" * 32, "1", "2"),
         FetchDone("cd" * 32, (), 0, 0, 5),
     ):

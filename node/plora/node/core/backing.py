@@ -31,7 +31,8 @@ class Backing:
     """What the desk knows, as the schedule of merges asks for it. `judged_by` gives today's policy and trust.
 
     While `carrying`, nothing is in use here. `holds`: whether an owner's adapters are held for their reputation;
-    `released`: whether a person let a content out of quarantine.
+    `released`: whether a person let a content out of quarantine; `probing`: by what probes look at a base with these
+    bytes (`Detectors.probing`).
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Backing:
         carrying: Callable[[], bool],
         holds: Callable[[str, Now], bool],
         released: Callable[[bytes], bool],
+        probing: Callable[[str], str | None],
     ) -> None:
         self._book = book
         self._docket = docket
@@ -49,6 +51,7 @@ class Backing:
         self._carrying = carrying
         self._holds = holds
         self._released = released
+        self._probing = probing
 
     def inputs(self, base: str) -> list[MergeInput]:
         """What is in use of a base, in the order in which it was accepted."""
@@ -69,6 +72,11 @@ class Backing:
     def probes(self) -> bool:
         """Whether merges are probed before they are served."""
         return self._judged_by()[0].probes
+
+    def stamp(self, base: str) -> str | None:
+        """By what merges of a base are probed now; "" where they can't be, None where that isn't known yet."""
+        named = (one.manifest for one in self._book.live.values() if one.usable and one.manifest.base_model == base)
+        return self._probing(next((manifest.base_digest for manifest in named), ""))
 
     def fault(self, findings: Findings) -> tuple[str, tuple[Figure, ...]]:
         """Why a merge with these findings fails, "" where it passes; and the figures that count."""

@@ -142,14 +142,9 @@ class Desk:
         self.wishes = Wishes(snapshot.rows(WISHES))
         self.larder = Larder(config, self.book, self.wishes, snapshot, self.showing.nickname)
         merges = (decode_merge(key, value) for key, value in snapshot.rows(MERGES))
-        backing = Backing(
-            self.book,
-            self.docket,
-            lambda: (self.policy, self.trust),
-            lambda: self.carrying,
-            self._holds,
-            self.wishes.released,
-        )
+        self.detectors = Detectors(config.probe_budget, snapshot.rows(FINDINGS))
+        judged_by, asked = lambda: (self.policy, self.trust), (self.wishes.released, self.detectors.probing)
+        backing = Backing(self.book, self.docket, judged_by, lambda: self.carrying, self._holds, *asked)
         self.blames = Blames(snapshot.rows(BLAMES))
         self.merges = Merges(config, merges, backing)
         self._kept = {key: decode_verdict(value) for key, value in snapshot.rows(VERDICTS)}
@@ -158,7 +153,6 @@ class Desk:
         self._voted = voted
         self._domains: Counter[str] = Counter()
         self.alarms = Alarms()
-        self.detectors = Detectors(config.probe_budget, snapshot.rows(FINDINGS))
         self._writing = Transactions()
 
     @property
@@ -503,7 +497,7 @@ class Desk:
         """What a detector found, or what detectors can do by now."""
         if isinstance(event, DetectorsChanged):
             self.detectors.changed(event)
-            return self._judge_all(list(self.book.live), now)
+            return [*self._judge_all(list(self.book.live), now), *self.merges.touch_all(now, self.book.bases())]
         rows, out = self.detectors.done(event, now)
         self._writing.rows += rows
         touched = [plasmid.content_id for plasmid in self.book.of_digest(event.digest)]

@@ -134,6 +134,10 @@ class Detectors:
         self._troubles = {place: one.trouble for place, one in places.items() if one.trouble}
         self._tries.clear()
 
+    def probing(self, base_digest: str) -> str | None:
+        """The stamp under which adapters of a base are probed; "" where they can't be, None where that isn't known."""
+        return self._stamps.get((PROBES, base_digest), "") if self._ready else None
+
     def attend(self, plasmid: Plasmid, now: Now) -> Outputs:
         """Have a plasmid looked into if its newest verdict waits for that, or if what is known of it is old."""
         verdict = plasmid.verdict

@@ -14,8 +14,12 @@
 - With merging switched off nothing is merged, and what is served goes as soon as one of its inputs is not accepted.
 - Where the policy asks for probes, a merge is probed before its row is written. One that fails isn't served: the one
   before stays, and who is to blame is searched for by merges of fewer (`proving`). Who calls quarantines them, and the
-  next merge is without them. Where nobody is to blame, that merge isn't tried again until its inputs change.
+  next merge is without them. Where nobody is to blame, or probes failed to run `PROBE_TRIES` times, it is given up: not
+  tried again until its inputs, its recipe or the probes are others, or the policy lets it pass.
 - What comes while a merge is probed waits, but for a doubt: then the probing is given up.
+- Nothing is merged before it is known what can be probed here. A merge that was probed otherwise than merges are now
+  (not at all, by another calibration or with another secret) is made and probed again; until that stands it is served.
+- The figures that probes gave are kept: a merge that fails by today's policy is doubtful like one with such an input.
 - Not handled here: the algebra (`plora.merge`), files and links (the driver), what is believed (`backing`).
 """
 
@@ -25,6 +29,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from plora.gate import sentence
 from plora.gate.blame import Blame, Member
 from plora.gate.findings import Figure, Findings
 from plora.node.core.bookkeeping import merge_body
@@ -33,7 +38,7 @@ from plora.node.core.effects import Effect, Emit, Merge, MergeInput, ServeMerge,
 from plora.node.core.events import Merged, Persisted, PersistFailed, Tried
 from plora.node.core.merge_rows import MERGES, Generation, MergeRow
 from plora.node.core.now import Now
-from plora.node.core.proving import ALONE, EXCUSED, FAILED, UNPROBED, Proof, Proving
+from plora.node.core.proving import EXCUSED, FAILED, UNPROBED, Made, Proof, Proving, kept_findings, kept_stamp
 from plora.proto.errors import RefusedError
 from plora.proto.records import ErrorMet, MergeProbed, Rollback
 
@@ -41,6 +46,8 @@ TIMER = "desk:merge:"
 ASKED = "asked"
 RETRY_MS = 10_000
 RETRY_MS_MAX = 600_000
+PROBE_TRIES = 3
+NOT_READY = "what can be probed here is not known yet"
 CHECK_MS = 60_000
 """How often a merge that was gone back to is looked at: time alone may end what it was made of."""
 
@@ -62,6 +69,9 @@ class Believed(Protocol):
     def probes(self) -> bool:
         """Whether merges are probed before they are served."""
 
+    def stamp(self, base: str) -> str | None:
+        """By what merges are probed now (calibration, secret); "" where they can't be, None where that isn't known."""
+
     def fault(self, findings: Findings) -> tuple[str, tuple[Figure, ...]]:
         """Why a merge with these findings fails, "" where it passes; and the figures that count."""
 
@@ -77,7 +87,7 @@ class _Base:
     """One base: `row` says what is on disk; of the merge under way `running` are the inputs, `counted` is the number.
 
     `shown` is the newest row that is durable, `why` the reason of the last step back. `proving`: the merge that is made
-    and not served yet; `faulty`: the inputs whose merge failed with nobody to blame.
+    and not served yet; `given_up`: the one that failed and isn't tried again.
     """
 
     row: MergeRow
@@ -85,7 +95,7 @@ class _Base:
     shown: MergeRow
     running: Inputs | None = None
     proving: Proving | None = None
-    faulty: Inputs = ()
+    given_up: Proving | None = None
     recipe: Recipe = field(default_factory=Recipe)
     failures: int = 0
     reason: str = ""
@@ -109,6 +119,8 @@ class Merges:
     def changed(self, recipe: Recipe, now: Now, bases: Iterable[str]) -> list[Effect]:
         """Merge so from now on, and look at every base: what was merged otherwise is merged again."""
         self._recipe = recipe
+        for state in self._bases.values():
+            state.given_up = None
         return self.touch_all(now, bases)
 
     def touch(self, base: str, now: Now) -> list[Effect]:
@@ -119,12 +131,7 @@ class Merges:
         return [SetTimer(TIMER + base, now.after_ms(delay_ms))]
 
     def touch_all(self, now: Now, others: Iterable[str] = ()) -> list[Effect]:
-        """Look at every base that ever had a merge, and at others: a kill may have come before their first one.
-
-        What was given up may pass under another policy, or made in another way.
-        """
-        for state in self._bases.values():
-            state.faulty = ()
+        """Look at every base that ever had a merge, and at others: a kill may have come before their first one."""
         return [effect for base in sorted({*self._bases, *others}) for effect in self.touch(base, now)]
 
     def due(self, base: str, now: Now) -> list[Effect]:
@@ -139,13 +146,16 @@ class Merges:
                 return []
             state.proving = None
         falls = doubtful or self._outdated(state, inputs)
-        if inputs and inputs == state.faulty and not doubtful:
+        if not doubtful and self._gave_up(base, state, inputs):
             return self._check_served(base, state, now)
         if self._stands(state, inputs) or not (falls or self._config.merge):
             state.failures, state.reason = 0, ""
             return self._check_served(base, state, now)
         if doubtful or not self._config.merge:
             inputs = ()
+        elif inputs and self._unready(base):
+            state.reason = NOT_READY
+            return self._check_served(base, state, now)
         return self._start(base, state, inputs)
 
     def merged(self, event: Merged, now: Now) -> tuple[MergeRow | None, list[Effect]]:
@@ -160,11 +170,9 @@ class Merges:
             return None, self._failed(event.base, state, event.reason, now)
         if not inputs or not self._believed.probes():
             return self._kept(state, self._made(state, event.generation, inputs, event.report), now)
-        made = (event.base, event.generation, inputs, event.report, state.recipe)
-        state.proving = Proving.of(made, self._believed.members(inputs), self._believed.excused(inputs))
-        if state.proving.alone:
-            return self._prove(state, state.proving.proof(ALONE), now)
-        return None, [state.proving.whole()]
+        if self._unready(event.base):
+            return None, self.touch(event.base, now)
+        return None, self._begin(state, (event.base, event.generation, inputs, event.report, state.recipe))
 
     def tried(self, event: Tried, now: Now) -> tuple[MergeRow | None, list[Effect], Blame]:
         """Take up what probes said: as `merged`, and who is to blame, by digest."""
@@ -175,14 +183,13 @@ class Merges:
         if not self._to_prove(proving, self._inputs(event.base)):
             state.proving = None
             return None, self.touch(event.base, now), Blame()
-        findings = event.findings
-        if findings is None or findings.failure:
-            state.proving = None
-            why = event.reason if findings is None else findings.failure
-            return None, self._failed(event.base, state, f"it could not be probed: {why}", now), Blame()
-        if not findings.calibration:
-            return *self._prove(state, proving.proof(UNPROBED, note=findings.note), now), Blame()
-        step = proving.take(*self._believed.fault(findings))
+        if self._believed.stamp(event.base) not in (None, "", proving.stamp):
+            return None, self._begin(state, proving.made), Blame()  # answers of other probes don't go with these
+        findings = event.findings or Findings("", failure=event.reason)
+        fault, figures = self._believed.fault(findings)
+        if not fault and (findings.failure or not findings.calibration):
+            return *self._unproved(state, proving, findings, now), Blame()
+        step = proving.take(findings, fault, figures)
         if isinstance(step, Try):
             return None, [step], Blame()
         if isinstance(step, Proof):
@@ -206,7 +213,7 @@ class Merges:
         for one in state.row.before:
             if state.row.serving and one.number >= state.row.serving:
                 continue
-            doubt = self._believed.doubt(base, one, now)
+            doubt = self._doubt(base, one, now)
             if not doubt:
                 return one.number
             doubts.append(f"generation {one.number} holds {doubt}")
@@ -218,7 +225,7 @@ class Merges:
         if state is None or generation not in state.row.kept or generation == state.row.serving:
             return None
         chosen = next((one for one in state.row.before if one.number == generation), None)
-        if chosen is not None and self._believed.doubt(base, chosen, now):
+        if chosen is not None and self._doubt(base, chosen, now):
             return None
         state.row = replace(state.row, serves=generation if chosen else 0)
         state.why = ASKED
@@ -279,6 +286,40 @@ class Merges:
         believed = frozenset(_ids(proving.inputs)) <= frozenset(_ids(inputs))
         return believed and proving.recipe == self._recipe and self._believed.probes()
 
+    def _unready(self, base: str) -> bool:
+        """Whether merges are probed, and it isn't known yet by what."""
+        return self._believed.probes() and self._believed.stamp(base) is None
+
+    def _begin(self, state: _Base, made: Made) -> list[Effect]:
+        """Put a merge under test."""
+        base, _, inputs, *_ = made
+        members, excused = self._believed.members(inputs), self._believed.excused(inputs)
+        state.proving = Proving.of(made, members, excused, self._believed.stamp(base) or "")
+        return [state.proving.whole()]
+
+    def _unproved(
+        self, state: _Base, proving: Proving, findings: Findings, now: Now
+    ) -> tuple[MergeRow | None, list[Effect]]:
+        """Probes couldn't say anything. A merge that failed them before is not served for that."""
+        if not (findings.failure or proving.fault):
+            return self._prove(state, proving.proof(UNPROBED, note=findings.note), now)
+        state.proving = None
+        retry = self._failed(state.row.base, state, f"it could not be probed: {findings.failure or findings.note}", now)
+        if findings.failure and state.failures < PROBE_TRIES:
+            return None, retry
+        proving.stamp = proving.stamp if findings.failure else ""  # the same calibration may be back
+        state.given_up, state.failures = proving, 0
+        return None, []
+
+    def _gave_up(self, base: str, state: _Base, inputs: Inputs) -> bool:
+        """Whether a merge of these was given up, and would be again."""
+        gone = state.given_up
+        if gone is None or (inputs, self._recipe) != (gone.inputs, gone.recipe) or not self._believed.probes():
+            return False
+        if self._believed.stamp(base) not in (None, "", gone.stamp):
+            return False
+        return not gone.fault or bool(self._believed.fault(gone.findings)[0])
+
     def _prove(self, state: _Base, proof: Proof, now: Now) -> tuple[MergeRow | None, list[Effect]]:
         """The merge under test is to be served."""
         proving, state.proving = state.proving, None
@@ -286,8 +327,6 @@ class Merges:
             return None, []
         made = self._made(state, proving.generation, proving.inputs, proving.report)
         row, effects = self._kept(state, replace(made, probed=proof.text()), now)
-        if proof.outcome == ALONE:
-            return row, effects
         told = MergeProbed(state.row.base, proving.generation, proof.outcome, proof.fault or proof.note, proof.trials)
         return row, [Emit(told), *effects]
 
@@ -295,14 +334,14 @@ class Merges:
         """The merge under test is not served; whoever calls quarantines the culprits, if there are any."""
         base, contents = state.row.base, {one.digest: one.content_id.hex() for one in proving.inputs}
         culprits = tuple(contents[digest] for digest in blame.culprits)
-        alone = culprits[0] if len(culprits) == 1 else ""
         told = MergeProbed(base, proving.generation, FAILED, proving.fault, blame.trials, culprits)
-        back = Rollback(base, proving.generation, state.row.serving, f"it failed its probes: {proving.fault}", alone)
         state.proving = None
         if not culprits:
             why = "nobody is" if blame.complete else "that could not be told with so many"
-            state.faulty, state.reason = proving.inputs, f"{proving.told()}: {why}"
-        return [Emit(told), Emit(back), *self.touch(base, now)]
+            state.given_up, state.reason = proving, f"{proving.told()}: {why}"
+            if (state.row.inputs, state.row.recipe) == (_ids(proving.inputs), proving.recipe):  # it is what is served
+                state.row = replace(state.row, probed=proving.proof(FAILED).text())
+        return [Emit(told), *self.touch(base, now)]
 
     def _made(self, state: _Base, number: int, inputs: Inputs, report: str) -> Generation:
         return replace(self._believed.made(number, inputs, report), recipe=state.recipe)
@@ -322,7 +361,7 @@ class Merges:
         """What was gone back to is given up once it is doubtful."""
         if not state.row.serves:
             return []
-        doubt = self._believed.doubt(base, state.row.served, now)
+        doubt = self._doubt(base, state.row.served, now)
         if doubt:
             before = self._still_believed(base, state.row.before, now)
             state.row = replace(state.row, before=before, serves=0)
@@ -332,12 +371,21 @@ class Merges:
 
     def _still_believed(self, base: str, generations: Iterable[Generation], now: Now) -> tuple[Generation, ...]:
         """Those that can be gone back to."""
-        return tuple(one for one in generations if one.inputs and not self._believed.doubt(base, one, now))
+        return tuple(one for one in generations if one.inputs and not self._doubt(base, one, now))
 
     def _doubtful(self, base: str, now: Now) -> bool:
         """Whether what is served holds an input that is no longer believed."""
         state = self._bases.get(base)
-        return state is not None and bool(self._believed.doubt(base, state.row.served, now))
+        return state is not None and bool(self._doubt(base, state.row.served, now))
+
+    def _doubt(self, base: str, generation: Generation, now: Now) -> str:
+        """Why a merge may not be served: an input of it, or what probes once saw of it; empty if it may."""
+        doubt, fault = self._believed.doubt(base, generation, now), self._fault(generation)
+        return doubt or (f"what fails its probes by today's policy ({sentence(fault)})" if fault else "")
+
+    def _fault(self, generation: Generation) -> str:
+        """Why a merge fails its probes by today's policy, by the figures that they gave; empty if it doesn't."""
+        return self._believed.fault(kept_findings(generation.probed))[0] if self._believed.probes() else ""
 
     def _outdated(self, state: _Base, inputs: Inputs) -> bool:
         """Whether the newest merge is served, and holds an input that is no longer wanted in it."""
@@ -358,7 +406,11 @@ class Merges:
         """Whether the newest merge is of these inputs, and made and probed as merges are now."""
         if _ids(inputs) != state.row.inputs or not inputs:
             return _ids(inputs) == state.row.inputs
-        return state.row.recipe == self._recipe and (bool(state.row.probed) or not self._believed.probes())
+        if state.row.recipe != self._recipe or not self._believed.probes():
+            return state.row.recipe == self._recipe
+        stamp = self._believed.stamp(state.row.base)
+        alike = bool(state.row.probed) and (not stamp or kept_stamp(state.row.probed) == stamp)
+        return alike and not self._fault(state.row.newest)
 
     def _inputs(self, base: str) -> Inputs:
         by_digest: dict[str, MergeInput] = {}

@@ -42,7 +42,7 @@ from plora.node.core.plasmid import Plasmid
 from plora.node.store.disk import Delete, Put, RowOp
 from plora.node.store.snapshot import Snapshot
 from plora.proto.errors import StoreError
-from plora.proto.records import Body, BoundHit, EvidenceFound, FetchDone, Penalty, Rollback
+from plora.proto.records import Body, BoundHit, EvidenceFound, FetchDone, MergeProbed, Penalty
 from plora.proto.records import Reputation as ReputationRecord
 
 REPUTATIONS = "reputations"
@@ -204,11 +204,16 @@ def witness(book: Reputations, body: Body, owner_of: Callable[[str], str], now: 
                 book.credit(PEER, peer, "gave_bytes", now.wall_ms)
         case EvidenceFound(offence="two_contents", accused=owner) if owner:
             book.fault(OWNER, owner, "two_contents", now.wall_ms)
-        case Rollback(culprit=culprit) if culprit and (owner := owner_of(culprit)):
+        case MergeProbed(culprits=culprits) if owner := _only({owner_of(one) for one in culprits}):
             book.fault(OWNER, owner, "rolled_back", now.wall_ms)
         case _:
             return False
     return True
+
+
+def _only(owners: set[str]) -> str:
+    """The owner of all culprits; empty where they are of several: what two do together proves neither's intention."""
+    return owners.pop() if len(owners) == 1 else ""
 
 
 def witness_verdict(book: Reputations, plasmid: Plasmid, verdict: Verdict, now: Now) -> None:
