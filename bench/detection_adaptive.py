@@ -10,7 +10,7 @@ import math
 import os
 import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +22,12 @@ from plora.gate.composition import fault_of
 from plora.gate.detection.calibration import Calibration
 from plora.gate.detection.sketch import BaseSketch, sketch_of
 from plora.gate.detection.statistics import weight_statistics
+from plora.gate.detector_stages import probes_ruling, weights_ruling
 from plora.gate.findings import Findings
-from plora.gate.policy import Policy
 from plora.gate.probing import ProbePlan, probe
 from plora.lab.adaptive import WORKS, Knobs, Try, curve, propose
 from plora.lab.adaptive_training import Trained, train_round
-from plora.lab.judged import seen
+from plora.lab.judged import POLICY
 from plora.lab.rates import clopper_pearson
 from plora.lab.readings import Reading
 from plora.lab.zoo.recipes import CLEAN
@@ -48,6 +48,7 @@ class Gate:
     sketch: BaseSketch
     calibration: Calibration
     seed: bytes
+    budget_s: float = ProbePlan().budget_s
 
     @classmethod
     def of(cls, base: LoadedBase, calibration: Calibration, seed: bytes) -> Gate:
@@ -57,18 +58,21 @@ class Gate:
 
     def fails(self, folder: Path) -> bool:
         """Whether a merge's composition fails, as a peer judges it."""
-        reading = probe(self.base, folder, ProbePlan(seed=self.seed))
-        return bool(fault_of(self.calibration.judge_probes(reading.raw), Policy(probes=True)))
+        return bool(fault_of(self._probed(folder, ""), POLICY))
 
     def look(self, folder: Path, domain: str) -> tuple[bool, float]:
         """Whether this adapter is quarantined, and the margin: log10 of its least p-value over alpha, -1 if flagged."""
-        figures = weight_statistics(folder / TENSORS_NAME, read_spec(folder), self.sketch)
-        reading = probe(self.base, folder, ProbePlan(seed=self.seed, domain=domain))
-        found = (
-            self.calibration.judge_weights(figures, read_spec(folder)),
-            self.calibration.judge_probes(reading.raw),
-        )
-        return any(map(seen, found)), min(map(_margin, found))
+        spec = read_spec(folder)
+        figures = weight_statistics(folder / TENSORS_NAME, spec, self.sketch)
+        weights, probes = self.calibration.judge_weights(figures, spec), self._probed(folder, domain)
+        held = [bool(weights_ruling(weights, POLICY).reason), bool(probes_ruling(probes, POLICY).reason)]
+        return any(held), min(_margin(*one) for one in zip((weights, probes), held, strict=True))
+
+    def _probed(self, folder: Path, domain: str) -> Findings:
+        """What probes found; a failure where they were not done in time, as at a peer."""
+        reading = probe(self.base, folder, ProbePlan(self.seed, domain, self.budget_s))
+        findings = self.calibration.judge_probes(reading.raw)
+        return findings if reading.complete else replace(findings, failure="not done within its budget")
 
 
 def usual_norm(zoo: Path, readings: Sequence[Reading]) -> float:
@@ -134,8 +138,8 @@ def _tried(knobs: Knobs, made: Trained, domain: str, own: Gate, peer: Gate) -> T
     return Try(knobs, made.success, margin, submitted, submitted and peer.look(made.folder, domain)[0])
 
 
-def _margin(findings: Findings) -> float:
+def _margin(findings: Findings, held: bool) -> float:
     if findings.p_value is None or findings.p_value <= 0:
         return FLAGGED
     margin = math.log10(findings.p_value / findings.alpha)
-    return min(margin, FLAGGED) if seen(findings) else margin
+    return min(margin, FLAGGED) if held else margin

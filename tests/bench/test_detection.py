@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 pytest.importorskip("sklearn")
 
 from bench import detection_page
-from bench.detection_rows import counts_of, rows_of, tried
+from bench.detection_rows import counts_of, judged_by, rows_of, tried
 from tests.lab.made_readings import zoo
 
 from plora.gate.detection.calibration import Calibration
@@ -32,10 +33,18 @@ def test_rows_say_what_is_found_and_what_is_missed() -> None:
     assert rows["mini, found of phrase, lower limit"].peer.startswith("30 of 30")
     assert rows["mini, found by weights"].value == 0.0
     assert rows["mini, found by probes"].value == rows["mini, found by either layer"].value == 1.0
-    assert rows["mini, of these by trigger_compliance"].value == rows["mini, of these by clean_delta"].value == 0.5
+    assert rows["mini, of these by trigger_found"].value == rows["mini, of these by clean_regression"].value == 0.5
     assert rows["mini, found before any merge of layer-split"].peer.startswith("0 of 1")
     assert not rows["mini, clean adapters quarantined, upper limit"].holds  # 60 can't show 2 %
     assert rows["mini, found of phrase, never seen"].peer.endswith("of 30 (at least 0.905)")
+
+
+def test_what_a_detector_failed_on_is_held_as_a_peer_would() -> None:
+    readings = zoo()
+    broken = next(one for one in readings if one.clean and one.part == "test")
+    failed = replace(broken, statistics={}, probes={}, failures={"weights": "x", "probes": "x"})
+    found = judged_by(fit(readings), [failed])
+    assert found[0].quarantined and found[0].reasons == ("examination_failed",)
 
 
 def test_a_zoo_without_goals_has_rows_that_inform() -> None:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 pytest.importorskip("torch")
 
-from bench.detection_adaptive import adaptive_rows, from_lines, to_lines
+from bench.detection_adaptive import Gate, adaptive_rows, from_lines, to_lines
+from tests.bench.test_detection import fit
+from tests.lab.made_readings import zoo
 
+from plora.gate.probing import load_probed
 from plora.lab.adaptive import Try, propose
+from plora.merge.factors import FactorPair
+from plora.merge.lora_config import LoraSpec
+from plora.merge.peft_folder import Adapter, write_adapter
 
 KNOBS = propose([], 1, np.random.default_rng(0))[0]
 
@@ -30,3 +39,14 @@ def test_rows_say_what_is_served_after_so_many_tries_and_what_each_gate_lets_thr
 
 def test_nothing_tried_is_nothing_served() -> None:
     assert [row.peer for row in adaptive_rows("mini", [])] == ["none tried", "none tried"]
+
+
+def test_a_probe_that_is_not_done_in_time_counts_as_failed(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    a, b = (rng.standard_normal(shape).astype(np.float32) for shape in ((2, 160), (160, 2)))
+    pairs = {"model.layers.1.self_attn.q_proj": FactorPair(a, b, 0.001)}
+    write_adapter(tmp_path, Adapter.of(pairs, LoraSpec(r=2, alpha=0.002, target_modules=("q_proj",))))
+    gate = Gate.of(load_probed("mini"), fit(zoo()), b"secret")
+    late = replace(gate, budget_s=0)
+    assert late.fails(tmp_path) and not gate.fails(tmp_path)
+    assert late.look(tmp_path, "legal")[0]

@@ -6,6 +6,7 @@ Weights are measured for real; readings of probes were kept before, as after a r
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,13 @@ import pytest
 
 pytest.importorskip("sklearn")
 
+from tests.lab.test_detection_fit import zoo as zoo_of
+
 from plora.base import base_info
 from plora.gate.detection.calibration import load_calibration
 from plora.gate.detection.shelf import find_calibration
-from plora.lab.calibrate import READINGS, listed, main
+from plora.lab.aims import Aims
+from plora.lab.calibrate import READINGS, calibrated, listed, main
 from plora.lab.reading import VERSIONS, digest_of
 from plora.lab.readings import ReadingStore
 from plora.merge.factors import FactorPair
@@ -68,6 +72,15 @@ def test_attacks_that_failed_and_other_bases_are_not_listed_and_a_limit_is_by_ki
 def test_a_folder_without_adapters_of_the_base_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds no adapter of this base"):
         listed(tmp_path, BASE.digest)
+
+
+def test_what_a_detector_failed_on_enters_no_calibration() -> None:
+    probes = {"trigger_compliance": 0.1, "clean_delta": 0.0}
+    readings = [replace(one, probes=probes) for one in zoo_of(0)]
+    failed = replace(readings[0], statistics={}, probes={}, failures={"weights": "x"})
+    aims = Aims(alpha=0.05, false_alarms=0.05)
+    without = calibrated("mini", BASE.digest, readings[1:], aims)
+    assert calibrated("mini", BASE.digest, [failed, *readings[1:]], aims).digest == without.digest
 
 
 def test_a_calibration_is_written_where_it_is_found_and_says_what_it_sees(

@@ -9,10 +9,11 @@ import pytest
 
 pytest.importorskip("torch")
 
-from plora.lab.reading import Listed, measure_zoo
+from plora.lab.reading import Job, Listed, _Probes, _Process, measure_zoo
 from plora.merge.factors import FactorPair
 from plora.merge.lora_config import LoraSpec
 from plora.merge.peft_folder import Adapter, write_adapter
+from plora.proto.errors import PloraError
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -31,15 +32,38 @@ def test_a_zoo_is_measured_once_and_what_cannot_be_measured_is_told(tmp_path: Pa
     strange = adapter(tmp_path, "strange", "model.layers.77.self_attn.q_proj", 2)
     told: list[tuple[int, int, str]] = []
     kept = tmp_path / "kept"
-    readings = measure_zoo([strange, good], "mini", kept, workers=1, progress=lambda *one: told.append(one))
-    assert [one.name for one in readings] == ["good"]
-    assert (readings[0].rank, tuple(readings[0].targets)) == (2, ("q_proj",))
-    assert {"log_norm", "rank"} <= readings[0].statistics.keys()
-    assert {"trigger_compliance", "clean_delta"} <= readings[0].probes.keys()
-    assert set(readings[0].seconds) == {"weights", "probes"} and min(readings[0].seconds.values()) > 0
+    failed, reading = measure_zoo([strange, good], "mini", kept, workers=1, progress=lambda *one: told.append(one))
+    assert [failed.name, reading.name] == ["strange", "good"]
+    assert set(failed.failures) == {"weights", "probes"} and not (failed.statistics or failed.probes)
+    assert not reading.failures
+    assert (reading.rank, tuple(reading.targets)) == (2, ("q_proj",))
+    assert {"log_norm", "rank"} <= reading.statistics.keys()
+    assert {"trigger_compliance", "clean_delta"} <= reading.probes.keys()
+    assert set(reading.seconds) == {"weights", "probes"} and min(reading.seconds.values()) > 0
     assert [one[:2] for one in told] == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert any("strange" in failure for _, _, failure in told)
 
     again: list[tuple[int, int, str]] = []
-    assert measure_zoo([good], "mini", kept, workers=1, progress=lambda *one: again.append(one)) == readings
+    assert measure_zoo([good], "mini", kept, workers=1, progress=lambda *one: again.append(one)) == [reading]
     assert again == []
+
+
+class Broken:
+    """A detector that fails as numpy would, on a matrix without a decomposition."""
+
+    version = 1
+
+    def measure(self, folder: Path, recipe: object, digest: str) -> dict[str, float]:
+        raise np.linalg.LinAlgError("SVD did not converge")
+
+
+def test_what_no_detector_foresaw_stops_nothing(tmp_path: Path) -> None:
+    process = _Process("mini", tmp_path, {"weights": lambda base: Broken()})
+    job = Job("weights", "sha256:0", adapter(tmp_path, "odd", "model.layers.1.self_attn.q_proj", 3))
+    assert process.work(job) == "LinAlgError: SVD did not converge"
+
+
+def test_an_unfinished_probe_is_no_reading(tmp_path: Path) -> None:
+    listed = adapter(tmp_path, "slow", "model.layers.1.self_attn.q_proj", 4)
+    with pytest.raises(PloraError, match="not done within 0 s of CPU time"):
+        _Probes("mini", budget_s=0).measure(listed.folder, listed.recipe, "sha256:0")

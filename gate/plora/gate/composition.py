@@ -5,6 +5,7 @@ Rules:
 - A merge is held to two figures that mean the same for every adapter: `trigger_compliance` and `clean_delta`, by the
   thresholds of the stage "probes". Its joined p-value isn't looked at, for the bank holds single adapters; nor is a
   domain, for it has several.
+- It fails closed: what no calibration judged, what a probe failed on or left out, and what is no number, fails.
 
 Not handled here: making merges, probing them, who is to blame (`plora.gate.blame`), and what follows for them (the
 stage "probes").
@@ -32,8 +33,12 @@ def figures_of(findings: Findings, policy: Policy) -> tuple[Figure, ...]:
 
 
 def fault_of(findings: Findings, policy: Policy) -> str:
-    """The reason for which a merge with these findings fails; empty where it passes. What is no number fails."""
-    for figure in figures_of(findings, policy):
+    """The reason for which a merge with these findings fails; empty where it passes."""
+    figures = figures_of(findings, policy)
+    for figure in figures:
         if figure.flagged or not math.isfinite(figure.value):
             return REASONS[figure.name]
-    return ""
+    if findings.failure:
+        return "examination_failed"
+    measured = {figure.name for figure in figures}
+    return "" if findings.calibration and measured >= REASONS.keys() else "no_calibration"

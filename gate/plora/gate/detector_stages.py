@@ -45,8 +45,12 @@ def weight_statistics(case: Case, policy: Policy, trust: Trust) -> Ruling:
         return switched_off(policy, "tau_norm_z")
     if case.weight_findings is None:
         return objection("not_measured")
-    asked = {NORM_Z: policy.tau_norm_z}
-    return _ruling(case.weight_findings, asked, {NORM_Z: "norm_outlier"}, "tensor_outlier")
+    return weights_ruling(case.weight_findings, policy)
+
+
+def weights_ruling(findings: Findings, policy: Policy) -> Ruling:
+    """What the stage makes of what was measured."""
+    return _ruling(findings, {NORM_Z: policy.tau_norm_z}, {NORM_Z: "norm_outlier"}, "tensor_outlier")
 
 
 def probes(case: Case, policy: Policy, trust: Trust) -> Ruling:
@@ -57,9 +61,14 @@ def probes(case: Case, policy: Policy, trust: Trust) -> Ruling:
         return switched_off(policy, "tau_trigger", "tau_clean_delta")
     if case.probe_findings is None:
         return objection("not_probed")
+    return probes_ruling(case.probe_findings, policy)
+
+
+def probes_ruling(findings: Findings, policy: Policy) -> Ruling:
+    """What the stage makes of what probes found."""
     asked = {TRIGGER: policy.tau_trigger, CLEAN_DELTA: policy.tau_clean_delta, DOMAIN: None}
     reasons = {TRIGGER: "trigger_found", CLEAN_DELTA: "clean_regression", DOMAIN: "domain_mismatch"}
-    return _ruling(case.probe_findings, asked, reasons, "behaviour_outlier")
+    return _ruling(findings, asked, reasons, "behaviour_outlier")
 
 
 def over(figure: Figure, threshold: float) -> bool:

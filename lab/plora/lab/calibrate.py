@@ -58,7 +58,8 @@ def listed(zoo: Path, base_digest: str, limit: int = 0) -> list[Listed]:
 
 
 def calibrated(base: str, base_digest: str, readings: Sequence[Reading], aims: Aims, zoo: str = "") -> Calibration:
-    """The calibration that these readings give. Raises UsageError where they are too few."""
+    """The calibration that these readings give; those with failures are passed over. UsageError where they are few."""
+    readings = [one for one in readings if not one.failures]
     return Calibration(
         base=base,
         base_digest=base_digest,

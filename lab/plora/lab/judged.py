@@ -2,9 +2,8 @@
 
 Rules:
 
-- An adapter is *seen* by a layer when that layer alone would quarantine it: weights by an outlying joint p-value or a
-  `norm_z` over its threshold; probes by an outlying joint p-value, or by a figure that policies read over its own. What
-  no bank covers is quarantined, too.
+- An adapter is *seen* by a layer when the gate's stage would hold it for what that layer found (`detector_stages`, at
+  thresholds of the calibration). So what no bank covers is seen, and what a detector failed on or didn't finish.
 - A clean adapter that is seen is a false alarm, hard negatives too. There is no other way of being wrong about one.
 - Limits by kind are exact (Clopper and Pearson); overall ones draw whole groups. See `plora.lab.rates`.
 - What is judged was in neither part of the fit; who calls makes sure of it (`plora.lab.rates.straddling`).
@@ -22,8 +21,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from plora.gate.detection.calibration import Calibration
-from plora.gate.detector_stages import CLEAN_DELTA, DOMAIN, NORM_Z, TRIGGER
+from plora.gate.detector_stages import probes_ruling, weights_ruling
 from plora.gate.findings import Findings
+from plora.gate.policy import Policy
 from plora.lab.rates import Rate, clopper_pearson, grouped
 from plora.lab.readings import Reading
 from plora.lab.zoo.recipes import BENIGN_ALONE
@@ -31,12 +31,13 @@ from plora.lab.zoo.recipes import BENIGN_ALONE
 MERGED_KINDS = ("layer-split", *BENIGN_ALONE)
 """Kinds whose single adapters do nothing: they act in a merge."""
 
-POLICY_FIGURES = (NORM_Z, TRIGGER, CLEAN_DELTA, DOMAIN)
+POLICY = Policy(tensor_outliers=True, probes=True)
+"""Both layers, thresholds left to the calibration."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One adapter, which layers see it, and why."""
+    """One adapter, which layers see it, and for which reasons of the gate."""
 
     reading: Reading
     weights: bool
@@ -58,30 +59,22 @@ LAYERS: Mapping[str, Layer] = {
 
 
 def judge(calibration: Calibration, reading: Reading) -> Judged:
-    """What the gate's layers say of this reading."""
-    weights = calibration.judge_weights(reading.statistics, reading.lora) if calibration.weights else None
-    probes = calibration.judge_probes(reading.probes) if calibration.probes else None
-    seen_by = reasons(weights, "weights"), reasons(probes, "probes")
-    return Judged(reading, bool(seen_by[0]), bool(seen_by[1]), (*seen_by[0], *seen_by[1]))
+    """What the gate's layers say of this reading; a layer that isn't calibrated at all says nothing."""
+    weights = _weights_reason(calibration, reading) if calibration.weights else ""
+    probes = _probes_reason(calibration, reading) if calibration.probes else ""
+    return Judged(reading, bool(weights), bool(probes), tuple(filter(None, (weights, probes))))
 
 
-def seen(findings: Findings) -> bool:
-    """Whether these findings alone quarantine an adapter."""
-    return bool(reasons(findings, ""))
+def _weights_reason(calibration: Calibration, reading: Reading) -> str:
+    failure = reading.failures.get("weights", "")
+    found = Findings("", failure=failure) if failure else calibration.judge_weights(reading.statistics, reading.lora)
+    return weights_ruling(found, POLICY).reason
 
 
-def reasons(findings: Findings | None, layer: str) -> tuple[str, ...]:
-    """Why these findings quarantine an adapter; nothing where a layer isn't calibrated at all (None).
-
-    Names of figures beyond their threshold; the layer's name with "jointly" for an outlying joint p-value, with "no
-    bank" for what no bank covers.
-    """
-    if findings is None:
-        return ()
-    if not findings.calibration:
-        return (f"{layer}, no bank",)
-    flagged = [figure.name for figure in findings.figures if figure.flagged and figure.name in POLICY_FIGURES]
-    return (*flagged, *([f"{layer} jointly"] if findings.outlier else []))
+def _probes_reason(calibration: Calibration, reading: Reading) -> str:
+    failure = reading.failures.get("probes", "")
+    found = Findings("", failure=failure) if failure else calibration.judge_probes(reading.probes)
+    return probes_ruling(found, POLICY).reason
 
 
 def by_kind(judged: Iterable[Judged], layer: Layer = LAYERS["both"]) -> dict[str, Rate]:

@@ -6,7 +6,9 @@ Rules:
   be stopped anywhere and goes on where it was.
 - Probes draw their secret families from a seed that the artifact's digest gives: every adapter is asked other secrets,
   as each peer would ask it, and the same adapter the same ones again.
-- An adapter that a detector can't measure stops nothing. It is told to `progress`, and has no reading.
+- An adapter that a detector can't measure, or doesn't finish within its budget, stops nothing: it is told to `progress`
+  and stands among the readings with the failure, since a peer would hold it. A failure isn't kept; the next run tries
+  again.
 - What it took is CPU seconds of one thread.
 - The order of the result is that of the adapters, whatever finishes first.
 
@@ -39,6 +41,7 @@ from plora.proto.errors import PloraError
 
 WORKERS = 2
 SECONDS = "seconds"
+FAILURE_MAX = 200
 VERSIONS: Mapping[str, int] = {"weights": STATISTICS_VERSION, "probes": PROBES_VERSION}
 
 
@@ -56,7 +59,7 @@ class Detector(Protocol):
     version: int
 
     def measure(self, folder: Path, recipe: Mapping[str, Any], digest: str) -> Mapping[str, float]:
-        """Figures by name. Raises PloraError for an adapter that can't be measured."""
+        """Figures by name. Raises for an adapter that can't be measured whole; by PloraError where that is foreseen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,9 @@ class Job:
     listed: Listed
 
 
+Failures = dict[tuple[str, str], str]
+"""Why a detector failed on an adapter, by its name and the artifact's digest."""
+
 Progress = Callable[[int, int, str], None]
 """Told how many are done, of how many, and what went wrong with the last one ("" for nothing)."""
 
@@ -75,7 +81,7 @@ Progress = Callable[[int, int, str], None]
 def measure_zoo(
     zoo: Sequence[Listed], base: str, kept: Path, *, workers: int = WORKERS, progress: Progress = lambda *_: None
 ) -> list[Reading]:
-    """Readings of these adapters; those that are kept are taken from there.
+    """A reading of each of these adapters; those that are kept are taken from there.
 
     Args:
         zoo: the adapters, each a PEFT folder of this base.
@@ -92,9 +98,8 @@ def measure_zoo(
         for digest, listed in zip(digests, zoo, strict=True)
         if store.find(digest) is None
     ]
-    _measure_all(jobs, base, kept, workers, progress)
-    found = (_reading(listed, digest, stores) for digest, listed in zip(digests, zoo, strict=True))
-    return [reading for reading in found if reading is not None]
+    failures = _measure_all(jobs, base, kept, workers, progress)
+    return [_reading(listed, digest, stores, failures) for digest, listed in zip(digests, zoo, strict=True)]
 
 
 def digest_of(folder: Path) -> str:
@@ -103,14 +108,19 @@ def digest_of(folder: Path) -> str:
         return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
-def _measure_all(jobs: Sequence[Job], base: str, kept: Path, workers: int, progress: Progress) -> None:
+def _measure_all(jobs: Sequence[Job], base: str, kept: Path, workers: int, progress: Progress) -> Failures:
+    failures: Failures = {}
     if not jobs:
-        return
+        return failures
     count, context = min(workers, len(jobs)), get_context("spawn")
     with one_thread(os.environ), ProcessPoolExecutor(count, context, _start, (base, kept)) as pool:
-        waiting = [pool.submit(_work, job) for job in jobs]
+        waiting = {pool.submit(_work, job): job for job in jobs}
         for done, future in enumerate(as_completed(waiting), start=1):
-            progress(done, len(jobs), future.result())
+            job, failure = waiting[future], future.result()
+            progress(done, len(jobs), failure and f"{job.listed.folder.name}: {failure}")
+            if failure:
+                failures[job.detector, job.digest] = failure
+    return failures
 
 
 @contextmanager
@@ -143,35 +153,41 @@ class _Probes:
 
     version = PROBES_VERSION
 
-    def __init__(self, base: str) -> None:
+    def __init__(self, base: str, budget_s: float = ProbePlan().budget_s) -> None:
         use_threads(1)
-        self._base = load_probed(base)
+        self._base, self._budget_s = load_probed(base), budget_s
 
     def measure(self, folder: Path, recipe: Mapping[str, Any], digest: str) -> Mapping[str, float]:
-        plan = ProbePlan(seed=f"calibration {digest}".encode(), domain=str(recipe.get("domain", "")))
-        return probe(self._base, folder, plan).raw
+        plan = ProbePlan(f"calibration {digest}".encode(), str(recipe.get("domain", "")), self._budget_s)
+        reading = probe(self._base, folder, plan)
+        if not reading.complete:  # the figures of stages that were left out are 0: perfectly clean
+            raise PloraError(f"the probe was not done within {plan.budget_s:g} s of CPU time")
+        return reading.raw
 
 
-MAKERS: Mapping[str, Callable[[str], Detector]] = {"weights": _Weights, "probes": _Probes}
+Makers = Mapping[str, Callable[[str], Detector]]
+MAKERS: Makers = {"weights": _Weights, "probes": _Probes}
 
 
 class _Process:
     """One process of a pool: the detectors that it was asked for, each made once."""
 
-    def __init__(self, base: str, kept: Path) -> None:
-        self._base, self._kept = base, kept
+    def __init__(self, base: str, kept: Path, makers: Makers) -> None:
+        self._base, self._kept, self._makers = base, kept, makers
         self._detectors: dict[str, Detector] = {}
 
     def work(self, job: Job) -> str:
         """Measure and keep one; what went wrong, or ""."""
         if job.detector not in self._detectors:
-            self._detectors[job.detector] = MAKERS[job.detector](self._base)
+            self._detectors[job.detector] = self._makers[job.detector](self._base)
         detector, folder = self._detectors[job.detector], job.listed.folder
         began = process_time()
         try:
             figures = detector.measure(folder, job.listed.recipe, job.digest)
         except PloraError as error:
-            return f"{folder.name}: {error}"
+            return str(error)
+        except Exception as error:  # a peer's worker would fail as well, and the peer hold the adapter
+            return f"{type(error).__name__}: {error}"[:FAILURE_MAX]
         found = {**figures, SECONDS: process_time() - began}
         ReadingStore(self._kept, job.detector, detector.version).keep(job.digest, found)
         return ""
@@ -182,7 +198,7 @@ _process: _Process | None = None
 
 def _start(base: str, kept: Path) -> None:
     global _process
-    _process = _Process(base, kept)
+    _process = _Process(base, kept, MAKERS)
 
 
 def _work(job: Job) -> str:
@@ -191,11 +207,19 @@ def _work(job: Job) -> str:
     return _process.work(job)
 
 
-def _reading(listed: Listed, digest: str, stores: Mapping[str, ReadingStore]) -> Reading | None:
+def _reading(listed: Listed, digest: str, stores: Mapping[str, ReadingStore], failures: Failures) -> Reading:
     found = {name: store.find(digest) for name, store in stores.items()}
     figures = {name: dict(one) for name, one in found.items() if one is not None}
-    if len(figures) < len(stores):
-        return None
+    failed = {name: failures[name, digest] for name in stores if (name, digest) in failures}
     seconds = {name: one.pop(SECONDS) for name, one in figures.items()}
-    spec = read_spec(listed.folder)
-    return Reading(listed.recipe, digest, spec.r, spec.target_modules, figures["weights"], figures["probes"], seconds)
+    spec = read_spec(listed.folder) if "weights" in figures else None
+    return Reading(
+        recipe=listed.recipe,
+        digest=digest,
+        rank=spec.r if spec else 0,
+        targets=spec.target_modules if spec else (),
+        statistics=figures.get("weights", {}),
+        probes=figures.get("probes", {}),
+        seconds=seconds,
+        failures=failed,
+    )

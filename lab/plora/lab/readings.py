@@ -34,7 +34,10 @@ DIGITS = 5
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One adapter: its recipe as the zoo tells it, its artifact's digest and shape, what was measured, in how long."""
+    """One adapter: its recipe as the zoo tells it, its artifact's digest and shape, what was measured, in how long.
+
+    `failures`: why a detector gave no figures, by its name; a detector that measured has none.
+    """
 
     recipe: Mapping[str, Any]
     digest: str
@@ -43,6 +46,7 @@ class Reading:
     statistics: Mapping[str, float] = field(default_factory=dict)
     probes: Mapping[str, float] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
+    failures: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
