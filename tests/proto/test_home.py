@@ -19,6 +19,8 @@ LAYOUT = {
     "owner_folder": "owner",
     "joined": "joined.json",
     "owners": "owners",
+    "calibration": "calibration",
+    "probe_secret": "identity/probes.secret",
     "admin_socket": "run/admin.sock",
     "web_token": "run/web.token",
     "events": "events",

@@ -65,7 +65,9 @@ def kinds(peer: SimPeer) -> Counter[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("start", range(0, len(SEEDS), 50))
+@pytest.mark.parametrize(
+    "start", [0, *(pytest.param(start, marks=pytest.mark.nightly) for start in range(50, len(SEEDS), 50))]
+)
 def test_ten_peers_agree_after_cuts_losses_and_a_late_joiner(start: int) -> None:
     for seed in SEEDS[start : start + 50]:
         swarm = Swarm(seed, ROUGH, shared=SHARED)

@@ -21,7 +21,6 @@ from plora.sim.material import Owner, Plasmid, revoke
 from plora.v1 import admin_pb2 as pb
 
 pytestmark = pytest.mark.slow
-COUNT = 20
 
 
 def served_bytes(peer: Peer) -> bytes:
@@ -41,7 +40,8 @@ def merges(peer: Peer, names: list[str]) -> bool:
 
 
 @pytest.mark.timeout(300)
-def test_twenty_come_and_are_revoked_in_turn(make_peer: MakePeer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [6, pytest.param(20, marks=pytest.mark.nightly)])
+def test_they_come_and_are_revoked_in_turn(make_peer: MakePeer, tmp_path: Path, count: int) -> None:
     ada, bob = make_peer("ada"), make_peer("bob")
     bob.dials(ada)
     bob.trusts(ada)
@@ -57,7 +57,7 @@ def test_twenty_come_and_are_revoked_in_turn(make_peer: MakePeer, tmp_path: Path
         assert served_bytes(bob) == (expected / TENSORS_NAME).read_bytes()
 
     made: dict[str, Plasmid] = {}
-    for number in range(COUNT):
+    for number in range(count):
         name = f"legal-{number}"
         made[name] = ada.signed_folder(tmp_path / name, seed=number)
         ada.publish(tmp_path / name)
@@ -70,8 +70,8 @@ def test_twenty_come_and_are_revoked_in_turn(make_peer: MakePeer, tmp_path: Path
     bob.until(lambda: merge_of(bob).generation == 0 and not (bob.home.adapters / "merged--mini").exists())
     reused = {len(one["inputs"]): one["reused"] for one in bob.records("merge") if one["inputs"]}
     arrivals = {len(one["inputs"]): one["reused"] for one in reversed(bob.records("merge")) if one["inputs"]}
-    assert arrivals[COUNT] == (COUNT - 1) / (COUNT + 1)  # of 210 pairs 190, of any number of modules
-    assert all(reused[number] == 1.0 for number in range(1, COUNT))
+    assert arrivals[count] == (count - 1) / (count + 1)  # of 20 that make 210 pairs 190, of any number of modules
+    assert all(reused[number] == 1.0 for number in range(1, count))
 
 
 def kept_files(peer: Peer) -> int:

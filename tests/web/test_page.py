@@ -17,6 +17,7 @@ from tests.swarm.conftest import NODE, Peer
 from tests.web.browsing import NEEDS_CHROMIUM, faults, go, look, shoot, tab_of
 from tests.web.conftest import MakePeer, Page
 
+from plora.gate import STAGES
 from plora.v1 import admin_pb2 as pb
 
 SCREENS = ("now", "plasmids", "swarm", "transfers", "merges", "trust", "consensus", "decisions", "events")
@@ -62,7 +63,7 @@ def test_the_screens_say_what_the_peer_says(browser: Browser, five: list[Peer]) 
         tab.get_by_label("name, base or digest").fill("bob/")
         expect(tab.locator("tbody tr")).to_have_count(1)
         tab.get_by_role("link", name="bob/medical@1").click()
-        expect(tab.locator(".gate > li")).to_have_count(13)
+        expect(tab.locator(".gate > li")).to_have_count(len(STAGES))
         expect(tab.locator(".gate > li").nth(4)).to_contain_text("owners: bob")
         expect(tab.locator("dl")).to_contain_text("bob, 1 hop from its publisher")
         go(tab, "decisions")

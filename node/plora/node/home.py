@@ -48,8 +48,7 @@ policy:                              # what may be accepted; see docs/configurat
   unknown_owner: wait                # or reject
   quorum_required: 1                 # owners who must have signed
   rank_max: 64
-  # tensor_outliers: true            # hold what is unlike clean adapters; see docs/detection.md for calibrations
-  # probes: true                     # hold what a trigger turns; needs the extra `probes`, too
+  # probes: true                     # hold what a trigger turns; tensor_outliers: odd weights; see docs/detection.md
 subscribe: {{}}                        # mode: ask, bases: [mini], domains: [legal], owners: [ada], size_max: 64MiB
                                      # empty fetches everything that is trusted; carry: true stores and passes on only
 limits:
@@ -60,7 +59,6 @@ limits:
   disk_free_min: 1GiB
   artifact_max: 256MiB
   events_max: 256MiB                 # of event log
-
 merge:
   enabled: true                      # one merged adapter a base, under merged/
 log: console                         # or json
