@@ -117,6 +117,32 @@ def test_where_only_the_whole_crowd_fails_nobody_is_to_blame() -> None:
     assert blame.culprits == () and len(blame.core) == 5
 
 
+def test_many_of_one_owner_that_act_together_are_blamed() -> None:
+    eve = [Member(f"e{number}", "eve") for number in range(4)]
+    honest = [Member(name, name) for name in ("a", "b", "c")]
+    blame = find_blame([*honest, *eve], lambda few: {one.name for one in eve} <= few)
+    assert blame.culprits == ("e0", "e1", "e2", "e3")
+
+
+@pytest.mark.parametrize("others", ["", "ab"])
+def test_an_owner_of_many_is_not_to_blame_where_any_crowd_fails(others: str) -> None:
+    """Also where there is nobody else who could show it."""
+    members = [*(Member(f"m{number}", "ada") for number in range(5)), *(Member(name, name) for name in others)]
+    assert find_blame(members, lambda few: len(few) > 3).culprits == ()
+
+
+def test_copies_of_a_culprit_are_blamed_that_do_the_same() -> None:
+    members = [Member("a", "ada"), Member("b", "bob", copies=("b2", "b3", "b4")), Member("c", "cyd")]
+    bad: Oracle = lambda few: bool(few & {"b", "b2", "b4"}) and "a" in few  # noqa: E731
+    assert find_blame(members, bad, excused={"b4"}).culprits == ("a", "b", "b2")
+
+
+def test_many_copies_save_nobody() -> None:
+    copies = tuple(f"copy{number}" for number in range(TRIALS_MAX))
+    blame = find_blame([Member("a", "ada"), Member("b", "bob", copies=copies)], lambda few: few != {"a"})
+    assert blame.culprits == ("b",) and not blame.complete
+
+
 def test_two_who_are_alone_are_held_together() -> None:
     members = [Member("a", "ada"), Member("b", "bob")]
     assert find_blame(members, lambda few: False).culprits == ("a", "b")

@@ -13,6 +13,8 @@ Rules:
   `BYSTANDERS_MIN` of it, else of any. Where there are fewer at all nobody is shown innocent: the whole core is to
   blame, and a person may release who isn't.
 - Who is left of a core of up to `CORE_MAX` is to blame. Of a larger one nobody is: the merge itself is what fails.
+  Where bystanders tell who is innocent, owners are counted, else members: one owner's many act as one.
+- A copy of a culprit, which had no weight beside it, is to blame if it does the same in its place.
 - Whom a person excused is never to blame. If nothing fails without the excused, nothing is wrong.
 - After `trials_max` trials the search ends, and nobody is to blame.
 - The order of the members decides what is tried first, and never who is to blame of a core.
@@ -43,18 +45,20 @@ Few = frozenset[str]
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One input of a merge: what it is called, who signed it, what it is about."""
+    """One input of a merge: what it is called, who signed it, what it is about; `copies` had no weight beside it."""
 
     name: str
     owner: str
     domain: str = ""
+    copies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Blame:
-    """What a search found: `culprits` of the `core`, in the order of the members; `trials` is how many it took.
+    """What a search found: `culprits` of the `core`, each before its copies; `trials` is how many it took.
 
-    `complete` is False where trials ran out. `excused`: without those whom a person excused, nothing fails.
+    `complete` is False where trials ran out, maybe over copies alone. `excused`: without those whom a person excused,
+    nothing fails.
     """
 
     culprits: tuple[str, ...] = ()
@@ -90,7 +94,7 @@ def next_trial(
     try:
         return search.run()
     except _UnansweredError as open_:
-        return open_.few if len(answers) < trials_max else Blame(trials=len(answers), complete=False)
+        return open_.few if len(answers) < trials_max else Blame(search.found, trials=len(answers), complete=False)
 
 
 class _UnansweredError(Exception):
@@ -108,6 +112,7 @@ class _Search:
     members: Sequence[Member]
     answers: Mapping[Few, bool]
     excused: Few
+    found: tuple[str, ...] = ()
     _of: dict[str, Member] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -125,13 +130,23 @@ class _Search:
         return Blame(trials=len(self.answers), excused=True)
 
     def _blame(self, culprits: tuple[str, ...], core: Sequence[str]) -> Blame:
-        few = culprits if len(culprits) <= CORE_MAX else ()
-        return Blame(few, tuple(core), len(self.answers))
+        self.found = culprits if self._are_few(culprits, core) else ()
+        found = tuple(one for name in self.found for one in (name, *self._copies(name, core)))
+        return Blame(found, tuple(core), len(self.answers))
+
+    def _are_few(self, culprits: tuple[str, ...], core: Sequence[str]) -> bool:
+        told = all(len(self._bystanders(name, core)) >= BYSTANDERS_MIN for name in culprits)
+        return len({self._of[name].owner if told else name for name in culprits}) <= CORE_MAX
+
+    def _copies(self, name: str, core: Sequence[str]) -> list[str]:
+        others = [other for other in core if other != name]
+        copies = (copy for copy in self._of[name].copies if copy not in self.excused)
+        return [copy for copy in copies if self._fails([*others, copy])]
 
     def _fails(self, names: Sequence[str]) -> bool:
-        if len(names) == len(self.members):
-            return True
         few = frozenset(names)
+        if few == self._of.keys():
+            return True
         if few and few not in self.answers:
             raise _UnansweredError(few)
         return bool(few) and self.answers[few]

@@ -407,19 +407,25 @@ def test_a_restart_while_probes_run_begins_again() -> None:
     assert Merges(CONFIG, merges.standing(), Probed([ONE, TWO])).due("mini", NOW) == [Merge("mini", 4, (ONE, TWO))]
 
 
-def test_inputs_without_weight_are_no_members() -> None:
-    """A copy of another counts as that one, whose weight it would take over where that is missing."""
+def test_inputs_without_weight_are_no_members_and_fall_with_the_one_that_counts() -> None:
+    """Copies of another: equal tensors, or the same update. They would take its place, one by one."""
     report = {
         "operands": [{"digest": "a", "weight": 0.5}, {"digest": "b", "weight": 0.5}],
         "inputs": [
             {"digest": ONE.digest, "operand": "a"},
             {"digest": TWO.digest, "operand": "b"},
             {"digest": THREE.digest, "operand": "b", "copy_of": TWO.digest},
+            {"digest": FOUR.digest, "operand": "b"},
         ],
     }
-    merges = Merges(CONFIG, (), Probed([ONE, TWO, THREE]))
+    merges = Merges(CONFIG, (), Probed([ONE, TWO, THREE, FOUR]))
     merges.due("mini", NOW)
     merges.merged(Merged("mini", 1, json.dumps(report)), NOW)
     _, (trial,), _ = merges.tried(Tried("mini", 1, 0, found(0.9)), NOW)
     assert isinstance(trial, Try) and trial.trial == 1
     assert trial == replace(trial, inputs=(TWO,), weights=(0.5,))
+    asked: Effect = trial
+    while isinstance(asked, Try):
+        bad = bool(digests(TWO, THREE, FOUR) & digests(*asked.inputs))
+        _, (asked, *_), blame = merges.tried(Tried("mini", 1, asked.trial, found(0.9 if bad else 0.0)), NOW)
+    assert frozenset(blame.culprits) == digests(TWO, THREE, FOUR) and blame.trials <= 4

@@ -23,7 +23,7 @@ class InputFacts:
     """One input: its weight, ‖ΔW‖_F over all modules by itself, and at its weight in the merge.
 
     `left_out`: why it couldn't be merged with the others; empty where it could. `copy_of`: the place of the input with
-    the same update that counts for it.
+    the same update, or the same tensors, that counts for it.
     """
 
     weight: float
@@ -59,9 +59,12 @@ def read_report(text: str) -> MergeFacts:
     why = [reasons.get(entry["digest"], "") for entry in entries]
     found = [_input(place, weights, modules, reason) for place, reason in zip(places, why, strict=True)]
     digests = [entry["digest"] for entry in entries]
+    counting = [
+        digests.index(each["copy_of"]) if "copy_of" in each else named.index(each["operand"]) for each in entries
+    ]
     inputs = tuple(
-        replace(one, copy_of=digests.index(entry["copy_of"])) if "copy_of" in entry else one
-        for one, entry in zip(found, entries, strict=True)
+        one if place == counts or one.left_out else replace(one, copy_of=counts)
+        for place, (one, counts) in enumerate(zip(found, counting, strict=True))
     )
     rank, reused = int(report.get("rank", 0)), float(report.get("reused", 0.0))
     return MergeFacts(rank, float(report.get("discarded_energy", 0.0)), inputs, reused)

@@ -3,7 +3,8 @@
 - A merge of one adapter is probed, too: it may be truncated or clipped, and is another function then.
 - A merge that can't be probed here (no calibration, no torch) is served unprobed, and says so.
 - Each proof keeps the stamp (calibration, secret) of the probes that all its answers came from.
-- Who takes part in a search is who has weight in the merge, each at that weight; trials go one at a time.
+- Who takes part in a search is who has weight in the merge, each at that weight, and copies of who is to blame, at
+  theirs; trials go one at a time.
 - The words for people are made here (`probed_sentence`); what probes found in so many words isn't kept.
 
 Not handled here: who is to blame (`plora.gate.blame`), when to merge and what to serve (`merges`).
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from plora.gate import sentence
 from plora.gate.blame import Blame, Few, Member, next_trial
@@ -55,7 +56,8 @@ class Proof:
 
 @dataclass(slots=True)
 class Proving:
-    """A merge under test. `members` are its inputs that have weight, named by their digests, and `weights` theirs."""
+    """A merge under test. `members` are its inputs that have weight, named by their digests, and `weights` theirs,
+    a copy's being that of the one that counts."""
 
     base: str
     generation: int
@@ -76,12 +78,16 @@ class Proving:
     @classmethod
     def of(cls, made: Made, members: Sequence[Member], excused: Collection[str], stamp: str = "") -> Proving:
         """The test of what was `made`; `members` are one an input, `stamp` says by what it is probed."""
-        facts = read_report(made[3]).inputs
-        weights = {
-            one.digest: facts[place].weight if place < len(facts) else 1.0 / len(made[2])
-            for place, one in enumerate(made[2])
-        }
-        weighed = tuple(member for member in members if weights[member.name])
+        digests, facts = [one.digest for one in made[2]], read_report(made[3]).inputs
+        known = dict(zip(digests, facts, strict=False))
+        weights = {each: known[each].weight if each in known else 1.0 / len(digests) for each in digests}
+        counting = {each: digests[one.copy_of] for each, one in known.items() if one.copy_of is not None}
+        weighed = tuple(
+            replace(one, copies=tuple(each for each in counting if counting[each] == one.name))
+            for one in members
+            if weights[one.name]
+        )
+        weights |= {each: weights[counts] for each, counts in counting.items()}
         return cls(*made, weighed, weights, frozenset(excused), stamp)
 
     @property
