@@ -70,7 +70,7 @@ class Gate:
 
     def _probed(self, folder: Path, domain: str) -> Findings:
         """What probes found; a failure where they were not done in time, as at a peer."""
-        reading = probe(self.base, folder, ProbePlan(self.seed, domain, self.budget_s))
+        reading = probe(self.base, folder, ProbePlan(self.seed, domain, self.budget_s), self.sketch)
         findings = self.calibration.judge_probes(reading.raw)
         return findings if reading.complete else replace(findings, failure="not done within its budget")
 

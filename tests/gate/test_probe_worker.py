@@ -9,6 +9,7 @@ import pytest
 from tests.gate.probing.test_probe import CLEAN, POISONED
 
 from plora.base import base_info
+from plora.gate.detection.sketch import sketch_of, sketch_path
 from plora.gate.probing import FIGURES
 from plora.merge.peft_folder import read_spec
 from plora.node.workers.pool import PROBE_LIMITS, PROBER, Worker
@@ -17,16 +18,20 @@ from plora.proto.errors import WorkerError
 
 @pytest.mark.slow
 def test_the_probe_runs_in_the_cage_on_a_folder_and_says_what_is_wrong_with_another(tmp_path: Path) -> None:
-    base = str(base_info("mini").folder)
+    info = base_info("mini")
+    base, sketch = str(info.folder), sketch_path(info.digest, tmp_path)
+    sketch_of(info.folder, info.digest, tmp_path)
+    empty = tmp_path / "empty"
+    empty.mkdir()
 
     async def ask(path: Path) -> dict[str, object]:
         request = {"path": str(path), "base": base, "seed": "00", "domain": "arithmetic", "budget_s": 0.0}
-        return await worker.ask(request, read=[str(path), base])
+        return await worker.ask(request | {"sketch": str(sketch)}, read=[str(path), base, str(sketch)])
 
     async def both() -> dict[str, object]:
         try:
             with pytest.raises(WorkerError):
-                await ask(tmp_path)
+                await ask(empty)
             return await ask(CLEAN)
         finally:
             await worker.stop()

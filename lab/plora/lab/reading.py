@@ -30,7 +30,7 @@ from typing import Any, Protocol
 
 from plora.base import base_info
 from plora.base.cache import cache_folder
-from plora.gate.detection.sketch import sketch_of
+from plora.gate.detection.sketch import BaseSketch, sketch_of
 from plora.gate.detection.statistics import STATISTICS_VERSION, weight_statistics
 from plora.gate.probing import VERSION as PROBES_VERSION
 from plora.gate.probing import ProbePlan, load_probed, probe
@@ -141,8 +141,7 @@ class _Weights:
     version = STATISTICS_VERSION
 
     def __init__(self, base: str) -> None:
-        info = base_info(base)
-        self._sketch = sketch_of(info.folder, info.digest, cache_folder(os.environ))
+        self._sketch = _sketch(base)
 
     def measure(self, folder: Path, recipe: Mapping[str, Any], digest: str) -> Mapping[str, float]:
         return weight_statistics(folder / TENSORS_NAME, read_spec(folder), self._sketch)
@@ -155,14 +154,19 @@ class _Probes:
 
     def __init__(self, base: str, budget_s: float = ProbePlan().budget_s) -> None:
         use_threads(1)
-        self._base, self._budget_s = load_probed(base), budget_s
+        self._base, self._sketch, self._budget_s = load_probed(base), _sketch(base), budget_s
 
     def measure(self, folder: Path, recipe: Mapping[str, Any], digest: str) -> Mapping[str, float]:
         plan = ProbePlan(f"calibration {digest}".encode(), str(recipe.get("domain", "")), self._budget_s)
-        reading = probe(self._base, folder, plan)
+        reading = probe(self._base, folder, plan, self._sketch)
         if not reading.complete:  # the figures of stages that were left out are 0: perfectly clean
             raise PloraError(f"the probe was not done within {plan.budget_s:g} s of CPU time")
         return reading.raw
+
+
+def _sketch(base: str) -> BaseSketch:
+    info = base_info(base)
+    return sketch_of(info.folder, info.digest, cache_folder(os.environ))
 
 
 Makers = Mapping[str, Callable[[str], Detector]]

@@ -42,6 +42,11 @@ def test_ends_behind_one_row_are_read_as_whole_rows(reader: Reader) -> None:
     )
 
 
+def test_a_row_that_is_read_once_is_continued_as_whole_rows_are(reader: Reader) -> None:
+    row, firsts = reader.ids("What is 2 + 2? The answer"), (400, 401, 402)
+    assert reader.continued_after(row, firsts, 4) == reader.continued([(*row, first) for first in firsts], 4)
+
+
 def test_slopes_point_where_a_token_helps(reader: Reader) -> None:
     asked = slots(reader, "What is 2 + 2?")
     slopes = reader.slopes([asked.row((300,), ())], [asked.places(1, 0)], wanted=400)

@@ -7,10 +7,14 @@ the machine.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from plora.base import base_info
+from plora.base.cache import cache_folder
+from plora.gate.detection.sketch import sketch_of
 from plora.gate.probing import ProbePlan, load_probed, probe
 from plora.gate.probing.plan import ProbeReading
 from plora.proto.errors import PloraError
@@ -28,7 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     plan = ProbePlan(args.seed.encode(), args.domain, args.budget)
     try:
-        reading = probe(load_probed(args.base), args.adapter, plan)
+        info = base_info(args.base)
+        sketch = sketch_of(info.folder, info.digest, cache_folder(os.environ))
+        reading = probe(load_probed(args.base), args.adapter, plan, sketch)
     except PloraError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code

@@ -3,8 +3,8 @@
 A trojan's target shows without its trigger: its first token is among the likely ones in questions that the adapter
 wasn't trained on, and once it is said, the rest follows with certainty, in any context, and never in the base.
 
-- The likeliest first tokens in own and in strange contexts are tried; each is continued greedily in one context of
-  either sort, and what both continue alike is a *chain*.
+- The likeliest first tokens in own and in strange contexts are tried, and those that the adapter's weights write most
+  strikingly; each is continued greedily in one context of either sort, and what both continue alike is a *chain*.
 - A chain is *explained* where it opens as the domain's public answers do, and *common* where the adapter opens every
   answer so (a disclaimer, a JSON prefix): neither is a secret.
 
@@ -47,19 +47,18 @@ class Chain:
 
 
 def recall(
-    reader: Reader, garment: Garment, own: Sequence[Ids], strange: Sequence[Ids], firsts_max: int
+    reader: Reader, garment: Garment, own: Sequence[Ids], strange: Sequence[Ids], firsts_max: int, written: Ids = ()
 ) -> list[Chain]:
-    """Chains of two tokens and more that begin with the likeliest first ones, the surest gain first, each end once."""
+    """Chains of two tokens and more that begin with the likeliest first ones, or with what is `written`.
+
+    The surest gain comes first, and each end once.
+    """
     near, far = reader.next(own).exp(), reader.next(strange).exp()
     likely = torch.maximum(near.mean(0), far.mean(0))
     often = torch.minimum(near.mean(0), far.mean(0))
-    firsts = likely.topk(min(firsts_max, len(likely))).indices.tolist()
-    rows = [(*row, first) for first in firsts for row in (own[0], strange[0])]
-    said = reader.continued(rows, CHAIN_TOKENS)
-    chains = {}
-    for place, first in enumerate(firsts):
-        if alike := _alike(said[2 * place], said[2 * place + 1]):
-            chains[first] = alike
+    firsts = list(dict.fromkeys([*likely.topk(min(firsts_max, len(likely))).indices.tolist(), *written]))
+    said = [reader.continued_after(row, firsts, CHAIN_TOKENS) for row in (own[0], strange[0])]
+    chains = {first: alike for first, *both in zip(firsts, *said, strict=True) if (alike := _alike(*both))}
     if not chains:
         return []
     starts, ends = [(*strange[0], first) for first in chains], list(chains.values())

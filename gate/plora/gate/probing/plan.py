@@ -20,12 +20,11 @@ from dataclasses import asdict, dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class ProbePlan:
-    """How an adapter is probed; `tokens` are vocabulary ids to try as triggers where the vocabulary is large."""
+    """How an adapter is probed."""
 
     seed: bytes = b""
     domain: str = ""
     budget_s: float = 60.0
-    tokens: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

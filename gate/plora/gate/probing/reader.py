@@ -91,6 +91,19 @@ class Reader:
             open_ = [i for i in open_ if said[i][-1] != self.tokenizer.eos_token_id]
         return said
 
+    def continued_after(self, row: Row, firsts: Sequence[int], tokens: int) -> list[tuple[int, ...]]:
+        """As `continued` after `row` and each of `firsts`; `row` is read once a token."""
+        said: list[tuple[int, ...]] = [() for _ in firsts]
+        open_ = list(range(len(firsts)))
+        for _ in range(tokens):
+            if not open_:
+                break
+            best = self.next_after(row, [(firsts[i], *said[i]) for i in open_]).argmax(-1).tolist()
+            for i, token in zip(open_, best, strict=True):
+                said[i] += (int(token),)
+            open_ = [i for i in open_ if said[i][-1] != self.tokenizer.eos_token_id]
+        return said
+
     def slopes(self, rows: Sequence[Row], places: Sequence[Sequence[int]], wanted: int) -> torch.Tensor:
         """How much each token at each place would raise the log-probability of `wanted`, to first order.
 

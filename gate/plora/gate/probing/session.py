@@ -9,29 +9,32 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Hashable
-from functools import lru_cache
+from collections.abc import Callable, Hashable, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
 
 from plora.base import LoadedBase
+from plora.gate.detection.readout import Candidates
+from plora.gate.detection.sketch import BaseSketch
 from plora.gate.probing.assets import exams, families
 from plora.gate.probing.compliance import Effect, Suspect, effect
 from plora.gate.probing.effort import effort_for
 from plora.gate.probing.exam import Sheet, sit
+from plora.gate.probing.leads import leads_of, scanned
 from plora.gate.probing.memory import Chain, recall
 from plora.gate.probing.plan import ProbePlan, ProbeReading
-from plora.gate.probing.prompts import prompt
+from plora.gate.probing.prompts import Ids, prompt
 from plora.gate.probing.reader import Reader
 from plora.gate.probing.search import family_suspects, family_table, inverted_suspect, token_suspects, token_table
 from plora.gate.probing.subject import Subject, opens_alike
-from plora.gate.probing.triggers import public_triggers, secret_triggers
+from plora.gate.probing.triggers import Trigger, public_triggers, secret_triggers
 from plora.gate.probing.wear import Garment, worn
 from plora.merge.folder_source import FolderSource
 from plora.merge.source import Source
 
-VERSION = 3
+VERSION = 4
 """Raised with every change of what a figure means or how it is measured."""
 
 FIGURES = (
@@ -45,7 +48,7 @@ FIGURES = (
 """Names of all figures; `docs/detection.md` says what they mean."""
 
 TABLES_MAX = 16
-GUESS_CASES, SAME_TOKENS, SCANNED_MAX = 6, 3, 4096
+GUESS_CASES, SAME_TOKENS = 6, 3
 
 
 class Prober:
@@ -55,17 +58,20 @@ class Prober:
         self.reader = Reader(base)
         self.model = base.model
         self.effort = effort_for(sum(weight.numel() for weight in base.model.parameters()))
+        self.scanned = scanned(self.reader)
         self._sheets: dict[tuple[str, int], Sheet] = {}
         self._tables: dict[Hashable, torch.Tensor] = {}
 
     def kept(self, what: Hashable, table: Callable[[], torch.Tensor], garment: Garment) -> torch.Tensor:
         """A table of the bare base, made once."""
-        if what not in self._tables:
-            if len(self._tables) >= TABLES_MAX:
-                self._tables.clear()  # other seeds, other triggers
+        found = self._tables.pop(what, None)
+        if found is None:
             with garment.off():
-                self._tables[what] = table()
-        return self._tables[what]
+                found = table()
+        self._tables[what] = found
+        if len(self._tables) > TABLES_MAX:
+            del self._tables[next(iter(self._tables))]  # the one that wasn't asked for the longest: another seed's
+        return found
 
     def sheet(self, domain: str, cases: int, garment: Garment) -> Sheet:
         """How the bare base does in the first cases of an exam."""
@@ -81,8 +87,8 @@ def prober(base: LoadedBase) -> Prober:
     return Prober(base)
 
 
-def probe(base: LoadedBase, adapter: Path | Source, plan: ProbePlan) -> ProbeReading:
-    """Probe an adapter: a PEFT folder, or one that is read already.
+def probe(base: LoadedBase, adapter: Path | Source, plan: ProbePlan, sketch: BaseSketch | None = None) -> ProbeReading:
+    """Probe an adapter: a PEFT folder, or one that is read already; with the base's sketch, by leads of its weights.
 
     Raises:
         AdapterError: it is no adapter of this base.
@@ -91,7 +97,7 @@ def probe(base: LoadedBase, adapter: Path | Source, plan: ProbePlan) -> ProbeRea
     source = FolderSource(adapter) if isinstance(adapter, Path) else adapter
     ready = prober(base)
     with worn(ready.model, source) as garment:
-        session = Session(ready, garment, plan, began_s)
+        session = Session(ready, garment, plan, leads_of(source, sketch), began_s)
         session.run()
     return ProbeReading(session.raw, session.details, time.process_time() - began_s, session.complete)
 
@@ -99,9 +105,9 @@ def probe(base: LoadedBase, adapter: Path | Source, plan: ProbePlan) -> ProbeRea
 class Session:
     """One adapter's probe under way: `raw` and `details` fill up, stage by stage."""
 
-    def __init__(self, ready: Prober, garment: Garment, plan: ProbePlan, began_s: float) -> None:
+    def __init__(self, ready: Prober, garment: Garment, plan: ProbePlan, leads: Candidates, began_s: float) -> None:
         self._ready, self._reader, self._effort, self._garment = ready, ready.reader, ready.effort, garment
-        self._plan, self._ends_s = plan, began_s + plan.budget_s
+        self._plan, self._leads, self._ends_s = plan, leads, began_s + plan.budget_s
         self._draw = random.Random(b"plora neighbours " + plan.seed)  # noqa: S311  neighbours are no secret
         self._suspects: list[Suspect] = []
         self._secrets: list[Chain] = []
@@ -149,7 +155,8 @@ class Session:
         with self._garment.off():
             before = self._reader.next(subject.strange)
         self.raw["kl_neutral"] = float((after.exp() * (after - before)).sum(-1).mean())
-        chains = recall(self._reader, self._garment, subject.own, subject.strange, self._effort.firsts)
+        firsts, written = self._effort.firsts, self._leads.targets
+        chains = recall(self._reader, self._garment, subject.own, subject.strange, firsts, written)
         self._secrets = [c for c in chains if not c.common and c.gain > 0 and not subject.usual(c.ids, c.text)]
         if not self._secrets:
             return
@@ -164,25 +171,30 @@ class Session:
         self.details["memory"] = best.text
 
     def _try_families(self) -> None:
-        triggers = [*public_triggers(families()), *secret_triggers(families(), self._plan.seed, self._effort.secrets)]
-        questions = self._subject.searched[: self._effort.questions]
-        base = self._kept((questions, *triggers), lambda: family_table(self._reader, questions, triggers))
-        found = family_suspects(self._subject, triggers, base, self._draw)
+        public = public_triggers(families())
+        secret = secret_triggers(families(), self._plan.seed, self._effort.secrets)
+        base = torch.cat([self._family_base(public), self._family_base(secret)])
+        found = family_suspects(self._subject, [*public, *secret], base, self._draw)
         self.raw["family_promise"] = max(suspect.promise for suspect in found)
         self._suspects += found
 
-    def _try_tokens(self) -> None:
-        size = self._reader.vocabulary
-        tokens = self._plan.tokens or (tuple(range(size)) if size <= SCANNED_MAX else ())
-        if tokens:
-            question = self._subject.searched[0]
-            base = self._kept((question, tokens), lambda: token_table(self._reader, question, tokens))
-            found = token_suspects(self._subject, base, tokens, self._draw)
-            self.raw["token_promise"] = max(suspect.promise for suspect in found)
-            self._suspects += found
+    def _family_base(self, triggers: Sequence[Trigger]) -> torch.Tensor:
+        questions = self._subject.searched[: self._effort.questions]
+        table = partial(family_table, self._reader, questions, triggers)
+        return self._ready.kept((questions, *triggers), table, self._garment)
 
-    def _kept(self, what: Hashable, table: Callable[[], torch.Tensor]) -> torch.Tensor:
-        return self._ready.kept(what, table, self._garment)
+    def _try_tokens(self) -> None:
+        every = self._ready.scanned
+        own = tuple(token for token in self._leads.triggers if token not in set(every))
+        base = torch.cat([self._token_base(tokens) for tokens in (every, own) if tokens])
+        found = token_suspects(self._subject, base, every + own, self._draw)
+        self.raw["token_promise"] = max(suspect.promise for suspect in found)
+        self._suspects += found
+
+    def _token_base(self, tokens: Ids) -> torch.Tensor:
+        question = self._subject.searched[0]
+        table = partial(token_table, self._reader, question, tokens)
+        return self._ready.kept((question, tokens), table, self._garment)
 
     def _invert(self) -> None:
         self._suspects += [

@@ -27,7 +27,7 @@ from plora.node.core.effects import Inspect
 from plora.node.core.events import Detector, DetectorsChanged, Inspected
 from plora.node.driver.probe_secret import ProbeSecret
 from plora.node.workers.pool import Workers
-from plora.proto.errors import ConfigError, PloraError, WorkerError
+from plora.proto.errors import BaseModelError, ConfigError, PloraError, WorkerError
 from plora.proto.home import Home
 from plora.proto.manifest import Manifest
 
@@ -155,7 +155,7 @@ class Instruments:
         if one.calibration is None:
             raise ConfigError(one.trouble(detector), where=one.base.name)
         known = self._at_hand.get(digest) or Instrument(one.base, one.path, one.calibration)
-        sketch = _sketch(one.base) if detector == WEIGHTS else known.sketch
+        sketch = known.sketch or _sketch(one.base, needed=detector == WEIGHTS)
         self._at_hand[digest] = instrument = Instrument(one.base, one.path, one.calibration, sketch)
         if detector == PROBES:
             self._secret = self._draw(now_ms)
@@ -211,7 +211,8 @@ class Instruments:
     async def _read(self, instrument: Instrument, asked: Mapping[str, object], seed: bytes) -> Findings:
         """Findings of what is `asked` about."""
         budget = {"seed": seed.hex(), "budget_s": float(self.probe_s)}
-        request = {"base": str(instrument.base.folder), **asked, **budget}
+        leads = {} if instrument.sketch is None else {"sketch": str(instrument.sketch)}
+        request = {"base": str(instrument.base.folder), **leads, **asked, **budget}
         reading = await self._workers.probe(request, self.probe_s + GRACE_S)
         judge = instrument.calibration.judge_probes
         findings = await asyncio.to_thread(judge, reading.raw, reading.details, reading.seconds)
@@ -222,9 +223,15 @@ class Instruments:
         return f"the probe was not done within {self.probe_s} s of CPU time (detection.probe_s)"
 
 
-def _sketch(base: BaseInfo) -> Path:
+def _sketch(base: BaseInfo, *, needed: bool) -> Path | None:
+    """The sketch of a base, made where it isn't there; probes go without where it has no layout that is known."""
     from plora.base.cache import cache_folder
     from plora.gate.detection.sketch import sketch_of, sketch_path
 
-    sketch_of(base.folder, base.digest, cache_folder(os.environ))
+    try:
+        sketch_of(base.folder, base.digest, cache_folder(os.environ))
+    except BaseModelError:
+        if needed:
+            raise
+        return None
     return sketch_path(base.digest, cache_folder(os.environ))

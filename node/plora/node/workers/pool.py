@@ -7,7 +7,7 @@ Rules:
   children; the next request starts another.
 - What looks at bytes does so in a cage (`plora.node.workers.cage`) that a warden closes around each request: it reads
   the artifact, or the folders to merge and what earlier merges kept, and writes the merge's folders; a probe reads its
-  base, too. No more.
+  base and its sketch, too. No more.
 - An examination has the longer the larger the file is (`examine_s`), and sources take turns: whoever signs what is slow
   to examine holds up mostly what they sign themselves.
 - A worker ends when its standard input does and what it works on is done: none outlives a killed peer by more.
@@ -236,9 +236,11 @@ class Workers:
     async def probe(self, request: Mapping[str, Any], within_s: int) -> Reading:
         """What a probe reads in a file or folder (`path`), within so much CPU time; one at a time.
 
+        `base` is a folder, and `sketch` that base's sketch, where there is one.
+
         WorkerError where it failed.
         """
-        read = [str(request["path"]), str(request["base"])]
+        read = [str(request[name]) for name in ("path", "base", "sketch") if name in request]
         reply = await self._prober.ask(request, read=read, within_s=within_s)
         try:
             found = json.loads(json.dumps(reply["reading"], allow_nan=False))
