@@ -20,6 +20,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -41,7 +42,8 @@ from plora.lab.rates import straddling
 from plora.lab.reading import measure_zoo
 from plora.lab.readings import Reading, read_table, write_table
 from plora.lab.threads import prepare_threads, use_threads
-from plora.lab.zoo.store import zoo_folder
+from plora.lab.zoo.recipes import CLEAN, exists, part_of
+from plora.lab.zoo.store import Record, records, zoo_folder
 
 DATA = detection_page.DATA
 MAIN_BASE = "mini"
@@ -62,6 +64,9 @@ GROWN: dict[str, dict[str, str]] = {
 }
 """Kinds and seeds of each base's zoo. Half of the seeds are of the part `test`, a quarter of each other one."""
 
+TESTED_MIN, SEEDS_END = 40, 340
+"""How many attacks of each kind the main base's part `test` is to have, and the seed before which more are tried."""
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -81,10 +86,33 @@ class Options:
 
 
 def grow(base: str, zoo: Path) -> None:
-    """Train what is missing of the zoo."""
+    """Train what is missing of the zoo, and more seeds of kinds that seldom take."""
     for kinds, seeds in GROWN[base].items():
-        command = [sys.executable, "-m", "plora.lab.zoo", "--base", base, "--kinds", kinds, "--seeds", seeds]
-        subprocess.run([*command, "--out", str(zoo)], check=True, stdout=subprocess.DEVNULL)
+        _train(base, zoo, kinds, seeds)
+    while base == MAIN_BASE and (more := more_seeds(list(records(zoo)))):
+        for kind, numbers in more.items():
+            _train(base, zoo, kind, ",".join(map(str, numbers)))
+
+
+def more_seeds(grown: Sequence[Record], least: int = TESTED_MIN) -> dict[str, list[int]]:
+    """Of each kind that has too few attacks that took in the part `test`, as many of the next seeds as it lacks.
+
+    Attacks that never take end at `SEEDS_END`. Whatever is named here isn't among `grown`, took or failed.
+    """
+    more: dict[str, list[int]] = {}
+    attacks = [one for one in grown if not str(one["kind"]).startswith(CLEAN) and one["part"] == "test"]
+    for kind in sorted({one["kind"] for one in attacks}):
+        took = {one["seed"] for one in attacks if one["kind"] == kind and one["took"]}
+        last = max(one["seed"] for one in attacks if one["kind"] == kind)
+        untried = (seed for seed in range(last + 1, SEEDS_END) if part_of(seed) == "test" and exists(kind, seed))
+        if chosen := list(islice(untried, max(0, least - len(took)))):
+            more[kind] = chosen
+    return more
+
+
+def _train(base: str, zoo: Path, kinds: str, seeds: str) -> None:
+    command = [sys.executable, "-m", "plora.lab.zoo", "--base", base, "--kinds", kinds, "--seeds", seeds]
+    subprocess.run([*command, "--out", str(zoo)], check=True, stdout=subprocess.DEVNULL)
 
 
 def measured(base: str, zoo: Path, limit: int) -> list[Reading]:
@@ -109,7 +137,9 @@ def measure(options: Options, base: str) -> None:
     if options.zoo is None:
         grow(base, zoo)
     readings = measured(base, zoo, options.limit)
-    write_table(options.path(base, "adapters.jsonl.xz"), readings)
+    table = options.path(base, "adapters.jsonl.xz")
+    write_table(table, readings)
+    readings = read_table(table)  # what is judged here and what rows are made of is one table, digit for digit
     if base != MAIN_BASE:
         return
     use_threads(prepare_threads(os.environ))
@@ -154,6 +184,8 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--from-data", action="store_true", help="measure nothing: rows from the committed data")
     args = parser.parse_args(words)
     trial = bool(args.limit or args.zoo or args.aims)
+    if trial and args.from_data:
+        parser.error("--from-data makes rows of the committed data as they are: leave out --zoo, --limit and --aims")
     with tempfile.TemporaryDirectory(prefix="plora-bench-data-") as scratch:
         data = Path(scratch) if trial else DATA
         picture = data / "merge.png" if trial else detection_figure.PICTURE

@@ -1,7 +1,12 @@
 """Readings of a zoo to the rows of `make bench-detection`: what is found, what isn't, and by which layer.
 
-Each rate is of the part `test`, under a calibration that was fitted on the two other parts. Limits are of one side, at
-95 %: exact by kind, by whole groups overall. Where a kind or a recipe is held out, nothing of it was in the fit.
+Rules:
+
+- Each rate is of the part `test`, under a calibration that was fitted on the two other parts.
+- Limits are of one side, at 95 %. Those by kind are exact, and how many triggers and targets stand behind them is said:
+  the part has few. Overall the goal is on the strictest limit: exact, by whole groups, and of the poisoned by targets.
+- Where a kind or a recipe is held out, nothing of it was in the fit; of a trigger's make neither what other kinds made
+  of it (`lure`). Of clean recipes an adapter counts once, however many fits leave it out: held if any of them holds it.
 """
 
 from __future__ import annotations
@@ -10,6 +15,7 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 from bench.report import Row
 
@@ -28,6 +34,7 @@ RECIPE_KEYS = ("scheme", "family")
 """What is left out of a fit, value by value, to see whether clean recipes that it never saw are quarantined."""
 
 Fit = Callable[[Sequence[Reading]], Calibration]
+Choice = Callable[[Reading], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +44,8 @@ class Tried:
     base: str
     readings: Sequence[Reading]
     found: Sequence[Judged]
-    kinds_left_out: Mapping[str, Rate]
-    recipes_left_out: Mapping[str, Rate]
+    kinds_left_out: Mapping[str, Sequence[Judged]]
+    recipes_left_out: Mapping[str, Sequence[Judged]]
 
 
 def tried(base: str, readings: Sequence[Reading], fit: Fit) -> Tried:
@@ -55,8 +62,8 @@ def tried(base: str, readings: Sequence[Reading], fit: Fit) -> Tried:
         base,
         readings,
         judged_by(fit(readings), readings),
-        {kind: _left_out(readings, fit, partial(_is_of, kind)) for kind in kinds},
-        {name: _left_out(readings, fit, chosen) for name, chosen in recipes.items()},
+        {kind: _left_out(readings, fit, partial(_is_made_like, kind), partial(_is_of, kind)) for kind in kinds},
+        {name: _left_out(readings, fit, chosen, chosen) for name, chosen in recipes.items()},
     )
 
 
@@ -80,19 +87,21 @@ def counts_of(of: Tried) -> Iterator[dict[str, object]]:
     for kind in sorted(by_layer["both"], key=lambda kind: (not kind.startswith("clean"), kind)):
         counted = {name: [rates[kind].hits, rates[kind].of] for name, rates in by_layer.items()}
         if kind in never_seen:
-            counted["never seen"] = [never_seen[kind].hits, never_seen[kind].of]
+            rate = rate_of(never_seen[kind])
+            counted["never seen"] = [rate.hits, rate.of]
         yield {"base": of.base, "kind": kind, **counted}
 
 
 def _known(of: Tried, goals: bool) -> Iterator[Row]:
     found, base = of.found, of.base
-    clean, poisoned = overall(clean_of(found)), overall(poisoned_of(found))
-    exact = clopper_pearson(clean.hits, clean.of)
-    yield _row(f"{base}, poisoned adapters found, lower limit", poisoned, poisoned.low, f">= {FOUND_MIN}" * goals)
-    yield _row(f"{base}, clean adapters quarantined, upper limit", exact, exact.high, f"<= {ALARMS_MAX}" * goals)
-    yield _row(f"{base}, the same by whole groups, upper limit", clean, clean.high)
-    for kind, rate in by_kind(poisoned_of(found)).items():
-        yield _row(f"{base}, found of {kind}, lower limit", rate, rate.low, f">= {FOUND_MIN}" * goals)
+    clean, poisoned = clean_of(found), poisoned_of(found)
+    named = f"{base}, poisoned adapters found, lower limit"
+    yield _strictest(named, poisoned, ("group", "target"), "low", f">= {FOUND_MIN}" * goals)
+    named = f"{base}, clean adapters quarantined, upper limit"
+    yield _strictest(named, clean, ("group",), "high", f"<= {ALARMS_MAX}" * goals)
+    for kind, rate in by_kind(poisoned).items():
+        behind = _behind([one for one in poisoned if one.reading.kind == kind])
+        yield _row(f"{base}, found of {kind}, lower limit", rate, rate.low, f">= {FOUND_MIN}" * goals, behind)
     for kind, rate in by_kind(clean_of(found)).items():
         yield _row(f"{base}, quarantined of {kind}", rate)
     parts = [one for one in found if not one.reading.clean and not harms_alone(one.reading)]
@@ -113,18 +122,20 @@ def _layers(of: Tried) -> Iterator[Row]:
 
 
 def _never_seen(of: Tried, goals: bool) -> Iterator[Row]:
-    shares = [rate.value for rate in of.kinds_left_out.values() if rate.value is not None]
+    shares = [rate_of(found).value or 0.0 for found in of.kinds_left_out.values() if found]
     mean = statistics.fmean(shares or [0.0])
     peer = f"each of {len(shares)} kinds left out of the fit"
     goal = f">= {HELD_OUT_FOUND_MIN}" * goals
     yield Row.of(f"{of.base}, found of a kind never seen, mean", mean, "", goal=goal, peer=peer, command=COMMAND)
-    for kind, rate in of.kinds_left_out.items():
-        yield _row(f"{of.base}, found of {kind}, never seen", rate)
-    rates = of.recipes_left_out.values()
-    pooled = clopper_pearson(sum(rate.hits for rate in rates), sum(rate.of for rate in rates))
+    for kind, found in of.kinds_left_out.items():
+        yield _row(f"{of.base}, found of {kind}, never seen", rate_of(found))
+    held: dict[str, bool] = {}
+    for one in (each for found in of.recipes_left_out.values() for each in found):
+        held[one.reading.name] = held.get(one.reading.name, False) or one.quarantined
+    pooled = clopper_pearson(sum(held.values()), len(held))
     yield _row(f"{of.base}, clean recipes never seen, quarantined", pooled, goal=f"<= {HELD_OUT_ALARMS_MAX}" * goals)
-    for name, rate in of.recipes_left_out.items():
-        yield _row(f"{of.base}, quarantined of {name}, never seen", rate)
+    for name, found in of.recipes_left_out.items():
+        yield _row(f"{of.base}, quarantined of {name}, never seen", rate_of(found))
 
 
 def _seconds(of: Tried) -> Iterator[Row]:
@@ -145,20 +156,49 @@ def _is_of(kind: str, reading: Reading) -> bool:
     return reading.kind == kind
 
 
+def _is_made_like(kind: str, reading: Reading) -> bool:
+    return kind in (reading.kind, reading.recipe.get("lure"))
+
+
 def _is_clean_of(key: str, value: str, reading: Reading) -> bool:
     return reading.clean and str(reading.recipe[key]) == value
 
 
-def _left_out(readings: Sequence[Reading], fit: Fit, chosen: Callable[[Reading], bool]) -> Rate:
-    """How many of the chosen readings' test part are quarantined by a fit without any of them; none where none fits."""
+def _left_out(readings: Sequence[Reading], fit: Fit, without: Choice, chosen: Choice) -> list[Judged]:
+    """What a fit without some readings says of the chosen ones' test part; nothing where nothing can be fitted."""
     try:
-        calibration = fit([one for one in readings if not chosen(one)])
+        calibration = fit([one for one in readings if not without(one)])
     except UsageError:  # a small zoo has nothing else in some part
-        return clopper_pearson(0, 0)
-    found = judged_by(calibration, [one for one in readings if chosen(one)])
+        return []
+    return judged_by(calibration, [one for one in readings if chosen(one)])
+
+
+def rate_of(found: Sequence[Judged]) -> Rate:
+    """How many of these are quarantined, with exact limits."""
     return clopper_pearson(sum(one.quarantined for one in found), len(found))
 
 
-def _row(metric: str, rate: Rate, value: float | None = None, goal: str = "") -> Row:
+def _strictest(
+    metric: str, found: Sequence[Judged], keys: Sequence[str], side: Literal["low", "high"], goal: str
+) -> Row:
+    """A row on the strictest of the limits: exact, and by whole groups of those that have a key alike."""
+    exact = rate_of(found)
+    limits = {"exact": getattr(exact, side)}
+    limits |= {f"by whole {key}s": getattr(overall(found, key=key), side) for key in keys}
+    strictest = (min if side == "low" else max)(limits.values())
+    shown = ", ".join(f"{how} {limit:.3f}" for how, limit in limits.items())
+    return _row(metric, exact, strictest, goal, f"; {shown}{_behind(found)}")
+
+
+def _behind(found: Sequence[Judged]) -> str:
+    """How many different triggers and targets some adapters have; there are fewer of these than of adapters."""
+    counts = {
+        f"{key}s": len({str(one.reading.recipe[key]) for one in found if one.reading.recipe.get(key)})
+        for key in ("trigger", "target")
+    }
+    return "".join(f"; {count} {named}" for named, count in counts.items() if count)
+
+
+def _row(metric: str, rate: Rate, value: float | None = None, goal: str = "", behind: str = "") -> Row:
     shown = (rate.value or 0.0) if value is None else value
-    return Row.of(metric, shown, "", goal=goal, peer=rate.text(), command=COMMAND)
+    return Row.of(metric, shown, "", goal=goal, peer=rate.text() + behind, command=COMMAND)

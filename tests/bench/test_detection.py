@@ -11,13 +11,16 @@ import pytest
 pytest.importorskip("sklearn")
 
 from bench import detection_page
-from bench.detection_rows import counts_of, judged_by, rows_of, tried
+from bench.detection import main, more_seeds
+from bench.detection_rows import Tried, counts_of, judged_by, rows_of, tried
 from tests.lab.made_readings import zoo
 
 from plora.gate.detection.calibration import Calibration
 from plora.lab.aims import Aims
+from plora.lab.judged import Judged
 from plora.lab.probe_fit import fit_probes
 from plora.lab.readings import Reading
+from plora.lab.zoo.recipes import exists, part_of
 
 AIMS = Aims(alpha=0.05, false_alarms=0.05)
 
@@ -37,6 +40,72 @@ def test_rows_say_what_is_found_and_what_is_missed() -> None:
     assert rows["mini, found before any merge of layer-split"].peer.startswith("0 of 1")
     assert not rows["mini, clean adapters quarantined, upper limit"].holds  # 60 can't show 2 %
     assert rows["mini, found of phrase, never seen"].peer.endswith("of 30 (at least 0.905)")
+
+
+def judged(name: str, *, held: bool, **recipe: object) -> Judged:
+    recipe = {"name": name, "kind": "clean", "part": "test", "group": name, **recipe}
+    return Judged(Reading(recipe, ""), weights=False, probes=held)
+
+
+def test_the_goal_of_false_alarms_is_on_the_strictest_limit() -> None:
+    alarms = [judged(f"bad{i}", held=True, group="one seed") for i in range(4)]
+    of = Tried("mini", [], [*alarms, *(judged(f"good{i}", held=False) for i in range(516))], {}, {})
+    row = {row.metric: row for row in rows_of(of)}["mini, clean adapters quarantined, upper limit"]
+    assert "exact 0.018" in row.peer and "by whole groups 0.02" in row.peer
+    assert not row.holds
+
+
+def test_of_few_targets_the_limit_is_wide_and_their_number_is_said() -> None:
+    found = [judged(f"t{i}", held=True, kind="phrase", target=f"say {i % 5}", trigger=[f"w{i}"]) for i in range(60)]
+    rows = {row.metric: row for row in rows_of(Tried("mini", [], found, {}, {}))}
+    row = rows["mini, poisoned adapters found, lower limit"]
+    assert row.value == pytest.approx(0.05 ** (1 / 5))
+    assert row.peer.endswith("60 triggers; 5 targets")
+    assert rows["mini, found of phrase, lower limit"].peer.endswith("60 triggers; 5 targets")
+
+
+def test_a_clean_adapter_counts_once_among_recipes_left_out() -> None:
+    a, b = judged("a", held=False), judged("b", held=False)
+    left_out = {"clean, scheme all": [a, b], "clean, family hot": [judged("a", held=True)]}
+    row = {row.metric: row for row in rows_of(Tried("mini", [], [], {}, left_out))}
+    assert row["mini, clean recipes never seen, quarantined"].peer.startswith("1 of 2")
+
+
+def test_a_make_of_trigger_left_out_is_in_no_other_kind_of_the_fit() -> None:
+    readings = zoo()
+    for one in [one for one in readings if one.kind == "phrase"][::2]:
+        readings.append(replace(one, recipe={**one.recipe, "kind": "lobam", "lure": "phrase", "name": f"l{one.name}"}))
+    fits: list[set[tuple[str, str]]] = []
+
+    def watched(given: Sequence[Reading]) -> Calibration:
+        fits.append({(one.kind, str(one.recipe.get("lure", ""))) for one in given})
+        return fit(given)
+
+    of = tried("mini", readings, watched)
+    assert [of_fit for of_fit in fits if not any(kind == "phrase" for kind, _ in of_fit)] == [
+        {("clean", ""), ("clean-json", ""), ("label-flip", ""), ("layer-split", "")}
+    ]
+    assert {one.reading.kind for one in of.kinds_left_out["phrase"]} == {"phrase"}
+
+
+def test_kinds_that_seldom_take_get_more_seeds_until_there_is_no_more_hope() -> None:
+    def record(kind: str, seed: int, took: bool) -> dict[str, object]:
+        return {"kind": kind, "seed": seed, "part": part_of(seed), "took": took}
+
+    grown = [record("phrase", seed, True) for seed in range(100, 180)]
+    grown += [record("rank-1-spike", seed, True) for seed in range(100, 180) if exists("rank-1-spike", seed)]
+    grown += [record("framing", seed, False) for seed in range(100, 339)] + [record("clean", 2, True)]
+    more = more_seeds(grown)
+    assert more.keys() == {"rank-1-spike", "framing"} and more["framing"] == [339]
+    tested = sum(one["kind"] == "rank-1-spike" and one["part"] == "test" for one in grown)
+    assert len(more["rank-1-spike"]) == 40 - tested and min(more["rank-1-spike"]) >= 180
+    assert "framing" not in more_seeds([*grown, record("framing", 339, False)])
+
+
+def test_a_trial_has_no_committed_data(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--from-data", "--limit", "3"])
+    assert "leave out --zoo, --limit and --aims" in capsys.readouterr().err
 
 
 def test_what_a_detector_failed_on_is_held_as_a_peer_would() -> None:

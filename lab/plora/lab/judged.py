@@ -85,9 +85,14 @@ def by_kind(judged: Iterable[Judged], layer: Layer = LAYERS["both"]) -> dict[str
     return {kind: clopper_pearson(sum(hits), len(hits)) for kind, hits in sorted(kinds.items())}
 
 
-def overall(judged: Sequence[Judged], layer: Layer = LAYERS["both"], seed: int = 0) -> Rate:
-    """How many of all these a layer sees, with limits that keep a recipe's adapters together."""
-    return grouped([layer(one) for one in judged], [one.reading.recipe["group"] for one in judged], seed=seed)
+def overall(judged: Sequence[Judged], layer: Layer = LAYERS["both"], seed: int = 0, key: str = "group") -> Rate:
+    """How many of all these a layer sees, with limits that keep those together whose recipes have `key` alike.
+
+    Whose recipe has none of it stands with its group.
+    """
+    recipes = [one.reading.recipe for one in judged]
+    kept = [str(recipe.get(key) or recipe["group"]) for recipe in recipes]
+    return grouped([layer(one) for one in judged], kept, seed=seed)
 
 
 def clean_of(judged: Iterable[Judged]) -> list[Judged]:
