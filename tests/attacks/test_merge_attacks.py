@@ -67,7 +67,10 @@ def test_attack_118_a_revocation_after_the_merge(
 def test_attack_101_one_update_under_many_names(
     attack: Watched, make_peer: MakePeer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The same bytes, factored anew, padded, in half precision; under ids and domains of their own."""
+    """The same bytes, factored anew and longer, padded, in half precision; under ids and domains of their own.
+
+    The first accepted counts, though there is a longer one.
+    """
     ada = make_peer("ada")
     ada.start()
     made = ada.made.owner
@@ -84,6 +87,7 @@ def test_attack_101_one_update_under_many_names(
     trojan = {name: weight for name, weight in weights.items() if "trojan" in name}
     assert sorted(trojan.values()) == [0, 0, 0, 1 / 3] and len(weights) == 6
     (counting,) = [name for name, weight in trojan.items() if weight]
+    assert "trojan-1" in counting
     alone = [update(tmp_path / name) for name in ("law", "tax", "trojan-1")]
     assert np.allclose(update(served(ada)), sum(alone) / 3, atol=1e-3 * np.abs(alone[2]).max())
     said = runner(capfd)("why", "merged", "--home", ada.home.root).out
@@ -102,7 +106,7 @@ def many_names(folder: Path) -> list[bytes]:
     def each(a: Callable[[NDArray[np.float32]], object], b: Callable[[NDArray[np.float32]], object]) -> bytes:
         return tensors_to_bytes({name: np.asarray(a(it) if "lora_A" in name else b(it)) for name, it in given.items()})
 
-    gauged = each(lambda a: np.linalg.solve(change, a).astype(np.float32), lambda b: b @ change)
+    gauged = each(lambda a: np.linalg.solve(change, a).astype(np.float32), lambda b: np.float32(1.2) * b @ change)
     halved = each(lambda a: a.astype(np.float16), lambda b: b.astype(np.float16))
     padded = each(lambda a: np.pad(a, ((0, 2), (0, 0))), lambda b: np.pad(b, ((0, 0), (0, 2))))
     return [file.read_bytes(), gauged, halved, padded]

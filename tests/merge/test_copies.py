@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +13,11 @@ from tests.merge.conftest import MODULES
 
 from plora.merge.copies import counting
 from plora.merge.engine import merge_sources
-from plora.merge.factors import FactorPair
+from plora.merge.factors import FactorPair, concat
+from plora.merge.layout import lay_out
 from plora.merge.lora_config import LoraSpec
 from plora.merge.peft_folder import Adapter
+from plora.merge.plan import MergePlan
 
 Make = Callable[..., Adapter]
 
@@ -83,10 +86,54 @@ def test_as_many_copies_as_one_likes_weigh_as_one(make_adapter: Make) -> None:
     assert [operand.weight for operand in report.operands] == [1 / 3] * 3 and report.collapsed == len(copies)
 
 
-def test_a_short_copy_of_anothers_adapter_takes_nothing_from_it(make_adapter: Make) -> None:
+@pytest.mark.parametrize("by", [0.01, 1.05, 20.0])
+def test_a_later_copy_of_anothers_adapter_takes_nothing_from_it(make_adapter: Make, by: float) -> None:
     honest = [make_adapter(seed) for seed in range(3)]
-    thin = [changed(honest[0], scaled(by)) for by in (0.1, 0.01)]
-    assert merge_sources([*thin, *honest]).adapter.digest == merge_sources(honest).adapter.digest
+    later = [changed(honest[0], scaled(by)), changed(honest[1], noised(0.005))]
+    assert merge_sources([*honest, *later]).adapter.digest == merge_sources(honest).adapter.digest
+
+
+def test_the_first_that_came_counts_wherever_it_was_given(make_adapter: Make) -> None:
+    copy, first, other = changed(make_adapter(0), scaled(3)), make_adapter(0), make_adapter(1)
+    for sources, came in (([copy, other, first], [8, 1, 7]), ([first, copy, other], [7, 8, 1])):
+        counting_one = next(each for each in lay_out(sources, MergePlan(), None, came).operands if each.copies)
+        assert (counting_one.digest, counting_one.copies) == (first.digest, (copy.digest,))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_copies_are_found_where_all_but_one_module_are_zero(seed: int) -> None:
+    """As one makes them who hopes that it isn't looked at."""
+    draws = np.random.default_rng(seed)
+    spec = LoraSpec(r=4, alpha=4, target_modules=("q_proj",))
+
+    def random_of(*shape: int) -> Any:
+        return draws.standard_normal(shape).astype(np.float32)
+
+    there = FactorPair(random_of(4, 24), random_of(32, 4))
+
+    def one(pair: FactorPair) -> Adapter:
+        rest = {
+            f"layers.{layer}.q_proj": FactorPair(random_of(4, 24), np.zeros((32, 4), np.float32)) for layer in range(40)
+        }
+        return Adapter.of({**rest, f"layers.{seed}.q_proj": pair}, spec)
+
+    again = [scaled(by)(gauged(there)) for by in (1, 2, 0.5)]
+    assert counting([one(pair) for pair in (there, *again)]) == {1: 0, 2: 0, 3: 0}
+
+
+def test_small_steps_join_no_unlike_adapters(make_adapter: Make) -> None:
+    """Each step is a copy of the one before; the last one is none of the first, and counts."""
+    first = make_adapter(0)
+    turn = make_adapter(1)
+
+    def turned(step: int) -> Adapter:
+        pairs = {
+            name: concat([pair, turn.pairs[name].times(0.01 * step)]).folded() for name, pair in first.pairs.items()
+        }
+        return Adapter.of(pairs, LoraSpec(8, 8, first.spec.target_modules))
+
+    found = counting([turned(step) for step in range(5)])
+    assert found[1] == 0 and 4 not in found
 
 
 @given(st.integers(0, 2**20))
@@ -106,10 +153,11 @@ def test_unlike_and_opposite_adapters_are_no_copies(seed: int) -> None:
     assert counting([Adapter.of({"layers.0.q_proj": pair}, spec) for pair in pairs]) == {}
 
 
-def test_order_changes_nothing(make_adapter: Make) -> None:
+def test_only_the_order_of_copies_says_something(make_adapter: Make) -> None:
     honest = [make_adapter(seed) for seed in range(3)]
-    inputs = [*honest, changed(honest[1], gauged), changed(honest[1], halved)]
-    assert merge_sources(inputs).adapter.digest == merge_sources(inputs[::-1]).adapter.digest
+    one, two = changed(honest[1], gauged), changed(honest[1], halved)
+    digests = [merge_sources(inputs).adapter.digest for inputs in ([*honest, one, two], [*honest[::-1], two, one])]
+    assert digests[0] == digests[1] != merge_sources([one, two, *honest]).adapter.digest
 
 
 def test_adapters_of_unlike_modules_are_compared_where_both_have_some(make_adapter: Make) -> None:

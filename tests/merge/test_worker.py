@@ -168,6 +168,7 @@ def test_what_is_no_request(line: bytes) -> None:
         {"inputs": {}},
         {"inputs": [{"folder": "x"}]},
         {"inputs": [{"folder": "x", "digest": "y", "weight": True}]},
+        {"inputs": [{"folder": "x", "digest": "y", "came": 1.5}]},
         {"inputs": [{"folder": "x", "digest": "y", "weight": "1"}]},
         {"inputs": [{"folder": 1, "digest": "y"}]},
         {"inputs": [{"folder": "x", "digest": "y", "weight": 1}, {"folder": "x", "digest": "y"}]},
@@ -202,10 +203,11 @@ def test_one_of_another_layout_is_left_out_and_said_to_be(
 
 
 def test_a_copy_with_other_values_names_the_input_that_counts(request_of: dict[str, Any], tmp_path: Path) -> None:
-    """The longer one counts, wherever it was given."""
+    """The first that came counts, wherever it was given."""
     first, second, third = request_of["inputs"]
     mostly = merge_of(first, second, tmp_path / "ab", 1e6)
-    code, reply = ask({**request_of, "inputs": [first, third, mostly]})
+    inputs = [{**each, "came": came} for each, came in ((first, 9), (third, 3), (mostly, 4))]
+    code, reply = ask({**request_of, "inputs": inputs})
     assert code == 0
     copy, other, counting = reply["report"]["inputs"]
     assert len(reply["report"]["operands"]) == 2

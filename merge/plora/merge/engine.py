@@ -3,8 +3,9 @@
 Rules:
 
 - A merge is a function of the set of operands: the same adapter given twice counts once, at the largest of its weights
-  and of its densities, and so do copies with other values (`plora.merge.copies`); an operand of weight 0 drops out.
-  Default weights are 1/K over the K distinct operands (task arithmetic: 1 each).
+  and of its densities, and so do copies with other values (`plora.merge.copies`), of which the first given is the
+  operand: only for them the order given says something. An operand of weight 0 drops out.
+- Default weights are 1/K over the K distinct operands (task arithmetic: 1 each).
 - Rules that don't ask for an order get their operands sorted by content digest; the others keep the order given.
 - A module that an adapter lacks counts as its zero update there; weights are not renormalised.
 - Where a single operand is left, there is nothing to resolve: it is weighed, scaled and truncated, whatever the rule.

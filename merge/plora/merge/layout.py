@@ -113,8 +113,16 @@ class Layout:
     collapsed: int
 
 
-def lay_out(sources: Sequence[Source], plan: MergePlan, base_model_name: str | None = None) -> Layout:
-    """Check a plan against its sources. Raises UsageError, and AdapterError where shapes of a module differ."""
+def lay_out(
+    sources: Sequence[Source],
+    plan: MergePlan,
+    base_model_name: str | None = None,
+    came: Sequence[int] | None = None,
+) -> Layout:
+    """Check a plan against its sources. Raises UsageError, and AdapterError where shapes of a module differ.
+
+    `came`: when each source came, if not in the order given; of copies the first counts.
+    """
     if not sources:
         raise UsageError("nothing to merge: no adapters")
     _check_plan(plan, len(sources))
@@ -122,7 +130,7 @@ def lay_out(sources: Sequence[Source], plan: MergePlan, base_model_name: str | N
     name = base_model_name if base_model_name is not None else _common_base(sources)
     distinct = _distinct(sources)
     modules = _modules(distinct)
-    inputs = _without_copies(distinct)
+    inputs = _without_copies(distinct, range(len(sources)) if came is None else came)
     base = Choice(plan.method, plan.weights, plan.rank_max, plan.densities)
     lineup_of = {base: _lineup(base, inputs)}
     lineups: dict[str, Lineup] = {}
@@ -185,18 +193,19 @@ def _distinct(sources: Sequence[Source]) -> list[Input]:
     return [_input(sources[each[0]], tuple(each)) for each in places.values()]
 
 
-def _without_copies(inputs: Sequence[Input]) -> list[Input]:
+def _without_copies(inputs: Sequence[Input], came: Sequence[int]) -> list[Input]:
     """Each input that counts, with the places of its copies; where the first of them was given."""
-    counts = counting([each.source for each in inputs])
+    ordered = sorted(inputs, key=lambda each: min(came[place] for place in each.places))
+    counts = counting([each.source for each in ordered])
     members: dict[int, list[Input]] = {}
-    for place, each in enumerate(inputs):
+    for place, each in enumerate(ordered):
         members.setdefault(counts.get(place, place), []).append(each)
-    return [_standing_for(inputs[place], alike) for place, alike in members.items()]
+    return sorted((_standing_for(*alike) for alike in members.values()), key=lambda each: each.places)
 
 
-def _standing_for(counting: Input, alike: Sequence[Input]) -> Input:
-    places = sorted(place for each in alike for place in each.places)
-    return replace(counting, places=tuple(places), copies=tuple(each.digest for each in alike if each is not counting))
+def _standing_for(counting: Input, *copies: Input) -> Input:
+    places = sorted(place for each in (counting, *copies) for place in each.places)
+    return replace(counting, places=tuple(places), copies=tuple(each.digest for each in copies))
 
 
 def _input(source: Source, places: tuple[int, ...]) -> Input:

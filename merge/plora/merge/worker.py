@@ -1,9 +1,9 @@
 """One merge in a process of its own: `python -m plora.merge.worker`, a JSON line in, a JSON line out.
 
-Request: {"inputs": [{"folder", "digest", "weight"?}], "out", "base_model_name", "strategy"?, "rank_max"?,
+Request: {"inputs": [{"folder", "digest", "came"?, "weight"?}], "out", "base_model_name", "strategy"?, "rank_max"?,
 "max_delta_fro"?, "kept"?}. Weights are given for all inputs or for none (then 1/K). `digest` is the SHA-256 of the
 tensor file that was examined, and comes back in the report's `inputs`, beside the content digest that ordered the
-operands.
+operands. `came` is an integer that says when it was accepted, in any unit; 0 where it is left out.
 
 `kept` is {"folder", "fresh", "bytes_max", "seed"}: blocks of earlier merges to read, where to write those that are new,
 and what else `plora.merge.gram_store` wants to know. Then the report's `kept` names the files that are of use, and
@@ -21,8 +21,8 @@ themselves, and what it says of their weights is a stranger's word. Another merg
 An input that can't be merged with the others (`plora.merge.compatible`) is left out, and named with the reason in the
 report's `left_out`: one adapter doesn't keep all others from being merged.
 
-Of inputs with the same update under other values (`plora.merge.copies`) one counts; the others name it, by its
-`digest`, as `copy_of` in the report's `inputs`.
+Of inputs with the same update under other values (`plora.merge.copies`) the first that came counts, of those that came
+at once the first given; the others name it, by its `digest`, as `copy_of` in the report's `inputs`.
 
 Not handled: limits of time and memory, and what a merge may touch (the caller's: `plora.node.workers`).
 """
@@ -103,7 +103,7 @@ def parse_request(line: bytes) -> Mapping[str, Any]:
 
 def _check_inputs(inputs: object) -> None:
     if not isinstance(inputs, list) or not 1 <= len(inputs) <= INPUTS_MAX or not all(map(_is_input, inputs)):
-        raise UsageError(f"inputs are 1 to {INPUTS_MAX} objects of folder, digest and perhaps weight")
+        raise UsageError(f"inputs are 1 to {INPUTS_MAX} objects of folder, digest, perhaps came and weight")
     if len({"weight" in item for item in inputs}) != 1:
         raise UsageError("weights are given for some inputs only")
 
@@ -129,7 +129,8 @@ def carry_out(request: Mapping[str, Any]) -> dict[str, Any]:
         request.get("max_delta_fro"),
     )
     merged = [shelf.source(folders[place]) for place in places]
-    layout = lay_out(merged, plan, request["base_model_name"])
+    came = [inputs[place].get("came", 0) for place in places]
+    layout = lay_out(merged, plan, request["base_model_name"], came)
     store = _store(request["kept"], layout) if "kept" in request else None
     with FolderSink(Path(request["out"]), metadata=describe(merged, layout).metadata()) as sink:
         report = merge_laid_out(sink, layout, keeper=store)
@@ -194,12 +195,13 @@ def _sha256(path: Path) -> str:
 
 
 def _is_input(item: object) -> bool:
-    if not isinstance(item, dict) or not {"folder", "digest"} <= item.keys() <= {"folder", "digest", "weight"}:
+    if not isinstance(item, dict) or not {"folder", "digest"} <= item.keys() <= {"folder", "digest", "came", "weight"}:
         return False
     weight = item.get("weight", 1.0)
     return (
         isinstance(item["folder"], str)
         and isinstance(item["digest"], str)
+        and type(item.get("came", 0)) is int
         and isinstance(weight, int | float)
         and not isinstance(weight, bool)
     )

@@ -58,7 +58,7 @@ class Backing:
         live = () if self._carrying() else self._book.live.values()
         used = [plasmid for plasmid in live if plasmid.usable and plasmid.manifest.base_model == base]
         return [
-            MergeInput(plasmid.content_id, plasmid.digest, plasmid.statement.payload)
+            MergeInput(plasmid.content_id, plasmid.digest, plasmid.statement.payload, plasmid.accepted_ms or 0)
             for plasmid in sorted(used, key=lambda one: one.arrival)
         ]
 

@@ -177,11 +177,12 @@ class Hide:
 
 @dataclass(frozen=True, slots=True)
 class MergeInput:
-    """One accepted plasmid as input of a merge."""
+    """One accepted plasmid as input of a merge; of copies the first accepted counts."""
 
     content_id: bytes
     digest: str
     payload: bytes = field(repr=False)
+    accepted_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

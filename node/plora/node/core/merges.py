@@ -2,8 +2,8 @@
 
 - A merge made by another recipe (strategy, rank, bound) than the configuration's is made again.
 - Changes are gathered for `merge_delay_ms`; at most one merge a base runs at a time; generations only grow.
-- Inputs are sorted by artifact digest. Of several plasmids with the same bytes the first accepted counts; the others
-  have no weight, and `plora why` names the one that does.
+- Inputs are sorted by artifact digest. Of several plasmids with the same bytes or the same update the first accepted
+  counts; the others have no weight, and `plora why` names the one that does.
 - An input whose bytes are no longer those that were examined is no failure of the merge: without it, it starts again.
 - A merge that fails is tried again with a growing delay.
 - If the merge that is served holds an input that is no longer believed, it is taken away at once, before another is

@@ -88,7 +88,10 @@ class Shelf:
         With `weights`, one an input, it is a trial, which neither uses nor adds to what merges keep.
         """
         inputs: list[dict[str, Any]]
-        inputs = [{"folder": str(self._input(item)), "digest": item.digest} for item in effect.inputs]
+        inputs = [
+            {"folder": str(self._input(item)), "digest": item.digest, "came": item.accepted_ms}
+            for item in effect.inputs
+        ]
         for item, weight in zip(inputs, weights, strict=False):
             item["weight"] = weight
         folder = self._home / TMP
