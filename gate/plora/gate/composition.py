@@ -32,13 +32,22 @@ def figures_of(findings: Findings, policy: Policy) -> tuple[Figure, ...]:
     return tuple(judged(figure, asked) for figure in findings.figures if figure.name in asked)
 
 
-def fault_of(findings: Findings, policy: Policy) -> str:
-    """The reason for which a merge with these findings fails; empty where it passes."""
-    figures = figures_of(findings, policy)
-    for figure in figures:
+def seen_in(findings: Findings, policy: Policy) -> str:
+    """The reason for which a merge fails by the figures that there are; empty where they pass or there are none."""
+    for figure in figures_of(findings, policy):
         if figure.flagged or not math.isfinite(figure.value):
             return REASONS[figure.name]
+    return ""
+
+
+def lack_of(findings: Findings) -> str:
+    """The reason for which findings let no merge pass, whatever their figures; empty where they say all."""
     if findings.failure:
         return "examination_failed"
-    measured = {figure.name for figure in figures}
+    measured = {figure.name for figure in findings.figures}
     return "" if findings.calibration and measured >= REASONS.keys() else "no_calibration"
+
+
+def fault_of(findings: Findings, policy: Policy) -> str:
+    """The reason for which a merge with these findings fails; empty where it passes."""
+    return seen_in(findings, policy) or lack_of(findings)

@@ -40,7 +40,9 @@ def merge(bench: Bench, *together: Plasmid) -> list[Any]:
         elif isinstance(effect, Try):
             few = {one.digest for one in effect.inputs} or made
             seen = Figure("trigger_compliance", float(bool(bad) and bad <= few))
-            out += bench.tell(Tried("mini", effect.generation, effect.trial, Findings("mini", (seen,))))
+            out += bench.tell(
+                Tried("mini", effect.generation, effect.trial, Findings("mini", (seen, Figure("clean_delta", 0.0))))
+            )
     return out
 
 

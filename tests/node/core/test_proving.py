@@ -11,7 +11,7 @@ from tests.node.core.test_merges import CONFIG, NOW, World, ids, item
 
 from plora.gate import Policy
 from plora.gate.blame import Blame, Few, Member
-from plora.gate.composition import fault_of, figures_of
+from plora.gate.composition import figures_of, seen_in
 from plora.gate.findings import Figure, Findings
 from plora.node.core.config import Recipe
 from plora.node.core.effects import Effect, Emit, Merge, MergeInput, ServeMerge, SetTimer, Try
@@ -42,7 +42,7 @@ class Probed(World):
         return self.stamped
 
     def fault(self, findings: Findings) -> tuple[str, tuple[Figure, ...]]:
-        return fault_of(findings, self.policy), figures_of(findings, self.policy)
+        return seen_in(findings, self.policy), figures_of(findings, self.policy)
 
     def members(self, inputs: tuple[MergeInput, ...]) -> list[Member]:
         return [Member(one.digest, one.digest, "legal") for one in inputs]
@@ -374,6 +374,14 @@ def test_a_search_goes_by_one_set_of_probes() -> None:
     assert merges.tried(Tried("mini", 1, 1, found(0.9)), NOW)[1] == [Try("mini", 1, 0)]
     row, _, _ = merges.tried(Tried("mini", 1, 0, found(0.0)), NOW)
     assert row is not None and json.loads(row.probed)["stamp"] == "c/2"
+
+
+def test_a_figure_that_is_missing_lets_no_merge_pass() -> None:
+    merges = under_test(Probed([ONE, TWO]))
+    half = Findings("mini", (Figure("trigger_compliance", 0.0),))
+    row, effects, _ = merges.tried(Tried("mini", 1, 0, half), NOW)
+    assert row is None and [type(one) for one in effects] == [SetTimer]
+    assert "lacks a figure" in merges.trouble("mini")
 
 
 def test_a_trigger_found_before_the_budget_was_spent_counts() -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from plora.gate import Policy, Trust
 from plora.gate.blame import Member
-from plora.gate.composition import fault_of, figures_of
+from plora.gate.composition import figures_of, seen_in
 from plora.gate.findings import Figure, Findings
 from plora.gate.root import root_revocations
 from plora.gate.trust import PUBLISH
@@ -79,9 +79,9 @@ class Backing:
         return self._probing(next((manifest.base_digest for manifest in named), ""))
 
     def fault(self, findings: Findings) -> tuple[str, tuple[Figure, ...]]:
-        """Why a merge with these findings fails, "" where it passes; and the figures that count."""
+        """Why a merge with these figures fails, "" where they don't say so; and the figures that count."""
         policy, _ = self._judged_by()
-        return fault_of(findings, policy), figures_of(findings, policy)
+        return seen_in(findings, policy), figures_of(findings, policy)
 
     def members(self, inputs: tuple[MergeInput, ...]) -> list[Member]:
         """The inputs as those take part who may be to blame."""

@@ -31,6 +31,7 @@ from typing import Protocol
 
 from plora.gate import sentence
 from plora.gate.blame import Blame, Member
+from plora.gate.composition import lack_of
 from plora.gate.findings import Figure, Findings
 from plora.node.core.bookkeeping import merge_body
 from plora.node.core.config import CoreConfig, Recipe
@@ -47,6 +48,7 @@ ASKED = "asked"
 RETRY_MS = 10_000
 RETRY_MS_MAX = 600_000
 PROBE_TRIES = 3
+LACKS = "the calibration lacks a figure that merges are held to"
 NOT_READY = "what can be probed here is not known yet"
 CHECK_MS = 60_000
 """How often a merge that was gone back to is looked at: time alone may end what it was made of."""
@@ -73,7 +75,7 @@ class Believed(Protocol):
         """By what merges are probed now (calibration, secret); "" where they can't be, None where that isn't known."""
 
     def fault(self, findings: Findings) -> tuple[str, tuple[Figure, ...]]:
-        """Why a merge with these findings fails, "" where it passes; and the figures that count."""
+        """Why a merge with these figures fails, "" where they don't say so; and the figures that count."""
 
     def members(self, inputs: Inputs) -> Sequence[Member]:
         """One an input."""
@@ -187,7 +189,7 @@ class Merges:
             return None, self._begin(state, proving.made), Blame()  # answers of other probes don't go with these
         findings = event.findings or Findings("", failure=event.reason)
         fault, figures = self._believed.fault(findings)
-        if not fault and (findings.failure or not findings.calibration):
+        if not fault and lack_of(findings):
             return *self._unproved(state, proving, findings, now), Blame()
         step = proving.take(findings, fault, figures)
         if isinstance(step, Try):
@@ -301,13 +303,15 @@ class Merges:
         self, state: _Base, proving: Proving, findings: Findings, now: Now
     ) -> tuple[MergeRow | None, list[Effect]]:
         """Probes couldn't say anything. A merge that failed them before is not served for that."""
-        if not (findings.failure or proving.fault):
+        able = bool(findings.calibration or findings.failure)
+        if not (able or proving.fault):
             return self._prove(state, proving.proof(UNPROBED, note=findings.note), now)
         state.proving = None
-        retry = self._failed(state.row.base, state, f"it could not be probed: {findings.failure or findings.note}", now)
-        if findings.failure and state.failures < PROBE_TRIES:
+        why = findings.failure or findings.note or LACKS
+        retry = self._failed(state.row.base, state, f"it could not be probed: {why}", now)
+        if able and state.failures < PROBE_TRIES:
             return None, retry
-        proving.stamp = proving.stamp if findings.failure else ""  # the same calibration may be back
+        proving.stamp = proving.stamp if able else ""  # the same calibration may be back
         state.given_up, state.failures = proving, 0
         return None, []
 
