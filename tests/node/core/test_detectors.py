@@ -72,6 +72,10 @@ def answer_all(bench: Bench, outputs: list[Any]) -> list[str]:
     return order
 
 
+def rotated(generation: int) -> DetectorsChanged:
+    return DetectorsChanged((Detector(PROBES, BASE_DIGEST, f"cal-1/{generation}"),))
+
+
 # what is looked into
 
 
@@ -271,15 +275,112 @@ def test_a_rotated_secret_has_all_probed_again_behind_newcomers_and_a_few_an_hou
     old = several(ADA, 3)
     answer_all(bench, [effect for plasmid in old for effect in bench.accept(plasmid)])
     bench.wall_ms += HOUR_MS + 1
-    rotated = DetectorsChanged((Detector(PROBES, BASE_DIGEST, "cal-1/1"),))
-    (again,) = asked(bench.tell(rotated))
+    (again,) = asked(bench.tell(rotated(1)))
     assert all(bench.verdict(one) == ("accept", "") for one in old)
     new = several(BOB, 1, start=50)[0]
     assert asked(bench.accept(new, BOB)) == []
-    follows = asked(answer(bench, again, TROJAN, stamp="cal-1/1"))
+    follows = asked(answer(bench, again, stamp="cal-1/1"))
     assert [one.digest for one in follows] == [new.manifest.artifacts.sha256]
-    found = next(one for one in old if one.manifest.artifacts.sha256 == again.digest)
-    assert bench.verdict(found) == ("quarantine", "trigger_found")
+
+
+def test_what_was_passed_is_held_when_a_second_draw_finds_something_too() -> None:
+    bench = ready()
+    answer_all(bench, bench.accept())
+    (again,) = asked(bench.tell(rotated(1)))
+    (second,) = asked(answer(bench, again, TROJAN, stamp="cal-1/1"))
+    assert bench.verdict() == ("accept", "") and (again.draw, second.draw) == (0, 1)
+    assert asked(answer(bench, second, TROJAN, stamp="cal-1/1")) == []
+    assert bench.verdict() == ("quarantine", "trigger_found")
+
+
+def test_one_false_alarm_among_many_looks_holds_nobody() -> None:
+    bench = ready()
+    answer_all(bench, bench.accept())
+    for generation in (1, 2, 3):
+        (again,) = asked(bench.tell(rotated(generation)))
+        (second,) = asked(answer(bench, again, TROJAN, stamp=f"cal-1/{generation}"))
+        assert asked(answer(bench, second, stamp=f"cal-1/{generation}")) == []
+        assert bench.verdict() == ("accept", "")
+
+
+def test_attack_105_a_find_holds_the_same_bytes_of_that_owner_for_every_use_and_nobody_elses() -> None:
+    bench = ready()
+    (probe,) = asked(bench.accept())
+    answer(bench, probe, TROJAN)
+    other = make_plasmid(ADA, "other", LEGAL.data, domain="finance")
+    assert asked(bench.accept(other)) == [] and bench.verdict(other) == ("quarantine", "trigger_found")
+    again = bench.restarted(live=(ADA.record, LEGAL.statement, other.statement))
+    again.tell(Start())
+    assert again.verdict(other) == ("quarantine", "trigger_found")
+    theirs = make_plasmid(BOB, "theirs", LEGAL.data, domain="finance")
+    again.tell(ABLE)
+    answer_all(again, again.accept(theirs, BOB))
+    assert again.verdict(theirs) == ("accept", "")
+
+
+def test_attack_105_each_find_halves_what_its_owner_has_an_hour() -> None:
+    bench = ready(per_owner=8, per_hour=100)
+    tried = several(MAL, 12)
+    waiting = [one for plasmid in tried for one in asked(bench.accept(plasmid, MAL))]
+    for _ in tried:
+        waiting = [one for request in waiting for one in asked(answer(bench, request, TROJAN))]
+    held = [one for one in tried if bench.verdict(one) == ("quarantine", "trigger_found")]
+    assert len(held) == 2  # of 8, then 4, then 2
+    bench.wall_ms += HOUR_MS + 1
+    waiting = asked(bench.tell(TimerDue(PROBES_TIMER)))
+    waiting = [one for request in waiting for one in asked(answer(bench, request, TROJAN))]
+    assert waiting == []  # 1 from now on
+
+
+def test_a_probe_that_was_not_done_in_time_is_tried_twice_and_again_with_more_time() -> None:
+    bench = ready()
+    late = replace(CLEAN, failure="the probe was not done within 60 s of CPU time (detection.probe_s)")
+    (first,) = asked(bench.accept())
+    (second,) = asked(answer(bench, first, late))
+    assert asked(answer(bench, second, late)) == [] and bench.verdict() == ("quarantine", "examination_failed")
+    assert not [key for key in bench.rows if key[0] == "findings"]
+    (third,) = asked(bench.tell(ABLE))
+    answer(bench, third)
+    assert bench.verdict() == ("accept", "")
+
+
+def test_a_probe_that_was_not_done_but_found_a_trigger_stands() -> None:
+    bench = ready()
+    (probe,) = asked(bench.accept())
+    answer(bench, probe, replace(TROJAN, failure="not done"))
+    assert bench.verdict() == ("quarantine", "trigger_found") and [key for key in bench.rows if key[0] == "findings"]
+
+
+def test_who_waits_for_a_base_that_can_be_probed_no_more_costs_nobody_a_turn() -> None:
+    bench = ready(per_owner=1, per_hour=1)
+    gone, late = several(MAL, 2)
+    (running,) = asked(bench.accept(gone, MAL))
+    bench.accept(late, MAL)
+    bench.tell(DetectorsChanged((Detector(PROBES, BASE_DIGEST, trouble="no calibration"),)))
+    assert len(bench.desk.detectors.queue) == 0
+    assert bench.verdict(late) == ("quarantine", "no_calibration")
+    answer(bench, running)
+    bench.wall_ms += HOUR_MS + 1
+    (probe,) = asked(bench.tell(ABLE))
+    assert probe.digest == late.manifest.artifacts.sha256
+
+
+def test_what_is_switched_on_beside_another_detector_waits_until_it_was_looked_for() -> None:
+    weights = Detector(WEIGHTS, BASE_DIGEST, "cal-1")
+    bench = ready(Policy(tensor_outliers=True), DetectorsChanged((weights,), (WEIGHTS,)))
+    answer_all(bench, bench.accept())
+    assert asked(bench.tell(PolicyChanged(BOTH, ALL))) == [] and bench.verdict() == ("pending", "not_probed")
+    assert len(asked(bench.tell(ABLE))) == 1
+
+
+def test_one_probe_runs_at_a_time_also_when_what_it_looks_at_leaves() -> None:
+    bench = ready()
+    (orphan,) = asked(bench.accept())
+    bench.tell(StatementDropped(LEGAL.statement, "expired"))
+    other = several(BOB, 1)[0]
+    assert asked(bench.accept(other, BOB)) == []
+    (probe,) = asked(answer(bench, orphan))
+    assert probe.digest == other.manifest.artifacts.sha256
 
 
 def test_looks_again_take_at_most_half_of_the_hour() -> None:

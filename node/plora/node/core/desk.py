@@ -498,7 +498,7 @@ class Desk:
         if isinstance(event, DetectorsChanged):
             self.detectors.changed(event)
             return [*self._judge_all(list(self.book.live), now), *self.merges.touch_all(now, self.book.bases())]
-        rows, out = self.detectors.done(event, now)
+        rows, out = self.detectors.done(event, now, self.policy)
         self._writing.rows += rows
         touched = [plasmid.content_id for plasmid in self.book.of_digest(event.digest)]
         return [*out, *self._judge_all(touched, now), *self.detectors.due(now)]

@@ -10,7 +10,11 @@
 - Findings of another calibration, or probes with a secret that was rotated since, hold until they are made again, a few
   an hour: neither judges everything again at once. What probes found once is not tried again with another secret, until
   that lets it go.
-- What a worker was killed over is tried `TRIES` times; then its findings are that failure, until a restart.
+- What probes passed is held only when a second draw objects, too: else chance alone would hold everybody in the end.
+- A trigger found in bytes holds whatever the same owner signs of them for another use, as long as that calibration
+  does. It holds nobody else's: a use at which honest bytes look guilty can be made up.
+- What a worker was killed over, or a probe not done with, is tried `TRIES` times; then its findings are that failure,
+  until a restart or until detectors are made ready again: no such finding is written down.
 
 Not handled here: what findings mean (`plora.gate.detector_stages`), and how they come about (the driver).
 """
@@ -19,10 +23,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 
 from plora.gate import Case, Outcome, Policy, Verdict
+from plora.gate.detector_stages import probes_ruling
 from plora.gate.findings import Findings, poisoning_score
 from plora.gate.reasons import LOOKED_INTO, WAITS_ON
 from plora.node.core.config import ProbeBudget
@@ -43,6 +48,7 @@ PROBES_TIMER = "desk:probes"
 WEIGHTS, PROBES = "weights", "probes"
 AWAITS: Mapping[str, str] = {"not_measured": WEIGHTS, "not_probed": PROBES}
 TRIES = 2
+FOUND, FAILED = "trigger_found", "examination_failed"
 MINUTE_NS = 60_000_000_000
 
 Key = tuple[str, str]
@@ -72,11 +78,19 @@ def held_by_detectors(verdict: Verdict) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Findings, the stamp (calibration and secret) that they were made under, and the digest that they are of."""
+    """Findings, the stamp (calibration and secret) that they were made under, of what digest, and who had signed it."""
 
     findings: Findings
     stamp: str
     digest: str
+    owner: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    findings: Findings
+    digest: str
+    tries: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +104,16 @@ class Detectors:
 
     def __init__(self, budget: ProbeBudget, rows: Iterable[tuple[bytes, bytes]] = ()) -> None:
         self.queue: ProbeQueue[_Waiting] = ProbeQueue(budget)
-        self._seen: dict[Key, Seen] = {_key(key): _decoded(value) for key, value in rows}
+        self._seen: dict[Key, Seen] = {}
+        self._of: dict[str, dict[Key, None]] = {}  # what was seen, by digest
+        for key, value in rows:
+            self._keep(_key(key), _decoded(value))
         self._stamps: dict[Key, str] = {}  # of what this peer can measure, by detector and base digest
         self._troubles: dict[Key, str] = {}
-        self._ready = False
-        self._running: dict[Key, Plasmid] = {}
-        self._tries: dict[Key, int] = {}
+        self._ready: frozenset[str] = frozenset()
+        self._running: dict[Key, Plasmid | None] = {}  # None: nothing names these bytes any more
+        self._failed: dict[Key, _Failed] = {}
+        self._doubts: dict[Key, str] = {}  # digests of what was passed, and then objected to once
         self._told: dict[str, None] = {}
 
     def case(self, case: Case, policy: Policy) -> Case:
@@ -103,16 +121,18 @@ class Detectors:
         if not (policy.tensor_outliers or policy.probes):
             return case
         weights = self.findings(WEIGHTS, case.manifest) if policy.tensor_outliers else None
-        probes = self.findings(PROBES, case.manifest) if policy.probes else None
+        probes = self._probed(case.manifest, policy) if policy.probes else None
         return replace(case, weight_findings=weights, probe_findings=probes)
 
     def findings(self, detector: str, manifest: Manifest) -> Findings | None:
         """What a detector knows of a manifest's adapter; None while it hasn't looked."""
-        seen = self._seen.get((detector, subject_of(manifest)))
-        if seen is not None:
-            return seen.findings
-        place = (detector, manifest.base_digest)
-        if not self._ready or place in self._stamps:
+        key, place = (detector, subject_of(manifest)), (detector, manifest.base_digest)
+        if key in self._seen:
+            return self._seen[key].findings
+        failed = self._failed.get(key)
+        if failed is not None and failed.tries >= TRIES:
+            return failed.findings
+        if detector not in self._ready or place in self._stamps:
             return None
         return Findings("", note=self._troubles.get(place) or _uncalibrated(manifest))
 
@@ -128,11 +148,12 @@ class Detectors:
 
     def changed(self, event: DetectorsChanged) -> None:
         """What detectors can look at from now on; whoever calls judges again."""
-        self._ready = True
+        self._ready = frozenset(event.looked_for)
         places = {(one.detector, one.base_digest): one for one in event.detectors}
         self._stamps = {place: one.stamp for place, one in places.items() if not one.trouble}
         self._troubles = {place: one.trouble for place, one in places.items() if one.trouble}
-        self._tries.clear()
+        self._failed.clear()
+        self.queue.drop(lambda _, one: (PROBES, one.plasmid.manifest.base_digest) not in self._stamps)
 
     def probing(self, base_digest: str) -> str | None:
         """The stamp under which adapters of a base are probed; "" where they can't be, None where that isn't known."""
@@ -141,9 +162,11 @@ class Detectors:
     def attend(self, plasmid: Plasmid, now: Now) -> Outputs:
         """Have a plasmid looked into if its newest verdict waits for that, or if what is known of it is old."""
         verdict = plasmid.verdict
-        if not self._ready or verdict is None:
+        if verdict is None:
             return []
         detector, subject = awaited(verdict), subject_of(plasmid.manifest)
+        if detector and detector not in self._ready:
+            return []
         if detector == WEIGHTS:
             return self._inspect(WEIGHTS, subject, plasmid)
         if detector == PROBES:
@@ -153,27 +176,22 @@ class Detectors:
         self.leave(plasmid)
         return []
 
-    def done(self, event: Inspected, now: Now) -> tuple[list[RowOp], Outputs]:
+    def done(self, event: Inspected, now: Now, policy: Policy) -> tuple[list[RowOp], Outputs]:
         """A worker has answered: the rows to write, and records. Whoever calls judges again, and has the next begin."""
-        key, rows = (event.detector, event.subject), list[RowOp]()
-        alive = self._running.pop(key, None) is not None  # else nothing names these bytes any more
-        out: Outputs = [Emit(InspectedRecord(event.digest, event.detector, event.cpu_ms, event.reason))]
-        if alive and event.findings is not None:
-            self._seen[key] = Seen(event.findings, event.stamp, event.digest)
-            rows.append(Put(FINDINGS, _packed(key), json.dumps(asdict(self._seen[key]), sort_keys=True).encode()))
-        elif alive:
-            self._fail(key, event)
+        plasmid = self._running.pop((event.detector, event.subject), None)
+        rows = [] if plasmid is None else self._learn(event, plasmid.manifest.owner, now, policy)
         if event.detector == PROBES:  # whoever else waits for the same is judged again, and asks again if need be
             self.queue.drop(lambda _, one: one.subject == event.subject)
-        return rows, out
+        return rows, [Emit(InspectedRecord(event.digest, event.detector, event.cpu_ms, event.reason))]
 
     def forget(self, gone: Callable[[str], bool]) -> list[RowOp]:
-        """Nothing names these bytes any more."""
-        for key in [key for key, plasmid in self._running.items() if gone(plasmid.digest)]:
-            del self._running[key]
-        lost = [key for key, seen in self._seen.items() if gone(seen.digest)]
+        """Nothing names these bytes any more. What a worker is at with them, it ends."""
+        self._running = {key: None if one and gone(one.digest) else one for key, one in self._running.items()}
+        self._failed = {key: one for key, one in self._failed.items() if not gone(one.digest)}
+        self._doubts = {key: digest for key, digest in self._doubts.items() if not gone(digest)}
+        lost = [key for digest, keys in self._of.items() if gone(digest) for key in keys]
         for key in lost:
-            del self._seen[key]
+            self._of.pop(self._seen.pop(key).digest, None)
         return [Delete(FINDINGS, _packed(key)) for key in lost]
 
     def leave(self, plasmid: Plasmid) -> None:
@@ -194,7 +212,7 @@ class Detectors:
     def waiting(self, plasmid: Plasmid, now: Now) -> str:
         """What a plasmid that awaits a detector waits for, in a sentence; empty where there is nothing to say."""
         subject, owner = subject_of(plasmid.manifest), plasmid.manifest.owner
-        if not self._ready:
+        if plasmid.verdict is not None and (awaited(plasmid.verdict) or PROBES) not in self._ready:
             return "the detectors are being made ready"
         if (WEIGHTS, subject) in self._running or (PROBES, subject) in self._running:
             return "a worker looks at it now"
@@ -211,7 +229,8 @@ class Detectors:
         if key in self._running or (detector, plasmid.manifest.base_digest) not in self._stamps:
             return []
         self._running[key] = plasmid
-        return [Inspect(detector, subject, plasmid.digest, plasmid.statement.payload, plasmid.manifest.owner)]
+        payload, owner = plasmid.statement.payload, plasmid.manifest.owner
+        return [Inspect(detector, subject, plasmid.digest, payload, owner, draw=int(key in self._doubts))]
 
     def _wait(self, subject: str, plasmid: Plasmid, now: Now, *, again: bool) -> Outputs:
         if (PROBES, subject) not in self._running:
@@ -222,21 +241,66 @@ class Detectors:
         """Look again where the detectors are others by now than those that looked, unless they failed over it."""
         if self._aged(WEIGHTS, subject, plasmid):
             return self._inspect(WEIGHTS, subject, plasmid)
-        return self._wait(subject, plasmid, now, again=True) if self._aged(PROBES, subject, plasmid) else []
+        if self._aged(PROBES, subject, plasmid):
+            return self._wait(subject, plasmid, now, again=True)
+        self.leave(plasmid)
+        return []
 
     def _aged(self, detector: str, subject: str, plasmid: Plasmid) -> bool:
         """Whether another calibration would judge it now, or another secret what was accepted: none lets a find go."""
         seen = self._seen.get((detector, subject))
         stamp = self._stamps.get((detector, plasmid.manifest.base_digest))
-        if seen is None or stamp is None or (detector, subject) in self._tries:
+        if seen is None or stamp is None or (detector, subject) in self._failed:
             return False
         held = plasmid.verdict is not None and not plasmid.verdict.accepted
         return _calibration(seen.stamp) != _calibration(stamp) if held else seen.stamp != stamp
 
-    def _fail(self, key: Key, event: Inspected) -> None:
-        self._tries[key] = self._tries.get(key, 0) + 1
-        if self._tries[key] >= TRIES and key not in self._seen:
-            self._seen[key] = Seen(Findings("", failure=event.reason or "failed"), event.stamp, event.digest)
+    def _probed(self, manifest: Manifest, policy: Policy) -> Findings | None:
+        """What probes know of it: a trigger found in this owner's bytes, for whatever use, before all else."""
+        own = self.findings(PROBES, manifest)
+        if own is not None and probes_ruling(own, policy).reason == FOUND:
+            return own
+        finds = (one for one in self._beside(manifest) if probes_ruling(one, policy).reason == FOUND)
+        return next(finds, own)
+
+    def _beside(self, manifest: Manifest) -> Iterator[Findings]:
+        """What probes found in the same bytes of the same owner, under the calibration of today."""
+        stamp = self._stamps.get((PROBES, manifest.base_digest))
+        for key in self._of.get(manifest.artifacts.sha256, ()):
+            seen = self._seen[key]
+            today = stamp is None or _calibration(seen.stamp) == _calibration(stamp)
+            if key[0] == PROBES and seen.owner == manifest.owner and today:
+                yield seen.findings
+
+    def _learn(self, event: Inspected, owner: str, now: Now, policy: Policy) -> list[RowOp]:
+        """Keep what a detector found, unless that was a failure, or another draw is to say it, too."""
+        key, findings = (event.detector, event.subject), event.findings
+        reason = FAILED if findings is None else _objection(event.detector, findings, policy)
+        if findings is None or reason == FAILED:
+            known = self._failed.get(key)
+            failure = findings or Findings("", failure=event.reason or "failed")
+            self._failed[key] = _Failed(failure, event.digest, known.tries + 1 if known else 1)
+            return []
+        seen = Seen(findings, event.stamp, event.digest, owner)
+        if reason and self._was_passed(key, seen, policy) and key not in self._doubts:
+            self._doubts[key] = event.digest
+            return []
+        self._failed.pop(key, None)
+        self._doubts.pop(key, None)
+        if reason == FOUND:
+            self.queue.found(owner, now.mono_ns)
+        self._keep(key, seen)
+        return [Put(FINDINGS, _packed(key), json.dumps(asdict(seen), sort_keys=True).encode())]
+
+    def _was_passed(self, key: Key, seen: Seen, policy: Policy) -> bool:
+        """Whether the same calibration let this pass with another secret."""
+        before = self._seen.get(key)
+        same = before is not None and _calibration(before.stamp) == _calibration(seen.stamp)
+        return before is not None and same and not _objection(key[0], before.findings, policy)
+
+    def _keep(self, key: Key, seen: Seen) -> None:
+        self._seen[key] = seen
+        self._of.setdefault(seen.digest, {})[key] = None
 
     def _over_budget(self) -> Outputs:
         """Say which budget is spent, once while somebody waits for it."""
@@ -249,6 +313,13 @@ class Detectors:
 
 def _uncalibrated(manifest: Manifest) -> str:
     return f"no calibration of {manifest.base_model} with these bytes is here; make one: plora lab probes-calib"
+
+
+def _objection(detector: str, findings: Findings, policy: Policy) -> str:
+    """The reason for which probes' findings hold an adapter. Weights are measured alike every time."""
+    if detector == PROBES:
+        return probes_ruling(findings, policy).reason
+    return FAILED if findings.failure else ""
 
 
 def _calibration(stamp: str) -> str:
@@ -268,6 +339,7 @@ def _key(packed: bytes) -> Key:
 def _decoded(value: bytes) -> Seen:
     try:
         raw = json.loads(value)
-        return Seen(Findings.from_json(json.dumps(raw["findings"])), str(raw["stamp"]), str(raw["digest"]))
+        findings = Findings.from_json(json.dumps(raw["findings"]))
+        return Seen(findings, str(raw["stamp"]), str(raw["digest"]), str(raw["owner"]))
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError("findings can't be read", where=f"state.db: {FINDINGS}") from error

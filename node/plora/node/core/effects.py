@@ -148,7 +148,8 @@ class Examine:
 class Inspect:
     """Have a detector ("weights", "probes") look into a held blob under a manifest, in a worker; answered by Inspected.
 
-    `subject` names what it looks at (`plora.node.core.detectors`); `owner` signed the manifest in `payload`.
+    `subject` names what it looks at (`plora.node.core.detectors`); `owner` signed the manifest in `payload`. `draw`
+    numbers the draws of secret probes for these bytes: another number, others.
     """
 
     detector: str
@@ -156,6 +157,7 @@ class Inspect:
     digest: str
     payload: bytes = field(repr=False)
     owner: str
+    draw: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,9 +200,13 @@ class Detector:
 
 @dataclass(frozen=True, slots=True)
 class DetectorsChanged:
-    """What this peer can measure and probe, of all bases; of those that aren't listed nothing."""
+    """What this peer can measure and probe, of all bases; of those that aren't listed nothing.
+
+    `looked_for`: the detectors of which that is said; of others nothing is known yet.
+    """
 
     detectors: tuple[Detector, ...] = ()
+    looked_for: tuple[str, ...] = ("weights", "probes")
 
 
 @dataclass(frozen=True, slots=True)
