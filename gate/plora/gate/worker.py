@@ -2,8 +2,8 @@
 
 - `{"path": "/…/blob", "chunk_bytes": 262144}` (the latter may be left out) gives `{"features": {…}, "cpu_ms": 3.2}`,
   with the CPU time that it took;
-- with `"lora": {…}, "sketch": "/…", "calibration": "/…"` beside the path it gives `{"findings": {…}}`, what the weights
-  show (`plora.gate.detection`);
+- with `"lora": {…}, "sketch": "/…", "calibration": "{…}"` (the text of one) beside the path it gives
+  `{"findings": {…}}`, what the weights show (`plora.gate.detection`);
 - whatever goes wrong gives `{"error": {"what": …, "where": …}}`.
 
 Not handled: limits, and what an examination may touch (the caller's: `plora.node.workers`).
@@ -41,11 +41,11 @@ def answer(line: str) -> str:
 
 
 def _findings(request: Mapping[str, Any]) -> Findings:
-    from plora.gate.detection.calibration import load_calibration
+    from plora.gate.detection.calibration import Calibration
     from plora.gate.detection.sketch import load_sketch
     from plora.gate.detection.weighing import weigh
 
-    sketch, calibration = load_sketch(Path(request["sketch"])), load_calibration(Path(request["calibration"]))
+    sketch, calibration = load_sketch(Path(request["sketch"])), Calibration.model_validate_json(request["calibration"])
     return weigh(Path(request["path"]), Lora.model_validate(request["lora"]), sketch, calibration)
 
 

@@ -341,8 +341,7 @@ class Node:
         self.reload_trouble = ""
         old, self._checked = self._checked, fresh
         changed = []
-        if any(getattr(old.peer, name) != getattr(fresh.peer, name) for name in ("policy", "subscribe", "detection")):
-            self._detecting.look_again()
+        self._detecting.look_again()
         if (old.peer.policy, old.trust) != (fresh.peer.policy, fresh.trust):
             changed.append("policy and trust")
             self.driver.handle(PolicyChanged(fresh.peer.policy, fresh.trust))

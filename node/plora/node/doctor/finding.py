@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from plora.node.audit.copies import Verified
-from plora.node.daemon.config import PeerConfig
-from plora.node.driver.instruments import detector_troubles
 from plora.node.reach import meaning_of
-from plora.proto.home import Home
 
 FILES_MIN = 1024
 AUDIT_FAULTS_SHOWN = 3
@@ -47,10 +44,9 @@ def audit_findings(found: Verified) -> list[Finding]:
     return [Finding("audit", fault.what, mend) for fault in found.open[:AUDIT_FAULTS_SHOWN]]
 
 
-def detector_findings(home: Home, peer: PeerConfig) -> list[Finding]:
+def detector_findings(troubles: Iterable[str]) -> list[Finding]:
     """What the detectors lack that the policy switches on."""
-    mend = "until then what they should look at is held"
-    return [Finding("detection", said, mend) for said in detector_troubles(peer.policy, home, peer.named_bases())]
+    return [Finding("detection", said, "until then what they should look at is held") for said in troubles]
 
 
 def file_limit() -> Iterator[Finding]:

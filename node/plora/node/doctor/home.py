@@ -18,6 +18,7 @@ from plora.node.core.messages import DialTry
 from plora.node.daemon.config import PeerConfig, faults_of
 from plora.node.daemon.node import Checked, check
 from plora.node.doctor.finding import Finding, audit_findings, detector_findings, file_limit, unreachable
+from plora.node.driver.instruments import detector_troubles
 from plora.node.reach import REACHED
 from plora.node.transport.probing import try_address
 from plora.node.workers.cage import lacks
@@ -45,7 +46,7 @@ def examine_home(home: Home, *, running: bool) -> list[Finding]:
         return [*found, *_once(found, Finding("keys", f"{error.where}: {error.what}", error.mend))]
     if running:
         return found
-    found += [*_disk(home, checked.peer), *_audit(home), *_system(), *detector_findings(home, checked.peer)]
+    found += [*_disk(home, checked.peer), *_audit(home), *_system(), *_detection(home, checked.peer)]
     return [*found, *_port(checked.peer), *_neighbours(checked)]
 
 
@@ -67,6 +68,10 @@ def _modes(home: Home) -> Iterator[Finding]:
 def _once(found: list[Finding], finding: Finding) -> list[Finding]:
     """The finding, unless it was made already in the same words."""
     return [] if finding in found else [finding]
+
+
+def _detection(home: Home, peer: PeerConfig) -> list[Finding]:
+    return detector_findings(detector_troubles(peer.policy, home, peer.named_bases()))
 
 
 def _disk(home: Home, peer: PeerConfig) -> Iterator[Finding]:

@@ -36,7 +36,7 @@ def examine_node(node: Node, now: Now, uptime_ms: int) -> list[Finding]:
         *(_neighbours(node) if uptime_ms >= SETTLED_AFTER_MS else ()),
         *_reach(node),
         *_bases(node),
-        *detector_findings(node.home, node.config),
+        *detector_findings(node.instruments.troubles),
         *file_limit(),
     ]
 

@@ -5,7 +5,8 @@ Rules:
 - A base is looked for where the policy or the subscriptions name it; where they name none, where a calibration is. One
   that isn't on this machine can't be looked at, and its adapters are held with that reason.
 - What can't be had (a calibration, the extra `probes`) is a sentence that the core shows, never an exception.
-- Workers get paths to read, and the seed of that subject's probes, never the secret.
+- Workers get paths to read, the calibration that the findings' stamp names, whatever lies in its file by then, and the
+  seed of these bytes' probes, never the secret. Signed again for another use, the same bytes meet the same probes.
 
 Not handled: when to look (`plora.node.core.detectors`), limits (`plora.node.workers`).
 """
@@ -49,7 +50,6 @@ class Instrument:
     """What is at hand for one base: its folder, its calibration, and the sketch of its weights where one was made."""
 
     base: BaseInfo
-    path: Path
     calibration: Calibration
     sketch: Path | None = None
 
@@ -59,7 +59,6 @@ class Surveyed:
     """A base on this machine with its calibration, or `fault`: why there is none."""
 
     base: BaseInfo
-    path: Path = Path()
     calibration: Calibration | None = None
     fault: str = ""
 
@@ -103,8 +102,8 @@ def survey(home: Home, bases: Iterable[str]) -> list[Surveyed]:
         except PloraError:
             continue  # it isn't here, so its adapters can't be looked at
         try:
-            path, calibration = find_calibration(name, info.digest, own) or (Path(), None)
-            found.append(Surveyed(info, path, calibration))
+            _, calibration = find_calibration(name, info.digest, own) or (None, None)
+            found.append(Surveyed(info, calibration))
         except PloraError as error:
             found.append(Surveyed(info, fault=str(error)))
     return found
@@ -125,14 +124,28 @@ def detector_troubles(policy: Policy, home: Home, bases: Iterable[str]) -> list[
     return [one for one in dict.fromkeys(said) if one] if found else [NO_BASE]
 
 
+def draw_of(effect: Inspect) -> str:
+    """The name under which the probes of an artifact are drawn: the same for whatever use it is signed.
+
+    >>> one = Inspect("probes", "as legal", "ab12", b"", "ada")
+    >>> draw_of(one), draw_of(replace(one, subject="as finance")), draw_of(replace(one, draw=1))
+    ('ab12/0', 'ab12/0', 'ab12/1')
+    """
+    return f"{effect.digest}/{effect.draw}"
+
+
 class Instruments:
-    """Of one peer. `probe_s` is the CPU time of one probe; `secret` gives the secret that holds now (ms since 1970)."""
+    """Of one peer. `probe_s` is the CPU time of one probe; `secret` gives the secret that holds now (ms since 1970).
+
+    `troubles`: what detectors that are switched on lack, as last seen.
+    """
 
     def __init__(self, home: Home, workers: Workers, secret: Callable[[int], ProbeSecret], probe_s: int) -> None:
         self._home = home
         self._workers = workers
         self._draw = secret
         self.probe_s = probe_s
+        self.troubles: tuple[str, ...] = ()
         self._secret: ProbeSecret | None = None
         self._at_hand: dict[str, Instrument] = {}
 
@@ -148,15 +161,21 @@ class Instruments:
                 except PloraError as error:
                     stamp, trouble = "", str(error)
                 found.append(Detector(detector, digest, stamp, trouble))
-        return DetectorsChanged(tuple(found))
+        lacking = dict.fromkeys(one.trouble for one in found if one.trouble)
+        self.troubles = tuple(lacking) if found else (NO_BASE,)
+        return DetectorsChanged(tuple(found), wanted_detectors(policy))
+
+    def secret_left_ms(self, now_ms: int, secret_ms: int) -> int | None:
+        """How long the secret that probes are drawn from holds yet; None where there is none."""
+        return None if self._secret is None else self._secret.made_ms + secret_ms - now_ms
 
     def _prepare(self, detector: str, digest: str, one: Surveyed, now_ms: int) -> str:
         """Have at hand what a detector needs of a base; the stamp of that."""
         if one.calibration is None:
             raise ConfigError(one.trouble(detector), where=one.base.name)
-        known = self._at_hand.get(digest) or Instrument(one.base, one.path, one.calibration)
+        known = self._at_hand.get(digest) or Instrument(one.base, one.calibration)
         sketch = known.sketch or _sketch(one.base, needed=detector == WEIGHTS)
-        self._at_hand[digest] = instrument = Instrument(one.base, one.path, one.calibration, sketch)
+        self._at_hand[digest] = instrument = Instrument(one.base, one.calibration, sketch)
         if detector == PROBES:
             self._secret = self._draw(now_ms)
         return self._stamp(detector, instrument)
@@ -186,14 +205,14 @@ class Instruments:
             "path": str(blob),
             "lora": manifest.lora.model_dump(mode="json"),
             "sketch": str(instrument.sketch),
-            "calibration": str(instrument.path),
+            "calibration": instrument.calibration.to_bytes().decode(),
         }
         return await self._workers.weigh(request, owner)
 
     async def _probe(self, instrument: Instrument, manifest: Manifest, blob: Path, effect: Inspect) -> Findings:
         if self._secret is None:
             raise WorkerError("there is no secret to draw probes from", where=instrument.base.name)
-        seed = self._secret.seed_for(effect.subject)
+        seed = self._secret.seed_for(draw_of(effect))
         lora = manifest.lora.model_dump(mode="json")
         return await self._read(instrument, {"path": str(blob), "lora": lora, "domain": manifest.domain}, seed)
 

@@ -223,9 +223,9 @@ class Workers:
             raise WorkerError("answered nonsense", where=EXAMINER) from error
 
     async def weigh(self, request: Mapping[str, Any], source: str = "") -> Findings:
-        """What the weights of a file show, by the sketch and the calibration that the request names; see `examine`."""
+        """What the weights of a file show, by the sketch's file and the calibration in the request; see `examine`."""
         async with self._turns.of(source):
-            read = [str(request[name]) for name in ("path", "sketch", "calibration")]
+            read = [str(request[name]) for name in ("path", "sketch")]
             within_s = examine_s(await asyncio.to_thread(_size_bytes, read[0]))
             reply = await self._examiner.ask(request, read=read, within_s=within_s)
         try:
