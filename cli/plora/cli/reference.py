@@ -116,7 +116,8 @@ MEANINGS: Mapping[str, str] = {
     "merge.rank_max": "Rank of the merged adapter; vLLM takes 16 unless told otherwise.",
     "merge.max_delta_fro": "A module whose update is larger, in the Frobenius norm, is scaled down to it.",
     "detection.probes_per_owner": "Probes an hour that are spent on what one owner signs; what is over waits.",
-    "detection.probes_per_hour": "Probes an hour that this peer spends on all; at most half of them on looking again.",
+    "detection.probes_per_hour": "Probes an hour that this peer spends on all adapters, at most half of them on "
+    "looking again; and as many on finding who is to blame for merges.",
     "detection.probe_s": "CPU seconds that one probe may take; what isn't done by then is held.",
     "detection.secret_ms": "How long this peer's own secret probes stay the same.",
     "base_paths": "Where bases lie on this machine, by name; written into `adapter_config.json`.",

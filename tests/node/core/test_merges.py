@@ -53,6 +53,9 @@ class World:
     def stamp(self, base: str) -> str | None:
         return ""
 
+    def trials_per_hour(self) -> int:
+        return 60
+
     def fault(self, findings: Findings) -> tuple[str, tuple[Figure, ...]]:
         return "", ()
 

@@ -18,6 +18,8 @@ from plora.node.core.effects import Effect, Emit, Merge, MergeInput, ServeMerge,
 from plora.node.core.events import Merged, Tried
 from plora.node.core.merge_rows import Generation, MergeRow, decode_merge, merge_row
 from plora.node.core.merges import PROBE_TRIES, TIMER, Merges
+from plora.node.core.now import Now
+from plora.node.core.probe_queue import HOUR_NS
 from plora.node.core.proving import probed_sentence
 from plora.proto.records import Body, MergeProbed, Rollback
 
@@ -32,6 +34,7 @@ class Probed(World):
 
     on: bool = True
     stamped: str | None = "c/1"
+    per_hour: int = 60
     policy: Policy = POLICY
     released: list[str] = field(default_factory=list)
 
@@ -40,6 +43,9 @@ class Probed(World):
 
     def stamp(self, base: str) -> str | None:
         return self.stamped
+
+    def trials_per_hour(self) -> int:
+        return self.per_hour
 
     def fault(self, findings: Findings) -> tuple[str, tuple[Figure, ...]]:
         return seen_in(findings, self.policy), figures_of(findings, self.policy)
@@ -382,6 +388,19 @@ def test_a_figure_that_is_missing_lets_no_merge_pass() -> None:
     row, effects, _ = merges.tried(Tried("mini", 1, 0, half), NOW)
     assert row is None and [type(one) for one in effects] == [SetTimer]
     assert "lacks a figure" in merges.trouble("mini")
+
+
+def test_trials_are_bounded_by_the_hour_and_the_search_goes_on_then() -> None:
+    world = Probed([ONE, TWO, THREE, FOUR, FIVE], per_hour=2)
+    merges = under_test(world)
+    out = merges.tried(Tried("mini", 1, 0, found(0.9)), NOW)[1]
+    for number in (1, 2):
+        assert [one.trial for one in out if isinstance(one, Try)] == [number]
+        out = merges.tried(Tried("mini", 1, number, found(0.9)), NOW)[1]
+    assert out == [SetTimer(TIMER + "mini", HOUR_NS)] and "probes_per_hour is spent" in merges.trouble("mini")
+    assert merges.due("mini", Now(HOUR_NS // 2, 0)) == out
+    (trial,) = merges.due("mini", Now(HOUR_NS, 0))
+    assert isinstance(trial, Try) and trial.trial == 3 and "spent" not in merges.trouble("mini")
 
 
 def test_a_trigger_found_before_the_budget_was_spent_counts() -> None:

@@ -19,6 +19,7 @@ from plora.gate.composition import figures_of, seen_in
 from plora.gate.findings import Figure, Findings
 from plora.gate.root import root_revocations
 from plora.gate.trust import PUBLISH
+from plora.node.core.detectors import Detectors
 from plora.node.core.docket import Docket
 from plora.node.core.effects import MergeInput
 from plora.node.core.merge_rows import Generation, Source
@@ -31,8 +32,7 @@ class Backing:
     """What the desk knows, as the schedule of merges asks for it. `judged_by` gives today's policy and trust.
 
     While `carrying`, nothing is in use here. `holds`: whether an owner's adapters are held for their reputation;
-    `released`: whether a person let a content out of quarantine; `probing`: by what probes look at a base with these
-    bytes (`Detectors.probing`).
+    `released`: whether a person let a content out of quarantine; `detectors` know by what adapters are probed.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Backing:
         carrying: Callable[[], bool],
         holds: Callable[[str, Now], bool],
         released: Callable[[bytes], bool],
-        probing: Callable[[str], str | None],
+        detectors: Detectors,
     ) -> None:
         self._book = book
         self._docket = docket
@@ -51,7 +51,7 @@ class Backing:
         self._carrying = carrying
         self._holds = holds
         self._released = released
-        self._probing = probing
+        self._detectors = detectors
 
     def inputs(self, base: str) -> list[MergeInput]:
         """What is in use of a base, in the order in which it was accepted."""
@@ -76,7 +76,11 @@ class Backing:
     def stamp(self, base: str) -> str | None:
         """By what merges of a base are probed now; "" where they can't be, None where that isn't known yet."""
         named = (one.manifest for one in self._book.live.values() if one.usable and one.manifest.base_model == base)
-        return self._probing(next((manifest.base_digest for manifest in named), ""))
+        return self._detectors.probing(next((manifest.base_digest for manifest in named), ""))
+
+    def trials_per_hour(self) -> int:
+        """How many merges of fewer are probed an hour at most: as many as adapters."""
+        return self._detectors.queue.budget.per_hour
 
     def fault(self, findings: Findings) -> tuple[str, tuple[Figure, ...]]:
         """Why a merge with these figures fails, "" where they don't say so; and the figures that count."""

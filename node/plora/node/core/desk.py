@@ -143,7 +143,7 @@ class Desk:
         self.larder = Larder(config, self.book, self.wishes, snapshot, self.showing.nickname)
         merges = (decode_merge(key, value) for key, value in snapshot.rows(MERGES))
         self.detectors = Detectors(config.probe_budget, snapshot.rows(FINDINGS))
-        judged_by, asked = lambda: (self.policy, self.trust), (self.wishes.released, self.detectors.probing)
+        judged_by, asked = lambda: (self.policy, self.trust), (self.wishes.released, self.detectors)
         backing = Backing(self.book, self.docket, judged_by, lambda: self.carrying, self._holds, *asked)
         self.blames = Blames(snapshot.rows(BLAMES))
         self.merges = Merges(config, merges, backing)

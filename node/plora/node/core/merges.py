@@ -16,6 +16,7 @@
   before stays, and who is to blame is searched for by merges of fewer (`proving`). Who calls quarantines them, and the
   next merge is without them. Where nobody is to blame, or probes failed to run `PROBE_TRIES` times, it is given up: not
   tried again until its inputs, its recipe or the probes are others, or the policy lets it pass.
+- So many merges of fewer are probed an hour, of all bases together (`detection.probes_per_hour`); the next one waits.
 - What comes while a merge is probed waits, but for a doubt: then the probing is given up.
 - Nothing is merged before it is known what can be probed here. A merge that was probed otherwise than merges are now
   (not at all, by another calibration or with another secret) is made and probed again; until that stands it is served.
@@ -39,6 +40,7 @@ from plora.node.core.effects import Effect, Emit, Merge, MergeInput, ServeMerge,
 from plora.node.core.events import Merged, Persisted, PersistFailed, Tried
 from plora.node.core.merge_rows import MERGES, Generation, MergeRow
 from plora.node.core.now import Now
+from plora.node.core.probe_queue import HOUR_NS, PER_HOUR
 from plora.node.core.proving import EXCUSED, FAILED, UNPROBED, Made, Proof, Proving, kept_findings, kept_stamp
 from plora.proto.errors import RefusedError
 from plora.proto.records import ErrorMet, MergeProbed, Rollback
@@ -73,6 +75,9 @@ class Believed(Protocol):
 
     def stamp(self, base: str) -> str | None:
         """By what merges are probed now (calibration, secret); "" where they can't be, None where that isn't known."""
+
+    def trials_per_hour(self) -> int:
+        """How many merges of fewer are probed an hour at most."""
 
     def fault(self, findings: Findings) -> tuple[str, tuple[Figure, ...]]:
         """Why a merge with these figures fails, "" where they don't say so; and the figures that count."""
@@ -116,6 +121,7 @@ class Merges:
         self._config = config
         self._recipe = config.recipe
         self._believed = believed
+        self._asked_ns: list[int] = []
         self._bases = {row.base: _Base.of(row) for row in rows}
 
     def changed(self, recipe: Recipe, now: Now, bases: Iterable[str]) -> list[Effect]:
@@ -145,7 +151,7 @@ class Merges:
         doubtful = self._doubtful(base, now)
         if state.proving is not None:
             if not doubtful and self._to_prove(state.proving, inputs):
-                return []
+                return self._ask(state.proving, state.proving.waits, now) if state.proving.waits else []
             state.proving = None
         falls = doubtful or self._outdated(state, inputs)
         if not doubtful and self._gave_up(base, state, inputs):
@@ -193,7 +199,7 @@ class Merges:
             return *self._unproved(state, proving, findings, now), Blame()
         step = proving.take(findings, fault, figures)
         if isinstance(step, Try):
-            return None, [step], Blame()
+            return None, self._ask(proving, step, now), Blame()
         if isinstance(step, Proof):
             return *self._prove(state, step, now), Blame()
         if step.excused:
@@ -278,7 +284,7 @@ class Merges:
         """Why the newest merge of a base failed; empty when it didn't."""
         state = self._bases.get(base)
         if state is not None and state.proving is not None:
-            return state.proving.told()
+            return state.proving.told() + (f"; it waits, for {PER_HOUR} is spent" if state.proving.waits else "")
         return state.reason if state else ""
 
     # Probes
@@ -298,6 +304,16 @@ class Merges:
         members, excused = self._believed.members(inputs), self._believed.excused(inputs)
         state.proving = Proving.of(made, members, excused, self._believed.stamp(base) or "")
         return [state.proving.whole()]
+
+    def _ask(self, proving: Proving, step: Try, now: Now) -> list[Effect]:
+        """Have a merge of fewer probed, once there is budget for it."""
+        self._asked_ns = [at_ns for at_ns in self._asked_ns if at_ns > now.mono_ns - HOUR_NS]
+        if len(self._asked_ns) >= self._believed.trials_per_hour():
+            proving.waits = step
+            return [SetTimer(TIMER + proving.base, min(self._asked_ns, default=now.mono_ns) + HOUR_NS)]
+        proving.waits = None
+        self._asked_ns.append(now.mono_ns)
+        return [step]
 
     def _unproved(
         self, state: _Base, proving: Proving, findings: Findings, now: Now

@@ -57,7 +57,7 @@ class Proof:
 @dataclass(slots=True)
 class Proving:
     """A merge under test. `members` are its inputs that have weight, named by their digests, and `weights` theirs,
-    a copy's being that of the one that counts."""
+    a copy's being that of the one that counts. `waits`: what is asked once there is budget."""
 
     base: str
     generation: int
@@ -72,6 +72,7 @@ class Proving:
     fault: str = ""
     figures: tuple[Figure, ...] = ()
     findings: Findings = field(default_factory=lambda: Findings(""))
+    waits: Try | None = None
     _answers: dict[Few, bool] = field(default_factory=dict)
     _asked: Few = frozenset()
 
