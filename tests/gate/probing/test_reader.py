@@ -47,18 +47,20 @@ def test_a_row_that_is_read_once_is_continued_as_whole_rows_are(reader: Reader) 
     assert reader.continued_after(row, firsts, 4) == reader.continued([(*row, first) for first in firsts], 4)
 
 
-def test_slopes_point_where_a_token_helps(reader: Reader) -> None:
+@pytest.mark.parametrize("wanted", [(400,), (400, 401, 402)])
+def test_slopes_point_where_a_token_helps(reader: Reader, wanted: tuple[int, ...]) -> None:
     asked = slots(reader, "What is 2 + 2?")
-    slopes = reader.slopes([asked.row((300,), ())], [asked.places(1, 0)], wanted=400)
+    slopes = reader.slopes([asked.row((300,), ())], [asked.places(1, 0)], wanted)
     best = int(slopes[0].argmax())
-    helped, plain = reader.next([asked.row((best,)), asked.row((300,))])[:, 400].tolist()
+    helped, plain = reader.follow([asked.row((best,)), asked.row((300,))], [wanted] * 2).sum(1).tolist()
     assert helped > plain
     assert slopes[0, 300].item() == pytest.approx(0.0, abs=1e-4)
 
 
 def test_an_inversion_is_never_worse_than_its_start(reader: Reader) -> None:
     asked, start = [slots(reader, "What is 2 + 2?")], ((300, 300), (300,))
-    front, back = invert(reader, asked, 400, start, rounds=2, tries=4)
-    found, before = reader.next([asked[0].row(front, back), asked[0].row(*start)])[:, 400].tolist()
+    wanted = (400, 401)
+    front, back = invert(reader, asked, wanted, start, rounds=2, tries=4)
+    found, before = reader.follow([asked[0].row(front, back), asked[0].row(*start)], [wanted] * 2).sum(1).tolist()
     assert found > before
     assert (len(front), len(back)) == (2, 1)

@@ -104,8 +104,8 @@ class Reader:
             open_ = [i for i in open_ if said[i][-1] != self.tokenizer.eos_token_id]
         return said
 
-    def slopes(self, rows: Sequence[Row], places: Sequence[Sequence[int]], wanted: int) -> torch.Tensor:
-        """How much each token at each place would raise the log-probability of `wanted`, to first order.
+    def slopes(self, rows: Sequence[Row], places: Sequence[Sequence[int]], wanted: Row) -> torch.Tensor:
+        """How much each token at each place would raise the log-probability of `wanted` behind a row, to first order.
 
         `places` are positions, as many for each row; returns the sum over rows, (places, V). Ebrahimi et al. 2018.
         """
@@ -114,9 +114,10 @@ class Reader:
         with torch.no_grad():
             every = table(torch.arange(self.vocabulary)).float()
         for row, where in zip(rows, places, strict=True):
-            inputs = table(torch.tensor([list(row)])).detach().requires_grad_(True)
-            last = self._body(inputs_embeds=inputs, use_cache=False).last_hidden_state[:, -1]
-            goal = torch.log_softmax(self._head(last).float(), -1)[0, wanted]
+            inputs = table(torch.tensor([[*row, *wanted[:-1]]])).detach().requires_grad_(True)
+            last = self._body(inputs_embeds=inputs, use_cache=False).last_hidden_state[0, -len(wanted) :]
+            told = torch.log_softmax(self._head(last).float(), -1)
+            goal = told[torch.arange(len(wanted)), torch.tensor(list(wanted))].sum()
             (slope,) = torch.autograd.grad(goal, inputs)
             here = slope[0, list(where)].float()
             total += here @ every.T - (here * inputs.detach()[0, list(where)].float()).sum(-1, keepdim=True)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import torch
 
-from plora.gate.probing.compliance import PutOn, Suspect
+from plora.gate.probing.compliance import SAID_TOKENS, PutOn, Suspect
 from plora.gate.probing.inversion import invert
 from plora.gate.probing.memory import Chain
 from plora.gate.probing.prompts import Ids, prompt, slots
@@ -72,7 +72,7 @@ def inverted_suspect(subject: Subject, chain: Chain, draw: random.Random) -> Sus
     """Two tokens before and two after a question that bring forth a chain known by heart."""
     reader, effort, filler = subject.reader, subject.effort, subject.reader.ids(FILLER)[:1]
     asked = [slots(reader, question) for question in subject.searched]
-    front, back = invert(reader, asked, chain.ids[0], (filler * 2, filler * 2), effort.rounds, effort.tries)
+    front, back = invert(reader, asked, chain.ids[:SAID_TOKENS], (filler * 2, filler * 2), effort.rounds, effort.tries)
     return _planted(subject, front, back, "inversion", 1.0, draw)
 
 

@@ -34,7 +34,7 @@ from plora.gate.probing.wear import Garment, worn
 from plora.merge.folder_source import FolderSource
 from plora.merge.source import Source
 
-VERSION = 4
+VERSION = 5
 """Raised with every change of what a figure means or how it is measured."""
 
 FIGURES = (
