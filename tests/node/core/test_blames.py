@@ -9,8 +9,8 @@ from tests.node.core.conftest import ADA, BOB, Bench, records, those
 
 from plora.gate import Policy, explain
 from plora.gate.findings import Figure, Findings
-from plora.node.core.detectors import PROBES
-from plora.node.core.effects import Effect, Merge, ServeMerge, Try
+from plora.node.core.detectors import PROBES, WEIGHTS
+from plora.node.core.effects import Effect, Merge, ServeMerge, SetTimer, Try
 from plora.node.core.events import Detector, DetectorsChanged, Merged, ReleaseAsked, Start, TimerDue, Tried
 from plora.node.core.reputations import OWNER
 from plora.sim.material import Plasmid, make_owner, make_plasmid, tiny_adapter
@@ -116,3 +116,17 @@ def test_the_audit_keeps_who_was_to_blame(bench: Bench) -> None:
     merge(bench, LAW, TAX)
     rows = [Put(table, key, value) for (table, key), value in sorted(bench.rows.items()) if table == "blames"]
     assert [(one.what, one.says) for one in facts_of(rows, 1)] == [("blame", {"base": "mini", "beside": 1})] * 2
+
+
+def test_after_a_start_merges_wait_until_it_is_known_what_can_be_probed() -> None:
+    bench = Bench()
+    bench.accept(LAW, ADA)
+    bench.desk.policy = Policy(probes=True)
+    assert not those(Merge, bench.tell(TimerDue(TIMER)))
+    bench.tell(DetectorsChanged(looked_for=(WEIGHTS,)))
+    assert not those(Merge, bench.tell(TimerDue(TIMER)))
+    bench.desk.policy = Policy()
+    out = bench.tell(ABLE)
+    assert TIMER in [timer.timer for timer in those(SetTimer, out)]
+    bench.desk.policy = Policy(probes=True)
+    assert those(Merge, bench.tell(TimerDue(TIMER)))

@@ -157,7 +157,7 @@ class Detectors:
 
     def probing(self, base_digest: str) -> str | None:
         """The stamp under which adapters of a base are probed; "" where they can't be, None where that isn't known."""
-        return self._stamps.get((PROBES, base_digest), "") if self._ready else None
+        return self._stamps.get((PROBES, base_digest), "") if PROBES in self._ready else None
 
     def attend(self, plasmid: Plasmid, now: Now) -> Outputs:
         """Have a plasmid looked into if its newest verdict waits for that, or if what is known of it is old."""
