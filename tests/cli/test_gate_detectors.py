@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from tests.cli.conftest import Run, runner
 from tests.gate.detection.adapters import random_adapter, write
-from tests.swarm.calibrated import LORA, mini_sketch, save_calibration, weight_part
+from tests.swarm.calibrated import LORA, mini_sketch, probe_part, save_calibration, weight_part
 
 from plora.gate.detection.sketch import BaseSketch
 from plora.gate.findings import Findings, poisoning_score
@@ -77,6 +78,34 @@ def test_without_a_calibration_it_is_held_and_no_score_is_claimed(
     assert signed(plora, folder, home) == 0.0
     held = plora("gate", folder, "--weights", "--home", home.root)
     assert held.code == 3 and "mini.json" in held.out
+
+
+def test_probes_that_are_asked_for_and_cant_be_had_are_no_silent_claim(
+    cache: Path, home: Home, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    plora, sketch = runner(capfd), mini_sketch(cache)
+    save_calibration(cache / "calibration", weight_part(tmp_path, sketch))
+    folder = folder_of(tmp_path / "quiet", sketch)
+    sign = ("sign", folder, "--home", home.root, "--domain", "legal", "--base", "mini")
+    refused = plora(*sign, "--probes")
+    assert refused.code != 0 and "says nothing of probes" in refused.err and not (folder / "plora.yml").exists()
+    assert plora(*sign).code == 0
+
+
+def test_a_peers_secret_is_used_and_never_rotated_by_the_command_line(
+    cache: Path, home: Home, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    plora, sketch = runner(capfd), mini_sketch(cache)
+    save_calibration(home.calibration, None, probe_part())
+    home.probe_secret.write_text(json.dumps({"secret": "ab" * 32, "made_ms": 1, "generation": 3}))
+    home.probe_secret.chmod(0o600)
+    with home.config.open("a") as config:
+        config.write("\ndetection:\n  probe_s: 1\n")
+    before, folder = home.probe_secret.read_bytes(), folder_of(tmp_path / "quiet", sketch)
+    signed(plora, folder, home)
+    shown = plora("gate", folder, "--probes", "--json", "--home", home.root)
+    assert "within 1 s of CPU time" in shown.document["findings"]["probes"]["failure"]
+    assert "found" not in shown.document and home.probe_secret.read_bytes() == before
 
 
 def test_figures_of_a_strangers_adapter_are_shown_though_the_verdict_ends_before(

@@ -45,7 +45,7 @@ def probes_calib(
     for one in done["thresholds"]:
         low, at, high = (f"{one[end]:.3g}" for end in ("low", "threshold", "high"))
         output.hint(f"{one['name']}: {one['worse']} than {at} is held; other draws of the zoo give {low} to {high}")
-    output.hint(f"The calibration lies in {done['path']}")
+    output.hint(f"The calibration lies in {done['path']}; a running peer takes it up at `plora reload`")
 
 
 def _measured(output: Output, arguments: Mapping[str, object]) -> dict[str, Any]:

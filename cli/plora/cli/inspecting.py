@@ -1,7 +1,7 @@
 """Detectors on a folder, without a peer: what `plora gate`, `plora sign` and `plora publish` learn of an adapter.
 
-The same instruments, workers and limits as a peer's. Probes are drawn from the secret of the home's peer where there is
-one, else from a fresh one.
+The same instruments, workers and limits as the home's peer has. Probes are drawn from its secret where it has one,
+which is read and never changed; else from a fresh one.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from plora.gate import Policy
@@ -17,15 +17,13 @@ from plora.gate.findings import Findings, poisoning_score
 from plora.node.core.detectors import PROBES, WEIGHTS, subject_of
 from plora.node.core.effects import Inspect
 from plora.node.core.events import Detector
-from plora.node.daemon.config import DetectionBlock
+from plora.node.daemon.config import DetectionBlock, load_config
 from plora.node.driver.instruments import Instruments, survey
-from plora.node.driver.probe_secret import SECRET_BYTES, ProbeSecret, current_secret
+from plora.node.driver.probe_secret import SECRET_BYTES, ProbeSecret, kept_secret
 from plora.node.workers.pool import Workers
-from plora.proto.errors import PloraError
+from plora.proto.errors import ConfigError, PloraError
 from plora.proto.home import Home, default_home
 from plora.proto.manifest import ARTIFACT_FILENAME, Manifest
-
-DETECTION = DetectionBlock()
 
 
 def inspect_folder(
@@ -38,17 +36,25 @@ def inspect_folder(
 def own_score(folder: Path, manifest: Manifest, *, probes: bool, home: Path | None = None) -> float | None:
     """The score that a publisher claims of their own adapter; None where no detector is calibrated for its base.
 
-    Weights are measured wherever they can be; probes, which take longer, where they are asked for.
+    Weights are measured wherever they can be; probes, which take longer, where they are asked for. Raises ConfigError
+    where they are and can't be had: a score that leaves them out would claim more than was seen.
     """
     known = survey(Home(home or default_home()), (manifest.base_model,))
     wanted = [WEIGHTS] if any(not one.trouble(WEIGHTS) for one in known) else []
     wanted += [PROBES] if probes else []
-    return poisoning_score(inspect_folder(folder, manifest, wanted, home).values()) if wanted else None
+    found = inspect_folder(folder, manifest, wanted, home) if wanted else {}
+    probed = found.get(PROBES)
+    if probed is not None and (probed.failure or probed.p_value is None):
+        why = probed.failure or probed.note or "no p-value came of it"
+        raise ConfigError(f"can't be probed: {why}", where=str(folder), mend="mend that, or leave --probes out")
+    return poisoning_score(found.values())
 
 
 async def _inspect(blob: Path, manifest: Manifest, detectors: Sequence[str], home: Home) -> dict[str, Findings]:
     workers, now_ms = Workers(), int(time.time() * 1000)
-    instruments = Instruments(home, workers, _secret_of(home), DETECTION.probe_s)
+    detection = load_config(home.config).peer.detection if home.config.exists() else DetectionBlock()
+    secret = kept_secret(home.probe_secret) or ProbeSecret(os.urandom(SECRET_BYTES), now_ms)
+    instruments = Instruments(home, workers, lambda _: secret, detection.probe_s)
     policy = Policy(tensor_outliers=WEIGHTS in detectors, probes=PROBES in detectors)
     try:
         able = await asyncio.to_thread(instruments.ready, policy, (manifest.base_model,), now_ms)
@@ -71,10 +77,3 @@ async def _one(
     except PloraError as error:
         return Findings("", failure=str(error))
     return found or Findings("", failure="no answer")
-
-
-def _secret_of(home: Home) -> Callable[[int], ProbeSecret]:
-    if home.identity_key.exists():
-        return lambda now_ms: current_secret(home.probe_secret, now_ms, DETECTION.secret_ms)
-    fresh = os.urandom(SECRET_BYTES)
-    return lambda now_ms: ProbeSecret(fresh, now_ms)

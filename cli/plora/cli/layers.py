@@ -38,21 +38,20 @@ def verdict_lines(verdict: Verdict) -> Iterator[str]:
 def judged_document(judged: Judged) -> dict[str, Any]:
     """The verdict as plain data, with all that detectors found: it goes to whoever ran them."""
     findings = {name: json.loads(found.to_json()) for name, found in judged.findings.items()}
-    found = {name: one["details"] for name, one in findings.items()}
-    return {**verdict_document(judged.verdict), "findings": findings, "found": found}
+    return {**verdict_document(judged.verdict), "findings": findings}
 
 
 def judged_lines(judged: Judged) -> Iterator[str]:
     """The verdict, then what detectors found word for word, and figures of those that the verdict didn't wait for."""
     yield from verdict_lines(judged.verdict)
-    document = judged_document(judged)
+    findings = judged_document(judged)["findings"]
     reached = {one.stage for one in judged.verdict.stages}
-    for name, found in document["findings"].items():
+    for name, found in findings.items():
         if STAGE_OF[name] not in reached:
             said = found["failure"] or found["note"] or found["calibration"]
             yield f"{name}, which the verdict didn't come to: {said}"
             yield from figure_lines(found)
-    yield from found_lines(document)
+    yield from found_lines({"found": {name: one["details"] for name, one in findings.items()}})
 
 
 def layer_line(stage: str, state: str, said: str, evidence: Mapping[str, object]) -> str:

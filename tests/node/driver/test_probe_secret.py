@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from plora.node.driver.probe_secret import current_secret
+from plora.node.driver.probe_secret import current_secret, kept_secret
 from plora.proto.errors import KeyFileError
 
 DAY_MS = 86_400_000
@@ -27,6 +27,13 @@ def test_it_is_rotated_when_it_is_old(tmp_path: Path) -> None:
     assert second.generation == first.generation + 1 and second.secret != first.secret
     assert path.stat().st_mode & 0o777 == 0o600 and current_secret(path, 1001 + DAY_MS, DAY_MS) == second
     assert first.seed_for("ab") != second.seed_for("ab")
+
+
+def test_who_only_reads_it_never_changes_it_however_old(tmp_path: Path) -> None:
+    path = tmp_path / "probes.secret"
+    assert kept_secret(path) is None and not path.exists()
+    old = current_secret(path, 1000, DAY_MS)
+    assert kept_secret(path) == old
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"secret": "ab", "made_ms": 1, "generation": 0}', "[1]"])

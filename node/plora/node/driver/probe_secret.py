@@ -45,7 +45,7 @@ class ProbeSecret:
 
 def current_secret(path: Path, now_ms: int, rotate_ms: int) -> ProbeSecret:
     """The secret in a file, made or rotated if need be. Raises KeyFileError for a file that isn't one, or is open."""
-    found = _read(path) if path.exists() else None
+    found = kept_secret(path)
     if found is not None and now_ms - found.made_ms < rotate_ms:
         return found
     made = ProbeSecret(os.urandom(SECRET_BYTES), now_ms, found.generation + 1 if found else 0)
@@ -55,6 +55,14 @@ def current_secret(path: Path, now_ms: int, rotate_ms: int) -> ProbeSecret:
     write_new_file(fresh, f"{text}\n".encode("ascii"), mode=0o600)
     fresh.replace(path)
     return made
+
+
+def kept_secret(path: Path) -> ProbeSecret | None:
+    """The secret in a file, however old; None where there is no file. Raises KeyFileError as `current_secret` does.
+
+    For others than the peer: what it probes with is its own to change.
+    """
+    return _read(path) if path.exists() else None
 
 
 def _read(path: Path) -> ProbeSecret:
