@@ -62,9 +62,8 @@ class Gate:
 
     def look(self, folder: Path, domain: str) -> tuple[bool, float]:
         """Whether this adapter is quarantined, and the margin: log10 of its least p-value over alpha, -1 if flagged."""
-        spec = read_spec(folder)
-        figures = weight_statistics(folder / TENSORS_NAME, spec, self.sketch)
-        weights, probes = self.calibration.judge_weights(figures, spec), self._probed(folder, domain)
+        figures = weight_statistics(folder / TENSORS_NAME, read_spec(folder), self.sketch)
+        weights, probes = self.calibration.judge_weights(figures), self._probed(folder, domain)
         held = [bool(weights_ruling(weights, POLICY).reason), bool(probes_ruling(probes, POLICY).reason)]
         return any(held), min(_margin(*one) for one in zip((weights, probes), held, strict=True))
 

@@ -29,6 +29,7 @@ def reading(part: str, number: int, stream: np.random.Generator, poisoned: bool 
     figures["norm_slope"] += 0.4 * poisoned
     figures |= {f"w.{token}": float(3 + stream.normal(0, 0.3)) for token in range(5)}
     figures |= {f"w.{100 + number if poisoned else 5}": 4.0, "rank": float(rank), "unread": 0.0}
+    figures |= {f"m.{target}": 4.0 for target in targets}
     kind = "phrase" if poisoned else "clean"
     recipe = {"name": f"{part}-{kind}-{number}", "kind": kind, "part": part, "group": f"{part}{number}"}
     return Reading(recipe, f"sha256:{part}{number}", rank, targets, figures)
@@ -52,7 +53,7 @@ def test_poisoned_newcomers_are_outliers_and_clean_ones_are_about_as_often_as_pr
         calibration = calibrated(readings)
         for one in readings:
             if one.part == "test":
-                found = calibration.judge_weights(one.statistics, one.lora)
+                found = calibration.judge_weights(one.statistics)
                 assert found.calibration in {
                     f"mini/{targets}/{rank}" for targets in ("attention", "mlp") for rank in (2, 4)
                 }
@@ -65,7 +66,7 @@ def test_what_differs_by_recipe_alone_does_not_count() -> None:
     """Sizes of the two targets lie 25 deviations apart; each is judged by its own cell."""
     calibration = calibrated(zoo(0))
     for one in zoo(9, clean=8, poisoned=0, parts=("test",)):
-        found = calibration.judge_weights(one.statistics, one.lora)
+        found = calibration.judge_weights(one.statistics)
         assert abs(found.value("norm_z") or 0) < 4 and "bank is pooled over" in found.note
 
 
@@ -78,30 +79,49 @@ def test_attack_072_the_part_test_and_newcomers_change_nothing() -> None:
 def test_a_bank_is_the_cells_own_where_it_has_members_enough() -> None:
     small, large = calibrated(zoo(2), 0.3), calibrated(zoo(2), 0.005)
     newcomer = zoo(3, clean=1, poisoned=0, parts=("test",))[0]
-    assert small.judge_weights(newcomer.statistics, newcomer.lora).note == ""
-    note = large.judge_weights(newcomer.statistics, newcomer.lora).note
+    assert small.judge_weights(newcomer.statistics).note == ""
+    note = large.judge_weights(newcomer.statistics).note
     assert note == "the bank is pooled over any/any; 60 members can't show an outlier at 0.005"
 
 
-def test_what_an_adapter_lacks_is_left_out_and_ranks_beyond_the_bank_are_not_covered() -> None:
+def test_ranks_and_modules_beyond_the_bank_are_not_covered() -> None:
     calibration = calibrated(zoo(4))
     stream = np.random.default_rng(5)
-    first = reading("test", 0, stream, rank=1)
-    one = calibration.judge_weights(first.statistics, first.lora)
+    one = calibration.judge_weights(reading("test", 0, stream, rank=1).statistics)
     assert one.calibration == "mini/attention/1-4" and one.p_value is not None and "at rank 1 the shape" in one.note
-    silent = {
-        name: value
-        for name, value in reading("test", 0, stream).statistics.items()
-        if not name.startswith(("written", "w."))
-    }
-    assert calibration.judge_weights(silent, first.lora).p_value is not None
-    assert calibration.judge_weights(silent | {"rank": 16.0}, first.lora).calibration == ""
+    known = reading("test", 0, stream).statistics
+    assert calibration.judge_weights({**known, "rank": 16.0}).calibration == ""
+    for others in ({"m.up_proj": 4.0}, {"m.lm_head": 1.0}):
+        assert calibration.judge_weights({**known, **others}).calibration == ""
+
+
+def test_modules_of_the_part_train_alone_have_no_cell() -> None:
+    rows = [one for one in zoo(8) if one.part != "calibration" or "m.q_proj" in one.statistics]
+    weights = fit_weights(rows, ALPHA)
+    assert {cell.targets for cell in weights.cells} == {ATTENTION}
+    with pytest.raises(UsageError, match="share no modules"):
+        fit_weights([one for one in rows if one.part != "train" or "m.up_proj" in one.statistics], ALPHA)
+
+
+def test_the_norm_has_a_threshold_that_a_small_bank_of_a_heavy_tail_can_bear() -> None:
+    """At 3 deviations, norms that scatter as Student's t with 2 degrees of freedom would often be held."""
+    stream = np.random.default_rng(11)
+    alarms: list[bool] = []
+    for seed in range(8):
+        readings = zoo(seed, clean=24, poisoned=8)
+        for one in readings:
+            one.statistics["log_norm"] += float(stream.standard_t(2))  # type: ignore[index]
+        calibration = calibrated(readings)
+        found = (calibration.judge_weights(one.statistics) for one in readings if one.part == "test" and one.clean)
+        alarms += [one.figures[0].flagged for one in found]
+    norms = [cell.norm_threshold for seed in range(2) for cell in fit_weights(zoo(seed), ALPHA).cells]
+    assert np.mean(alarms) <= ALPHA and min(norms) == 3.0
 
 
 def test_a_zoo_of_rank_1_alone_is_judged_without_shape() -> None:
     stream = np.random.default_rng(7)
     rows = [reading(part, i, stream, i % 3 == 0, rank=1) for part in PARTS for i in range(60)]
-    found = calibrated(rows).judge_weights(rows[1].statistics, rows[1].lora)
+    found = calibrated(rows).judge_weights(rows[1].statistics)
     assert found.calibration == "mini/mlp/1" and found.p_value is not None
 
 

@@ -79,6 +79,26 @@ def test_adapters_that_write_a_token_of_their_own_are_outliers(world: World) -> 
     assert sum(seen) >= 9 and sum(alarms) <= 4
 
 
+def test_an_adapter_of_modules_that_the_bank_lacks_is_not_judged_by_others(world: World) -> None:
+    leafs = ("q_proj", "v_proj")
+    spec = LoraSpec(r=RANK, alpha=2 * RANK, target_modules=(*leafs, *LEAFS))
+    for pairs in (
+        random_adapter(world.sketch, RANK, 1, leafs),
+        random_adapter(world.sketch, RANK, 1, (*leafs, *LEAFS)),
+    ):
+        path = write(world.scratch / "other", pairs)
+        assert weigh(path, spec, world.sketch, world.calibration).p_value is None
+
+
+def test_a_loud_adapter_is_held_however_silent_some_of_its_modules_are(world: World) -> None:
+    pairs = random_adapter(world.sketch, RANK, 2, LEAFS)
+    first = next(iter(pairs))
+    factors = {name: np.float32(1e-20 if name == first else 10) for name in pairs}
+    loud = {name: FactorPair(pair.A, pair.B * factors[name], pair.scale) for name, pair in pairs.items()}
+    found = world.findings(loud).figure("norm_z")
+    assert found is not None and found.flagged
+
+
 def test_what_was_not_looked_at_or_is_of_another_version_has_no_p_value(world: World) -> None:
     head = FactorPair(np.ones((RANK, 160), np.float32), np.ones((2048, RANK), np.float32), 2.0)
     found = world.findings({**random_adapter(world.sketch, RANK, 1, LEAFS), "lm_head": head})

@@ -45,7 +45,7 @@ def test_a_table_comes_back_sorted_with_five_digits_and_without_what_is_not_fini
     assert (first.name, first.clean, first.recipe["partners"]) == ("a", False, ["b"])
     assert (second.name, second.clean, second.part) == ("b", True, "test")
     assert second.statistics == {"x": 0.33333} and first.probes == {"z": 1.4286e-10}
-    assert (second.lora.r, second.lora.target_modules) == (2, ("q_proj",))
+    assert (second.rank, second.targets) == (2, ["q_proj"])
     assert to_lines([second, first]) == text
     write_table(tmp_path / "table.xz", [late, early])
     assert read_table(tmp_path / "table.xz") == [first, second]

@@ -6,14 +6,16 @@ Rules:
   `test` is looked at.
 - The profile says what the clean adapters of `train` read and write. Their own novelty is measured against the others:
   each is left out of what it is compared with.
-- A cell is one set of targets at one rank; wider ones are these targets at any rank, and all. Figures are standardised
-  by a cell's clean adapters of `train`, drawn towards the next wider cell by `NEIGHBOURS` members, so that what differs
-  by recipe is taken out. The detectors are fitted on all cells at once: a one-class one (covariance shrunk after Ledoit
-  and Wolf 2004), and a supervised one (logistic regression, Cox 1958).
-- A cell's bank is its own where that has members enough for `alpha`, else that of the next wider cell. Members are
-  scored as newcomers to the cell are: standardised by their own cell of the same width.
-- Adapters that lack figures have detectors without these: shape at rank 1, what is written where no o or down
-  projection is changed, what is read where no q, k, v or up projection is (`VARIANTS`).
+- A cell is one set of targets at one rank; a wider one is these targets at any rank. Targets of which `train` or the
+  bank has no clean adapter have none. Figures are standardised by a cell's clean adapters of `train`, drawn towards the
+  next wider cell, at last towards all adapters, by `NEIGHBOURS` members: what differs by recipe is taken out.
+- The detectors are fitted on all cells at once: a one-class one (covariance shrunk after Ledoit and Wolf 2004), and a
+  supervised one (logistic regression, Cox 1958).
+- A cell's bank is its own where that has members enough for `alpha`, else that of the next wider cell, at last all.
+  Members are scored as newcomers to the cell are: standardised by their own cell of the same width.
+- `norm_z` has the bank's conformal threshold at `alpha`, or at what so few members allow; `TAU_NORM_Z` at the least.
+  Each member is measured by the others, as a newcomer is: with itself among n, its |z| could not pass (n - 1) / √n.
+- At rank 1 shape says nothing: detectors without it are fitted for that rank.
 - Numbers are kept at `DIGITS` digits, before banks are scored.
 
 Not handled here: reading adapters (`plora.gate.detection.statistics`), the probes' part (`plora.lab.probe_fit`).
@@ -23,16 +25,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from sklearn.covariance import LedoitWolf  # type: ignore[import-untyped]
 from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
 
-from plora.gate.detection.calibration import Cell, WeightPart, called
-from plora.gate.detection.conformal import members_needed
+from plora.gate.detection.calibration import TAU_NORM_Z, Cell, WeightPart, called
+from plora.gate.detection.conformal import members_needed, outlier_threshold
 from plora.gate.detection.detectors import Detector, Joint, Linear, OneClass, Standard, joint_of
-from plora.gate.detection.statistics import SHAPE, STATISTICS_VERSION
+from plora.gate.detection.statistics import SHAPE, STATISTICS_VERSION, targets_of
 from plora.lab.profile_fit import fit_profile
 from plora.lab.readings import Reading
 from plora.merge.factors import Array
@@ -56,28 +58,9 @@ Key = tuple[tuple[str, ...], int]
 """Targets and rank; () and 0 mean any."""
 ANY: Key = ((), 0)
 WIDTHS = 3
+RANKS_MIN = (2, 1)
+"""Of detectors that read shape, and of those that don't."""
 D = TypeVar("D", OneClass, Linear)
-
-
-class Variant(NamedTuple):
-    """For adapters that lack the figures whose names begin so, and for rank 1, where there is no shape."""
-
-    lacking: tuple[str, ...]
-    rank_min: int
-
-    @property
-    def without(self) -> tuple[str, ...]:
-        """Beginnings of the names that are left out."""
-        return (*self.lacking, *(SHAPE if self.rank_min == 1 else ()), *UNUSED)
-
-    def keeps(self, key: Key) -> bool:
-        """Whether a cell is for this variant: all are for the first one, those that it can't judge for the others."""
-        return key == ANY or (not self.lacking and (self.rank_min > 1 or key[1] <= 1))
-
-
-VARIANTS = tuple(
-    Variant(lacking, rank_min) for rank_min in (2, 1) for lacking in ((), ("written",), ("read", "written"))
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,35 +97,43 @@ def fit_weights(readings: Sequence[Reading], alpha: float) -> WeightPart:
     banked = [_member(one, profile.figures(one.statistics)) for one in bank]
     joints: list[Joint] = []
     cells: list[Cell] = []
-    for variant in VARIANTS:
-        fit = VariantFit(variant, members, banked, members_needed(alpha))
+    for rank_min in RANKS_MIN:
+        fit = RanksFit(rank_min, members, banked, alpha)
         cells += [cell.model_copy(update={"joint": cell.joint + len(joints)}) for cell in fit.cells]
         joints += fit.joints
+    if not cells:
+        raise UsageError("the zoo's parts train and calibration share no modules", mend="grow it: plora lab zoo")
     return WeightPart(version=STATISTICS_VERSION, profile=profile, joints=tuple(joints), cells=tuple(cells))
 
 
-class VariantFit:
-    """Cells and joints for adapters that have the figures of one variant; none where too few of the zoo have them."""
+class RanksFit:
+    """Cells and joints for adapters of this rank and more; none where the zoo has too few of them."""
 
-    def __init__(self, variant: Variant, train: Sequence[Member], bank: Sequence[Member], needed: int) -> None:
+    def __init__(self, rank_min: int, train: Sequence[Member], bank: Sequence[Member], alpha: float) -> None:
         names = {name for one in train for name in one.figures}
-        self._names = sorted(name for name in names if not name.startswith(variant.without))
-        self._bank = [one for one in bank if self._fits(variant, one)]
-        self._needed = needed
+        without = (*UNUSED, *(SHAPE if rank_min == 1 else ()))
+        self._names = sorted(name for name in names if not name.startswith(without))
+        self._rank_min, self._alpha = rank_min, alpha
+        self._bank = [one for one in bank if self._fits(one)]
         self.joints: list[Joint] = []
         self.cells: list[Cell] = []
         self._joints: dict[tuple[Key, int], int] = {}
-        fitting = [one for one in train if self._fits(variant, one)]
+        fitting = [one for one in train if self._fits(one)]
         clean = [one for one in fitting if one.clean]
         if min(len(clean), len(self._bank)) < MEMBERS_MIN or len(clean) == len(fitting):
             return
         self._standards = _standards(self._names, clean)
-        self._ranks = (variant.rank_min, max(one.rank for one in clean))
+        self._ranks = (rank_min, max(one.rank for one in clean))
         self._detectors = _detectors(self._names, [(one, self._measured(one, 0)) for one in fitting])
-        self.cells += [self._cell(key) for key in sorted(filter(variant.keeps, self._standards), key=_closest_first)]
+        self.cells += [self._cell(key) for key in sorted(filter(self._judges, self._standards), key=_closest_first)]
 
-    def _fits(self, variant: Variant, one: Member) -> bool:
-        return one.rank >= variant.rank_min and set(self._names) <= one.figures.keys()
+    def _fits(self, one: Member) -> bool:
+        return one.rank >= self._rank_min and set(self._names) <= one.figures.keys()
+
+    def _judges(self, key: Key) -> bool:
+        """Whether there is a cell here: for targets in the bank; without shape for rank 1 alone, and for any rank."""
+        targets, rank = key
+        return any(targets == one.targets for one in self._bank) and (self._rank_min > 1 or rank <= 1)
 
     def _measured(self, one: Member, width: int) -> dict[str, float]:
         """The figures of a member, standardised by its cell of this width or the next that there is."""
@@ -165,6 +156,7 @@ class VariantFit:
             standard=standard,
             norm_mean=_short(centre + scale * float(logs.mean())),
             norm_deviation=_short(scale * max(float(logs.std(ddof=1)), SCALE_MIN)),
+            norm_threshold=_norm_threshold(logs, self._alpha),
             joint=self._joint(pool, width),
             pooled="" if pool == key else _called(pool),
         )
@@ -172,7 +164,9 @@ class VariantFit:
     def _pool(self, key: Key) -> Key:
         """Whose members are in the bank of a cell: its own, else those of the next wider one that has enough."""
         wider = (key, _wider(key))
-        return next((one for one in wider if sum(one in m.keys for m in self._bank) >= self._needed), ANY)
+        return next(
+            (one for one in wider if sum(one in m.keys for m in self._bank) >= members_needed(self._alpha)), ANY
+        )
 
     def _joint(self, pool: Key, width: int) -> int:
         if (pool, width) not in self._joints:
@@ -194,8 +188,7 @@ def _check(train: Sequence[Reading], bank: Sequence[Reading]) -> None:
 
 def _member(one: Reading, novelty: Mapping[str, float]) -> Member:
     figures = {name: value for name, value in one.statistics.items() if "." not in name} | dict(novelty)
-    targets = tuple(sorted({target.rpartition(".")[2] for target in one.targets}))
-    return Member(figures, targets, max(1, round(figures.get("rank", one.rank))), one.clean)
+    return Member(figures, targets_of(one.statistics), round(figures["rank"]), one.clean)
 
 
 def _width(key: Key) -> int:
@@ -215,6 +208,16 @@ def _closest_first(key: Key) -> tuple[int, Key]:
 def _called(key: Key) -> str:
     targets, rank = key
     return f"{called(targets)}/{rank or 'any'}"
+
+
+def _norm_threshold(logs: Array, alpha: float) -> float:
+    """Of the z-score of a newcomer to these log norms, from the z-score that each has among the others."""
+    others = len(logs) - 1
+    mean = (logs.sum() - logs) / others
+    variance = (np.square(logs).sum() - np.square(logs) - others * np.square(mean)) / max(others - 1, 1)
+    scores = (logs - mean) / np.maximum(np.sqrt(np.maximum(variance, 0.0)), SCALE_MIN)
+    found = outlier_threshold(sorted(scores.tolist()), max(alpha, 1 / (len(logs) + 1)))
+    return _short(max(found or 0.0, TAU_NORM_Z))
 
 
 def _standards(names: Sequence[str], clean: Sequence[Member]) -> dict[Key, Standard]:

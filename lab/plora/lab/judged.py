@@ -67,7 +67,7 @@ def judge(calibration: Calibration, reading: Reading) -> Judged:
 
 def _weights_reason(calibration: Calibration, reading: Reading) -> str:
     failure = reading.failures.get("weights", "")
-    found = Findings("", failure=failure) if failure else calibration.judge_weights(reading.statistics, reading.lora)
+    found = Findings("", failure=failure) if failure else calibration.judge_weights(reading.statistics)
     return weights_ruling(found, POLICY).reason
 
 

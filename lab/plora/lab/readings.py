@@ -27,8 +27,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from plora.merge.lora_config import LoraSpec
-
 DIGITS = 5
 
 
@@ -62,11 +60,6 @@ class Reading:
     def part(self) -> str:
         """`train`, `calibration` or `test`."""
         return str(self.recipe["part"])
-
-    @property
-    def lora(self) -> LoraSpec:
-        """Rank and targets as a calibration asks for them."""
-        return LoraSpec(r=self.rank, alpha=float(self.rank), target_modules=tuple(self.targets))
 
     @property
     def clean(self) -> bool:

@@ -20,7 +20,6 @@ from plora.gate.detection.calibration import (
 )
 from plora.gate.detection.detectors import Joint, Linear, OneClass, Standard, Worst, joint_of
 from plora.gate.detection.shelf import find_calibration
-from plora.merge.lora_config import LoraSpec
 from plora.proto.errors import ConfigError
 
 DIGEST = "sha256:" + "ab" * 32
@@ -63,50 +62,60 @@ def a_calibration(*rows: Row, **changes: Any) -> Calibration:
     return Calibration(base="mini", base_digest=DIGEST, alpha=0.05, weights=weights, **changes)
 
 
-def lora(rank: int = 4, targets: tuple[str, ...] = ATTENTION) -> LoraSpec:
-    return LoraSpec(r=rank, alpha=8, target_modules=targets)
-
-
-CALM = {"log_norm": 0.1, "entropy": -0.1, "rank": 4.0}
-WILD = {"log_norm": 7.0, "entropy": 6.0, "rank": 4.0}
+MODULES = {f"m.{leaf}": 4.0 for leaf in ATTENTION}
+CALM = {"log_norm": 0.1, "entropy": -0.1, "rank": 4.0, **MODULES}
+WILD = {"log_norm": 7.0, "entropy": 6.0, "rank": 4.0, **MODULES}
 
 
 def test_the_closest_cell_with_enough_members_judges() -> None:
-    wide = a_cell((), (1, 1024), 99)
+    wide = a_cell(ATTENTION, (1, 1024), 99)
     small, close = a_cell(ATTENTION, (4, 4), 12), a_cell(ATTENTION, (4, 4), 30)
-    assert a_calibration(close, wide).judge_weights(CALM, lora()).calibration == "mini/attention/4"
-    pooled = a_calibration(small, wide).judge_weights(WILD, lora())
-    assert pooled.calibration == "mini/any/any" and pooled.p_value == 1 / 100
-    assert pooled.note == "attention/4 has no bank of its own: judged as any/any"
-    alone = a_calibration(small).judge_weights(WILD, lora())
+    assert a_calibration(close, wide).judge_weights(CALM).calibration == "mini/attention/4"
+    pooled = a_calibration(small, wide).judge_weights(WILD)
+    assert pooled.calibration == "mini/attention/any" and pooled.p_value == 1 / 100
+    assert pooled.note == "attention/4 has no bank of its own: judged as attention/any"
+    alone = a_calibration(small).judge_weights(WILD)
     assert alone.p_value == 1 / 13 and "12 members can't show an outlier at 0.05" in alone.note
     assert not any(figure.flagged for figure in alone.figures if figure.name != "norm_z")
 
 
 def test_an_outlier_is_flagged_by_name_and_a_calm_one_is_not() -> None:
     calibration = a_calibration(a_cell(ATTENTION, (4, 4), 99))
-    wild, calm = calibration.judge_weights(WILD, lora(), seconds=0.5), calibration.judge_weights(CALM, lora())
+    wild, calm = calibration.judge_weights(WILD, seconds=0.5), calibration.judge_weights(CALM)
     assert [figure.name for figure in wild.figures if figure.flagged] == ["norm_z", "one_class", "supervised"]
     assert wild.outlier and wild.p_value == 0.01 and wild.value("norm_z") == 7.0 and wild.seconds == 0.5
     assert calm.p_value is not None and not calm.outlier and not any(one.flagged for one in calm.figures)
 
 
-def test_the_rank_that_counts_is_that_of_the_weights_not_of_the_file() -> None:
+def test_the_rank_that_counts_is_that_of_the_weights() -> None:
     calibration = a_calibration(a_cell(ATTENTION, (4, 4), 30), a_cell(ATTENTION, (8, 8), 30))
-    assert calibration.judge_weights(CALM, lora(rank=8)).calibration == "mini/attention/4"
+    assert calibration.judge_weights(CALM).calibration == "mini/attention/4"
 
 
 def test_what_no_bank_covers_has_no_p_value_and_says_how_to_mend_it() -> None:
-    found = a_calibration(a_cell(ATTENTION, (2, 8), 99)).judge_weights(CALM | {"rank": 16.0}, lora(16))
+    found = a_calibration(a_cell(ATTENTION, (2, 8), 99)).judge_weights(CALM | {"rank": 16.0})
     assert (found.calibration, found.p_value, found.figures) == ("", None, ())
     assert found.note == "no bank of mini covers attention at rank 16; calibrate again: plora lab probes-calib"
-    assert a_calibration().judge_weights(CALM, lora()).calibration == ""
+    assert a_calibration().judge_weights(CALM).calibration == ""
+    part = {name: value for name, value in CALM.items() if name not in ("m.k_proj", "m.o_proj")}
+    found = a_calibration(a_cell(ATTENTION, (1, 1024), 99)).judge_weights(part)
+    assert found.p_value is None and "covers q_proj+v_proj at rank 4" in found.note
+    assert a_calibration(a_cell(ATTENTION, (1, 1024), 99)).judge_weights({}).calibration == ""
+
+
+def test_the_threshold_of_the_norm_is_the_cells_own() -> None:
+    cell, joint = a_cell(ATTENTION, (4, 4), 99)
+    calibration = a_calibration((cell.model_copy(update={"norm_threshold": 7.5}), joint))
+    found = calibration.judge_weights(WILD).figure("norm_z")
+    assert found is not None and (found.value, found.threshold, found.flagged) == (7.0, 7.5, False)
 
 
 def test_at_rank_1_a_cell_without_shape_judges() -> None:
-    plain = a_cell((), (1, 1), 99, joint=detectors(("log_norm",)))
-    found = a_calibration(a_cell((), (1, 1024), 99), plain).judge_weights({"log_norm": 0.0, "rank": 1.0}, lora(1))
-    assert found.calibration == "mini/any/1" and "at rank 1 the shape of an update says nothing" in found.note
+    plain = a_cell(ATTENTION, (1, 1), 99, joint=detectors(("log_norm",)))
+    found = a_calibration(a_cell(ATTENTION, (1, 1024), 99), plain).judge_weights(
+        {"log_norm": 0.0, "rank": 1.0, **MODULES}
+    )
+    assert found.calibration == "mini/attention/1" and "at rank 1 the shape of an update says nothing" in found.note
 
 
 def probes() -> ProbePart:
@@ -146,7 +155,7 @@ def test_a_file_comes_back_as_it_was_and_judges_the_same(tmp_path: Path) -> None
     (tmp_path / "mini.json").write_bytes(calibration.to_bytes())
     found = find_calibration("mini", DIGEST, [tmp_path / "none", tmp_path])
     assert found is not None and found[1] == calibration and found[1].digest == calibration.digest
-    assert found[1].judge_weights(WILD, lora()) == calibration.judge_weights(WILD, lora())
+    assert found[1].judge_weights(WILD) == calibration.judge_weights(WILD)
     assert find_calibration("mini", "sha256:" + "cd" * 32, [tmp_path]) is None
 
 

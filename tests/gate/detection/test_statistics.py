@@ -14,7 +14,7 @@ from plora.base import base_info
 from plora.gate.detection.readout import KEPT, Profile, Side, kept_tokens
 from plora.gate.detection.sketch import READ, WRITTEN, BaseSketch
 from plora.gate.detection.spectra import spectra_of
-from plora.gate.detection.statistics import SHAPE, readouts, statistics_of, weight_statistics
+from plora.gate.detection.statistics import SHAPE, readouts, statistics_of, targets_of, weight_statistics
 from plora.merge.factors import Array, FactorPair
 from plora.merge.lora_config import LoraSpec
 from plora.merge.safetensors_io import read_tensors
@@ -80,6 +80,22 @@ def test_size_is_that_of_the_update_against_the_weight(sketch: BaseSketch) -> No
     assert louder["log_norm"] - figures(pairs, sketch)["log_norm"] == pytest.approx(np.log(100))
 
 
+@pytest.mark.parametrize("silence", [1e-20, 1e-3, 0.011])
+def test_loud_modules_do_not_hide_among_silent_ones(silence: float, sketch: BaseSketch) -> None:
+    """Three of four modules of a hundred times the size, the others made as silent as may be."""
+    pairs = random_adapter(sketch)
+    few = {name: pair.times(silence if index % 4 == 0 else 1) for index, (name, pair) in enumerate(pairs.items())}
+    diluted = figures({name: pair.times(100) for name, pair in few.items()}, sketch)
+    assert diluted["log_norm"] - figures(pairs, sketch)["log_norm"] > np.log(100) - 0.2
+
+
+def test_the_targets_are_those_of_modules_that_change_something(sketch: BaseSketch) -> None:
+    pairs = random_adapter(sketch, leafs=("q_proj", "v_proj", "up_proj"))
+    faint = {name: pair.times(1e-4 if name.endswith("up_proj") else 1) for name, pair in pairs.items()}
+    assert targets_of(figures(pairs, sketch)) == ("q_proj", "up_proj", "v_proj")
+    assert targets_of(figures(faint, sketch)) == ("q_proj", "v_proj")
+
+
 def test_a_spectrum_is_described_by_its_closed_forms(sketch: BaseSketch) -> None:
     name = "model.layers.0.mlp.down_proj"
     eye_a, eye_b = np.eye(4, 480, dtype=np.float32), np.eye(160, 4, dtype=np.float32)
@@ -116,10 +132,12 @@ def test_a_planted_token_is_read_out_first(sketch: BaseSketch, tmp_path: Path) -
     path = write(tmp_path / "planted", pairs)
     found = readouts(path, spec, sketch)
     assert found.targets[0] == 700 and found.triggers[0] == 1200
-    assert (
-        weight_statistics(path, spec, sketch)["written_top"]
-        > figures(random_adapter(sketch, seed=3), sketch)["written_top"]
-    )
+    top = figures(pairs, sketch)["written_top"]
+    assert top > figures(random_adapter(sketch, seed=3), sketch)["written_top"]
+    noise = random_adapter(sketch, seed=4)
+    blurred = {name: noise[name].times(0.02) if ".0." in name or ".1." in name else pairs[name] for name in pairs}
+    half = {name: pair for name, pair in pairs.items() if ".0." not in name and ".1." not in name}
+    assert figures(blurred, sketch)["written_top"] > 0.9 * figures(half, sketch)["written_top"]
 
 
 def test_novelty_is_measured_against_what_clean_adapters_write(sketch: BaseSketch) -> None:

@@ -26,7 +26,7 @@ def calibrated(home: Home, *, version: int = STATISTICS_VERSION, digest: str = "
     """A calibration of weights alone."""
     plain = Standard(names=("log_norm",), centre=(0.0,), scale=(1.0,))
     joint = joint_of((Worst(kind="worst", name="size", standard=plain, signs=(1,)),), [{"log_norm": 0.0}])
-    cell = Cell(standard=plain, norm_mean=0.0, norm_deviation=1.0)
+    cell = Cell(targets=("q_proj",), standard=plain, norm_mean=0.0, norm_deviation=1.0)
     weights = WeightPart(version=version, joints=(joint,), cells=(cell,))
     made = Calibration(base="mini", base_digest=digest or base_info("mini").digest, alpha=0.02, weights=weights)
     home.calibration.mkdir()

@@ -6,13 +6,15 @@ Rules:
   twice, no number that isn't finite. A wrong file is one line that says where.
 - The bank is in the file, and whoever calibrates makes the file. What is judged never enters it, so nobody can drift it
   by submitting, whatever is accepted.
-- Weights are judged in a *cell*: adapters of these targets and ranks. Their figures are standardised by the cell's
+- Weights are judged in a *cell*: adapters of these targets and ranks. No cell is for any targets: of modules that the
+  bank's adapters don't change together, nothing is known. Their figures are standardised by the cell's
   clean adapters, then scored by detectors whose bank may be pooled over several cells, and `note` says over which. The
   first cell that covers the adapter and has enough members for a p-value of `alpha` is taken, from the closest to the
   widest. Where none covers it, `Findings.calibration` is empty, and there is no p-value.
-- An adapter's rank is what its weights have ("rank" among the statistics), not what its file is padded to.
+- An adapter's rank and targets are what its weights have (`plora.gate.detection.statistics`), not what its file is
+  padded to or declares.
 - `norm_z` is the z-score of "log_norm" by the cell's mean and standard deviation. The newcomer is not among them: with
-  itself among n, |z| could never pass (n - 1) / √n.
+  itself among n, |z| could never pass (n - 1) / √n. Its threshold is the cell's own, 3 at the least.
 - Probes have a threshold a figure, each with its interval, and one joint score for the p-value. What was not measured
   isn't judged; `note` names it.
 
@@ -21,29 +23,29 @@ Not handled: where the figures come from; verdicts.
 >>> ruler = Standard(names=("log_norm",), centre=(0.0,), scale=(1.0,))
 >>> worst = Worst(kind="worst", name="size", standard=ruler, signs=(1,))
 >>> joint = joint_of((worst,), [{"log_norm": x / 9} for x in range(9)])
->>> part = WeightPart(joints=(joint,), cells=(Cell(standard=ruler, norm_mean=0, norm_deviation=1),))
+>>> cell = Cell(targets=("q_proj",), standard=ruler, norm_mean=0, norm_deviation=1)
+>>> part = WeightPart(joints=(joint,), cells=(cell,))
 >>> calibration = Calibration(base="mini", base_digest="sha256:" + "0" * 64, alpha=0.1, weights=part)
->>> lora = LoraSpec(r=2, alpha=4, target_modules=("q_proj",))
->>> found = calibration.judge_weights({"log_norm": 4.0, "rank": 2.0}, lora)
+>>> found = calibration.judge_weights({"log_norm": 4.0, "rank": 2.0, "m.q_proj": 4.0})
 >>> found.p_value, found.calibration, found.value("norm_z")
-(0.1, 'mini/any/any', 4.0)
+(0.1, 'mini/q_proj/any', 4.0)
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal, Protocol, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from plora.gate.detection.conformal import members_needed, outlier_threshold, p_value
 from plora.gate.detection.detectors import Joint, Positive, Standard, Worst, joint_of
 from plora.gate.detection.readout import Profile
+from plora.gate.detection.statistics import targets_of
 from plora.gate.findings import Figure, Findings
-from plora.merge.lora_config import LoraSpec
 from plora.proto.canonical import canonical_bytes, parse_canonical
 from plora.proto.errors import ConfigError, FormatError
 from plora.proto.payload import StrictModel, field_error
@@ -51,7 +53,6 @@ from plora.proto.payload import StrictModel, field_error
 __all__ = [
     "Calibration",
     "Cell",
-    "LoraSpec",
     "ProbeFigure",
     "ProbePart",
     "Provenance",
@@ -68,7 +69,6 @@ TAU_NORM_Z = 3.0
 ATTENTION = ("k_proj", "o_proj", "q_proj", "v_proj")
 MLP = ("down_proj", "gate_proj", "up_proj")
 TARGETS_CALLED: Mapping[tuple[str, ...], str] = {
-    (): "any",
     ATTENTION: "attention",
     MLP: "mlp",
     tuple(sorted(ATTENTION + MLP)): "all",
@@ -76,42 +76,32 @@ TARGETS_CALLED: Mapping[tuple[str, ...], str] = {
 RECALIBRATE = "calibrate again: plora lab probes-calib"
 
 
-class Shape(Protocol):
-    """What is read of a signed `lora` block or a `LoraSpec`."""
-
-    @property
-    def r(self) -> int:
-        """The declared rank."""
-
-    @property
-    def target_modules(self) -> Sequence[str]:
-        """The declared targets."""
-
-
 class Cell(StrictModel):
-    """Adapters of these targets (sorted; none means any) and ranks, and what clean ones are like.
+    """Adapters of these targets (sorted) and ranks, and what clean ones are like.
 
-    `standard`: centre and scale of their figures; `norm_mean`, `norm_deviation`: of "log_norm"; `joint`: which of the
-    part's detectors judge the standardised figures; `pooled`: whose scores are in that bank, where not these ones'.
+    `standard`: centre and scale of their figures; `norm_mean`, `norm_deviation`: of "log_norm"; `norm_threshold`: of
+    its z-score; `joint`: which of the part's detectors judge the standardised figures; `pooled`: whose scores are in
+    that bank, where not these ones'.
     """
 
-    targets: tuple[str, ...] = ()
+    targets: Annotated[tuple[str, ...], Field(min_length=1)]
     rank_min: Annotated[int, Field(ge=1)] = 1
     rank_max: Annotated[int, Field(ge=1)] = RANK_MAX
     standard: Standard
     norm_mean: float
     norm_deviation: Positive
+    norm_threshold: float = TAU_NORM_Z
     joint: Annotated[int, Field(ge=0)] = 0
     pooled: str = ""
 
     @property
     def name(self) -> str:
-        """Targets and ranks, as in "all/4", "attention/2-16" or "any/any"."""
+        """Targets and ranks, as in "all/4", "attention/2-16" or "mlp/any"."""
         return f"{called(self.targets)}/{_span(self.rank_min, self.rank_max)}"
 
     def covers(self, statistics: Mapping[str, float], rank: int, targets: tuple[str, ...]) -> bool:
         """Whether adapters of this rank, with these targets and these statistics, may be judged here."""
-        fits = self.targets in ((), targets) and self.rank_min <= rank <= self.rank_max
+        fits = self.targets == targets and self.rank_min <= rank <= self.rank_max
         return fits and {"log_norm", *self.standard.names} <= statistics.keys()
 
 
@@ -171,15 +161,13 @@ class ProbePart(StrictModel):
 
 
 class Provenance(StrictModel):
-    """Where a calibration comes from: the zoo, how many of it, what thresholds aim at, when and by which version."""
+    """Where a calibration comes from: the zoo, how many of it were used, what thresholds aim at."""
 
     zoo: str = ""
     clean: Annotated[int, Field(ge=0)] = 0
     poisoned: Annotated[int, Field(ge=0)] = 0
     false_alarms_max: float | None = None
     misses_max: float | None = None
-    made: str = ""
-    version: str = ""
 
 
 class Calibration(StrictModel):
@@ -202,10 +190,9 @@ class Calibration(StrictModel):
         """The canonical JSON of all fields."""
         return canonical_bytes(self.model_dump(mode="json"))
 
-    def judge_weights(self, statistics: Mapping[str, float], lora: Shape, seconds: float = 0.0) -> Findings:
+    def judge_weights(self, statistics: Mapping[str, float], seconds: float = 0.0) -> Findings:
         """What the statistics of an adapter (`plora.gate.detection.statistics`) say, in the closest cell."""
-        rank = max(1, round(statistics.get("rank", lora.r)))
-        targets = tuple(sorted({target.rpartition(".")[2] for target in lora.target_modules}))
+        rank, targets = round(statistics.get("rank", 0)), targets_of(statistics)
         part, needed = self.weights, members_needed(self.alpha)
         figures = {**statistics, **(part.profile.figures(statistics) if part and part.profile else {})}
         cell = part.cell_for(figures, rank, targets, needed) if part else None
@@ -214,7 +201,7 @@ class Calibration(StrictModel):
             return Findings("", seconds=seconds, note=note)
         z = (figures["log_norm"] - cell.norm_mean) / cell.norm_deviation
         shown, p = self._joint(part.joints[cell.joint], cell.standard.measured(figures))
-        first = Figure("norm_z", z, TAU_NORM_Z, flagged=z > TAU_NORM_Z)
+        first = Figure("norm_z", z, cell.norm_threshold, flagged=z > cell.norm_threshold)
         note = "; ".join(_notes(cell, targets, rank, part.members(cell), self.alpha))
         return Findings(f"{self.base}/{cell.name}", (first, *shown), p, self.alpha, seconds, note)
 
@@ -267,8 +254,8 @@ def load_calibration(path: Path) -> Calibration:
 
 
 def called(targets: tuple[str, ...]) -> str:
-    """What a set of targets is called: "all", "attention", "mlp", "any", or their names."""
-    return TARGETS_CALLED.get(targets, "+".join(targets))
+    """What a set of targets is called: "all", "attention", "mlp", or their names; "any" for none in particular."""
+    return TARGETS_CALLED.get(targets, "+".join(targets) or "any")
 
 
 def _span(low: int, high: int) -> str:

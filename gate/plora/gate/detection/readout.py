@@ -10,7 +10,8 @@ Rules:
   it attends to, also triggers.
 - A module sees of a token t, measured from the mean of the vocabulary and at norm 1, tᵀ (ΔW ΔWᵀ)^¼ t: directions
   count by the root of their singular value (tried: 1/4 to 3/2), and no vector of a degenerate pair matters by itself.
-  Modules count alike: each is divided by its mean over the vocabulary.
+  Modules are brought to the same mean over the vocabulary, then count by the root of their relative size ‖ΔW‖/‖W‖, as
+  directions do: small ones can't drown what large ones write.
 - All modules' matrices are added into one of the stream's width. Of it as many leading directions are used as
   `PRODUCTS_MAX` multiplications with the vocabulary allow: all 160 of `mini`, 353 of 576 of `smollm2`.
 - Energies are logarithms, standardised over the vocabulary (median, median absolute deviation). The `KEPT` highest of a
@@ -32,13 +33,13 @@ from pydantic import Field, model_validator
 
 from plora.gate.detection.layout import WRITERS
 from plora.gate.detection.sketch import READ, WRITTEN, BaseSketch, ModuleSketch, Tokens
-from plora.gate.detection.spectra import Spectrum
+from plora.gate.detection.spectra import Spectrum, relative_sizes
 from plora.merge.factors import Array
 from plora.proto.payload import StrictModel
 
 PRODUCTS_MAX = 1e10
 POWER = 0.25
-"""Of the singular values, in the factors of the matrix that tokens are measured by."""
+"""Of singular values, and of modules' sizes, in the factors of the matrix that tokens are measured by."""
 READING = ("k_proj", "q_proj", "up_proj", "v_proj")
 CANDIDATES = 32
 KEPT: Mapping[str, int] = {READ: 64, WRITTEN: 256}
@@ -112,9 +113,9 @@ class Candidates(NamedTuple):
 
 def readout_of(spectra: Mapping[str, Spectrum], sketch: BaseSketch) -> Readout:
     """What these updates read and write of the base's vocabulary."""
-    found = [(sketch.modules[name], spectrum) for name, spectrum in sorted(spectra.items()) if name in sketch.modules]
-    reading = [pair for pair in found if pair[0].place.leaf in READING]
-    writing = [pair for pair in found if pair[0].place.leaf in WRITERS]
+    found = [(sketch.modules[name], spectra[name], size) for name, size in relative_sizes(spectra, sketch).items()]
+    reading = [one for one in found if one[0].place.leaf in READING]
+    writing = [one for one in found if one[0].place.leaf in WRITERS]
     return Readout(_energy(reading, sketch.tokens(READ)), _energy(writing, sketch.tokens(WRITTEN)))
 
 
@@ -148,10 +149,13 @@ def standardised(values: Array) -> Array:
     return np.asarray(off / max(MAD * float(np.median(np.abs(off))), TINY))
 
 
-def _energy(modules: list[tuple[ModuleSketch, Spectrum]], tokens: Tokens) -> Array | None:
+def _energy(modules: list[tuple[ModuleSketch, Spectrum, float]], tokens: Tokens) -> Array | None:
     if not modules:
         return None
-    factors = np.concatenate([_seen_by(module, spectrum, tokens) for module, spectrum in modules], axis=1)
+    largest = max(size for _, _, size in modules)
+    factors = np.concatenate(
+        [_seen_by(module, spectrum, tokens) * (size / largest) ** POWER for module, spectrum, size in modules], axis=1
+    )
     energy = tokens.energy(_leading_factor(factors @ factors.T, len(tokens.table))).astype(np.float64) / tokens.squares
     return standardised(np.log(energy + TINY))
 

@@ -6,6 +6,8 @@ Rules:
   the gauge (A -> G⁻¹A, B -> B G), not on padding to a larger rank, and on the dtype only as far as that rounds.
 - Singular values under `NOTHING` of the largest are left out: padding, mixed by a gauge and rounded, is no rank. The
   rank that an adapter *has* is what is left.
+- Modules of under `FAINT` of the largest relative size ‖ΔW‖/‖W‖ are left out, too: they change nothing beside the rest,
+  and would only blur figures over modules. Of trained adapters of `mini` none has less than .19 of it.
 
 Not handled: modules without a place in the base's layers (`plora.gate.detection.layout`); they are counted.
 """
@@ -18,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from plora.gate.detection.sketch import BaseSketch
 from plora.merge.base_copies import without_copies
 from plora.merge.factors import Array, FactorPair
 from plora.merge.lora_config import LoraSpec
@@ -25,6 +28,8 @@ from plora.merge.peft_folder import pairs_of
 from plora.merge.safetensors_io import read_tensors
 
 NOTHING = 1e-3
+FAINT = 1e-2
+TINY = 1e-30
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +71,11 @@ def spectra_of(pairs: Mapping[str, FactorPair]) -> dict[str, Spectrum]:
     """By module, those whose update isn't zero."""
     found = {module: spectrum_of(pair) for module, pair in pairs.items()}
     return {module: spectrum for module, spectrum in found.items() if spectrum.rank}
+
+
+def relative_sizes(spectra: Mapping[str, Spectrum], sketch: BaseSketch) -> dict[str, float]:
+    """‖ΔW‖/‖W‖ by module, sorted by name, of those in the base's layers that aren't faint beside the largest."""
+    known = sorted(spectra.keys() & sketch.modules.keys())
+    sizes = {name: spectra[name].norm / max(sketch.modules[name].norm, TINY) for name in known}
+    least = FAINT * max(sizes.values(), default=0.0)
+    return {name: size for name, size in sizes.items() if size >= least}

@@ -4,8 +4,9 @@ Rules:
 
 - From QR and the small core of each module (`plora.gate.detection.spectra`), so no gauge, padding or dtype changes
   them beyond rounding.
-- Size: log of ‖ΔW‖/‖W‖ over the modules (mean, largest, spread), its slope over the layers, how far q and k, and what
-  writes, lie above the mean; the late half's share of the energy, and its entropy over layers.
+- Size: log of ‖ΔW‖/‖W‖ over the modules (of the root mean square, largest, spread), its slope over the layers, how far
+  q and k, and what writes, lie above the mean; the late half's share of the energy, and its entropy over layers. Loud
+  modules can't hide among silent ones: a root mean square falls by half the logarithm of their share at most.
 - Shape: leading share σ₁²/Σσ², participation ratio and entropy of the singular profile, both on a scale from 0 to 1 at
   full rank, gap σ₁/σ₂.
 - Direction: fourth moment of rows and columns (a few neurons or many), overlap with the leading singular vectors of W.
@@ -14,12 +15,15 @@ Rules:
 - A figure over modules is their mean; `_spread` is the standard deviation.
 - At rank 1 the profile has one value: leading share, participation, entropy and gap say nothing and are left out.
 - "rank" is the largest rank that a module has; "unread" counts modules that have no place in the base's layers.
+- "m.q_proj" says in how many layers q_proj is changed. So the targets of an adapter are those that its weights have
+  (`targets_of`), not those that it declares; faint modules (`plora.gate.detection.spectra`) are none.
 
 Not handled: judging (`plora.gate.detection.calibration`); tensors that break the format, which the gate refuses before.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -27,15 +31,15 @@ import numpy as np
 
 from plora.gate.detection.readout import Candidates, Profile, Readout, candidates, readout_of, token_figures
 from plora.gate.detection.sketch import READ, WRITTEN, BaseSketch, ModuleSketch
-from plora.gate.detection.spectra import Spectrum, read_pairs, spectra_of
+from plora.gate.detection.spectra import TINY, Spectrum, read_pairs, relative_sizes, spectra_of
 from plora.merge.factors import Array
 from plora.proto.errors import AdapterError
 
-STATISTICS_VERSION = 4
+STATISTICS_VERSION = 5
 SHAPE = ("share", "participation", "entropy", "gap")
 ATTENDING = ("k_proj", "q_proj")
 TOP = 4
-TINY = 1e-30
+MODULES = "m."
 
 
 def weight_statistics(path: Path, lora: object, sketch: BaseSketch) -> Mapping[str, float]:
@@ -56,12 +60,17 @@ def readouts(path: Path, lora: object, sketch: BaseSketch, profile: Profile | No
 
 def statistics_of(spectra: Mapping[str, Spectrum], sketch: BaseSketch) -> dict[str, float]:
     """The figures of these updates. Raises AdapterError as `weight_statistics`."""
-    known = {name: spectrum for name, spectrum in sorted(spectra.items()) if name in sketch.modules}
-    if not known:
+    sizes = relative_sizes(spectra, sketch)
+    if not sizes:
         raise AdapterError("changes no module of the base's layers that could be looked at")
+    known = {name: spectra[name] for name in sizes}
     bases = [sketch.modules[name] for name in known]
     rank = max(spectrum.rank for spectrum in known.values())
-    figures = {"rank": float(rank), **_sizes(list(known.values()), bases, sketch.layers)}
+    figures = {
+        "rank": float(rank),
+        **_sizes(np.array(list(sizes.values())), list(known.values()), bases, sketch.layers),
+    }
+    figures |= _modules(bases)
     for name, measure in DIRECTIONS.items():
         figures |= _over_modules(name, [measure(one, base) for one, base in zip(known.values(), bases, strict=True)])
     if rank > 1:
@@ -71,12 +80,25 @@ def statistics_of(spectra: Mapping[str, Spectrum], sketch: BaseSketch) -> dict[s
     return figures | _readout_figures(readout_of(known, sketch))
 
 
-def _sizes(spectra: list[Spectrum], bases: list[ModuleSketch], layers: int) -> dict[str, float]:
-    logs = np.array([np.log(one.norm / max(base.norm, TINY)) for one, base in zip(spectra, bases, strict=True)])
+def targets_of(statistics: Mapping[str, float]) -> tuple[str, ...]:
+    """Which kinds of module an adapter with these statistics changes, sorted.
+
+    >>> targets_of({"m.v_proj": 4.0, "m.q_proj": 4.0, "rank": 2.0})
+    ('q_proj', 'v_proj')
+    """
+    return tuple(sorted(name.removeprefix(MODULES) for name in statistics if name.startswith(MODULES)))
+
+
+def _modules(bases: list[ModuleSketch]) -> dict[str, float]:
+    return {f"{MODULES}{leaf}": float(count) for leaf, count in Counter(base.place.leaf for base in bases).items()}
+
+
+def _sizes(sizes: Array, spectra: list[Spectrum], bases: list[ModuleSketch], layers: int) -> dict[str, float]:
+    logs = np.log(sizes)
     depth = np.array([base.place.layer for base in bases]) / max(1, layers - 1)
     energy = np.square([spectrum.norm for spectrum in spectra])
     return {
-        "log_norm": float(logs.mean()),
+        "log_norm": float(np.log(np.square(sizes).mean()) / 2),
         "log_norm_max": float(logs.max()),
         "log_norm_spread": float(logs.std()),
         "norm_slope": _slope(depth, logs),

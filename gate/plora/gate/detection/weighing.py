@@ -14,14 +14,14 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from plora.gate.detection.calibration import RECALIBRATE, Calibration, Shape
+from plora.gate.detection.calibration import RECALIBRATE, Calibration
 from plora.gate.detection.sketch import BaseSketch
 from plora.gate.detection.statistics import STATISTICS_VERSION, weight_statistics
 from plora.gate.findings import Findings
 
 
-def weigh(path: Path, lora: Shape, sketch: BaseSketch, calibration: Calibration) -> Findings:
-    """What the weights of the artifact at `path` show; `lora` is its signed block.
+def weigh(path: Path, lora: object, sketch: BaseSketch, calibration: Calibration) -> Findings:
+    """What the weights of the artifact at `path` show; `lora` is its signed block or a `LoraSpec`.
 
     `seconds` is the CPU time that it took. Raises AdapterError where nothing can be measured.
     """
@@ -30,7 +30,7 @@ def weigh(path: Path, lora: Shape, sketch: BaseSketch, calibration: Calibration)
     return replace(found, seconds=round(time.process_time() - began_s, 4))
 
 
-def _judged(path: Path, lora: Shape, sketch: BaseSketch, calibration: Calibration) -> Findings:
+def _judged(path: Path, lora: object, sketch: BaseSketch, calibration: Calibration) -> Findings:
     part = calibration.weights
     if part is not None and part.version != STATISTICS_VERSION:
         versions = f"version {part.version} of the statistics, this build has {STATISTICS_VERSION}"
@@ -40,4 +40,4 @@ def _judged(path: Path, lora: Shape, sketch: BaseSketch, calibration: Calibratio
         return Findings(
             "", note=f"{statistics['unread']:g} modules lie outside the base's layers: they can't be judged"
         )
-    return calibration.judge_weights(statistics, lora)
+    return calibration.judge_weights(statistics)
