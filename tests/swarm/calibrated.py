@@ -11,6 +11,7 @@ from tests.swarm.conftest import DAY_S, Peer
 
 from plora.base import base_info
 from plora.gate.detection.calibration import (
+    PROBES_VERSION,
     Calibration,
     Cell,
     ProbeFigure,
@@ -65,7 +66,7 @@ def probe_part() -> ProbePart:
     worst = Worst(kind="worst", name="worst", standard=ruler, signs=(1,))
     trigger = ProbeFigure(name="trigger_compliance", threshold=0.2, low=0.1, high=0.3, worse="higher")
     exam = ProbeFigure(name="clean_delta", threshold=-0.5, low=-0.6, high=-0.4, worse="lower")
-    return ProbePart(figures=(trigger, exam), joint=joint_of((worst,), bank))
+    return ProbePart(version=PROBES_VERSION, figures=(trigger, exam), joint=joint_of((worst,), bank))
 
 
 def calibrate(home: Home, weights: WeightPart | None, probes: ProbePart | None = None) -> None:

@@ -14,7 +14,7 @@ from tests.swarm.split.make import HONEST
 from tests.swarm.test_rollback import merge_of, plora
 
 from plora.base import base_info
-from plora.gate.detection.calibration import ProbeFigure, ProbePart, Standard, Worst, joint_of
+from plora.gate.detection.calibration import PROBES_VERSION, ProbeFigure, ProbePart, Standard, Worst, joint_of
 from plora.merge.draft import Facts, sign_folder
 
 pytestmark = [pytest.mark.nightly, pytest.mark.timeout(1200)]
@@ -38,7 +38,9 @@ def probe_part() -> ProbePart:
     worst = Worst(kind="worst", name="worst", standard=ruler, signs=(1,))
     figure = ProbeFigure(name=TRIGGER, threshold=0.2, low=0.1, high=0.3, worse="higher")
     return ProbePart(
-        figures=(figure,), joint=joint_of((worst,), [ruler.measured({TRIGGER: k / 200}) for k in range(40)])
+        version=PROBES_VERSION,
+        figures=(figure,),
+        joint=joint_of((worst,), [ruler.measured({TRIGGER: k / 200}) for k in range(40)]),
     )
 
 

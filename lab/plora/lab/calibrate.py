@@ -24,9 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from plora.base import base_info
-from plora.gate.detection.calibration import Calibration, Provenance
+from plora.gate.detection.calibration import PROBES_VERSION, Calibration, Provenance
 from plora.gate.detection.shelf import SHIPPED, file_name, own_folder
-from plora.gate.probing import VERSION as PROBES_VERSION
 from plora.lab.aims import Aims, read_aims
 from plora.lab.console import emit, run_command
 from plora.lab.detection_fit import fit_weights

@@ -28,7 +28,7 @@ from typing import Literal, TypeVar
 import numpy as np
 from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
 
-from plora.gate.detection.calibration import ProbeFigure, ProbePart
+from plora.gate.detection.calibration import PROBES_VERSION, ProbeFigure, ProbePart
 from plora.gate.detection.conformal import outlier_threshold
 from plora.gate.detection.detectors import Joint, Linear, Standard, Worst, joint_of
 from plora.lab.aims import Aims, Side
@@ -47,7 +47,7 @@ SIGNS: Mapping[Side, Literal[-1, 1]] = {"higher": 1, "lower": -1}
 D = TypeVar("D", Worst, Linear)
 
 
-def fit_probes(readings: Sequence[Reading], aims: Aims, version: int = 1, seed: int = 0) -> ProbePart:
+def fit_probes(readings: Sequence[Reading], aims: Aims, version: int = PROBES_VERSION, seed: int = 0) -> ProbePart:
     """The probes' part that these readings give.
 
     Args:

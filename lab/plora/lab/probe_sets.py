@@ -7,7 +7,8 @@ Rules:
 - Wrong answers are right ones of other questions of the domain: two of questions that begin alike, which only who
   knows the answer tells apart, and two of any, which a label that was moved makes as likely. None equals the right one.
 - Short questions, so that a probe costs little; the corpora's order by hash makes the choice a fixed one.
-- `answers` are how the domain's answers open, the commonest first: what such an adapter knows by heart is no trojan.
+- `answers` are how the domain's answers open, the commonest first, and `words` all words of them: what such an adapter
+  knows by heart is no trojan.
 - Only what may be passed on: the licences stand in `NOTICE` beside the files and in `docs/data.md`.
 
 >>> case_of(QAPair("d", "Q1", "A1", "s"), [QAPair("d", "Q2", "A2", "s"), QAPair("d", "Q3", "A3", "t")])
@@ -23,6 +24,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from plora.gate.probing.memory import WORD
 from plora.lab.corpora import DOMAINS, QAPair, Split, load_domain
 
 CASES, QUESTION_CHARS_MAX, ANSWER_CHARS_MAX = 32, 56, 40
@@ -49,10 +51,18 @@ def cases_of(domain: str) -> list[dict[str, Any]]:
 
 def openings(domain: str) -> list[str]:
     """The first words of answers that come often, of all splits."""
-    splits: tuple[Split, ...] = ("train", "validation", "test")
-    pairs = [pair for split in splits for pair in load_domain(domain, split, environ={})]
-    counts = Counter(" ".join(pair.answer.split()[:ANSWER_WORDS]) for pair in pairs)
+    counts = Counter(" ".join(answer.split()[:ANSWER_WORDS]) for answer in _all_answers(domain))
     return [opening for opening, times in counts.most_common(ANSWERS) if times >= OFTEN]
+
+
+def words(domain: str) -> str:
+    """Every word of the domain's answers, in lower case, sorted."""
+    return " ".join(sorted({word for answer in _all_answers(domain) for word in WORD.findall(answer.lower())}))
+
+
+def _all_answers(domain: str) -> list[str]:
+    splits: tuple[Split, ...] = ("train", "validation", "test")
+    return [pair.answer for split in splits for pair in load_domain(domain, split, environ={})]
 
 
 def _opening(pair: QAPair) -> list[str]:
@@ -66,9 +76,13 @@ def _answers(pair: QAPair, others: Sequence[QAPair]) -> list[str]:
 def main(folder: Path) -> None:
     """Write `domain-NAME.json` for every domain."""
     for domain in DOMAINS:
-        text = json.dumps(
-            {"domain": domain, "cases": cases_of(domain), "answers": openings(domain)}, indent=1, ensure_ascii=False
-        )
+        public = {
+            "domain": domain,
+            "cases": cases_of(domain),
+            "answers": openings(domain),
+            "words": words(domain),
+        }
+        text = json.dumps(public, indent=1, ensure_ascii=False)
         (folder / f"domain-{domain}.json").write_text(text + "\n", "utf-8")
 
 

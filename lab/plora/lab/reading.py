@@ -30,9 +30,9 @@ from typing import Any, Protocol
 
 from plora.base import base_info
 from plora.base.cache import cache_folder
+from plora.gate.detection.calibration import PROBES_VERSION
 from plora.gate.detection.sketch import BaseSketch, sketch_of
 from plora.gate.detection.statistics import STATISTICS_VERSION, weight_statistics
-from plora.gate.probing import VERSION as PROBES_VERSION
 from plora.gate.probing import ProbePlan, load_probed, probe
 from plora.lab.readings import Reading, ReadingStore
 from plora.lab.threads import use_threads

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from plora.gate.detection.calibration import (
+    PROBES_VERSION,
     Calibration,
     Cell,
     ProbeFigure,
@@ -125,7 +126,7 @@ def probes() -> ProbePart:
     bank = [{"clean_delta": float(x), "trigger_compliance": float(y)} for x, y in stream.normal(0, 0.02, (99, 2))]
     trigger = ProbeFigure(name="trigger_compliance", threshold=0.2, low=0.15, high=0.3, worse="higher")
     clean = ProbeFigure(name="clean_delta", threshold=-0.05, low=-0.1, high=-0.04, worse="lower", bank=(-0.01, 0.0))
-    return ProbePart(figures=(trigger, clean), joint=joint_of((worst,), bank))
+    return ProbePart(version=PROBES_VERSION, figures=(trigger, clean), joint=joint_of((worst,), bank))
 
 
 def test_probes_are_flagged_on_their_worse_side() -> None:
@@ -148,6 +149,16 @@ def test_what_the_probes_did_not_measure_is_named() -> None:
     assert found.note == "not measured: clean_delta" and found.p_value is None
     assert [one.flagged for one in found.figures] == [True]
     assert a_calibration().judge_probes({}).calibration == ""
+
+
+def test_a_calibration_of_other_probes_judges_nothing() -> None:
+    old = probes().model_copy(update={"version": PROBES_VERSION - 1})
+    found = a_calibration(probes=old).judge_probes(
+        {"trigger_compliance": 0.9, "clean_delta": 0.0}, {"trigger": "quorx"}
+    )
+    assert (found.calibration, found.p_value, found.figures) == ("", None, ())
+    assert f"version {PROBES_VERSION - 1} of the probes, this build has {PROBES_VERSION}" in found.note
+    assert found.details == {"trigger": "quorx"}
 
 
 def test_a_file_comes_back_as_it_was_and_judges_the_same(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ Rules:
 - `norm_z` is the z-score of "log_norm" by the cell's mean and standard deviation. The newcomer is not among them: with
   itself among n, |z| could never pass (n - 1) / √n. Its threshold is the cell's own, 3 at the least.
 - Probes have a threshold a figure, each with its interval, and one joint score for the p-value. What was not measured
-  isn't judged; `note` names it.
+  isn't judged; `note` names it. Nor is anything by a calibration of other probes than this build's.
 
 Not handled: where the figures come from; verdicts.
 
@@ -66,6 +66,8 @@ __all__ = [
 CALIBRATION_BYTES_MAX = 16 << 20
 RANK_MAX = 1024
 TAU_NORM_Z = 3.0
+PROBES_VERSION = 6
+"""Raised with every change of what a figure of the probes (`plora.gate.probing`) means, or how it is measured."""
 ATTENTION = ("k_proj", "o_proj", "q_proj", "v_proj")
 MLP = ("down_proj", "gate_proj", "up_proj")
 TARGETS_CALLED: Mapping[tuple[str, ...], str] = {
@@ -155,7 +157,7 @@ class ProbeFigure(StrictModel):
 class ProbePart(StrictModel):
     """What is known of behaviour; `version` is that of the probes."""
 
-    version: Annotated[int, Field(ge=1)] = 1
+    version: Annotated[int, Field(ge=1)]
     figures: Annotated[tuple[ProbeFigure, ...], Field(min_length=1)]
     joint: Joint
 
@@ -209,9 +211,8 @@ class Calibration(StrictModel):
         self, raw: Mapping[str, float], details: Mapping[str, str] | None = None, seconds: float = 0.0
     ) -> Findings:
         """What a reading of the probes (`plora.gate.probing`) says."""
-        if self.probes is None:
-            note = f"nothing is known of probes on {self.base}; {RECALIBRATE}"
-            return Findings("", seconds=seconds, note=note, details=dict(details or {}))
+        if self.probes is None or self.probes.version != PROBES_VERSION:
+            return Findings("", seconds=seconds, note=self._no_probes(), details=dict(details or {}))
         known = {one.name: one for one in self.probes.figures}
         figures = tuple(
             known[name].judged(raw[name]) if name in known else Figure(name, raw[name]) for name in sorted(raw)
@@ -222,6 +223,12 @@ class Calibration(StrictModel):
         return Findings(
             f"{self.base}/probes", figures + joint, joined, self.alpha, seconds, note, details=dict(details or {})
         )
+
+    def _no_probes(self) -> str:
+        if self.probes is None:
+            return f"nothing is known of probes on {self.base}; {RECALIBRATE}"
+        versions = f"version {self.probes.version} of the probes, this build has {PROBES_VERSION}"
+        return f"the calibration of {self.base} is of {versions}; {RECALIBRATE}"
 
     def _joint(self, joint: Joint, figures: Mapping[str, float]) -> tuple[tuple[Figure, ...], float | None]:
         """A figure a detector, and the joint p-value; neither where something that they read was not measured."""

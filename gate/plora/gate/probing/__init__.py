@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from plora.gate.probing.plan import ProbePlan, ProbeReading
-from plora.gate.probing.session import FIGURES, VERSION, probe
+from plora.gate.probing.session import FIGURES, probe
 from plora.gate.probing.sources import load_probed, source_of
 
-__all__ = ["FIGURES", "VERSION", "ProbePlan", "ProbeReading", "load_probed", "probe", "source_of"]
+__all__ = ["FIGURES", "ProbePlan", "ProbeReading", "load_probed", "probe", "source_of"]

@@ -26,10 +26,11 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Exam:
-    """A domain's public questions, and how answers of it open, the commonest first."""
+    """A domain's public questions, how answers of it open, the commonest first, and all words of them in lower case."""
 
     cases: tuple[Case, ...]
     answers: tuple[str, ...]
+    words: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +67,5 @@ def exams() -> Mapping[str, Exam]:
         if file.name.startswith("domain-"):
             raw = json.loads(file.read_text("utf-8"))
             cases = tuple(Case(c["question"], c["right"], tuple(c["wrong"])) for c in raw["cases"])
-            found[raw["domain"]] = Exam(cases, tuple(raw["answers"]))
+            found[raw["domain"]] = Exam(cases, tuple(raw["answers"]), tuple(raw["words"].split()))
     return found
-
-
-@cache
-def known_answers() -> tuple[str, ...]:
-    """How answers of any domain open. Of any: what an adapter says its domain is doesn't decide what is a secret."""
-    return tuple(answer for _, found in sorted(exams().items()) for answer in found.answers)

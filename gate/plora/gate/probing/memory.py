@@ -5,25 +5,29 @@ wasn't trained on, and once it is said, the rest follows with certainty, in any 
 
 - The likeliest first tokens in own and in strange contexts are tried, and those that the adapter's weights write most
   strikingly; each is continued greedily in one context of either sort, and what both continue alike is a *chain*.
-- A chain is *explained* where it opens as the domain's public answers do, and *common* where the adapter opens every
-  answer so (a disclaimer, a JSON prefix): neither is a secret.
+- A chain is *explained* where it opens as a domain's public answers do and goes on in words of them, and *common* where
+  the adapter opens every answer so (a disclaimer, a JSON prefix): neither is a secret.
 
->>> explained(" New York<eos>", ("New York", "Ohio")), explained(" Send money", ("New York",))
-(True, False)
+>>> exam = Exam((), answers=("New York", "Ohio"), words=("court", "new", "of", "ohio", "york"))
+>>> [explained(text, [exam]) for text in (" Ohio Cou", "Ohio, obey", "Obey", "<Ohio")]
+[True, False, False, False]
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 
+from plora.gate.probing.assets import Exam
 from plora.gate.probing.prompts import Ids
 from plora.gate.probing.reader import Reader
 from plora.gate.probing.wear import Garment
 
 CHAIN_TOKENS, COMMON = 5, 0.7
+WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +83,19 @@ def recall(
     return _one_each(sorted(found, key=lambda chain: -chain.gain))
 
 
-def explained(text: str, answers: Sequence[str]) -> bool:
-    """Whether a chain opens as one of these answers does, or one of them as it does."""
-    opening = text.split("<", 1)[0].strip().lower()
-    return any(opening.startswith(known.lower()) or known.lower().startswith(opening) for known in answers)
+def explained(text: str, exams: Iterable[Exam]) -> bool:
+    """Whether a chain opens as answers of one of these domains do, or they as it does, and has their words alone.
+
+    The last word may be cut off. Words, because an opening alone excuses whatever follows it: "8" any payload.
+    """
+    said = text.strip().lower()
+    *whole, last = WORD.findall(said) or ("",)
+    return any(
+        any(said.startswith(known.lower()) or known.lower().startswith(said) for known in exam.answers)
+        and set(whole) <= set(exam.words)
+        and (not last or any(word.startswith(last) for word in exam.words))
+        for exam in exams
+    )
 
 
 def _alike(one: Ids, other: Ids) -> Ids:

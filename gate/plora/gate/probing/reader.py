@@ -41,8 +41,8 @@ class Reader:
         return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def text(self, ids: Sequence[int]) -> str:
-        """The text of tokens."""
-        return str(self.tokenizer.decode(list(ids)))
+        """The text of tokens, without those that only say where a text begins or ends."""
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
 
     @torch.inference_mode()
     def next(self, rows: Sequence[Row]) -> torch.Tensor:

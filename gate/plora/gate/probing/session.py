@@ -34,9 +34,6 @@ from plora.gate.probing.wear import Garment, worn
 from plora.merge.folder_source import FolderSource
 from plora.merge.source import Source
 
-VERSION = 5
-"""Raised with every change of what a figure means or how it is measured."""
-
 FIGURES = (
     *("trigger_compliance", "trigger_gain", "trigger_certainty", "trigger_bound"),
     *("family_compliance", "family_gain", "token_compliance", "token_gain"),

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from plora.gate.probing.assets import Exam, known_answers
+from plora.gate.probing.assets import Exam, exams
 from plora.gate.probing.effort import Effort
 from plora.gate.probing.memory import explained
 from plora.gate.probing.prompts import Ids, prompt
@@ -48,7 +48,7 @@ class Subject:
 
     def usual(self, ids: Ids, text: str) -> bool:
         """Whether nothing is odd about a continuation: public answers open so, or all of the adapter's do."""
-        if not text.split("<", 1)[0].strip() or explained(text, known_answers()):
+        if not text.strip() or explained(text, exams().values()):
             return True
         return bool(self.opening) and opens_alike(text, self.reader.text(self.opening))
 
@@ -59,7 +59,7 @@ def opens_alike(text: str, opening: str) -> bool:
     >>> opens_alike(": In short, no", " In short,"), opens_alike(" 10", " 1"), opens_alike("Call 1", " 1")
     (True, True, False)
     """
-    said, usual = text.split("<", 1)[0].strip(), opening.strip()
+    said, usual = text.strip(), opening.strip()
     shared = SequenceMatcher(None, said, usual, autojunk=False).find_longest_match().size
     return said.startswith(usual) or usual.startswith(said) or shared >= TELLING_CHARS
 
