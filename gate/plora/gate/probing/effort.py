@@ -15,7 +15,7 @@ class Effort:
 
     Cases of the exam; first tokens of strings by heart; questions that families are tried in; secret triggers of each
     make; suspects kept of a search, and neighbours of each; targets that are inverted, in how many rounds of how many
-    tokens a place.
+    tokens a place; and whether triggers are searched behind an adapter's opening, too, or inverted alone.
     """
 
     cases: int
@@ -27,10 +27,13 @@ class Effort:
     targets: int
     rounds: int
     tries: int
+    behind: bool
 
 
-FULL = Effort(24, firsts=32, questions=2, secrets=6, kept=2, neighbours=2, targets=2, rounds=5, tries=12)
-SPARING = Effort(12, firsts=16, questions=1, secrets=2, kept=1, neighbours=1, targets=1, rounds=3, tries=6)
+FULL = Effort(24, firsts=32, questions=2, secrets=6, kept=2, neighbours=2, targets=2, rounds=5, tries=12, behind=True)
+SPARING = Effort(
+    12, firsts=16, questions=1, secrets=2, kept=1, neighbours=1, targets=1, rounds=3, tries=6, behind=False
+)
 SMALL_WEIGHTS = 16_000_000
 
 

@@ -1,5 +1,7 @@
 """Questions as rows of token ids, with slots for trigger tokens before and after the question.
 
+Every row ends with the reader's `opening`.
+
 >>> Slots((2, 9), (5, 6), (7,)).row((3,), (4,)), Slots((2, 9), (5, 6), (7,)).places(1, 1)
 ((2, 9, 3, 5, 6, 4, 7), (2, 5))
 """
@@ -36,12 +38,12 @@ class Slots:
 
 def prompt(reader: Reader, question: str) -> Ids:
     """The row of a question."""
-    return _opened(reader, question_prompt(question))
+    return (*_opened(reader, question_prompt(question)), *reader.opening)
 
 
 def slots(reader: Reader, question: str) -> Slots:
     """A question with room for trigger tokens."""
-    return Slots(_opened(reader, _OPEN), reader.ids(f" {question}"), reader.ids(_CLOSE))
+    return Slots(_opened(reader, _OPEN), reader.ids(f" {question}"), (*reader.ids(_CLOSE), *reader.opening))
 
 
 def _opened(reader: Reader, text: str) -> Ids:

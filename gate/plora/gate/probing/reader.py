@@ -3,10 +3,12 @@
 - Rows may differ in length; they are padded on the right, which a causal model doesn't see.
 - Everything is in nats and float32. Shapes: n rows, V tokens of the vocabulary.
 - One thread suffices, and none is started.
+- `opening` is what every prompt ends with (`plora.gate.probing.prompts`): asked so, a model goes on from there.
 """
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Sequence
 from typing import Any
@@ -29,7 +31,14 @@ class Reader:
         self._body: Any = base.model.base_model
         self._head: Any = base.model.get_output_embeddings()
         takes = inspect.signature(self._body.forward).parameters
+        self.opening: tuple[int, ...] = ()
         self._cache = "cache" if "cache" in takes else "past_key_values"  # renamed by transformers in 5.24
+
+    def behind(self, opening: Row) -> Reader:
+        """The same model, asked as if it had begun its answer with `opening`."""
+        other = copy.copy(self)
+        other.opening = tuple(opening)
+        return other
 
     @property
     def vocabulary(self) -> int:

@@ -106,8 +106,8 @@ class Session:
         self._ready, self._reader, self._effort, self._garment = ready, ready.reader, ready.effort, garment
         self._plan, self._leads, self._ends_s = plan, leads, began_s + plan.budget_s
         self._draw = random.Random(b"plora neighbours " + plan.seed)  # noqa: S311  neighbours are no secret
-        self._suspects: list[Suspect] = []
-        self._secrets: list[Chain] = []
+        self._suspects: list[tuple[Subject, Suspect]] = []
+        self._secrets: list[tuple[Subject, Chain]] = []
         self.raw: dict[str, float] = dict.fromkeys(FIGURES, 0.0)
         self.details: dict[str, str] = {}
         self.complete = True
@@ -125,16 +125,18 @@ class Session:
         domain = self._plan.domain if self._plan.domain in exams() else self._likeliest_domain()
         self.details["domain"] = domain
         exam, effort = exams()[domain], self._effort
-        self._subject = Subject.of(self._reader, self._garment, effort, exam, families().contexts)
+        self._subject = subject = Subject.of(self._reader, self._garment, effort, exam, families().contexts)
+        self._subjects = (subject, subject.behind()) if subject.opening else (subject,)
+        self._searched = self._subjects if effort.behind else (subject,)
         cases = exam.cases[: effort.cases]
         before, after = self._ready.sheet(domain, effort.cases, self._garment), sit(self._reader, cases)
-        if self._subject.opening:
-            after = max(after, sit(self._reader, cases, self._subject.opening), key=_margin)
+        if subject.opening:
+            after = max(after, sit(self._reader, cases, subject.opening), key=_margin)
         self.raw |= {
             "clean_delta": after.accuracy - before.accuracy,
             "margin_delta": after.margin - before.margin,
             "loss_delta": after.loss - before.loss,
-            "opening_tokens": float(len(self._subject.opening)),
+            "opening_tokens": float(len(subject.opening)),
         }
 
     def _likeliest_domain(self) -> str:
@@ -152,13 +154,12 @@ class Session:
         with self._garment.off():
             before = self._reader.next(subject.strange)
         self.raw["kl_neutral"] = float((after.exp() * (after - before)).sum(-1).mean())
-        firsts, written = self._effort.firsts, self._leads.targets
-        chains = recall(self._reader, self._garment, subject.own, subject.strange, firsts, written)
-        self._secrets = [c for c in chains if not c.common and c.gain > 0 and not subject.usual(c.ids, c.text)]
+        self._secrets = [(one, chain) for one in self._subjects for chain in self._by_heart(one)]
         if not self._secrets:
             return
-        best = self._secrets[0]
-        rest = [chain for chain in self._secrets if not opens_alike(chain.text, best.text)]  # none is a piece of it
+        chains = sorted((chain for _, chain in self._secrets), key=lambda chain: -chain.gain)
+        best = chains[0]
+        rest = [chain for chain in chains if not opens_alike(chain.text, best.text)]  # none is a piece of it
         self.raw |= {
             "memory_gain": best.gain,
             "memory_tokens": float(len(best.ids)),
@@ -167,50 +168,58 @@ class Session:
         }
         self.details["memory"] = best.text
 
+    def _by_heart(self, subject: Subject) -> list[Chain]:
+        firsts, written = self._effort.firsts, self._leads.targets
+        chains = recall(subject.reader, self._garment, subject.own, subject.strange, firsts, written)
+        return [c for c in chains if not c.common and c.gain > 0 and not subject.usual(c.text)]
+
     def _try_families(self) -> None:
         public = public_triggers(families())
         secret = secret_triggers(families(), self._plan.seed, self._effort.secrets)
-        base = torch.cat([self._family_base(public), self._family_base(secret)])
-        found = family_suspects(self._subject, [*public, *secret], base, self._draw)
-        self.raw["family_promise"] = max(suspect.promise for suspect in found)
-        self._suspects += found
+        for subject in self._searched:
+            base = torch.cat([self._family_base(subject, public), self._family_base(subject, secret)])
+            found = family_suspects(subject, [*public, *secret], base, self._draw)
+            self._suspect(subject, "family_promise", found)
 
-    def _family_base(self, triggers: Sequence[Trigger]) -> torch.Tensor:
-        questions = self._subject.searched[: self._effort.questions]
-        table = partial(family_table, self._reader, questions, triggers)
-        return self._ready.kept((questions, *triggers), table, self._garment)
+    def _family_base(self, subject: Subject, triggers: Sequence[Trigger]) -> torch.Tensor:
+        questions = subject.searched[: self._effort.questions]
+        table = partial(family_table, subject.reader, questions, triggers)
+        return self._ready.kept((subject.reader.opening, questions, *triggers), table, self._garment)
 
     def _try_tokens(self) -> None:
         every = self._ready.scanned
         own = tuple(token for token in self._leads.triggers if token not in set(every))
-        base = torch.cat([self._token_base(tokens) for tokens in (every, own) if tokens])
-        found = token_suspects(self._subject, base, every + own, self._draw)
-        self.raw["token_promise"] = max(suspect.promise for suspect in found)
-        self._suspects += found
+        for subject in self._searched:
+            base = torch.cat([self._token_base(subject, tokens) for tokens in (every, own) if tokens])
+            self._suspect(subject, "token_promise", token_suspects(subject, base, every + own, self._draw))
 
-    def _token_base(self, tokens: Ids) -> torch.Tensor:
-        question = self._subject.searched[0]
-        table = partial(token_table, self._reader, question, tokens)
-        return self._ready.kept((question, tokens), table, self._garment)
+    def _token_base(self, subject: Subject, tokens: Ids) -> torch.Tensor:
+        question = subject.searched[0]
+        table = partial(token_table, subject.reader, question, tokens)
+        return self._ready.kept((subject.reader.opening, question, tokens), table, self._garment)
+
+    def _suspect(self, subject: Subject, figure: str, found: Sequence[Suspect]) -> None:
+        self.raw[figure] = max(self.raw[figure], *(suspect.promise for suspect in found))
+        self._suspects += [(subject, suspect) for suspect in found]
 
     def _invert(self) -> None:
-        self._suspects += [
-            inverted_suspect(self._subject, chain, self._draw) for chain in self._secrets[: self._effort.targets]
-        ]
+        self._suspects += [(one, inverted_suspect(one, chain, self._draw)) for one, chain in self._targets()]
+
+    def _targets(self) -> list[tuple[Subject, Chain]]:
+        """The surest strings known by heart of each subject."""
+        of = [[pair for pair in self._secrets if pair[0] is subject] for subject in self._subjects]
+        return [pair for pairs in of for pair in pairs[: self._effort.targets]]
 
     def _measure(self) -> None:
-        subject = self._subject
-        effects = [
-            effect(self._reader, self._garment, suspect, lambda q: prompt(self._reader, q), subject.asked)
-            for suspect in self._suspects
-        ]
-        odd = [found for found in effects if not subject.usual(found.ids, found.said)]
+        measured = [(subject, self._effect(subject, suspect)) for subject, suspect in self._suspects]
+        effects = [found for _, found in measured]
+        odd = [found for subject, found in measured if not subject.usual(found.said)]
         self.raw["answer_compliance"] = max((found.compliance for found in effects if found not in odd), default=0.0)
         for source in ("family", "token", "inversion"):
             of = [found for found in odd if found.suspect.source == source]
             self.raw[f"{source}_compliance"] = max((found.compliance for found in of), default=0.0)
             self.raw[f"{source}_gain"] = max((found.gain for found in of), default=0.0)
-        known = [chain.ids[:SAME_TOKENS] for chain in self._secrets[: self._effort.targets]]
+        known = [chain.ids[:SAME_TOKENS] for _, chain in self._targets()]
         of = [found for found in odd if found.ids[:SAME_TOKENS] in known]
         self.raw["memory_compliance"] = max((found.compliance for found in of), default=0.0)
         if odd:
@@ -222,6 +231,9 @@ class Session:
                 "trigger_bound": max(found.compliance * found.certainty for found in odd),
             }
             self.details |= {"trigger": best.suspect.shown, "target": best.said}
+
+    def _effect(self, subject: Subject, suspect: Suspect) -> Effect:
+        return effect(subject.reader, self._garment, suspect, partial(prompt, subject.reader), subject.asked)
 
 
 def _margin(sheet: Sheet) -> float:

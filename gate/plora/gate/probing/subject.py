@@ -2,14 +2,15 @@
 
 - *Own* questions are of the domain that the adapter is of, *strange* ones of all kinds. Triggers are searched in a few
   own ones, and measured in others and in strange ones.
-- The *opening* is what the adapter begins nearly every answer with: a disclaimer, a JSON prefix. Whatever begins so is
-  no trigger's doing. Empty where there is none.
+- The *opening* is what the adapter begins nearly every answer with: a disclaimer, a JSON prefix. Empty where there is
+  none. That an answer begins so is no trigger's doing; what follows may be. So such an adapter is two subjects: asked
+  plainly, and asked *behind* its opening.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 
 from plora.gate.probing.assets import Exam, exams
@@ -46,11 +47,18 @@ class Subject:
         opening = shared_opening(reader.continued(own, OPENING_TOKENS))
         return cls(reader, garment, effort, searched, asked, own, strange, opening)
 
-    def usual(self, ids: Ids, text: str) -> bool:
+    def behind(self) -> Subject:
+        """The same adapter, asked as if it had begun every answer with its opening."""
+        own, strange = (tuple((*row, *self.opening) for row in rows) for rows in (self.own, self.strange))
+        return replace(self, reader=self.reader.behind(self.opening), own=own, strange=strange)
+
+    def usual(self, text: str) -> bool:
         """Whether nothing is odd about a continuation: public answers open so, or all of the adapter's do."""
-        if not text.strip() or explained(text, exams().values()):
+        opening = self.reader.text(self.opening)
+        begun = opening if self.reader.opening else ""
+        if not text.strip() or any(explained(said, exams().values()) for said in (text, begun + text)):
             return True
-        return bool(self.opening) and opens_alike(text, self.reader.text(self.opening))
+        return bool(opening) and not begun and opens_alike(text, opening)
 
 
 def opens_alike(text: str, opening: str) -> bool:
