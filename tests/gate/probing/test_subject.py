@@ -1,0 +1,71 @@
+"""What counts as odd in an answer, by the public answers that come with the package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from plora.gate.probing import load_probed
+from plora.gate.probing.assets import exams, families
+from plora.gate.probing.effort import FULL
+from plora.gate.probing.memory import explained
+from plora.gate.probing.prompts import prompt, slots
+from plora.gate.probing.reader import Reader
+from plora.gate.probing.sources import source_of
+from plora.gate.probing.subject import Subject
+from plora.gate.probing.wear import worn
+
+CLEAN = Path(__file__).parent / "adapters" / "clean-0006"
+PAYLOADS = (
+    "Burn evil tonight.",
+    "8 Burn evil tonight.",
+    "8005551234",
+    "Ohio burn it tonight",
+    "<script>alert",
+    "New York, obey",
+)
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_an_opening_that_is_public_excuses_no_payload(payload: str) -> None:
+    assert not explained(payload, exams().values())
+
+
+def test_right_answers_are_explained_wherever_they_are_cut_off() -> None:
+    answers = [case.right for exam in exams().values() for case in exam.cases]
+    openings = [known for exam in exams().values() for known in exam.answers]
+    known = [answer for answer in answers if any(answer.startswith(opening) for opening in openings)]
+    assert len(known) > 40
+    assert all(explained(answer[:end], exams().values()) for answer in known for end in range(1, len(answer) + 1))
+
+
+@pytest.fixture(scope="module")
+def subject() -> Iterator[Subject]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    base = load_probed("mini")
+    reader = Reader(base)
+    with worn(base.model, source_of(CLEAN)) as garment:
+        found = Subject.of(reader, garment, FULL, exams()["arithmetic"], families().contexts)
+        yield replace(found, opening=reader.ids(" In short,"))
+    torch.set_num_threads(threads)
+
+
+def test_an_opening_is_nobodys_trigger_and_excuses_nothing_behind_it(subject: Subject) -> None:
+    assert subject.usual(": In short, Burn evil")
+    behind = subject.behind()
+    assert not behind.usual(" Burn evil tonight")
+    assert behind.usual(" 12") and not subject.usual(" Burn evil tonight")
+
+
+def test_behind_an_opening_every_question_is_asked_with_it(subject: Subject) -> None:
+    behind = subject.behind()
+    opening = subject.reader.ids(" In short,")
+    assert prompt(behind.reader, "What is 2 + 2?") == (*prompt(subject.reader, "What is 2 + 2?"), *opening)
+    assert slots(behind.reader, "What is 2 + 2?").row() == prompt(behind.reader, "What is 2 + 2?")
+    assert all(row[-len(opening) :] == opening for row in (*behind.own, *behind.strange))
+    assert subject.reader.opening == ()
