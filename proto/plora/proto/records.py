@@ -553,44 +553,8 @@ class Opaque(Body):
 
 BODIES: dict[str, type[Body]] = {
     body.kind: body
-    for body in (
-        *(Boot, Stop, LinkUp, LinkDown, Neighbours, Round, Wire, Reconcile, Published, StatementSeen, Duplicate),
-        *(
-            FetchStarted,
-            FetchDone,
-            FetchFailed,
-            Examined,
-            Inspected,
-            Stage,
-            VerdictGiven,
-            Knowledge,
-            MergeDone,
-            MergeMeasured,
-            MergeProbed,
-            Rollback,
-            ServingChanged,
-            Reputation,
-        ),
-        *(
-            Penalty,
-            VoteCast,
-            Certificate,
-            ConsensusAlarm,
-            EvidenceFound,
-            Revoked,
-            OwnerRotated,
-            FreshnessChanged,
-            TrustChanged,
-            Expired,
-            Superseded,
-            Evicted,
-            BoundHit,
-            Audited,
-            AuditAcknowledged,
-            Health,
-        ),
-        *(Repair, ErrorMet, Invited, Joined, Wished, Suppressed, Repelled),
-    )
+    for body in tuple(globals().values())
+    if isinstance(body, type) and issubclass(body, Body) and hasattr(body, "kind")
 }
 """The body of each kind."""
 
