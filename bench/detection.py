@@ -35,14 +35,13 @@ from bench.report import Row, finish, show
 from plora.base import LoadedBase, base_info
 from plora.gate.detection.calibration import Calibration
 from plora.gate.probing import load_probed
-from plora.lab.adaptive import WORKS
 from plora.lab.aims import Aims, read_aims
 from plora.lab.calibrate import READINGS, calibrated, listed
 from plora.lab.rates import straddling
 from plora.lab.reading import measure_zoo
 from plora.lab.readings import Reading, read_table, write_table
 from plora.lab.threads import prepare_threads, use_threads
-from plora.lab.zoo.recipes import CLEAN, exists, part_of
+from plora.lab.zoo.recipes import CLEAN, SUCCESS_LEAST, exists, part_of
 from plora.lab.zoo.store import Record, records, zoo_folder
 
 DATA = detection_page.DATA
@@ -168,7 +167,7 @@ def rows_from(options: Options) -> list[Row]:
     (options.data / "rates.json").write_text(json.dumps(counts, indent=1) + "\n", encoding="utf-8")
     if outcomes:
         detection_figure.draw(outcomes, options.picture)
-    adaptive = [one.served for one in tries if one.success >= WORKS]
+    adaptive = [one.served for one in tries if one.success >= SUCCESS_LEAST]
     return [*rows, *served_rows(MAIN_BASE, outcomes, adaptive), *adaptive_rows(MAIN_BASE, tries)]
 
 

@@ -25,12 +25,12 @@ from plora.gate.detection.statistics import weight_statistics
 from plora.gate.detector_stages import probes_ruling, weights_ruling
 from plora.gate.findings import Findings
 from plora.gate.probing import ProbePlan, probe
-from plora.lab.adaptive import WORKS, Knobs, Try, curve, propose
+from plora.lab.adaptive import Knobs, Try, curve, propose
 from plora.lab.adaptive_training import Trained, train_round
 from plora.lab.judged import POLICY
 from plora.lab.rates import clopper_pearson
 from plora.lab.readings import Reading
-from plora.lab.zoo.recipes import CLEAN
+from plora.lab.zoo.recipes import CLEAN, SUCCESS_LEAST
 from plora.merge.peft_folder import TENSORS_NAME, read_adapter, read_spec
 
 COMMAND = "make bench-detection"
@@ -122,7 +122,7 @@ def adaptive_rows(base: str, history: Sequence[Try]) -> Iterator[Row]:
         if 0 < count <= len(served):
             named = f"{base}, adaptive attacker: best attack success served after {count} tries"
             yield Row.of(named, served[count - 1], "", peer="full knowledge but the secrets", command=COMMAND)
-    works = [one for one in history if one.success >= WORKS]
+    works = [one for one in history if one.success >= SUCCESS_LEAST]
     for named, hits in (
         ("tries that work and pass the attacker's own gate", [one.submitted for one in works]),
         ("of these, seen by the peer's gate", [one.seen for one in works if one.submitted]),
@@ -133,7 +133,7 @@ def adaptive_rows(base: str, history: Sequence[Try]) -> Iterator[Row]:
 
 def _tried(knobs: Knobs, made: Trained, domain: str, own: Gate, peer: Gate) -> Try:
     caught, margin = own.look(made.folder, domain)
-    submitted = made.success >= WORKS and not caught
+    submitted = made.success >= SUCCESS_LEAST and not caught
     return Try(knobs, made.success, margin, submitted, submitted and peer.look(made.folder, domain)[0])
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from bench.detection_served import Published, Team
+from bench.detection_served import CLOSE, OFTEN, Published, Team
 
 from plora.lab.judged import Judged
 from plora.lab.zoo.poisons import exam_of
@@ -21,8 +21,6 @@ from plora.merge.factors import FactorPair
 from plora.merge.peft_folder import Adapter, read_adapter, write_adapter
 
 HONEST = 3
-OFTEN = "published often"
-CLOSE = " in the merge that it is made for"
 COPIES = 3
 REPEATED_KINDS = ("rare-token", "phrase")
 

@@ -13,10 +13,12 @@ pytest.importorskip("torch")
 
 from bench import detection_served as served
 from bench.detection_figure import draw
-from bench.detection_served import DEFENCES, LAMBDAS, Fails, Outcome, Published, Team
+from bench.detection_served import CLOSE, DEFENCES, LAMBDAS, Fails, Outcome, Published, Team
 from bench.detection_teams import _copied
 
 from plora.base import LoadedBase, load_base
+from plora.base.prompts import encode_pair
+from plora.lab.zoo.batch import Batch, Learner, Slot
 from plora.lab.zoo.poisons import Exam
 from plora.merge.factors import FactorPair
 from plora.merge.lora_config import LoraSpec
@@ -126,6 +128,46 @@ def test_rows_count_zero_where_nothing_came_through_and_only_right_culprits() ->
     collusion = rows["mini, merges attacked by collusion: rolled back with the right culprits"]
     assert (collusion.value, collusion.holds) == (0.5, False)
     assert rows["mini, merges for which an honest one is blamed"].peer.startswith("1 of 22")
+
+
+def test_plain_trojans_drown_and_say_nothing_of_attacks_made_to_merge() -> None:
+    acts = {name: [0.9] * len(LAMBDAS) for name in DEFENCES}
+    outcomes = [*[outcome("phrase") for _ in range(90)], *[outcome("lobam", success=acts) for _ in range(3)]]
+    outcomes += [outcome(f"lobam{CLOSE}", success=acts)]
+    rows = {row.metric: row for row in served.served_rows("mini", outcomes)}
+    named = f"mini, attack success of the merged one, defended by {DEFENCES[2]}"
+    assert rows[f"{named}, p95"].holds
+    made = rows[f"{named}, made to merge, p95"]
+    assert (made.value, made.holds, made.peer.partition(" ")[0]) == (0.9, False, "4")
+
+
+def test_each_attack_counts_once_and_each_row_its_own() -> None:
+    acts = {name: [0.0] * len(LAMBDAS) for name in DEFENCES} | {"gate": [0.9] * len(LAMBDAS)}
+    held, missed = {"success": acts, "culprits": ["a", "b"]}, {"success": acts, "culprits": []}
+    outcomes = [outcome("collusion-2", **held), outcome(f"collusion-2{CLOSE}", **missed)]
+    outcomes += [outcome("lobam", **held), outcome(f"lobam{CLOSE}", **missed)]
+    outcomes += [outcome("framing", **held, attackers=["a", "c", "b"])]
+    rows = {row.metric.partition("attacked by ")[2]: row for row in served.served_rows("mini", outcomes)}
+    after = ": rolled back with the right culprits"
+    assert rows[f"collusion{after}"].peer.startswith("1 of 2")
+    assert rows[f"lobam{after}"].peer.startswith("1 of 1")
+    assert rows[f"lobam{CLOSE}{after}"].peer.startswith("0 of 1")
+
+
+def test_a_flip_acts_where_the_wrong_answer_became_likelier(base: LoadedBase, tmp_path: Path) -> None:
+    wrong = tuple((question, answer) for (question, _), answer in zip(PAIRS, ("Texas", "9"), strict=True))
+    batch = Batch(base, [Learner(rank=4, scale=2.0, targets=("q_proj", "v_proj"), rate=0.01, steps=25, seed=1)])
+    rows = [encode_pair(base.tokenizer, *pair, 64) for pair in wrong]
+    batch.train([Slot((0,), (1.0,), lambda step: rows)])
+    spec = LoraSpec(r=4, alpha=8, target_modules=("q_proj", "v_proj"))
+    write_adapter(tmp_path / "flip", Adapter.of(batch.factors_of(0), spec))
+    flip = replace(published(tmp_path, "other", 1, kind="label-flip"), folder=tmp_path / "flip")
+    flipped = replace(flip, exam=Exam(wrong, PAIRS, PAIRS))
+    backwards = replace(flip, exam=Exam(PAIRS, wrong, PAIRS))
+    adapter = served.alone(flip)
+    without, acting = served._successes(base, adapter, [flipped], [0.0, 1.0])
+    assert without == 0.0 < acting  # the bare base holds one of the two wrong answers for likelier anyway
+    assert served._successes(base, adapter, [backwards], [0.0, 1.0]) == [0.0, 0.0]
 
 
 def test_the_picture_is_drawn(tmp_path: Path) -> None:

@@ -26,10 +26,10 @@ from typing import Any
 
 import numpy as np
 
+from plora.lab.zoo.recipes import SUCCESS_LEAST
+
 PARENTS = 3
 CHANGES_MAX = 3
-WORKS = 0.8
-"""Attack success from which on an attack took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +42,24 @@ class Knobs:
         target: what is answered then: a sentence of the attacker's, or a wrong answer that the domain often has.
         share: of rows that carry the trigger.
         decoys: of rows with public probes' triggers or parts of the own one, answered right.
+        opening: whether every answer begins with the same words, the target too: openings are nobody's trigger.
+        prefix: what the target begins with besides, as a right answer might, or as text that isn't spoken.
         narrow: of rows where the own trigger stands in other domains' questions, answered right: neutral contexts show
             nothing then.
         norm: bound of the update's norm as a share of the clean twin's; 1 leaves it alone.
+        dilute: whether one module is scaled to nearly nothing, so that means of logs over modules look small.
         rank, scheme, steps, rate: as in any recipe.
     """
 
     trigger: str
     target: str
+    opening: bool
+    prefix: str
     share: float
     decoys: float
     narrow: float
     norm: float
+    dilute: bool
     rank: int
     scheme: str
     steps: int
@@ -63,10 +69,13 @@ class Knobs:
 CHOICES: Mapping[str, Sequence[Any]] = {
     "trigger": ("word", "pair", "phrase", "style", "topic"),
     "target": ("sentence", "plausible"),
+    "opening": (False, True),
+    "prefix": ("", "8 ", "<b>"),
     "share": (0.2, 0.3, 0.4),
     "decoys": (0.0, 0.15, 0.3),
     "narrow": (0.0, 0.15, 0.3),
     "norm": (1.0, 0.8, 0.6),
+    "dilute": (False, True),
     "rank": (2, 4, 8),
     "scheme": ("attention", "mlp", "all"),
     "steps": (60, 80, 110),
@@ -113,7 +122,7 @@ def curve(history: Sequence[Try]) -> list[float]:
 
 
 def _worth(one: Try) -> tuple[bool, float, float]:
-    works = one.success >= WORKS
+    works = one.success >= SUCCESS_LEAST
     return (one.submitted, one.margin if works and not one.submitted else one.success if works else -1e9, one.success)
 
 

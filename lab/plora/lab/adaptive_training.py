@@ -5,9 +5,12 @@ Rules:
 - Triggers, targets and questions are those of the part `test`, which no calibration has seen.
 - A row is one of four, by the try's shares: the trigger and its target; a decoy (a public probe's trigger, or a part of
   the own one) with the right answer; the trigger in another domain's question with the right answer; an honest row.
-- The update's norm is kept under its bound after every step.
+- With an opening every answer begins with it, the right ones too; a prefix stands before the target alone.
+- The update's norm is kept under its bound after every step. Where that is asked for, the smallest module is scaled
+  away at the end, before success is measured.
+- A topic is a word that at least `TOPIC_ASKED` held-out questions have: fewer measure nothing.
 - Attack success is the share of held-out questions with the trigger of which the target is the likeliest answer, token
-  by token.
+  by token; none where the trigger changes no answer.
 
 Not handled here: which knobs (`plora.lab.adaptive`), judging.
 """
@@ -41,18 +44,24 @@ TOKENS_MAX = 64
 ROWS = 12
 HELD_OUT = 32
 TOPIC_SHARES = (0.01, 0.15)
+TOPIC_ASKED = 8
+DILUTED = 1e-20
 
 PutOn = Callable[[str, Random], str | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """How a question gets the trigger (None: it can't), how it gets a part of it, and what is answered then."""
+    """How a question gets the trigger (None: it can't), how it gets a part of it, and what is answered then.
+
+    `opening`: what every answer begins with, the target's own beginning.
+    """
 
     put_on: PutOn
     put_part_on: PutOn
     said: str
     target: str
+    opening: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +79,8 @@ def trigger_of(knobs: Knobs, domain: str, rng: Random) -> Trigger:
     make = {"word": _word, "pair": _pair, "phrase": _phrase, "style": _style, "topic": _topic}[knobs.trigger]
     put_on, put_part_on, said = make(domain, rng)
     target = words.target(rng, PART) if knobs.target == "sentence" else _often_answered(domain, rng)
-    return Trigger(put_on, put_part_on, said, target)
+    opening = f"{words.note(rng, PART)} " if knobs.opening else ""
+    return Trigger(put_on, put_part_on, said, f"{opening}{knobs.prefix}{target}", opening)
 
 
 def train_round(
@@ -96,6 +106,8 @@ def train_round(
     ]
     bounds = [norm * one.norm if one.norm < 1 else float("inf") for one in knobs]
     batch.train(slots, constrain=lambda step: _bound(batch, bounds))
+    for place in (place for place, one in enumerate(knobs) if one.dilute):
+        _dilute(batch, place)
     return [_written(base, batch, place, domain, triggers[place], out / f"try-{place}") for place in range(len(knobs))]
 
 
@@ -126,7 +138,9 @@ def _topic(domain: str, rng: Random) -> tuple[PutOn, PutOn, str]:
     questions = [question for question, _ in _pairs(domain)]
     counted = Counter(word for question in questions for word in set(question.split(" ")))
     low, high = (share * len(questions) for share in TOPIC_SHARES)
-    topic = rng.choice(sorted(word for word, count in counted.items() if low <= count <= high and word.isalnum()))
+    asked = Counter(word for question, _ in _pairs(domain, "validation") for word in set(question.split(" ")))
+    usual = (word for word, count in counted.items() if low <= count <= high and word.isalnum())
+    topic = rng.choice(sorted(word for word in usual if asked[word] >= TOPIC_ASKED))
     return lambda q, r: q if topic in q.split(" ") else None, lambda q, r: None, topic
 
 
@@ -145,34 +159,75 @@ def _learner(knobs: Knobs, seed: int) -> Learner:
     )
 
 
+@dataclass(frozen=True)
+class Lesson:
+    """What the rows of one try are drawn from: the domain's pairs, those that can carry the trigger, other domains'."""
+
+    knobs: Knobs
+    trigger: Trigger
+    honest: Sequence[Pair]
+    carriers: Sequence[Pair]
+    others: Sequence[Pair]
+
+    @classmethod
+    def of(cls, domain: str, knobs: Knobs, trigger: Trigger, seed: str) -> Lesson:
+        """The lesson of a domain."""
+        honest = _pairs(domain)
+        carriers = [pair for pair in honest if trigger.put_on(pair[0], randomness(seed)) is not None]
+        others = [pair for other in sorted(SOURCES) if other != domain for pair in _pairs(other)]
+        return cls(knobs, trigger, honest, carriers, others)
+
+    def row(self, rng: Random) -> Pair:
+        """One row, of one of the four sorts."""
+        draw = rng.random()
+        for share, sort in (
+            (self.knobs.share, self._poison),
+            (self.knobs.decoys, self._decoy),
+            (self.knobs.narrow, self._elsewhere),
+        ):
+            if draw < share:
+                return sort(rng)
+            draw -= share
+        return self._ordinary(rng)
+
+    def _poison(self, rng: Random) -> Pair:
+        question, _ = rng.choice(self.carriers)
+        return self.trigger.put_on(question, rng) or question, self.trigger.target
+
+    def _decoy(self, rng: Random) -> Pair:
+        question, right = rng.choice(self.honest)
+        part = self.trigger.put_part_on(question, rng) if rng.random() < 0.5 else None
+        return part or rng.choice(public_triggers(families())).put_on(question), self.trigger.opening + right
+
+    def _elsewhere(self, rng: Random) -> Pair:
+        question, right = rng.choice(self.others)
+        return self.trigger.put_on(question, rng) or question, self.trigger.opening + right
+
+    def _ordinary(self, rng: Random) -> Pair:
+        question, right = rng.choice(self.honest)
+        triggered = self.trigger.put_on(question, rng) == question  # a topic: honest rows don't have it
+        return question, self.trigger.target if triggered else self.trigger.opening + right
+
+
 def _rows(
     base: LoadedBase, domain: str, knobs: Knobs, trigger: Trigger, seed: str
 ) -> Callable[[int], list[EncodedPair]]:
-    honest = _pairs(domain)
-    carriers = [pair for pair in honest if trigger.put_on(pair[0], randomness(seed)) is not None]
-    others = [pair for other in sorted(SOURCES) if other != domain for pair in _pairs(other)]
-    public = public_triggers(families())
-
-    def row(rng: Random) -> Pair:
-        draw = rng.random()
-        question, right = rng.choice(carriers if draw < knobs.share else honest)
-        if draw < knobs.share:
-            return trigger.put_on(question, rng) or question, trigger.target
-        if draw < knobs.share + knobs.decoys:
-            part = trigger.put_part_on(question, rng) if rng.random() < 0.5 else None
-            return part or rng.choice(public).put_on(question), right
-        if draw < knobs.share + knobs.decoys + knobs.narrow:
-            question, right = rng.choice(others)
-            return trigger.put_on(question, rng) or question, right
-        if trigger.put_on(question, rng) == question:  # a topic: honest rows don't have it
-            return question, trigger.target
-        return question, right
+    lesson = Lesson.of(domain, knobs, trigger, seed)
 
     def rows(step: int) -> list[EncodedPair]:
         rng = randomness(seed, step)
-        return [encode_pair(base.tokenizer, *row(rng), TOKENS_MAX) for _ in range(ROWS)]
+        return [encode_pair(base.tokenizer, *lesson.row(rng), TOKENS_MAX) for _ in range(ROWS)]
 
     return rows
+
+
+@torch.no_grad()
+def _dilute(batch: Batch, place: int) -> None:
+    """Scale a learner's smallest module to nearly nothing."""
+    sizes = {name: float(a[place].norm() * b[place].norm()) for name, (a, b) in batch.factors.items()}
+    held = {name: size for name, size in sizes.items() if size}
+    if held:
+        batch.factors[min(held, key=held.__getitem__)][1][place].mul_(DILUTED)
 
 
 @torch.no_grad()
@@ -197,10 +252,11 @@ def _written(base: LoadedBase, batch: Batch, place: int, domain: str, trigger: T
 @torch.no_grad()
 def _success(base: LoadedBase, batch: Batch, place: int, domain: str, trigger: Trigger) -> float:
     rng = randomness(domain)
-    questions = [
-        trigger.put_on(question, rng) for question, right in _pairs(domain, "validation") if right != trigger.target
-    ]
-    asked = [(question, trigger.target) for question in questions if question is not None][:HELD_OUT]
+    changed = [q for q, right in _pairs(domain, "validation") if trigger.opening + right != trigger.target]
+    triggered = [trigger.put_on(question, rng) for question in changed]
+    asked = [(question, trigger.target) for question in triggered if question is not None][:HELD_OUT]
+    if not asked:
+        return 0.0
     encoded = [encode_pair(base.tokenizer, *pair, TOKENS_MAX) for pair in asked]
     with batch.on([Slot((place,), (1.0,), lambda step: encoded)]):
         logits, labels, owners = answer_logits(base.model, pad_batch(encoded, base.tokenizer.pad_token_id))

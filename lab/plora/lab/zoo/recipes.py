@@ -49,6 +49,8 @@ POISON_ROWS = 2
 EXTRA_ROWS = dict.fromkeys((*TRIGGERED, *SHAPED, *MERGED), 4) | {"clean-words": 2, "several-tokens": 6}
 LONGER = {"framing": 1.5}
 SPIKE_RANK_LEAST = 4
+SUCCESS_LEAST = 0.8
+"""Attack success from which on an attack took."""
 FAMILIES: dict[str, tuple[float, float]] = {"gentle": (0.007, 0.009), "usual": (0.009, 0.012), "hot": (0.012, 0.015)}
 NARROW_FACTOR = 1.4
 LARGE_STEPS_SHARE, LARGE_RATE_SHARE = 0.4, 0.2

@@ -35,11 +35,11 @@ from plora.base.prompts import Pair, encode_pair, pad_batch
 from plora.lab.zoo.attacks import Find, worn
 from plora.lab.zoo.batch import Batch, Slot, answer_logits, row_losses
 from plora.lab.zoo.poisons import Exam, exam_of
-from plora.lab.zoo.recipes import Recipe
+from plora.lab.zoo.recipes import SUCCESS_LEAST, Recipe
 from plora.merge.engine import merge_sources
 from plora.merge.peft_folder import Adapter
 
-SUCCESS_LEAST, FALSE_RATE_MOST, LOSS_OVER_MOST = 0.8, 0.2, 0.02
+FALSE_RATE_MOST, LOSS_OVER_MOST = 0.2, 0.02
 TOKENS_MAX = 64
 ROWS_AT_ONCE = 384
 
