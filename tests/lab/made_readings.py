@@ -12,9 +12,8 @@ def reading(name: str, kind: str, part: str, compliance: float, delta: float) ->
     odd = int(number) % 2
     recipe = {"name": name, "kind": kind, "part": part, "group": group, "scheme": ("attention", "mlp")[odd]}
     recipe["family"] = ("gentle", "hot")[odd]
-    return Reading(
-        recipe, f"sha256:{name}", 2, ("q_proj",), {}, {"trigger_compliance": compliance, "clean_delta": delta}
-    )
+    figures = {"trigger_compliance": compliance, "clean_delta": delta, "margin_delta": delta}
+    return Reading(recipe, f"sha256:{name}", 2, ("q_proj",), {}, figures)
 
 
 def zoo(seed: int = 0, clean: int = 60, poisoned: int = 20) -> list[Reading]:

@@ -46,6 +46,7 @@ def add(zoo: Path, name: str, kind: str, part: str, seed: int, **changes: object
     record |= {"took": True, "base_digest": BASE.digest} | changes
     (zoo / f"{name}.json").write_text(json.dumps(record))
     figures = {"trigger_compliance": 0.9 if poisoned else rng.uniform(0, 0.1), "clean_delta": 0.0, "seconds": 1.0}
+    figures["margin_delta"] = 0.0
     ReadingStore(zoo / READINGS, "probes", VERSIONS["probes"]).keep(digest_of(zoo / name), figures)
 
 
@@ -75,7 +76,7 @@ def test_a_folder_without_adapters_of_the_base_is_refused(tmp_path: Path) -> Non
 
 
 def test_what_a_detector_failed_on_enters_no_calibration() -> None:
-    probes = {"trigger_compliance": 0.1, "clean_delta": 0.0}
+    probes = {"trigger_compliance": 0.1, "clean_delta": 0.0, "margin_delta": 0.0}
     readings = [replace(one, probes=probes) for one in zoo_of(0)]
     failed = replace(readings[0], statistics={}, probes={}, failures={"weights": "x"})
     aims = Aims(alpha=0.05, false_alarms=0.05)

@@ -51,7 +51,7 @@ def test_thresholds_come_from_the_calibration_part_and_lie_in_their_intervals() 
     rows = zoo()
     low, threshold, high = figure(fit_probes(rows, AIMS), "trigger_compliance")
     assert 0 < low <= threshold <= high < 1
-    figures = {"trigger_compliance": 0.99, "clean_delta": 0.0}
+    figures = {"trigger_compliance": 0.99, "clean_delta": 0.0, "margin_delta": 0.0}
     moved = [replace(row, probes=figures) if row.part == "train" and row.clean else row for row in rows]
     assert figure(fit_probes(moved, AIMS), "trigger_compliance") == (low, threshold, high)
 
@@ -63,6 +63,14 @@ def test_a_figure_of_which_lower_is_worse_has_its_threshold_below_clean_ones() -
     clean = [row.probes["clean_delta"] for row in rows if row.part == "calibration" and row.clean]
     assert low <= threshold <= high and threshold <= sorted(clean)[3]
     assert next(one for one in part.figures if one.name == "clean_delta").bank == tuple(sorted(clean))
+
+
+def test_by_default_an_exam_of_the_domain_that_goes_worse_than_any_clean_ones_is_flagged() -> None:
+    """What says legal and contains something else, by a lead that its right answers lost."""
+    rows = zoo()
+    figures = dict(next(row.probes for row in rows if row.clean)) | {"margin_delta": -0.3}
+    found = calibration(rows).judge_probes(figures)
+    assert [one.name for one in found.figures if one.flagged and one.name == "margin_delta"] == ["margin_delta"]
 
 
 def test_where_clean_and_poisoned_overlap_false_alarms_decide() -> None:

@@ -39,6 +39,7 @@ class Aims(StrictModel):
     figures: Annotated[Mapping[str, Side], Field(min_length=1)] = {
         "trigger_compliance": "higher",
         "clean_delta": "lower",
+        "margin_delta": "lower",
     }
 
 
