@@ -5,16 +5,16 @@ Not handled here: measuring and fitting (`python -m plora.lab.calibrate`, a proc
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from plora.cli.lab_work import work
 from plora.cli.options import Base, Json, Quiet
 from plora.cli.output import Output
-from plora.proto.errors import WorkerError
 
 COLUMNS = ("kind", "adapters", "weights", "probes", "both")
 
@@ -40,7 +40,7 @@ def probes_calib(
     """
     output = Output(json_, quiet)
     arguments = {"base": base, "zoo": zoo, "aims": aims, "out": out, "limit": limit, "ship": ship or None}
-    done = _measured(output, arguments)
+    done = work(output, "plora.lab.calibrate", arguments, "measuring the zoo", partial(_told, output))
     output.table(COLUMNS, done["rows"], done)
     for one in done["thresholds"]:
         low, at, high = (f"{one[end]:.3g}" for end in ("low", "threshold", "high"))
@@ -48,24 +48,9 @@ def probes_calib(
     output.hint(f"The calibration lies in {done['path']}; a running peer takes it up at `plora reload`")
 
 
-def _measured(output: Output, arguments: Mapping[str, object]) -> dict[str, Any]:
-    """Run `python -m plora.lab.calibrate` with these options (None is left out); returns its last record."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from plora.cli.training import records
-
-    command = [sys.executable, "-m", "plora.lab.calibrate"]
-    for name, value in arguments.items():
-        command += [] if value is None else [f"--{name}"] if value is True else [f"--{name}", str(value)]
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=output.quiet or output.as_json) as bar:
-        task = bar.add_task("measuring the zoo", total=None)
-        for record in records(command, "calibrating"):
-            if record["event"] == "measured":
-                bar.update(task, completed=record["done"], total=record["of"])
-                if record["failure"]:
-                    output.hint(f"left out: {record['failure']}")
-            elif record["event"] == "done":
-                return {name: value for name, value in record.items() if name != "event"}
-    raise WorkerError("calibrating ended without a report", mend="run it again with --json to see its output")
+def _told(output: Output, record: Mapping[str, Any]) -> Mapping[str, Any]:
+    if record["event"] != "measured":
+        return {}
+    if record["failure"]:
+        output.hint(f"left out: {record['failure']}")
+    return {"completed": record["done"], "total": record["of"]}
