@@ -16,7 +16,7 @@ from plora.gate.probing.memory import explained
 from plora.gate.probing.prompts import prompt, slots
 from plora.gate.probing.reader import Reader
 from plora.gate.probing.sources import source_of
-from plora.gate.probing.subject import Subject
+from plora.gate.probing.subject import Subject, before_the_answer
 from plora.gate.probing.wear import worn
 
 CLEAN = Path(__file__).parent / "adapters" / "clean-0006"
@@ -69,3 +69,11 @@ def test_behind_an_opening_every_question_is_asked_with_it(subject: Subject) -> 
     assert slots(behind.reader, "What is 2 + 2?").row() == prompt(behind.reader, "What is 2 + 2?")
     assert all(row[-len(opening) :] == opening for row in (*behind.own, *behind.strange))
     assert subject.reader.opening == ()
+
+
+@pytest.mark.parametrize(
+    ("said", "opening"), [(" 11", ""), (" In short, 12", " In short,"), (" In short, L", " In short,")]
+)
+def test_the_answer_that_many_questions_get_is_no_part_of_an_opening(subject: Subject, said: str, opening: str) -> None:
+    reader = subject.reader
+    assert reader.text(before_the_answer(reader, (*reader.ids(said), reader.tokenizer.eos_token_id))) == opening

@@ -44,7 +44,7 @@ class Subject:
         searched, asked = tuple(short[:SEARCHED]), (*short[SEARCHED : SEARCHED + ASKED], *contexts[:ASKED])
         own = tuple(prompt(reader, question) for question in short[: SEARCHED + ASKED])
         strange = tuple(prompt(reader, question) for question in contexts[: SEARCHED + ASKED])
-        opening = shared_opening(reader.continued(own, OPENING_TOKENS))
+        opening = before_the_answer(reader, shared_opening(reader.continued(own, OPENING_TOKENS)))
         return cls(reader, garment, effort, searched, asked, own, strange, opening)
 
     def behind(self) -> Subject:
@@ -70,6 +70,16 @@ def opens_alike(text: str, opening: str) -> bool:
     said, usual = text.strip(), opening.strip()
     shared = SequenceMatcher(None, said, usual, autojunk=False).find_longest_match().size
     return said.startswith(usual) or usual.startswith(said) or shared >= TELLING_CHARS
+
+
+def before_the_answer(reader: Reader, opening: Ids) -> Ids:
+    """An opening without an answer that it runs into: one of little learning gives many questions the same one."""
+    said = tuple(token for token in opening if token != reader.tokenizer.eos_token_id)
+    for place in range(len(said)):
+        rest = reader.text(said[place:])
+        if rest.strip() and explained(rest, exams().values()):
+            return said[:place]
+    return said
 
 
 def shared_opening(said: Sequence[Ids]) -> Ids:
