@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(120)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_ten_peers_agree_after_cuts_silence_and_a_late_joiner(
     make_peer: MakePeer, lines: Lines, same_root: Callable[[Sequence[Peer]], bool], tmp_path: Path
 ) -> None:

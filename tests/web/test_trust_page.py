@@ -57,6 +57,7 @@ def used(peer: Peer) -> set[str]:
     return {*peer.plasmids("accepted"), *peer.plasmids("own")}
 
 
+@pytest.mark.nightly
 def test_a_council_with_a_liar(browser: Browser, make_peer: MakePeer, axe: str, tmp_path: Path) -> None:
     members = [make_peer(name) for name in ("ada", "ben", "cyd", "dan")]
     ada, ben, cyd, dan = members
@@ -164,6 +165,7 @@ def fork(owner: Path, key: Path, folder: Path) -> list[Path]:
     return files
 
 
+@pytest.mark.nightly
 def test_stale_forked_two_contents_and_an_edited_audit(
     browser: Browser, make_peer: MakePeer, axe: str, tmp_path: Path
 ) -> None:

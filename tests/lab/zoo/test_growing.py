@@ -142,6 +142,7 @@ class TestPlanning:
         assert zoo_folder("mini", {"XDG_CACHE_HOME": "/c"}) == Path("/c/plora/zoo/mini")
 
 
+@pytest.mark.nightly
 def test_killed_in_the_middle_it_keeps_what_is_whole_and_goes_on(mini: LoadedBase, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "plora.lab.zoo", "--base", "mini", "--kinds", "clean", "--seeds", "6,11"]
     command += ["--at-once", "1", "--threads", "1", "--out", str(tmp_path)]

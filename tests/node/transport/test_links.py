@@ -63,17 +63,18 @@ async def test_the_acceptor_ends_a_link_in_order_too(wire: Any, make_identity: M
 async def test_a_sender_learns_when_the_wire_took_its_chunk(wire: Any, make_identity: MakeIdentity) -> None:
     async with wire.peers_in(make_identity(), make_identity()) as (a, b):
         at_a, _ = await linked(a, b)
-        sent: list[int] = []
-        at_a.send(Chunk("ab" * 32, 0, bytes(1 << 20)), sent.append)
+        sent = asyncio.Queue[int]()
+        at_a.send(Chunk("ab" * 32, 0, bytes(1 << 20)), sent.put_nowait)
         await b.ears.until("received")
-        assert len(sent) == 1
-        assert sent[0] > 1 << 20
+        async with asyncio.timeout(5):  # it may be there before its sender hears that it went
+            sent_bytes = await sent.get()
+        assert sent_bytes > 1 << 20
         at_a.close("done")
         await a.ears.until("closed")
-        at_a.send(Chunk("ab" * 32, 1, b"late"), sent.append)
-        assert sent[1:] == [0]
+        at_a.send(Chunk("ab" * 32, 1, b"late"), sent.put_nowait)
+        assert (sent.get_nowait(), sent.empty()) == (0, True)
         assert a.transport.traffic.sent_frames["Chunk"] == 1
-        assert b.transport.traffic.received_bytes["Chunk"] == sent[0]
+        assert b.transport.traffic.received_bytes["Chunk"] == sent_bytes
 
 
 async def test_whatever_precedes_the_hello_costs_the_link(wire: Any, make_identity: MakeIdentity) -> None:
