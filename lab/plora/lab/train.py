@@ -192,7 +192,7 @@ def _optimise(
     model.train()
     for step in range(plan.steps):
         for group in optimizer.param_groups:
-            group["lr"] = rate * _rate_share(step, plan.steps)
+            group["lr"] = rate * rate_share(step, plan.steps)
         picks = draw.choice(len(pairs), size=min(plan.batch, len(pairs)), replace=False)
         chosen = pad_batch([pairs[i] for i in picks], pad_id)
         loss = model(**{name: tensor.to(model.device) for name, tensor in chosen.items()}).loss
@@ -205,7 +205,8 @@ def _optimise(
     return losses
 
 
-def _rate_share(step: int, steps: int) -> float:
+def rate_share(step: int, steps: int) -> float:
+    """The share of the peak learning rate in a step, counted from 0: `WARM_STEPS` up, then a linear fall to a tenth."""
     return min(1.0, (step + 1) / WARM_STEPS) * max(0.1, 1 - step / steps)
 
 

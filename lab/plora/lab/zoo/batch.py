@@ -30,7 +30,7 @@ from torch import Tensor
 
 from plora.base import LoadedBase
 from plora.base.prompts import IGNORED, EncodedPair, pad_batch
-from plora.lab.train import WARM_STEPS
+from plora.lab.train import rate_share
 from plora.merge.factors import FactorPair
 
 Factors = Mapping[str, FactorPair]
@@ -263,7 +263,7 @@ def drawn(learner: Learner, module: str, in_features: int) -> Tensor:
 def _rate(learner: Learner, step: int) -> float:
     if learner.still or step >= learner.steps:
         return 0.0
-    return learner.rate * min(1.0, (step + 1) / WARM_STEPS) * max(0.1, 1 - step / learner.steps)
+    return learner.rate * rate_share(step, learner.steps)
 
 
 def _copy(pair: FactorPair | None, a: Tensor, b: Tensor) -> None:
