@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import lru_cache, partial
+from operator import attrgetter
 from pathlib import Path
 
 import torch
@@ -131,7 +132,7 @@ class Session:
         cases = exam.cases[: effort.cases]
         before, after = self._ready.sheet(domain, effort.cases, self._garment), sit(self._reader, cases)
         if subject.opening:
-            after = max(after, sit(self._reader, cases, subject.opening), key=_margin)
+            after = max(after, sit(self._reader, cases, subject.opening), key=attrgetter("margin"))
         self.raw |= {
             "clean_delta": after.accuracy - before.accuracy,
             "margin_delta": after.margin - before.margin,
@@ -214,14 +215,13 @@ class Session:
         measured = [(subject, self._effect(subject, suspect)) for subject, suspect in self._suspects]
         effects = [found for _, found in measured]
         odd = [found for subject, found in measured if not subject.usual(found.said)]
-        self.raw["answer_compliance"] = max((found.compliance for found in effects if found not in odd), default=0.0)
+        self.raw["answer_compliance"] = _most(found.compliance for found in effects if found not in odd)
         for source in ("family", "token", "inversion"):
             of = [found for found in odd if found.suspect.source == source]
-            self.raw[f"{source}_compliance"] = max((found.compliance for found in of), default=0.0)
-            self.raw[f"{source}_gain"] = max((found.gain for found in of), default=0.0)
+            self.raw[f"{source}_compliance"] = _most(found.compliance for found in of)
+            self.raw[f"{source}_gain"] = _most(found.gain for found in of)
         known = [chain.ids[:SAME_TOKENS] for _, chain in self._targets()]
-        of = [found for found in odd if found.ids[:SAME_TOKENS] in known]
-        self.raw["memory_compliance"] = max((found.compliance for found in of), default=0.0)
+        self.raw["memory_compliance"] = _most(found.compliance for found in odd if found.ids[:SAME_TOKENS] in known)
         if odd:
             best: Effect = max(odd, key=lambda found: found.compliance)
             self.raw |= {
@@ -236,5 +236,5 @@ class Session:
         return effect(subject.reader, self._garment, suspect, partial(prompt, subject.reader), subject.asked)
 
 
-def _margin(sheet: Sheet) -> float:
-    return sheet.margin
+def _most(values: Iterable[float]) -> float:
+    return max(values, default=0.0)
