@@ -10,7 +10,7 @@ from tests.node.core.conftest import ADA
 from tests.node.core.conftest import LEGAL as HONEST
 from tests.node.core.test_detectors import MAL, TROJAN, answer_all, ready, several
 from tests.sim.assembly import LEGAL, MEMBERS, make, peers, publish, up, why
-from tests.swarm.calibrated import calibrate, mini_sketch, random_folder, weight_part
+from tests.swarm.calibrated import measures, random_folder
 from tests.swarm.conftest import MakePeer
 from tests.swarm.test_detectors import pair, states
 
@@ -47,10 +47,8 @@ def test_attack_072_a_bank_seeded_by_the_attackers_own_clean_adapters(
     attack: Watched, make_peer: MakePeer, tmp_path: Path
 ) -> None:
     """A dozen accepted adapters, each a little larger than the one before, make the large one no more usual."""
-    sketch = mini_sketch(tmp_path / "cache" / "plora")
     ada, bob = pair(make_peer, {"tensor_outliers": True})
-    calibrate(bob.home, weight_part(tmp_path, sketch))
-    bob.environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
+    sketch = measures(bob, tmp_path)
     ada.start()
     bob.start()
     file = bob.home.calibration / "mini.json"

@@ -74,6 +74,14 @@ def calibrate(home: Home, weights: WeightPart | None, probes: ProbePart | None =
     save_calibration(home.calibration, weights, probes)
 
 
+def measures(peer: Peer, scratch: Path) -> BaseSketch:
+    """Have a peer know a bank of random adapters, and find the sketch of its base where it was made."""
+    sketch = mini_sketch(scratch / "cache" / "plora")
+    calibrate(peer.home, weight_part(scratch, sketch))
+    peer.environment["XDG_CACHE_HOME"] = str(scratch / "cache")
+    return sketch
+
+
 def save_calibration(folder: Path, weights: WeightPart | None, probes: ProbePart | None = None) -> None:
     """The calibration of `mini` in a folder."""
     made = Calibration(base="mini", base_digest=base_info("mini").digest, alpha=0.05, weights=weights, probes=probes)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import runner
-from tests.swarm.calibrated import calibrate, mini_sketch, probe_part, random_folder, signed, weight_part
+from tests.swarm.calibrated import calibrate, measures, mini_sketch, probe_part, random_folder, signed
 from tests.swarm.conftest import MakePeer, Peer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -36,10 +36,8 @@ def pair(make_peer: MakePeer, policy: dict[str, object]) -> tuple[Peer, Peer]:
 def test_weights_that_few_clean_adapters_have_are_held_and_every_figure_is_shown(
     make_peer: MakePeer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    sketch = mini_sketch(tmp_path / "cache" / "plora")
     ada, bob = pair(make_peer, {"tensor_outliers": True})
-    calibrate(bob.home, weight_part(tmp_path, sketch))
-    bob.environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
+    sketch = measures(bob, tmp_path)
     ada.start()
     bob.start()
     ada.publish(random_folder(ada, tmp_path / "quiet", sketch, seed=1001))
@@ -56,10 +54,8 @@ def test_weights_that_few_clean_adapters_have_are_held_and_every_figure_is_shown
 def test_a_co_signer_signs_nothing_before_their_detectors_have_looked(
     make_peer: MakePeer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    sketch = mini_sketch(tmp_path / "cache" / "plora")
     ada, bob = pair(make_peer, {"tensor_outliers": True, "quorum_required": 2})
-    calibrate(bob.home, weight_part(tmp_path, sketch))
-    bob.environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
+    sketch = measures(bob, tmp_path)
     ada.start()
     bob.start()
     ada.publish(random_folder(ada, tmp_path / "loud", sketch, seed=1002, loudness=3.0))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 from tests.ports import free_port
-from tests.swarm.calibrated import calibrate, mini_sketch, random_folder, weight_part
+from tests.swarm.calibrated import measures, random_folder
 from tests.web.browsing import NEEDS_CHROMIUM, go, look, tab_of
 from tests.web.conftest import MakePeer, Page
 
@@ -18,9 +18,8 @@ pytestmark = [pytest.mark.timeout(180), pytest.mark.slow, NEEDS_CHROMIUM]
 def test_figures_are_a_table_and_what_is_beyond_its_threshold_says_so(
     make_peer: MakePeer, browser: Browser, axe: str, tmp_path: Path
 ) -> None:
-    sketch, peer = mini_sketch(tmp_path / "cache" / "plora"), make_peer("ada")
-    calibrate(peer.home, weight_part(tmp_path, sketch))
-    peer.environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
+    peer = make_peer("ada")
+    sketch = measures(peer, tmp_path)
     peer.settings |= {"policy": {"tensor_outliers": True}, "web": {"listen": f"127.0.0.1:{free_port()}"}}
     peer.start()
     peer.publish(random_folder(peer, tmp_path / "loud", sketch, seed=1, loudness=3.0))
