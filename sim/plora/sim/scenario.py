@@ -1,0 +1,179 @@
+"""A scenario: everything that a simulation is told. TOML, command line and sweeps all end in one of these.
+
+Rules:
+
+- Times are rounds (1.0 is one round of a peer, a second of virtual time by default), counted from when the peers that
+  are there at the start know their neighbours. Peers are numbered from 0.
+- Whatever is drawn is drawn from `seed`; equal scenarios, equal runs.
+- Both engines read it. What an engine can't do it refuses by name (`UsageError`); it never leaves anything out.
+
+Not handled here: running it (`plora.sim.run`, `plora.sim.fleet`).
+
+>>> Scenario.parse({"agents": 8, "graph": {"kind": "ring"}}).graph.kind
+'ring'
+>>> Scenario.parse({"agents": 8, "grph": {}})
+Traceback (most recent call last):
+    ...
+plora.proto.errors.UsageError: scenario: grph: Extra inputs are not permitted; see docs/simulator.md
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from plora.proto.errors import UsageError
+
+GraphKind = Literal["er", "ws", "ba", "complete", "ring", "star", "hypercube", "regular", "file"]
+DelayKind = Literal["constant", "uniform", "exponential", "lognormal"]
+Action = Literal[
+    "start", "stop", "kill", "power_cut", "cut", "heal", "links", "jump_clock", "disk_full", "disk_error", "slow_gate"
+]
+
+
+class Part(BaseModel):
+    """A table of a scenario: nothing unknown in it, nothing changed later."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Graph(Part):
+    """Who knows whom. `connected` draws again until all can reach all; `dropout` is the share of edges that are down,
+    drawn anew each round. `p` is of `er`, `k` and `beta` of `ws`, `m` of `ba`, `d` of `regular`, `file` an edge list or
+    GraphML."""
+
+    kind: GraphKind = "er"
+    p: float = Field(0.25, ge=0, le=1)
+    k: int = Field(4, ge=2)
+    beta: float = Field(0.1, ge=0, le=1)
+    m: int = Field(2, ge=1)
+    d: int = Field(4, ge=1)
+    file: Path | None = None
+    connected: bool = False
+    dropout: float = Field(0.0, ge=0, lt=1)
+
+
+class Links(Part):
+    """How bad the network is.
+
+    `delay_ms` is the least delay and a typical one: `constant` is the first, `uniform` between both, `exponential` and
+    `lognormal` (sigma 1) add one whose mean, or median, is their difference. `bandwidth` in bytes a second, 0 for no
+    limit. The others are probabilities for each frame; `bulk_loss` is for frames of artifacts.
+    """
+
+    delay: DelayKind = "uniform"
+    delay_ms: tuple[float, float] = (1.0, 20.0)
+    bandwidth: int = Field(0, ge=0)
+    loss: float = Field(0.0, ge=0, lt=1)
+    bulk_loss: float = Field(0.0, ge=0, lt=1)
+    duplication: float = Field(0.0, ge=0, lt=1)
+    reorder: float = Field(0.0, ge=0, lt=1)
+
+
+class Choice(Part):
+    """Some peers: these ones, or a share of all, or so many; the latter two are drawn. Nothing said is everybody."""
+
+    peers: tuple[int, ...] = ()
+    share: float | None = Field(None, ge=0, le=1)
+    count: int | None = Field(None, ge=0)
+
+
+class Publishing(Part):
+    """What is published: `plasmids` adapters of as many owners, in turn of `domains`, the first at `first_round`, each
+    `every` rounds later than the one before, spread evenly over the peers unless `at` names them. All owners have valid
+    keys and are trusted; `trojan_rate` is the share of them whose adapters are trojans of `trojan_kind`."""
+
+    domains: tuple[str, ...] = ("arithmetic", "legal", "medical")
+    plasmids: int = Field(10, ge=1)
+    trojan_rate: float = Field(0.0, ge=0, le=1)
+    trojan_kind: str = "rare-token"
+    first_round: float = Field(0.0, ge=0)
+    every: float = Field(0.0, ge=0)
+    at: tuple[int, ...] = ()
+
+
+class Security(Part):
+    """What the gates of all peers look at beyond what every gate checks (signatures, digests, forms, bounds).
+
+    `detectors`: weights and probes, whose findings are drawn as `plora.sim.verdicts` measured them. `consensus`: the
+    first `members` peers vote, `quorum` of them make a certificate. `policy` is further settings of a peer's policy.
+    """
+
+    detectors: bool = True
+    consensus: bool = False
+    quorum: int = Field(2, ge=1)
+    members: int = Field(4, ge=1)
+    policy: Mapping[str, Any] = Field(default_factory=dict)
+
+
+class Happening(Choice):
+    """Something that is done to some peers at a round.
+
+    `cut` parts them from all others, `heal` ends every cut, `links` changes the network's state, `jump_clock` moves
+    their wall clocks by `by` seconds, `slow_gate` makes their examinations `by` times as slow, `disk_full` leaves `by`
+    bytes free.
+    """
+
+    round: float = Field(ge=0)
+    do: Action
+    by: float = 0.0
+    links: Links | None = None
+
+
+class Adversaries(Choice):
+    """Peers that break rules from a round on; `kind` names one of `plora.sim.adversaries.KINDS`."""
+
+    kind: str
+    from_round: float = Field(0.0, ge=0)
+
+
+class Churn(Part):
+    """Peers that come and go: in each round so many of a hundred are killed and start again `away` rounds later; with
+    `whitewash`, as somebody new."""
+
+    percent: float = Field(0.0, ge=0, le=100)
+    away: float = Field(2.0, ge=0)
+    whitewash: bool = False
+
+
+class Scenario(Part):
+    """One simulation. `synchronous`: all peers begin their rounds at once, else each at a phase of its own."""
+
+    name: str = "swarm"
+    about: str = ""
+    engine: Literal["swarm", "fleet"] = "swarm"
+    agents: int = Field(20, ge=1)
+    rounds: int = Field(30, ge=1)
+    seed: int = 0
+    synchronous: bool = False
+    graph: Graph = Graph()
+    links: Links = Links()
+    publish: Publishing = Publishing()
+    security: Security = Security()
+    core: Mapping[str, Any] = Field(default_factory=dict)
+    churn: Churn = Churn()
+    happenings: tuple[Happening, ...] = ()
+    adversaries: tuple[Adversaries, ...] = ()
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any], where: str = "scenario") -> Self:
+        """A scenario of plain values; `UsageError` names the first field that is wrong."""
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(map(str, first["loc"]))
+            raise UsageError(f"{field}: {first['msg']}", where=where, mend="see docs/simulator.md") from None
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The scenario of a TOML file; `UsageError` where it is missing or wrong."""
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise UsageError(f"no scenario: {error}", where=str(path), mend="see docs/simulator.md") from None
+        return cls.parse({"name": path.stem} | values, where=str(path))
