@@ -47,14 +47,14 @@ class Graph(Part):
     GraphML."""
 
     kind: GraphKind = "er"
-    p: float = Field(0.25, ge=0, le=1)
-    k: int = Field(4, ge=2)
-    beta: float = Field(0.1, ge=0, le=1)
-    m: int = Field(2, ge=1)
-    d: int = Field(4, ge=1)
+    p: float = Field(default=0.25, ge=0, le=1)
+    k: int = Field(default=4, ge=2)
+    beta: float = Field(default=0.1, ge=0, le=1)
+    m: int = Field(default=2, ge=1)
+    d: int = Field(default=4, ge=1)
     file: Path | None = None
     connected: bool = False
-    dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
 
 
 class Links(Part):
@@ -67,19 +67,19 @@ class Links(Part):
 
     delay: DelayKind = "uniform"
     delay_ms: tuple[float, float] = (1.0, 20.0)
-    bandwidth: int = Field(0, ge=0)
-    loss: float = Field(0.0, ge=0, lt=1)
-    bulk_loss: float = Field(0.0, ge=0, lt=1)
-    duplication: float = Field(0.0, ge=0, lt=1)
-    reorder: float = Field(0.0, ge=0, lt=1)
+    bandwidth: int = Field(default=0, ge=0)
+    loss: float = Field(default=0.0, ge=0, lt=1)
+    bulk_loss: float = Field(default=0.0, ge=0, lt=1)
+    duplication: float = Field(default=0.0, ge=0, lt=1)
+    reorder: float = Field(default=0.0, ge=0, lt=1)
 
 
 class Choice(Part):
     """Some peers: these ones, or a share of all, or so many; the latter two are drawn. Nothing said is everybody."""
 
     peers: tuple[int, ...] = ()
-    share: float | None = Field(None, ge=0, le=1)
-    count: int | None = Field(None, ge=0)
+    share: float | None = Field(default=None, ge=0, le=1)
+    count: int | None = Field(default=None, ge=0)
 
 
 class Publishing(Part):
@@ -88,11 +88,11 @@ class Publishing(Part):
     keys and are trusted; `trojan_rate` is the share of them whose adapters are trojans of `trojan_kind`."""
 
     domains: tuple[str, ...] = ("arithmetic", "legal", "medical")
-    plasmids: int = Field(10, ge=1)
-    trojan_rate: float = Field(0.0, ge=0, le=1)
+    plasmids: int = Field(default=10, ge=1)
+    trojan_rate: float = Field(default=0.0, ge=0, le=1)
     trojan_kind: str = "rare-token"
-    first_round: float = Field(0.0, ge=0)
-    every: float = Field(0.0, ge=0)
+    first_round: float = Field(default=0.0, ge=0)
+    every: float = Field(default=0.0, ge=0)
     at: tuple[int, ...] = ()
 
 
@@ -105,8 +105,8 @@ class Security(Part):
 
     detectors: bool = True
     consensus: bool = False
-    quorum: int = Field(2, ge=1)
-    members: int = Field(4, ge=1)
+    quorum: int = Field(default=2, ge=1)
+    members: int = Field(default=4, ge=1)
     policy: Mapping[str, Any] = Field(default_factory=dict)
 
 
@@ -128,15 +128,15 @@ class Adversaries(Choice):
     """Peers that break rules from a round on; `kind` names one of `plora.sim.adversaries.KINDS`."""
 
     kind: str
-    from_round: float = Field(0.0, ge=0)
+    from_round: float = Field(default=0.0, ge=0)
 
 
 class Churn(Part):
     """Peers that come and go: in each round so many of a hundred are killed and start again `away` rounds later; with
     `whitewash`, as somebody new."""
 
-    percent: float = Field(0.0, ge=0, le=100)
-    away: float = Field(2.0, ge=0)
+    percent: float = Field(default=0.0, ge=0, le=100)
+    away: float = Field(default=2.0, ge=0)
     whitewash: bool = False
 
 
@@ -146,8 +146,8 @@ class Scenario(Part):
     name: str = "swarm"
     about: str = ""
     engine: Literal["swarm", "fleet"] = "swarm"
-    agents: int = Field(20, ge=1)
-    rounds: int = Field(30, ge=1)
+    agents: int = Field(default=20, ge=1)
+    rounds: int = Field(default=30, ge=1)
     seed: int = 0
     synchronous: bool = False
     graph: Graph = Graph()
