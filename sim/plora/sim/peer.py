@@ -5,6 +5,8 @@
   transaction is committed when its cost has passed, so that a crash may come before it.
 - Answers of a process that has crashed reach nobody.
 - Merges are not computed here: the answer is a report without figures.
+- `watch`, where it is set, is told of each event and of what the core asks for, before any of it is carried out.
+- `core_class` and `store_class` are what a boot makes; a subclass that breaks one shows who notices.
 
 Not handled here: several peers (`swarm`), frames under way (`links`).
 """
@@ -15,7 +17,7 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Any, TextIO
+from typing import Any, ClassVar, Protocol, TextIO
 
 from plora.gate import Policy, Trust
 from plora.gate.findings import Findings
@@ -87,8 +89,18 @@ class Costs:
     merge_ms: float = 80.0
 
 
+class Watch(Protocol):
+    """Somebody who looks on."""
+
+    def saw(self, peer: SimPeer, event: Event, effects: list[Effect]) -> None:
+        """What a peer's core asks for upon an event; it is carried out next."""
+
+
 class SimPeer:
     """One peer over its boots. `log` holds the lines of its event log, `adapters` what is exposed now."""
+
+    core_class: ClassVar[type[PeerCore]] = PeerCore
+    store_class: ClassVar[type[Store]] = Store
 
     def __init__(
         self,
@@ -113,6 +125,7 @@ class SimPeer:
         self.stored_chunks: list[tuple[str, int]] = []
         self.up = False
         self.recording: TextIO | None = None
+        self.watch: Watch | None = None
         self._clock = clock
         self._network = network
         self._shared = shared
@@ -155,9 +168,9 @@ class SimPeer:
         """Start the process on what the disk holds."""
         self._boots += 1
         self.config = replace(self.config, boot=f"{self._boots:08x}")
-        self.store = Store(self.disk)
+        self.store = self.store_class(self.disk)
         snapshot = self.store.load_snapshot(self._clock.now.wall_ms)
-        self.core = PeerCore(self.config, self.policy, self.trust, snapshot, verify=self._shared.verify)
+        self.core = self.core_class(self.config, self.policy, self.trust, snapshot, verify=self._shared.verify)
         self._ledger = Ledger(self.id, self.config.boot)
         self._timers = {}
         if self.recording is not None:
@@ -192,7 +205,10 @@ class SimPeer:
         now = self._clock.now
         if self._recorder is not None:
             self._recorder.event(event, now)
-        for effect in self.core.handle(event, now):
+        effects = self.core.handle(event, now)
+        if self.watch is not None:
+            self.watch.saw(self, event, effects)
+        for effect in effects:
             self._carry_out(effect)
 
     def _carry_out(self, effect: Effect) -> None:
