@@ -8,8 +8,13 @@ from random import Random
 
 import pytest
 
+from plora.node.audit.facts import TELLERS
+from plora.node.core.detectors import FINDINGS
 from plora.node.core.effects import FinishBlob, StoreChunk
 from plora.node.core.events import BlobFailed, BlobFinished, ChunkRefused, ChunkStored
+from plora.node.core.rows import FEATURES, UNTOLD
+from plora.node.gossip.exchange import ACQUAINTANCES, NEIGHBOURS
+from plora.node.gossip.rows import STATEMENTS
 from plora.node.store.disk import Put
 from plora.node.store.rows import ChunkPlan, decode_held, decode_plan, encode_plan, plan_row
 from plora.node.store.snapshot import Snapshot
@@ -201,6 +206,14 @@ def test_rows_of_the_core_come_back() -> None:
     store = Store(SimDisk())
     store.commit([Put("statements", b"2", b"b"), Put("statements", b"1", b"a")])
     assert store.load_snapshot().rows("statements") == ((b"1", b"a"), (b"2", b"b"))
+
+
+@pytest.mark.parametrize("table", sorted({*TELLERS, FINDINGS, FEATURES, STATEMENTS, UNTOLD, NEIGHBOURS, ACQUAINTANCES}))
+def test_every_table_that_a_core_writes_is_there_again_after_a_start(table: str) -> None:
+    store = Store(SimDisk())
+    store.load_snapshot()  # begins the audit, which would read rows that lie there before
+    store.commit([Put(table, b"1", b"a")])
+    assert (b"1", b"a") in Store(store.disk).load_snapshot().rows(table)
 
 
 @pytest.mark.parametrize("value", [b"", encode_plan(PLAN)[:-1], encode_plan(PLAN) + b"x", bytes(12)])

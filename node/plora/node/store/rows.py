@@ -22,8 +22,9 @@ CHUNKS = "chunks"
 CORE_TABLES = (
     *("statements", "features", "verdicts", "untold", "wishes", "merges", "versions", "generations", "audit_state"),
     *("neighbours", "acquaintances", "rotations", "reputations", "invitations", "signed_time"),
-    *("ballots", "certificates", "guilty", "broken"),
+    *("ballots", "certificates", "guilty", "broken", "findings", "blames"),
 )
+"""What a start reads for the core; a table that isn't here is forgotten at every restart."""
 
 _SIZE = struct.Struct(">Q")
 _HEAD = struct.Struct(">QI")
