@@ -65,6 +65,7 @@ from plora.node.core.events import (
 )
 from plora.node.core.ledger import Ledger
 from plora.node.core.messages import Chunk, ChunkList, Message
+from plora.node.core.now import Now
 from plora.node.core.peer import PeerCore
 from plora.node.recorder import Recorder
 from plora.node.store.store import Store
@@ -92,7 +93,7 @@ class Costs:
 class Watch(Protocol):
     """Somebody who looks on."""
 
-    def saw(self, peer: SimPeer, event: Event, effects: list[Effect]) -> None:
+    def saw(self, peer: SimPeer, event: Event, effects: list[Effect], now: Now) -> None:
         """What a peer's core asks for upon an event; it is carried out next."""
 
 
@@ -207,7 +208,7 @@ class SimPeer:
             self._recorder.event(event, now)
         effects = self.core.handle(event, now)
         if self.watch is not None:
-            self.watch.saw(self, event, effects)
+            self.watch.saw(self, event, effects, now)
         for effect in effects:
             self._carry_out(effect)
 
