@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
-import os
-import subprocess
-import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -239,33 +235,6 @@ def test_logs_are_the_daemons_format(tmp_path: Path) -> None:
         found = [record_from_line(line) for line in path.read_text().splitlines(keepends=True)]
         assert [record.seq for record in found] == list(range(len(found)))
         assert {record.peer for record in found} == {peer.id}
-
-
-def command(*arguments: str, hash_seed: str) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-m", "plora.sim", *arguments],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "PYTHONHASHSEED": hash_seed},
-    )
-    report: dict[str, Any] = json.loads(done.stdout)
-    return report
-
-
-def test_the_command_is_deterministic_under_every_hash_seed() -> None:
-    arguments = ("--agents", "12", "--graph_p", "0.4", "--seed", "4", "--loss", "0.1")
-    first, second = command(*arguments, hash_seed="1"), command(*arguments, hash_seed="2")
-    assert first == second
-    assert all(0 < rounds <= 30 for rounds in first["rounds_to_all"].values())
-    assert all(series[-1] == 1.0 for series in first["coverage"].values())
-
-
-def test_the_command_says_what_is_wrong() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "plora.sim", "--agents", "0"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2 and "at least one agent" in done.stderr and not done.stdout
 
 
 def recorded() -> tuple[SimPeer, list[str]]:

@@ -33,6 +33,7 @@ from plora.cli import (
     rooting,
     seeing,
     serving,
+    simulating,
     trusting,
     walk,
     watching,
@@ -113,6 +114,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         trusting.distrust,
         cosigning.cosign,
     ),
+    "Without any network": (simulating.sim,),
     "The specification's walk": (walk.offer,),
 }
 for panel, commands in COMMANDS.items():

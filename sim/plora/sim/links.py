@@ -72,6 +72,7 @@ class Network:
         self.endpoints: dict[str, Endpoint] = {}
         self.addresses: dict[str, str] = {}
         self.tried: list[tuple[str, str]] = []
+        self.frames = 0
         self._clock = clock
         self._draws = draws
         self._links: dict[tuple[str, str], _Link] = {}
@@ -130,6 +131,7 @@ class Network:
         link = self._links.get(_pair(sender, receiver))
         if link is None:
             return False
+        self.frames += 1
         for _ in range(self._copies(message)):
             self._clock.at(self._arrival_ns(link, sender), lambda: self._deliver(link, sender, message))
         return True

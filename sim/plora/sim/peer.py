@@ -50,6 +50,7 @@ from plora.node.core.effects import (
 )
 from plora.node.core.events import (
     ChunkServed,
+    DetectorsChanged,
     Event,
     Examined,
     Inspected,
@@ -98,7 +99,10 @@ class Watch(Protocol):
 
 
 class SimPeer:
-    """One peer over its boots. `log` holds the lines of its event log, `adapters` what is exposed now."""
+    """One peer over its boots. `log` holds the lines of its event log, `adapters` what is exposed now.
+
+    `listen` is told of each record with its number in this boot; `detectors` are ready as soon as it has started.
+    """
 
     core_class: ClassVar[type[PeerCore]] = PeerCore
     store_class: ClassVar[type[Store]] = Store
@@ -127,6 +131,8 @@ class SimPeer:
         self.up = False
         self.recording: TextIO | None = None
         self.watch: Watch | None = None
+        self.listen: Callable[[SimPeer, int, Emit], None] | None = None
+        self.detectors: DetectorsChanged | None = None
         self._clock = clock
         self._network = network
         self._shared = shared
@@ -178,6 +184,8 @@ class SimPeer:
             self._recorder = Recorder(self.recording, self.config, self.policy, self.trust, snapshot)
         self.up = True
         self.handle(Start())
+        if self.detectors is not None:
+            self.handle(self.detectors)
 
     def stop(self) -> None:
         """End the process in good order."""
@@ -238,7 +246,10 @@ class SimPeer:
             self.handle(event)
 
     def _write(self, effect: Emit) -> None:
+        seq = self._ledger.seq
         self.log.append(self._ledger.line(effect.body, self._clock.now, effect.cause))
+        if self.listen is not None:
+            self.listen(self, seq, effect)
 
     def _send(self, effect: Send) -> None:
         self._network.send(self.id, effect.peer, effect.message)

@@ -100,13 +100,15 @@ class Security(Part):
     """What the gates of all peers look at beyond what every gate checks (signatures, digests, forms, bounds).
 
     `detectors`: weights and probes, whose findings are drawn as `plora.sim.verdicts` measured them. `consensus`: the
-    first `members` peers vote, `quorum` of them make a certificate. `policy` is further settings of a peer's policy.
+    first `members` peers vote, `quorum` of them make a certificate; with 0, as many as that quorum is safe for. What
+    measuring weights or probing takes is `inspect_ms` of virtual time. `policy` is further settings of a peer's policy.
     """
 
     detectors: bool = True
     consensus: bool = False
     quorum: int = Field(default=2, ge=1)
-    members: int = Field(default=4, ge=1)
+    members: int = Field(default=0, ge=0)
+    inspect_ms: float = Field(default=100.0, ge=0)
     policy: Mapping[str, Any] = Field(default_factory=dict)
 
 

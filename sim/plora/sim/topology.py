@@ -43,14 +43,20 @@ def erdos_renyi_graph(n: int, p: float, seed: int, *, connected: bool = False) -
 
 def is_connected(n: int, edges: Edges) -> bool:
     """Whether everybody can reach everybody."""
-    near = neighbours(n, edges)
-    reached, stack = {0}, [0]
-    while stack:
-        for peer in near[stack.pop()]:
-            if peer not in reached:
-                reached.add(peer)
-                stack.append(peer)
-    return len(reached) == n
+    return max(components(n, edges)) == 0
+
+
+def components(n: int, edges: Edges) -> list[int]:
+    """For each peer the number of its component, in the order of their first peers."""
+    near, found = neighbours(n, edges), [-1] * n
+    for first in range(n):
+        number, stack = max(found) + 1, [first] if found[first] < 0 else []
+        while stack:
+            peer = stack.pop()
+            if found[peer] < 0:
+                found[peer] = number
+                stack += near[peer]
+    return found
 
 
 def neighbours(n: int, edges: Edges) -> list[list[int]]:

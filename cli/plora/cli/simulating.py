@@ -1,0 +1,151 @@
+"""`plora sim`: run a scenario of a file, of flags, or of both, and say what came of it.
+
+Not handled here: what a scenario may say (`plora.sim.scenario`), running it (`plora.sim.run`), the report.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from plora.cli.options import Json, Quiet
+from plora.cli.output import Output
+
+if TYPE_CHECKING:
+    from plora.sim.rounds import Round
+    from plora.sim.run import Outcome, Watch
+    from plora.sim.scenario import Scenario
+
+OnOff = Literal["on", "off"]
+GraphKind = Literal["er", "ws", "ba", "complete", "ring", "star", "hypercube", "regular", "file"]
+
+
+def _flag(name: str, text: str, **options: Any) -> Any:
+    """An option that is spelt with underscores, as the specification has it, or with hyphens."""
+    spellings = dict.fromkeys((f"--{name}", f"--{name.replace('_', '-')}"))
+    return typer.Option(*spellings, help=text, show_default=False, **options)
+
+
+def sim(
+    scenario: Annotated[Path | None, typer.Argument(metavar="SCENARIO", help="A scenario's TOML file.")] = None,
+    agents: Annotated[int | None, _flag("agents", "Number of peers.")] = None,
+    rounds: Annotated[int | None, _flag("rounds", "Rounds to simulate.")] = None,
+    seed: Annotated[int | None, _flag("seed", "Seed of all that is drawn.")] = None,
+    graph: Annotated[GraphKind | None, _flag("graph", "Who knows whom.")] = None,
+    graph_p: Annotated[float | None, _flag("graph_p", "`er`: probability of an edge.")] = None,
+    ws_k: Annotated[int | None, _flag("ws_k", "`ws`: neighbours on the ring.")] = None,
+    ws_beta: Annotated[float | None, _flag("ws_beta", "`ws`: share of edges that are rewired.")] = None,
+    ba_m: Annotated[int | None, _flag("ba_m", "`ba`: edges of each new peer.")] = None,
+    plasmids: Annotated[int | None, _flag("plasmids", "How many adapters are published.")] = None,
+    trojan_rate: Annotated[float | None, _flag("trojan_rate", "Share of adapters that are trojans.")] = None,
+    security: Annotated[OnOff | None, _flag("security", "Detectors in the gate.")] = None,
+    consensus: Annotated[OnOff | None, _flag("consensus", "The first peers vote.")] = None,
+    quorum: Annotated[int | None, _flag("quorum", "So many of them must accept.")] = None,
+    loss: Annotated[float | None, _flag("loss", "Probability that a control frame is lost.")] = None,
+    engine: Annotated[Literal["swarm", "fleet"] | None, _flag("engine", "Real cores, or the fast model.")] = None,
+    report_dir: Annotated[Path | None, _flag("report_dir", "Folder for report, truth and logs.")] = None,
+    logs: Annotated[Path | None, _flag("logs", "Folder for one event log a peer.")] = None,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Simulate a swarm of real peers on a virtual clock.
+
+    Flags beside a scenario's file override it. Equal scenarios give equal reports and logs, byte for byte.
+    """
+    flags: dict[str, Any] = {
+        "agents": agents,
+        "rounds": rounds,
+        "seed": seed,
+        "engine": engine,
+        "graph": {"kind": graph, "p": graph_p, "k": ws_k, "beta": ws_beta, "m": ba_m},
+        "links": {"loss": loss},
+        "publish": {"plasmids": plasmids, "trojan_rate": trojan_rate},
+        "security": {"detectors": _is_on(security), "consensus": _is_on(consensus), "quorum": quorum},
+    }
+    output = Output(json_, quiet)
+    told = _scenario(scenario, flags)
+    with _watched(output, told) as watch:
+        outcome = _run(told, watch)
+    _write(outcome, report_dir, logs)
+    output.document(outcome.report, _lines(outcome.report))
+
+
+def _is_on(choice: OnOff | None) -> bool | None:
+    return None if choice is None else choice == "on"
+
+
+def _scenario(path: Path | None, flags: Mapping[str, Any]) -> Scenario:
+    from plora.sim.scenario import Scenario
+
+    base = Scenario() if path is None else Scenario.read(path)
+    return Scenario.parse(_over(base.model_dump(exclude_unset=True), flags))
+
+
+def _over(values: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with the flags that were given in their place.
+
+    >>> _over({"graph": {"kind": "ring"}, "seed": 1}, {"graph": {"p": 0.5, "m": None}, "seed": None})
+    {'graph': {'kind': 'ring', 'p': 0.5}, 'seed': 1}
+    """
+    result = dict(values)
+    for name, flag in flags.items():
+        if isinstance(flag, Mapping):
+            table = _over(values.get(name, {}), flag)
+            result |= {name: table} if table else {}
+        elif flag is not None:
+            result[name] = flag
+    return result
+
+
+@contextmanager
+def _watched(output: Output, told: Scenario) -> Iterator[Watch]:
+    """What is told of each round: a bar on the terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("round"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    shown = not (output.quiet or output.as_json)
+    with Progress(
+        *columns, TextColumn("{task.description}"), console=Console(stderr=True), transient=True, disable=not shown
+    ) as bar:
+        task = bar.add_task("peers find their neighbours", total=told.rounds)
+
+        def watch(one: Round) -> None:
+            least = min(one.coverage.values(), default=0.0)
+            bar.update(task, completed=one.number, description=f"coverage {least:.0%}")
+
+        yield watch
+
+
+def _run(told: Scenario, watch: Watch) -> Outcome:
+    from plora.sim.run import run
+
+    return run(told, watch)
+
+
+def _write(outcome: Outcome, report_dir: Path | None, logs: Path | None) -> None:
+    from plora.sim.truth import to_plain
+
+    swarm = outcome.simulation.swarm if outcome.simulation else None
+    if report_dir is not None:
+        report_dir.mkdir(parents=True, exist_ok=True)
+        for name, document in (("report", outcome.report), ("truth", to_plain(outcome.truth))):
+            text = json.dumps(document, indent=1, sort_keys=True) + "\n"
+            (report_dir / f"{name}.json").write_text(text, encoding="utf-8")
+    for folder in (report_dir / "logs" if report_dir else None, logs):
+        if folder is not None and swarm is not None:
+            swarm.write_logs(folder)
+
+
+def _lines(report: Mapping[str, Any]) -> Iterator[str]:
+    graph, gate = report["graph"], report["gate"]
+    yield f"{graph['peers']} peers, {graph['edges']} edges, {graph['reached']} reached"
+    for domain, marks in report["rounds_to"].items():
+        yield f"{domain}: {report['rounds'][-1]['coverage'][domain]:.0%}; rounds to {marks}"
+    for outcome, kinds in gate["pairs"].items():
+        yield f"{outcome}: {kinds['clean']} clean, {kinds['trojan']} trojan"

@@ -1,0 +1,176 @@
+"""From a scenario to peers that are ready to boot, and to what they will publish. Pure.
+
+- Each adapter has an owner of its own, with a valid key; all peers trust all of them.
+- Which adapters are trojans is drawn; where they are published is not: they are spread evenly, or as `at` says.
+- Links are bounded by the graph alone, so that peers know whom the graph says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+from plora.gate import Policy, Trust
+from plora.gate.consensus import Member, membership, quorum_of
+from plora.gate.findings import Findings
+from plora.node.core.config import Bounds, CoreConfig
+from plora.node.core.detectors import PROBES, WEIGHTS
+from plora.node.core.events import Detector, DetectorsChanged
+from plora.node.core.streams import Streams
+from plora.proto.errors import UsageError
+from plora.proto.keys import PrivateKey, private_key_from_seed
+from plora.sim.links import Conditions
+from plora.sim.material import BASE_DIGEST, Owner, Plasmid, make_owner, make_plasmid, tiny_adapter
+from plora.sim.peer import Costs, SimPeer
+from plora.sim.scenario import Scenario
+from plora.sim.shared import Shared
+from plora.sim.swarm import SWARM_ID, Swarm, peer_id
+from plora.sim.topology import Edges, complete, erdos_renyi_graph, neighbours, ring
+from plora.sim.truth import CLEAN, Truth
+
+DETECTORS = DetectorsChanged(tuple(Detector(name, BASE_DIGEST, "sim") for name in (WEIGHTS, PROBES)))
+NOTHING_FOUND = Findings("sim", p_value=1.0, alpha=0.01)
+
+Published = tuple[Truth, Owner, Plasmid]
+
+
+def edges_of(scenario: Scenario) -> Edges:
+    """Who knows whom."""
+    graph, n = scenario.graph, scenario.agents
+    match graph.kind:
+        case "er":
+            return erdos_renyi_graph(n, graph.p, scenario.seed, connected=graph.connected)
+        case "ring":
+            return ring(n)
+        case "complete":
+            return complete(n)
+    raise UsageError(f"the swarm has no graph {graph.kind!r}", where="graph.kind", mend="use er, ring or complete")
+
+
+def adapters(scenario: Scenario) -> list[Published]:
+    """What is published, in the order of its times: the truth about it, its owner, the signed adapter."""
+    told = scenario.publish
+    trojans = _trojans(scenario)
+    found = []
+    for number in range(told.plasmids):
+        owner = make_owner(f"owner-{number}", SWARM_ID)
+        domain = told.domains[number % len(told.domains)]
+        plasmid = make_plasmid(owner, f"p{number}", tiny_adapter(number), domain=domain)
+        kind = told.trojan_kind if number in trojans else CLEAN
+        at = told.at[number % len(told.at)] if told.at else number * scenario.agents // told.plasmids
+        round_ = told.first_round + number * told.every
+        truth = Truth(f"p{number}", plasmid.content_id.hex(), domain, kind, owner.name, at, round_)
+        found.append((truth, owner, plasmid))
+    return found
+
+
+def build(
+    scenario: Scenario, edges: Edges, published: Sequence[Published], kinds: Mapping[int, type[SimPeer]] | None = None
+) -> tuple[Swarm, list[str]]:
+    """The swarm and the ids of its peers, none of which is started."""
+    _refuse_unknown(scenario)
+    links, keys, shared = scenario.links, _vote_keys(scenario), Shared()
+    for _, _, plasmid in published:
+        for detector in (WEIGHTS, PROBES):
+            shared.findings[detector, plasmid.manifest.artifacts.sha256] = NOTHING_FOUND
+    conditions = Conditions(*links.delay_ms, links.loss, links.bulk_loss, links.duplication, links.reorder)
+    swarm = Swarm(scenario.seed, conditions, shared=shared, costs=Costs(inspect_ms=scenario.security.inspect_ms))
+    ids = swarm.add(
+        scenario.agents,
+        edges,
+        policy=_policy(scenario),
+        trust=Trust(owners=tuple(owner.trusted for _, owner, _ in published)),
+        template=_template(scenario, edges, keys),
+        vote_keys=keys,
+        kinds=kinds,
+    )
+    if scenario.security.detectors:
+        for peer in swarm.peers.values():
+            peer.detectors = DETECTORS
+    return swarm, ids
+
+
+def members_of(quorum: int) -> int:
+    """The most members of whom so many are a safe quorum.
+
+    >>> [members_of(quorum) for quorum in (1, 2, 3, 5)]
+    [1, 3, 4, 7]
+    """
+    count = 1
+    while quorum_of(count + 1) <= quorum:
+        count += 1
+    return count
+
+
+def configured(default: Any, changes: Mapping[str, Any], where: str) -> Any:
+    """A settings object with some of its fields changed; `UsageError` names one that is unknown or of another type."""
+    values: dict[str, Any] = {}
+    known = {place.name for place in fields(default)}
+    for name, value in changes.items():
+        if name not in known:
+            raise UsageError("no such setting", where=f"{where}.{name}", mend=f"use {', '.join(sorted(known))}")
+        standing = getattr(default, name)
+        if is_dataclass(standing) and isinstance(value, Mapping):
+            values[name] = configured(standing, value, f"{where}.{name}")
+        elif type(value) is type(standing):
+            values[name] = value
+        else:
+            raise UsageError(f"not {type(standing).__name__}: {value!r}", where=f"{where}.{name}")
+    return replace(default, **values)
+
+
+def _trojans(scenario: Scenario) -> frozenset[int]:
+    told = scenario.publish
+    draws = Streams(scenario.seed, "").stream("trojans")
+    return frozenset(draws.sample(range(told.plasmids), round(told.trojan_rate * told.plasmids)))
+
+
+def _policy(scenario: Scenario) -> Policy:
+    told = scenario.security
+    layers = {"tensor_outliers": told.detectors, "probes": told.detectors, "consensus": told.consensus}
+    return Policy.parse({**layers, **told.policy}, where="security.policy")
+
+
+def _template(scenario: Scenario, edges: Edges, keys: Mapping[int, PrivateKey]) -> CoreConfig:
+    degree = max(map(len, neighbours(scenario.agents, edges)), default=0)
+    links = Bounds(links_in=max(degree, 1), links_out=max(degree, 1))
+    base = CoreConfig(peer="", swarm=SWARM_ID, boot="", bounds=links)
+    members = (Member(f"m{number}", key.public, peer_id(number)) for number, key in keys.items())
+    voting = membership(SWARM_ID, members, scenario.security.quorum) if keys else None
+    template: CoreConfig = configured(base, scenario.core, "core")
+    return replace(template, members=voting)
+
+
+def _vote_keys(scenario: Scenario) -> dict[int, PrivateKey]:
+    """The keys of the first peers, who vote where there is a consensus."""
+    told = scenario.security
+    if not told.consensus:
+        return {}
+    count = told.members or members_of(told.quorum)
+    if count > scenario.agents:
+        raise UsageError(f"{count} members among {scenario.agents} peers", where="security.members")
+    return {
+        number: private_key_from_seed(hashlib.sha256(f"plora/sim/vote\x00{number}".encode()).digest())
+        for number in range(count)
+    }
+
+
+def _refuse_unknown(scenario: Scenario) -> None:
+    """What this engine would leave out it refuses."""
+    wrong = {
+        "graph.dropout": scenario.graph.dropout,
+        "happenings": scenario.happenings,
+        "churn.percent": scenario.churn.percent,
+        "adversaries": scenario.adversaries,
+        "synchronous": scenario.synchronous,
+        "links.bandwidth": scenario.links.bandwidth,
+        "links.delay": scenario.links.delay != "uniform",
+    }
+    named = next((name for name, value in wrong.items() if value), "")
+    if named:
+        raise UsageError("the swarm can't do that yet", where=named, mend="leave it out")
+    late = [peer for peer in scenario.publish.at if not 0 <= peer < scenario.agents]
+    if late:
+        raise UsageError(f"there is no peer {late[0]}", where="publish.at", mend=f"use 0 to {scenario.agents - 1}")

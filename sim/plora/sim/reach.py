@@ -1,0 +1,54 @@
+"""Who can be reached at all: shares are of the peers in those components of the graph that hold a publisher.
+
+>>> truth = [Truth("p0", "ab" * 32, "legal", "clean", "ada", peer=0, round=0.0)]
+>>> reach = Reach([0, 0, 1], truth)
+>>> reach.of_adapter(0).tolist(), reach.of_domain("legal").tolist(), reach.size
+([True, True, False], [True, True, False], 2)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from plora.sim.truth import Truth
+
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
+
+
+class Reach:
+    """The peers that each adapter can get to. `components`: for each peer the number of its component."""
+
+    def __init__(self, components: Sequence[int], truth: Sequence[Truth]) -> None:
+        self.components = np.asarray(components)
+        self.truth = tuple(truth)
+        self.domains = tuple(dict.fromkeys(one.domain for one in truth))
+
+    @property
+    def anybody(self) -> Mask:
+        """Peers in a component that holds any publisher."""
+        return self._with(self.truth)
+
+    @property
+    def size(self) -> int:
+        """How many those are."""
+        return int(self.anybody.sum())
+
+    def of_domain(self, domain: str) -> Mask:
+        """Peers in a component that holds a publisher of this domain."""
+        return self._with([one for one in self.truth if one.domain == domain])
+
+    def of_adapter(self, number: int) -> Mask:
+        """Peers in the component of this adapter's publisher."""
+        return self._with(self.truth[number : number + 1])
+
+    def sizes(self) -> list[int]:
+        """How many peers each component has, the largest first."""
+        return sorted(np.bincount(self.components).tolist(), reverse=True)
+
+    def _with(self, truth: Sequence[Truth]) -> Mask:
+        publishers = self.components[[one.peer for one in truth]]
+        mask: Mask = np.isin(self.components, publishers)
+        return mask

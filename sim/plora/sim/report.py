@@ -1,0 +1,157 @@
+"""The report of a simulation: one JSON document, made from a series of rounds that either engine may have run.
+
+- Every figure can be had again from the event logs and the truth that lie beside the report.
+- Rounds to 50, 90 and 100 % count from the round in which the adapter was published; None where it never came so far.
+
+Not handled here: running it (`run`, `fleet`), what the figures mean to people (docs/simulator.md).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from plora.sim.reach import Reach
+from plora.sim.rounds import OUTCOMES, Round
+from plora.sim.scenario import Scenario
+from plora.sim.tally import Tally, pairs
+from plora.sim.topology import Edges
+from plora.sim.truth import Truth
+
+REPORT_VERSION = 1
+MARKS = (0.5, 0.9, 1.0)
+
+
+def measured(number: int, tally: Tally, reach: Reach, messages: int, digest: str) -> Round:
+    """The figures at the end of a round."""
+    accepted = tally.accepted
+    knows = np.stack([accepted[:, _of(reach.truth, domain)].any(axis=1) for domain in reach.domains], axis=1)
+    domains = {domain: (reach.of_domain(domain), column) for column, domain in enumerate(reach.domains)}
+    return Round(
+        number,
+        holders=tuple(int(accepted[reach.of_adapter(one), one].sum()) for one in range(len(reach.truth))),
+        coverage={domain: float(knows[mask, column].mean()) for domain, (mask, column) in domains.items()},
+        accepted={domain: int(accepted[:, _of(reach.truth, domain)].sum()) for domain in reach.domains},
+        mutual_information=mutual_information(knows[reach.anybody]),
+        verdicts=pairs(tally.verdicts, reach.truth),
+        messages=messages,
+        bytes=tally.fetched_bytes,
+        heard=tally.heard,
+        useless=tally.useless,
+        digest=digest,
+    )
+
+
+def mutual_information(knows: np.ndarray[Any, Any]) -> float:
+    """I(Agent; Domain) in bits with p = K / ΣK, of a (peers, domains) array: 0 when everybody knows everything.
+
+    >>> mutual_information(np.eye(4)), mutual_information(np.ones((4, 3)))
+    (2.0, 0.0)
+    """
+    total = knows.sum()
+    if not total:
+        return 0.0
+    joint = knows / total
+    apart = np.outer(joint.sum(axis=1), joint.sum(axis=0))
+    there = joint > 0
+    return max(0.0, float((joint[there] * np.log2(joint[there] / apart[there])).sum()))
+
+
+def report_of(
+    scenario: Scenario, edges: Edges, reach: Reach, rounds: Sequence[Round], tally: Tally | None = None
+) -> dict[str, Any]:
+    """The report as plain data."""
+    last = rounds[-1]
+    return {
+        "report_version": REPORT_VERSION,
+        "scenario": scenario.model_dump(mode="json"),
+        "graph": _graph(scenario, edges, reach),
+        "rounds": [_round(one, before) for one, before in zip(rounds, (None, *rounds), strict=False)],
+        "rounds_to": {domain: _marks([one.coverage[domain] for one in rounds]) for domain in reach.domains},
+        "adapters": [_adapter(number, truth, reach, rounds) for number, truth in enumerate(reach.truth)],
+        "gate": {"pairs": dict(last.verdicts), "reasons": _reasons(tally, reach.truth) if tally else {}},
+        "traffic": {
+            "messages": last.messages,
+            "bytes": last.bytes,
+            "statements_heard": last.heard,
+            "redundancy": last.useless / last.heard if last.heard else 0.0,
+            "hops": {str(hop): count for hop, count in sorted(tally.hops().items())} if tally else {},
+        },
+        "clean_arrived": all(
+            last.holders[number] == int(reach.of_adapter(number).sum())
+            for number, truth in enumerate(reach.truth)
+            if not truth.trojan
+        ),
+    }
+
+
+def _of(truth: Sequence[Truth], domain: str) -> list[int]:
+    return [number for number, one in enumerate(truth) if one.domain == domain]
+
+
+def _graph(scenario: Scenario, edges: Edges, reach: Reach) -> dict[str, Any]:
+    sizes = reach.sizes()
+    return {
+        "peers": scenario.agents,
+        "edges": len(edges),
+        "connected": len(sizes) == 1,
+        "components": sizes,
+        "reached": reach.size,
+    }
+
+
+def _round(one: Round, before: Round | None) -> dict[str, Any]:
+    return {
+        "round": one.number,
+        "coverage": dict(one.coverage),
+        "accepted": dict(one.accepted),
+        "mutual_information": one.mutual_information,
+        "mutual_information_delta": one.mutual_information - (before.mutual_information if before else 0.0),
+        "verdicts": {outcome: dict(kinds) for outcome, kinds in one.verdicts.items()},
+        "messages": one.messages,
+        "bytes": one.bytes,
+        "statements_heard": one.heard,
+        "useless": one.useless,
+        "digest": one.digest,
+    }
+
+
+def _adapter(number: int, truth: Truth, reach: Reach, rounds: Sequence[Round]) -> dict[str, Any]:
+    reached = int(reach.of_adapter(number).sum())
+    shares = [one.holders[number] / reached for one in rounds]
+    return {
+        "plasmid": truth.plasmid,
+        "content": truth.content,
+        "domain": truth.domain,
+        "kind": truth.kind,
+        "peer": truth.peer,
+        "round": truth.round,
+        "reachable": reached,
+        "holders": [one.holders[number] for one in rounds],
+        "rounds_to": _marks(shares, truth.round),
+    }
+
+
+def _marks(shares: Sequence[float], since: float = 0.0) -> dict[str, float | None]:
+    return {f"{mark:.0%}": _first(shares, mark, since) for mark in MARKS}
+
+
+def _first(shares: Sequence[float], mark: float, since: float) -> float | None:
+    return next((number - since for number, share in enumerate(shares, 1) if share >= mark - math.ulp(mark)), None)
+
+
+def _reasons(tally: Tally, truth: Sequence[Truth]) -> dict[str, dict[str, dict[str, int]]]:
+    """How many pairs are not accepted, by outcome, by reason and kind."""
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for (row, column), reason in tally.reasons.items():
+        outcome = OUTCOMES[tally.verdicts[row, column]]
+        if outcome != OUTCOMES[0]:
+            counts[outcome, reason, "trojan" if truth[column].trojan else "clean"] += 1
+    found: dict[str, dict[str, dict[str, int]]] = {}
+    for (outcome, reason, kind), count in sorted(counts.items()):
+        found.setdefault(outcome, {}).setdefault(reason, {"clean": 0, "trojan": 0})[kind] = count
+    return found

@@ -1,0 +1,89 @@
+"""Scenarios run on the swarm: what is clean arrives, figures are in the logs, equal seeds give equal bytes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from plora.proto.errors import UsageError
+from plora.sim.run import Simulation, run
+from plora.sim.scenario import Scenario
+
+
+def scenario(**values: Any) -> Scenario:
+    """Ten peers and three adapters, unless something else is said."""
+    return Scenario.parse({"agents": 10, "rounds": 15, "publish": {"plasmids": 3}, **values})
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("graph", [{"p": 0.5, "connected": True}, {"kind": "ring"}, {"kind": "complete"}])
+def test_what_is_clean_arrives_in_every_topology(seed: int, graph: dict[str, Any]) -> None:
+    outcome = run(scenario(seed=seed, graph=graph))
+    assert outcome.report["clean_arrived"]
+    assert set(outcome.rounds[-1].coverage.values()) == {1.0}
+    assert outcome.rounds[-1].verdicts["accepted"] == {"clean": 30, "trojan": 0}
+
+
+def test_what_the_cores_hold_is_what_the_tally_counts() -> None:
+    simulation = Simulation(scenario(rounds=4))
+    for _ in range(4):
+        found = simulation.step()
+        held = tuple(simulation.swarm.usable(bytes.fromhex(content)) for content in simulation.truth)
+        assert found.holders == held
+
+
+def test_shares_are_of_the_component_that_holds_the_publishers() -> None:
+    graph = {"p": 0.12}
+    outcome = run(scenario(agents=12, seed=3, graph=graph, publish={"plasmids": 1, "at": [0]}))
+    told = outcome.report["graph"]
+    assert not told["connected"] and told["reached"] < 12 and sum(told["components"]) == 12
+    assert outcome.report["clean_arrived"] and outcome.rounds[-1].holders == (told["reached"],)
+
+
+def test_what_the_engine_cannot_do_is_named() -> None:
+    with pytest.raises(UsageError, match=r"core\.fanuot"):
+        run(scenario(core={"fanuot": 2}))
+    with pytest.raises(UsageError, match=r"publish\.at"):
+        run(scenario(publish={"at": [10]}))
+    with pytest.raises(UsageError, match=r"security\.members"):
+        run(scenario(agents=2, security={"consensus": True}))
+
+
+def test_members_vote_and_late_adapters_come() -> None:
+    late = {"plasmids": 2, "first_round": 2.0, "every": 1.5}
+    outcome = run(scenario(graph={"kind": "complete"}, publish=late, security={"consensus": True, "quorum": 2}))
+    assert outcome.report["clean_arrived"] and outcome.rounds[0].holders == (0, 0)
+    first = outcome.report["adapters"][0]["rounds_to"]
+    assert 0 < first["50%"] <= first["90%"] <= first["100%"] <= 13
+
+
+def command(*arguments: str, hash_seed: str = "0") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "plora.sim", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONHASHSEED": hash_seed},
+    )
+
+
+def test_the_command_is_deterministic_under_every_hash_seed(tmp_path: Path) -> None:
+    arguments = ("--agents", "12", "--graph_p", "0.4", "--seed", "4", "--loss", "0.1", "--rounds", "6", "-q")
+    for hash_seed in "12":
+        done = command(*arguments, "--report_dir", str(tmp_path / hash_seed), hash_seed=hash_seed)
+        assert done.returncode == 0, done.stderr
+    first, second = (sorted((tmp_path / hash_seed).rglob("*.json*")) for hash_seed in "12")
+    assert len(first) == 14 and [one.read_bytes() for one in first] == [one.read_bytes() for one in second]
+    report = json.loads((tmp_path / "1" / "report.json").read_text())
+    assert len(report["rounds"]) == 6 and report["scenario"]["links"]["loss"] == 0.1
+
+
+def test_the_command_says_what_is_wrong() -> None:
+    done = command("--agents", "0")
+    assert done.returncode == 2 and "agents" in done.stderr and not done.stdout and done.stderr.count("\n") == 1
