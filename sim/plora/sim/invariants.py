@@ -234,8 +234,9 @@ def the_store_is_what_the_log_says(look: Look) -> Iterator[Fault]:
 
 def what_was_acknowledged_is_there(look: Look) -> Iterator[Fault]:
     """Every row that was acknowledged lies on the disk, over crashes too."""
+    unsure = look.memory.unsure | look.memory.under_way()
     for (table, key), value in look.memory.durable.items():
-        if table != CHUNKS and (table, key) not in look.memory.unsure and look.row(table, key) != value:
+        if table != CHUNKS and (table, key) not in unsure and look.row(table, key) != value:
             yield key.hex(), f"its row of `{table}` was acknowledged and is {'gone' if value else 'back'}, or another"
 
 

@@ -2,7 +2,8 @@
 
 - Carries effects out as the daemon's driver does: same effect, same answers. Decides nothing.
 - Work on blobs is done when the effect comes, so that it keeps its order, and answered after a virtual cost; a
-  transaction is committed when its cost has passed, so that a crash may come before it.
+  transaction is committed when half of its cost has passed, and acknowledged after the other half: a crash may come
+  before the one or between both.
 - Answers of a process that has crashed reach nobody.
 - Merges are not computed here: the answer is a report without figures.
 - `watch`, where it is set, is told of each event and of what the core asks for, before any of it is carried out.
@@ -276,14 +277,18 @@ class SimPeer:
         self._timers.pop(effect.timer, None)
 
     def _persist(self, effect: Persist) -> None:
-        def commit() -> Event:
-            try:
-                head = self.store.commit(effect.rows, effect.facts)
-            except StoreError as error:
-                return PersistFailed(effect.token, str(error))
-            return Persisted(effect.token, head.seq, head.head)
+        def commit() -> None:
+            answer = self._commit(effect)
+            self._later(self._costs.persist_ms / 2, lambda: answer)
 
-        self._later(self._costs.persist_ms, commit)
+        self._later(self._costs.persist_ms / 2, commit)
+
+    def _commit(self, effect: Persist) -> Event:
+        try:
+            head = self.store.commit(effect.rows, effect.facts)
+        except StoreError as error:
+            return PersistFailed(effect.token, str(error))
+        return Persisted(effect.token, head.seq, head.head)
 
     def _store_chunk(self, effect: StoreChunk) -> None:
         answer = self.store.store_chunk(effect)

@@ -81,8 +81,12 @@ class Memory:
             case PersistFailed(token):
                 self.pending.pop(token, None)
             case Start():
-                self.unsure |= {(row.table, row.key) for rows in self.pending.values() for row in rows}
+                self.unsure |= self.under_way()
                 self.pending.clear()
+
+    def under_way(self) -> set[Place]:
+        """The places of transactions that are yet to be answered."""
+        return {(row.table, row.key) for rows in self.pending.values() for row in rows}
 
 
 @dataclass
