@@ -77,12 +77,6 @@ class Tally:
         elif (take := self._take.get(type(body))) is not None:
             take(row, body)
 
-    def rename(self, old: str, new: str) -> None:
-        """A peer came back as somebody new, in the same place, who knows nothing."""
-        row = self._row[new] = self._row.pop(old)
-        self.verdicts[row] = UNJUDGED
-        self.reasons = {place: reason for place, reason in self.reasons.items() if place[0] != row}
-
     def hops(self) -> Counter[int]:
         """How many statements came how far from where they were published, over all peers."""
         known: dict[Name, int] = {}

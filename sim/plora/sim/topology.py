@@ -48,14 +48,17 @@ def is_connected(n: int, edges: Edges) -> bool:
 
 def components(n: int, edges: Edges) -> list[int]:
     """For each peer the number of its component, in the order of their first peers."""
-    near, found = neighbours(n, edges), [-1] * n
+    near, found, count = neighbours(n, edges), [-1] * n, 0
     for first in range(n):
-        number, stack = max(found) + 1, [first] if found[first] < 0 else []
+        if found[first] >= 0:
+            continue
+        stack = [first]
         while stack:
             peer = stack.pop()
             if found[peer] < 0:
-                found[peer] = number
+                found[peer] = count
                 stack += near[peer]
+        count += 1
     return found
 
 

@@ -11,7 +11,7 @@
     watcher.at_rest()
     assert not watcher.broken
 
-Not handled here: the invariants themselves (`invariants`), bringing a swarm to rest (`search`).
+Not handled here: the invariants themselves (`invariants`), bringing a swarm to rest (whoever runs it).
 """
 
 from __future__ import annotations

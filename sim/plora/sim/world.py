@@ -32,6 +32,7 @@ from plora.proto.statement import verify_statement
 from plora.sim.peer import SimPeer
 from plora.sim.shared import Shared
 from plora.sim.swarm import Swarm
+from plora.sim.topology import components
 
 Place = tuple[str, bytes]
 """A table and a key in it."""
@@ -152,22 +153,14 @@ class World:
 
     def components(self) -> list[list[SimPeer]]:
         """The running honest peers, parted into those who reach each other over honest neighbours."""
-        left = {name for name in self.honest if self.swarm.peers[name].up}
-        near: dict[str, set[str]] = defaultdict(set)
-        for name in left:
-            for other in self.swarm.peers[name].config.neighbours:
-                near[name].add(other.peer)
-                near[other.peer].add(name)
-        found = []
-        while left:
-            reached, stack = set[str](), [min(left)]
-            while stack:
-                name = stack.pop()
-                reached.add(name)
-                stack += [other for other in near[name] & left if other not in reached]
-            left -= reached
-            found.append([self.swarm.peers[name] for name in self.honest if name in reached])
-        return found
+        running = [peer for name in self.honest if (peer := self.swarm.peers[name]).up]
+        number = {peer.id: place for place, peer in enumerate(running)}
+        known = [(peer.id, other.peer) for peer in running for other in peer.config.neighbours]
+        edges = [(number[near], number[far]) for near, far in known if far in number]
+        found: dict[int, list[SimPeer]] = defaultdict(list)
+        for peer, part in zip(running, components(len(running), edges), strict=True):
+            found[part].append(peer)
+        return list(found.values())
 
 
 @dataclass(frozen=True, slots=True)
