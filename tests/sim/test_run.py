@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from plora.cli import simulating
 from plora.proto.errors import UsageError
 from plora.sim.run import Simulation, run
-from plora.sim.scenario import Scenario
+from plora.sim.scenario import GraphKind, Scenario
 
 
 def scenario(**values: Any) -> Scenario:
@@ -47,6 +48,8 @@ def test_shares_are_of_the_component_that_holds_the_publishers() -> None:
 
 
 def test_what_the_engine_cannot_do_is_named() -> None:
+    with pytest.raises(UsageError, match="engine"):
+        run(scenario(engine="fleet"))
     with pytest.raises(UsageError, match=r"core\.fanuot"):
         run(scenario(core={"fanuot": 2}))
     with pytest.raises(UsageError, match=r"publish\.at"):
@@ -61,6 +64,17 @@ def test_members_vote_and_late_adapters_come() -> None:
     assert outcome.report["clean_arrived"] and outcome.rounds[0].holders == (0, 0)
     first = outcome.report["adapters"][0]["rounds_to"]
     assert 0 < first["50%"] <= first["90%"] <= first["100%"] <= 13
+
+
+@pytest.mark.parametrize(("detectors", "notes"), [(True, 1), (False, 0)])
+def test_a_report_says_that_detectors_find_nothing(detectors: bool, notes: int) -> None:
+    told = scenario(rounds=1, publish={"plasmids": 2, "trojan_rate": 0.5}, security={"detectors": detectors})
+    assert len(run(told).report["notes"]) == notes
+
+
+def test_the_command_knows_the_graphs_of_a_scenario() -> None:
+    """It can't import them: `plora --help` loads no room."""
+    assert simulating.GraphKind == GraphKind
 
 
 def command(*arguments: str, hash_seed: str = "0") -> subprocess.CompletedProcess[str]:

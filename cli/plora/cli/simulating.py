@@ -149,3 +149,4 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
         yield f"{domain}: {report['rounds'][-1]['coverage'][domain]:.0%}; rounds to {marks}"
     for outcome, kinds in gate["pairs"].items():
         yield f"{outcome}: {kinds['clean']} clean, {kinds['trojan']} trojan"
+    yield from report["notes"]

@@ -160,6 +160,7 @@ def _vote_keys(scenario: Scenario) -> dict[int, PrivateKey]:
 def _refuse_unknown(scenario: Scenario) -> None:
     """What this engine would leave out it refuses."""
     wrong = {
+        "engine": scenario.engine != "swarm",
         "graph.dropout": scenario.graph.dropout,
         "happenings": scenario.happenings,
         "churn.percent": scenario.churn.percent,

@@ -1,9 +1,9 @@
-"""The report of a simulation: one JSON document, made from a series of rounds that either engine may have run.
+"""The report of a simulation: one JSON document, made from a series of rounds.
 
 - Every figure can be had again from the event logs and the truth that lie beside the report.
 - Rounds to 50, 90 and 100 % count from the round in which the adapter was published; None where it never came so far.
 
-Not handled here: running it (`run`, `fleet`), what the figures mean to people (docs/simulator.md).
+Not handled here: running it (`run`), what the figures mean to people (docs/simulator.md).
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from plora.sim.truth import Truth
 
 REPORT_VERSION = 1
 MARKS = (0.5, 0.9, 1.0)
+NO_FINDINGS = (
+    "What detectors find is not simulated yet: they hold no trojan back, and figures of trojans say nothing of them."
+)
 
 
 def measured(number: int, tally: Tally, reach: Reach, messages: int, digest: str) -> Round:
@@ -74,6 +77,7 @@ def report_of(
         "rounds_to": {domain: _marks([one.coverage[domain] for one in rounds]) for domain in reach.domains},
         "adapters": [_adapter(number, truth, reach, rounds) for number, truth in enumerate(reach.truth)],
         "gate": {"pairs": dict(last.verdicts), "reasons": _reasons(tally, reach.truth) if tally else {}},
+        "notes": [NO_FINDINGS] if scenario.security.detectors and any(one.trojan for one in reach.truth) else [],
         "traffic": {
             "messages": last.messages,
             "bytes": last.bytes,

@@ -7,7 +7,7 @@ Rules:
 - Whatever is drawn is drawn from `seed`; equal scenarios, equal runs.
 - Both engines read it. What an engine can't do it refuses by name (`UsageError`); it never leaves anything out.
 
-Not handled here: running it (`plora.sim.run`, `plora.sim.fleet`).
+Not handled here: running it (`plora.sim.run`).
 
 >>> Scenario.parse({"agents": 8, "graph": {"kind": "ring"}}).graph.kind
 'ring'
@@ -99,7 +99,7 @@ class Publishing(Part):
 class Security(Part):
     """What the gates of all peers look at beyond what every gate checks (signatures, digests, forms, bounds).
 
-    `detectors`: weights and probes, whose findings are drawn as `plora.sim.verdicts` measured them. `consensus`: the
+    `detectors`: weights and probes, which find nothing yet, whatever an adapter is. `consensus`: the
     first `members` peers vote, `quorum` of them make a certificate; with 0, as many as that quorum is safe for. What
     measuring weights or probing takes is `inspect_ms` of virtual time. `policy` is further settings of a peer's policy.
     """
@@ -127,7 +127,7 @@ class Happening(Choice):
 
 
 class Adversaries(Choice):
-    """Peers that break rules from a round on; `kind` names one of `plora.sim.adversaries.KINDS`."""
+    """Peers that break rules from a round on; `kind` says how. No engine has them yet."""
 
     kind: str
     from_round: float = Field(default=0.0, ge=0)
