@@ -66,6 +66,20 @@ fetch: $(READY) ## fetch legal from `make offer` and verify it
 fetch-all: $(READY) ## fetch everything that is offered and verify it
 	$(BIN)/plora fetch --all --offer --out received
 
+##@ Simulate
+.PHONY: swarm-v2-smoke consensus-smoke swarm-v2-eval
+SIM := $(BIN)/plora sim --agents 20 --rounds 15 --graph er --graph_p 0.25 --quorum 2
+REPORTS ?= results/sim
+
+swarm-v2-smoke: $(READY) ## the specification's swarm: push-pull gossip with detectors and a consensus, three trojans among ten adapters
+	$(SIM) --security on --trojan_rate 0.3 --consensus on --report_dir $(REPORTS)/swarm-v2-smoke --all_clean
+
+consensus-smoke: $(READY) ## a quorum of members makes certificates, and all that is clean is accepted by all
+	$(SIM) --consensus on --trojan_rate 0 --report_dir $(REPORTS)/consensus-smoke --all_clean
+
+swarm-v2-eval: $(READY) ## what came of the simulations under REPORTS, as one JSON document
+	$(BIN)/plora sim --summarise $(REPORTS)
+
 ##@ Look after the code
 .PHONY: web-pictures
 web-pictures: $(READY) ## take the pictures of docs/web.md anew, from a swarm of five in Chromium

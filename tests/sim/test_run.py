@@ -13,6 +13,7 @@ import pytest
 
 from plora.cli import simulating
 from plora.proto.errors import UsageError
+from plora.sim.recount import recount
 from plora.sim.run import Simulation, run
 from plora.sim.scenario import GraphKind, Scenario
 
@@ -58,6 +59,17 @@ def test_what_the_engine_cannot_do_is_named() -> None:
         run(scenario(agents=2, security={"consensus": True}))
 
 
+def test_synchronous_peers_begin_their_rounds_at_once() -> None:
+    simulation = Simulation(scenario(synchronous=True, rounds=3))
+    simulation.step()
+    simulation.step()
+    lines = [
+        json.loads(line) for peer in simulation.swarm.peers.values() for line in peer.log if '"kind":"round"' in line
+    ]
+    begun = {line["mono_ns"] % simulation.round_ns for line in lines}
+    assert begun == {simulation.round_ns // 2}
+
+
 def test_members_vote_and_late_adapters_come() -> None:
     late = {"plasmids": 2, "first_round": 2.0, "every": 1.5}
     outcome = run(scenario(graph={"kind": "complete"}, publish=late, security={"consensus": True, "quorum": 2}))
@@ -96,6 +108,19 @@ def test_the_command_is_deterministic_under_every_hash_seed(tmp_path: Path) -> N
     assert len(first) == 14 and [one.read_bytes() for one in first] == [one.read_bytes() for one in second]
     report = json.loads((tmp_path / "1" / "report.json").read_text())
     assert len(report["rounds"]) == 6 and report["scenario"]["links"]["loss"] == 0.1
+    again = recount(tmp_path / "1")
+    for name in ("coverage", "accepted", "mutual_information", "verdicts"):
+        assert [getattr(one, name) for one in again] == [row[name] for row in report["rounds"]]
+    summed = json.loads(command("--summarise", str(tmp_path)).stdout)["runs"]
+    assert [one["path"] for one in summed] == [str(tmp_path / "1"), str(tmp_path / "2")]
+    assert summed[0]["coverage"] == report["rounds"][-1]["coverage"]
+    assert [one.heard for one in again] == [row["statements_heard"] for row in report["rounds"]]
+
+
+def test_the_command_fails_where_what_is_clean_must_arrive_and_does_not() -> None:
+    done = command("--agents", "12", "--graph", "ring", "--rounds", "1", "--all_clean")
+    assert done.returncode == 1 and "clean adapters didn't reach everybody" in done.stdout
+    assert done.stderr.splitlines()[-1].startswith("plora: not every clean adapter reached everybody")
 
 
 def test_the_command_says_what_is_wrong() -> None:

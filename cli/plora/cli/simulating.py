@@ -6,6 +6,7 @@ Not handled here: what a scenario may say (`plora.sim.scenario`), running it (`p
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from plora.cli.options import Json, Quiet
-from plora.cli.output import Output
+from plora.cli.output import WIDTH_WITHOUT_TERMINAL, Output
+from plora.proto.errors import PloraError
 
 if TYPE_CHECKING:
     from plora.sim.rounds import Round
@@ -50,6 +52,10 @@ def sim(
     engine: Annotated[Literal["swarm", "fleet"] | None, _flag("engine", "Real cores, or the fast model.")] = None,
     report_dir: Annotated[Path | None, _flag("report_dir", "Folder for report, truth and logs.")] = None,
     logs: Annotated[Path | None, _flag("logs", "Folder for one event log a peer.")] = None,
+    all_clean: Annotated[bool, _flag("all_clean", "Exit with 1 unless all that is clean reached everybody.")] = False,
+    summarise: Annotated[
+        Path | None, _flag("summarise", "Run nothing: the last figures of all reports under a folder, as JSON.")
+    ] = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -57,6 +63,11 @@ def sim(
 
     Flags beside a scenario's file override it. Equal scenarios give equal reports and logs, byte for byte.
     """
+    if summarise is not None:
+        from plora.sim.evaluate import summarised
+
+        Output(as_json=True).document(summarised(summarise), ())
+        return
     flags: dict[str, Any] = {
         "agents": agents,
         "rounds": rounds,
@@ -72,7 +83,21 @@ def sim(
     with _watched(output, told) as watch:
         outcome = _run(told, watch)
     _write(outcome, report_dir, logs)
-    output.document(outcome.report, _lines(outcome.report))
+    _say(output, outcome.report)
+    if all_clean and not outcome.report["clean_arrived"]:
+        raise PloraError("not every clean adapter reached everybody", mend="more rounds, or see the report for why")
+
+
+def _say(output: Output, report: Mapping[str, Any]) -> None:
+    if output.as_json:
+        output.document(report, ())
+        return
+    from rich.console import Console
+
+    from plora.cli.sim_summary import summary
+
+    width = None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL
+    Console(highlight=False, width=width).print(summary(report))
 
 
 def _is_on(choice: OnOff | None) -> bool | None:
@@ -140,13 +165,3 @@ def _write(outcome: Outcome, report_dir: Path | None, logs: Path | None) -> None
     for folder in (report_dir / "logs" if report_dir else None, logs):
         if folder is not None and swarm is not None:
             swarm.write_logs(folder)
-
-
-def _lines(report: Mapping[str, Any]) -> Iterator[str]:
-    graph, gate = report["graph"], report["gate"]
-    yield f"{graph['peers']} peers, {graph['edges']} edges, {graph['reached']} reached"
-    for domain, marks in report["rounds_to"].items():
-        yield f"{domain}: {report['rounds'][-1]['coverage'][domain]:.0%}; rounds to {marks}"
-    for outcome, kinds in gate["pairs"].items():
-        yield f"{outcome}: {kinds['clean']} clean, {kinds['trojan']} trojan"
-    yield from report["notes"]

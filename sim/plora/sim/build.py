@@ -33,6 +33,10 @@ from plora.sim.truth import CLEAN, Truth
 DETECTORS = DetectorsChanged(tuple(Detector(name, BASE_DIGEST, "sim") for name in (WEIGHTS, PROBES)))
 NOTHING_FOUND = Findings("sim", p_value=1.0, alpha=0.01)
 
+MIDDLE = 0.5
+"""Synchronous peers exchange in the middle of a round: what is published at its beginning goes with it, and all that is
+said is heard before its end."""
+
 Published = tuple[Truth, Owner, Plasmid]
 
 
@@ -136,7 +140,8 @@ def _policy(scenario: Scenario) -> Policy:
 def _template(scenario: Scenario, edges: Edges, keys: Mapping[int, PrivateKey]) -> CoreConfig:
     degree = max(map(len, neighbours(scenario.agents, edges)), default=0)
     links = Bounds(links_in=max(degree, 1), links_out=max(degree, 1))
-    base = CoreConfig(peer="", swarm=SWARM_ID, boot="", bounds=links)
+    phase = MIDDLE if scenario.synchronous else None
+    base = CoreConfig(peer="", swarm=SWARM_ID, boot="", bounds=links, phase=phase)
     members = (Member(f"m{number}", key.public, peer_id(number)) for number, key in keys.items())
     voting = membership(SWARM_ID, members, scenario.security.quorum) if keys else None
     template: CoreConfig = configured(base, scenario.core, "core")
@@ -165,7 +170,6 @@ def _refuse_unknown(scenario: Scenario) -> None:
         "happenings": scenario.happenings,
         "churn.percent": scenario.churn.percent,
         "adversaries": scenario.adversaries,
-        "synchronous": scenario.synchronous,
         "links.bandwidth": scenario.links.bandwidth,
         "links.delay": scenario.links.delay != "uniform",
     }

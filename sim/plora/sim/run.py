@@ -126,5 +126,6 @@ def run(scenario: Scenario, watch: Watch = lambda _: None) -> Outcome:
         watch(rounds[-1])
     truth = tuple(simulation.truth.values())
     report = report_of(scenario, simulation.edges, simulation.reach, rounds, simulation.tally)
+    report["clock"] = {"begin_ns": simulation.begin_ns, "round_ns": simulation.round_ns}
     report["trace_sha256"] = simulation.swarm.digest()
     return Outcome(scenario, tuple(rounds), report, truth, simulation)

@@ -83,6 +83,7 @@ class ProbeBudget:
 class CoreConfig:
     """Everything the core needs to know of its configuration.
 
+    Rounds begin at a phase of a peer's own, which is drawn; with `phase`, at that part of a round after its start.
     `members` vote on what is accepted; `vote_key` is the id of this peer's own key among theirs, "" if it has none.
     """
 
@@ -98,6 +99,7 @@ class CoreConfig:
     addresses: tuple[str, ...] = ()
     dialable: bool = True
     round_ms: int = 1000
+    phase: float | None = None
     fanout: int = 1
     eager_fanout: int = 0
     heartbeat_ms: int = 1000

@@ -211,7 +211,9 @@ class Gossip:
     # Time.
 
     def _start(self, now: Now) -> Outputs:
-        self._round_due_ns = now.mono_ns + int(self._rng.random() * self._config.round_ms * 1_000_000)
+        drawn, told = self._rng.random(), self._config.phase
+        phase = drawn if told is None else told
+        self._round_due_ns = now.mono_ns + int(phase * self._config.round_ms * 1_000_000)
         repairs = [Emit(Repair("an unreadable statement was dropped", key.hex())) for key in self._unreadable]
         rows = [Delete(STATEMENTS, key) for key in (*self._unreadable, *self._foreign)]
         return [

@@ -1,0 +1,45 @@
+"""A run's rounds once more, from what it left in its folder: the event logs, the truth, and the report's set-up.
+
+The figures that come from event logs are those of the report; `messages`, `bytes` and `digest` are not in the logs of
+single rounds and stay empty.
+"""
+
+from __future__ import annotations
+
+import json
+from itertools import chain
+from pathlib import Path
+
+from plora.proto.record_lines import Record, record_from_line
+from plora.sim.build import edges_of
+from plora.sim.reach import Reach
+from plora.sim.report import measured
+from plora.sim.rounds import Round
+from plora.sim.scenario import Scenario
+from plora.sim.tally import Tally, take
+from plora.sim.topology import components
+from plora.sim.truth import from_plain
+
+
+def recount(folder: Path) -> list[Round]:
+    """The rounds of the run whose report folder this is."""
+    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    truth = from_plain(json.loads((folder / "truth.json").read_text(encoding="utf-8")))
+    scenario = Scenario.parse(report["scenario"])
+    logs = {path.stem: _records(path) for path in sorted((folder / "logs").glob("*.jsonl"))}
+    tally = Tally((log[0].peer if log else name for name, log in logs.items()), truth)
+    records = sorted(chain(*logs.values()), key=lambda record: record.mono_ns)  # stable: each log keeps its order
+    reach = Reach(components(scenario.agents, edges_of(scenario)), truth)
+    clock, rounds, next_record = report["clock"], [], 0
+    for number in range(1, len(report["rounds"]) + 1):
+        end_ns = clock["begin_ns"] + number * clock["round_ns"]
+        while next_record < len(records) and records[next_record].mono_ns <= end_ns:
+            take(tally, records[next_record])
+            next_record += 1
+        rounds.append(measured(number, tally, reach, messages=0, digest=""))
+    return rounds
+
+
+def _records(log: Path) -> list[Record]:
+    with log.open(encoding="utf-8") as lines:
+        return list(map(record_from_line, lines))
