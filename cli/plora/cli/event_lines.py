@@ -95,11 +95,15 @@ def event_line(line: str, names: Names = nameless, sentence: Names = nameless) -
     """
     record = json.loads(line)
     when = datetime.fromtimestamp(record["wall_ms"] / 1000).strftime("%H:%M:%S.%f")[:-3]
+    return f"{when} {record['kind']:<14} {saying(record, names, sentence)}".rstrip()
+
+
+def saying(record: Mapping[str, Any], names: Names = nameless, sentence: Names = nameless) -> str:
+    """What a record says, in words, without when and of which kind."""
     try:
-        said = SAYINGS[record["kind"]].format_map(_spoken(record, names, sentence))
+        return SAYINGS[record["kind"]].format_map(_spoken(record, names, sentence))
     except KeyError:
-        said = " ".join(f"{name}={_field(value)}" for name, value in record.items() if name not in HEADER)
-    return f"{when} {record['kind']:<14} {said}".rstrip()
+        return " ".join(f"{name}={_field(value)}" for name, value in record.items() if name not in HEADER)
 
 
 def _spoken(record: Mapping[str, Any], names: Names, sentence: Names) -> dict[str, str]:

@@ -1,0 +1,150 @@
+"""Many runs of one base scenario along axes: what a sweep is, and which runs it has.
+
+Rules:
+
+- An axis is a field of `Scenario` by its dotted path, or several fields by commas that change together; it has a list of
+  values, or `first` and `count` for numbers in a row. A value that is a table is laid over the table that is there.
+- The runs are the product of all axes, the last one varying quickest; equal scenarios are one run.
+- A run is named by the digest of its whole scenario, name and words about it aside.
+
+Not handled here: running them (`plora.sim.sweep_work`), the file of what came out (`plora.sim.sweep_rows`), whether a
+graph's file has changed.
+
+>>> sweep = Sweep.parse({"base": {"rounds": 9}, "axes": {"graph": [{"kind": "ring"}], "seed": {"count": 2}}})
+>>> [(run.scenario.graph.kind, run.scenario.seed) for run in sweep.runs()]
+[('ring', 0), ('ring', 1)]
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import Field, ValidationError
+
+from plora.proto.canonical import canonical_bytes
+from plora.proto.errors import UsageError
+from plora.sim.scenario import Part, Scenario
+
+MEND = "see docs/simulator.md"
+
+
+class Numbers(Part):
+    """Whole numbers in a row, such as seeds."""
+
+    first: int = 0
+    count: int = Field(ge=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a sweep: where on the axes it is, and its scenario."""
+
+    at: Mapping[str, Any]
+    scenario: Scenario
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the scenario in hexadecimal, without `name` and `about`."""
+        return _sha256(self.scenario.model_dump(mode="json", exclude={"name", "about"}))
+
+
+class Sweep(Part):
+    """`base` is a scenario, in place; `axes` what is changed in it."""
+
+    name: str = "sweep"
+    about: str = ""
+    base: Mapping[str, Any] = Field(default_factory=dict)
+    axes: Mapping[str, tuple[Any, ...] | Numbers] = Field(min_length=1)
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any], where: str = "sweep") -> Self:
+        """A sweep of plain values; `UsageError` names the first field that is wrong."""
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(map(str, first["loc"]))
+            raise UsageError(f"{field}: {first['msg']}", where=where, mend=MEND) from None
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The sweep of a YAML file, whose `base` may name a scenario's TOML file beside it; `UsageError` if wrong."""
+        try:
+            values = yaml.safe_load(path.read_text(encoding="utf-8"))
+            if not isinstance(values, dict):
+                raise UsageError("no sweep: a table of `base` and `axes` is missing", where=str(path), mend=MEND)
+            if isinstance(values.get("base"), str):
+                base = path.parent / values["base"]
+                values["base"] = tomllib.loads(base.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, tomllib.TOMLDecodeError) as error:
+            said = " ".join(str(error).split())
+            raise UsageError(f"no sweep: {said}", where=str(path), mend=MEND) from None
+        return cls.parse({"name": path.stem} | values, where=str(path))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the base and the axes in hexadecimal."""
+        return _sha256(self.model_dump(mode="json", include={"base", "axes"}))
+
+    def runs(self, where: str = "sweep") -> list[Run]:
+        """All runs, each checked; `UsageError` names the first value that no scenario has."""
+        axes = [_changes(name, values, where) for name, values in self.axes.items()]
+        found: dict[str, Run] = {}
+        for place in product(*axes):
+            at = {field: value for changes in place for field, value in changes.items()}
+            run = Run(at, Scenario.parse(laid_over(self.base, at), where))
+            found.setdefault(run.digest, run)
+        return list(found.values())
+
+
+def laid_over(base: Mapping[str, Any], at: Mapping[str, Any]) -> dict[str, Any]:
+    """The base with the values of these dotted fields.
+
+    >>> laid_over({"graph": {"kind": "ws"}, "seed": 1}, {"graph.k": 6, "seed": 2})
+    {'graph': {'kind': 'ws', 'k': 6}, 'seed': 2}
+    """
+    laid = dict(base)
+    for field, value in at.items():
+        head, _, rest = field.partition(".")
+        below = laid.get(head)
+        if rest:
+            laid[head] = laid_over(below if isinstance(below, Mapping) else {}, {rest: value})
+        elif isinstance(value, Mapping) and isinstance(below, Mapping):
+            laid[head] = laid_over(below, value)
+        else:
+            laid[head] = value
+    return laid
+
+
+def _changes(name: str, values: Sequence[Any] | Numbers, where: str) -> list[dict[str, Any]]:
+    """What each value of an axis sets, by field."""
+    fields = [field.strip() for field in name.split(",")]
+    return [dict(_pairs(fields, value, f"{where}: axes.{name}")) for value in _listed(values, f"{where}: axes.{name}")]
+
+
+def _listed(values: Sequence[Any] | Numbers, where: str) -> Sequence[Any]:
+    if isinstance(values, Numbers):
+        return range(values.first, values.first + values.count)
+    if not values:
+        raise UsageError("an axis has one value at least", where=where, mend=MEND)
+    return values
+
+
+def _pairs(fields: Sequence[str], value: Any, where: str) -> Iterator[tuple[str, Any]]:
+    if len(fields) == 1:
+        yield fields[0], value
+        return
+    if not isinstance(value, list | tuple) or len(value) != len(fields):
+        raise UsageError(f"{value!r} has no value for each of {len(fields)} fields", where=where, mend=MEND)
+    yield from zip(fields, value, strict=True)
+
+
+def _sha256(document: object) -> str:
+    return hashlib.sha256(canonical_bytes(document)).hexdigest()
