@@ -152,6 +152,10 @@ constraints: $(READY) ## write down the versions of this environment
 probes-calib: $(READY) ## calibrate the detectors of BASE on its zoo, at the aims of config/detection.yml; ZOO=folder, SHIP=1 for the repository
 	$(BIN)/plora lab probes-calib --base $(BASE) --aims config/detection.yml $(if $(ZOO),--zoo $(ZOO)) $(if $(SHIP),--ship)
 
+.PHONY: thesis-sweep
+thesis-sweep: $(READY) ## simulate three families of graphs, three sizes, detectors on and off; results/thesis_sweep.jsonl, goes on where it was
+	$(BIN)/plora sweep config/thesis_sweep.yml
+
 bench-detection: smollm2
 
 bench-%: $(READY) ## bench-node: transfer, start, memory, reconciliation; bench-attack: honest fetches under attack; bench-gate: verdicts, statistics, signatures; bench-merge: merges against peft's, memory, a hundred adapters; bench-strategies: what each strategy of merging costs; bench-inject: an adapter put on a model in memory and taken off; bench-tuning: whether Fisher information, learned weights and the line search help; bench-detection: what detectors find, an attacker who adapts, what is served

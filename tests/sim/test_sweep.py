@@ -152,7 +152,7 @@ def test_the_same_command_goes_on_after_an_interrupt(tmp_path: Path) -> None:
 
 def test_a_cluster_that_is_not_there_is_said_in_one_line() -> None:
     pytest.importorskip("ray")
-    with pytest.raises(UsageError, match="no cluster answers at 127.0.0.1:1"):
+    with pytest.raises(UsageError, match=r"no cluster answers at 127\.0\.0\.1:1"):
         list(on_ray(sweep(seed=[1]).runs(), ORIGIN, "127.0.0.1:1"))
 
 

@@ -34,6 +34,7 @@ from plora.cli import (
     seeing,
     serving,
     simulating,
+    sweeping,
     trusting,
     walk,
     watching,
@@ -114,7 +115,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         trusting.distrust,
         cosigning.cosign,
     ),
-    "Without any network": (simulating.sim,),
+    "Without any network": (simulating.sim, sweeping.sweep),
     "The specification's walk": (walk.offer,),
 }
 for panel, commands in COMMANDS.items():

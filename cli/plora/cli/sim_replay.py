@@ -1,7 +1,7 @@
 """A simulation's run again in the terminal, round by round.
 
-- A line for each adapter has a sign for each peer, or one for as many peers as a column stands for: `█` accepted, `▓` to
-  `░` the share that did, `o` held apart, `·` waiting, `x` rejected; what is trojan and was accepted is red.
+- A line for each adapter has a sign for each peer, or one for as many peers as a column stands for: `█` accepted,
+  `▓` to `░` the share that did, `o` held apart, `·` waiting, `x` rejected; what is trojan and was accepted is red.
 - Below it, coverage of each domain, and the newest events as sentences.
 - On a terminal it plays; space stops and goes on, arrows step, q leaves. Elsewhere every round is printed once.
 

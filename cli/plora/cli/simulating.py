@@ -16,7 +16,8 @@ import typer
 
 from plora.cli.options import Json, Quiet
 from plora.cli.output import WIDTH_WITHOUT_TERMINAL, Output
-from plora.proto.errors import PloraError
+from plora.cli.sim_views import Views
+from plora.proto.errors import PloraError, UsageError
 
 if TYPE_CHECKING:
     from plora.sim.rounds import Round
@@ -34,7 +35,9 @@ def _flag(name: str, text: str, **options: Any) -> Any:
 
 
 def sim(
-    scenario: Annotated[Path | None, typer.Argument(metavar="SCENARIO", help="A scenario's TOML file.")] = None,
+    scenario: Annotated[
+        Path | None, typer.Argument(metavar="SCENARIO", help="A scenario's TOML file, or the folder of an earlier run.")
+    ] = None,
     agents: Annotated[int | None, _flag("agents", "Number of peers.")] = None,
     rounds: Annotated[int | None, _flag("rounds", "Rounds to simulate.")] = None,
     seed: Annotated[int | None, _flag("seed", "Seed of all that is drawn.")] = None,
@@ -56,6 +59,9 @@ def sim(
     summarise: Annotated[
         Path | None, _flag("summarise", "Run nothing: the last figures of all reports under a folder, as JSON.")
     ] = None,
+    plot: Annotated[bool, typer.Option("--plot", help="Draw run.png and run.pdf into the report's folder.")] = False,
+    page: Annotated[bool, typer.Option("--page", help="Write run.html there: the run over time.")] = False,
+    trace: Annotated[bool, typer.Option("--trace", help="Play the run again in the terminal.")] = False,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -78,14 +84,30 @@ def sim(
         "publish": {"plasmids": plasmids, "trojan_rate": trojan_rate},
         "security": {"detectors": _is_on(security), "consensus": _is_on(consensus), "quorum": quorum},
     }
-    output = Output(json_, quiet)
-    told = _scenario(scenario, flags)
-    with _watched(output, told) as watch:
-        outcome = _run(told, watch)
-    _write(outcome, report_dir, logs)
-    _say(output, outcome.report)
+    output, views = Output(json_, quiet), Views(plot, page, trace)
+    if scenario is not None and scenario.is_dir():
+        _say_earlier(output, scenario, flags)
+        views.show(output, scenario)
+        return
+    with views.folder(report_dir) as folder:
+        told = _scenario(scenario, flags)
+        with _watched(output, told) as watch:
+            outcome = _run(told, watch)
+        _write(outcome, folder, logs)
+        _say(output, outcome.report)
+        views.show(output, folder)
     if all_clean and not outcome.report["clean_arrived"]:
         raise PloraError("not every clean adapter reached everybody", mend="more rounds, or see the report for why")
+
+
+def _say_earlier(output: Output, folder: Path, flags: Mapping[str, Any]) -> None:
+    """The report of a run that has ended, which no flag changes any more."""
+    from plora.sim.trace import read_report
+
+    if _over({}, flags):
+        mend = "name its scenario's file instead, or leave the flags out"
+        raise UsageError("an earlier run can only be looked at", where=str(folder), mend=mend)
+    _say(output, read_report(folder))
 
 
 def _say(output: Output, report: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -78,9 +78,10 @@ def _carry_out(
     failed: list[Failed] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     hidden = output.quiet or output.as_json
-    with Progress(
-        *columns, console=Console(stderr=True), disable=hidden, speed_estimate_period=SPEED_OVER_S
-    ) as bar, closing(_work(todo, origin, jobs, ray)) as results:
+    with (
+        Progress(*columns, console=Console(stderr=True), disable=hidden, speed_estimate_period=SPEED_OVER_S) as bar,
+        closing(_work(todo, origin, jobs, ray)) as results,
+    ):
         task = bar.add_task(origin.sweep, total=total, completed=total - len(todo))
         try:
             for result in results:
@@ -95,16 +96,15 @@ def _carry_out(
     return failed
 
 
-def _work(todo: list[Run], origin: Origin, jobs: int | None, ray: str | None) -> Iterator[Row | Failed]:
+def _work(todo: list[Run], origin: Origin, jobs: int | None, ray: str | None) -> Generator[Row | Failed, None, None]:
     import os
 
     from plora.sim.sweep_work import on_processes, on_ray
 
-    if not todo:
-        return iter(())
-    if ray is not None:
-        return on_ray(todo, origin, ray)
-    return on_processes(todo, origin, min(jobs or len(os.sched_getaffinity(0)), len(todo)))
+    if todo and ray is not None:
+        yield from on_ray(todo, origin, ray)
+    elif todo:
+        yield from on_processes(todo, origin, min(jobs or len(os.sched_getaffinity(0)), len(todo)))
 
 
 def _say_failures(output: Output, failed: list[Failed]) -> None:

@@ -2,8 +2,8 @@
 
 Rules:
 
-- An axis is a field of `Scenario` by its dotted path, or several fields by commas that change together; it has a list of
-  values, or `first` and `count` for numbers in a row. A value that is a table is laid over the table that is there.
+- An axis is a field of `Scenario` by its dotted path, or several fields by commas that change together; it has a list
+  of values, or `first` and `count` for numbers in a row. A value that is a table is laid over the table that is there.
 - The runs are the product of all axes, the last one varying quickest; equal scenarios are one run.
 - A run is named by the digest of its whole scenario, name and words about it aside.
 

@@ -31,8 +31,13 @@ class Rows:
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
         self._file = file
-        self.repaired_bytes = _cut_torn(path, file)
-        self.done = frozenset(row["digest"] for row in _rows(path, file))
+        file.seek(0)
+        *lines, torn = file.read().split(b"\n")
+        self.done = frozenset(_digest(path, number, line) for number, line in enumerate(lines, start=1))
+        if not (torn.startswith(FIRST) or FIRST.startswith(torn)):
+            raise _refused(path, len(lines) + 1)
+        self.repaired_bytes = len(torn)
+        file.truncate(file.tell() - len(torn))
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Append a row, `digest` first; it is on the disk when this returns."""
@@ -49,33 +54,19 @@ def opened(path: Path) -> Iterator[Rows]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UsageError("another sweep writes it now", where=str(path), mend="name another file by --out") from None
+            raise UsageError("another sweep writes it", where=str(path), mend="name another file by --out") from None
         yield Rows(path, file)
 
 
-def _cut_torn(path: Path, file: BinaryIO) -> int:
-    """How many bytes of a torn last line were cut off."""
-    file.seek(0)
-    data = file.read()
-    torn = data[data.rfind(b"\n") + 1 :]
-    if not torn:
-        return 0
-    if not (torn.startswith(FIRST) or FIRST.startswith(torn)):
-        raise _refused(path, data.count(b"\n") + 1)
-    file.truncate(len(data) - len(torn))
-    return len(torn)
-
-
-def _rows(path: Path, file: BinaryIO) -> Iterator[Mapping[str, Any]]:
-    file.seek(0)
-    for number, line in enumerate(file, start=1):
-        try:
-            row = json.loads(line)
-        except ValueError:
-            raise _refused(path, number) from None
-        if not isinstance(row, dict) or not isinstance(row.get("digest"), str):
-            raise _refused(path, number)
-        yield row
+def _digest(path: Path, number: int, line: bytes) -> str:
+    """The digest of the run that a line is about; `UsageError` if it is no row."""
+    try:
+        row = json.loads(line)
+    except ValueError:
+        raise _refused(path, number) from None
+    if not isinstance(row, dict) or not isinstance(row.get("digest"), str):
+        raise _refused(path, number)
+    return str(row["digest"])
 
 
 def _refused(path: Path, line: int) -> UsageError:

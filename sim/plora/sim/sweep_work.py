@@ -16,6 +16,7 @@ import importlib.metadata
 import os
 import platform
 import signal
+import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -30,6 +31,7 @@ from plora.sim.sweep import Run
 
 Row = Mapping[str, Any]
 PACKAGES = ("plora", "numpy", "numba", "networkx", "scipy")
+KNOCK_S = 10.0
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -85,8 +87,9 @@ def on_ray(runs: Sequence[Run], origin: Origin, address: str) -> Iterator[Row | 
     except ModuleNotFoundError:
         raise UsageError("Ray is not installed", where="--ray", mend="pip install 'plora[sweep]'") from None
     try:
+        _knock(address)
         ray.init(address=address, log_to_driver=False, include_dashboard=False if address == "local" else None)
-    except (ConnectionError, ValueError) as error:
+    except (OSError, ValueError) as error:
         said = str(error).splitlines()[0]
         raise UsageError(f"no cluster answers at {address}: {said}", where="--ray", mend="ray start --head") from None
     task = ray.remote(num_cpus=1)(measured)
@@ -97,6 +100,13 @@ def on_ray(runs: Sequence[Run], origin: Origin, address: str) -> Iterator[Row | 
             yield ray.get(done)
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """OSError where nobody listens at host:port; Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), KNOCK_S).close()
 
 
 def _provenance(run: Run, origin: Origin, cpu_s: float) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 Rules:
 
-- Everything comes from `report.json`, `truth.json` and the event logs in `logs`; a run without logs (the fleet's) has no
-  frames, and no peers to be seen.
+- Everything comes from `report.json`, `truth.json` and the event logs in `logs`; a run without logs (the fleet's) has
+  no frames, and no peers to be seen.
 - Frame 0 is the state when round 1 begins; frame k says what changed until round k had passed.
-- Peers are numbered as their logs are; two are linked while both say so and both are up. A peer is down from its `stop`,
-  or the last record of a boot, to the next boot's first; silence for `SILENT_ROUNDS` is down, too, since every round of
-  a peer is a record.
+- Peers are numbered as their logs are; two are linked while both say so and both are up. A peer is down from its
+  `stop`, or the last record of a boot, to the next boot's first; silence for `SILENT_ROUNDS` is down, too, since every
+  round of a peer is a record.
 
 Not handled here: pictures (`picture`), the page (`page`), the terminal (`plora sim --trace`).
 """
@@ -35,16 +35,20 @@ LINES_MAX = 12
 
 _KIND = re.compile(r'"kind":"(\w+)","mono_ns":(\d+)')
 _JUDGING = frozenset({"verdict", "revoked", "superseded", "expired"})
-_TELLING = frozenset(
-    "boot stop link_down published verdict knowledge penalty certificate alarm evidence revoked rotated trust expired "
-    "superseded evicted bound_hit repair error fetch_failed merge_probed rollback".split()
-)
+_STEPS = frozenset({"statement_seen", "fetch_started", "fetch_done", "examined", "inspected", "stage", "vote"})
+"""Each is a step to a verdict, which is told itself."""
+
+_UNTOLD = records.QUIET | _STEPS | {"link_up", "neighbours", "merge", "reputation"}
 
 
 @dataclass(slots=True)
 class Frame:
-    """What changed in a round. `verdicts`: (peer, adapter, index into `rounds.OUTCOMES` or -1 for none any more); links
-    as pairs of numbers, the smaller first; `moved`: over which statements came that were new; `lines`: records as the logs have them, the oldest first."""
+    """What changed in a round.
+
+    `verdicts`: (peer, adapter, index into `rounds.OUTCOMES` or -1 for none any more). Links are pairs of numbers, the
+    smaller first; over those that `moved` new statements came. `lines`: records as the logs have them, the oldest
+    first.
+    """
 
     number: int
     verdicts: list[tuple[int, int, int]] = field(default_factory=list)
@@ -97,7 +101,8 @@ class _Reader:
     """Takes logs peer by peer."""
 
     def __init__(self, report: Mapping[str, Any], truth: tuple[Truth, ...]) -> None:
-        self._begin_ns, self._round_ns = report["clock"]["begin_ns"], report["clock"]["round_ns"]
+        self._begin_ns: int = report["clock"]["begin_ns"]
+        self._round_ns: int = report["clock"]["round_ns"]
         self._rounds = len(report["rounds"])
         self._frames = [Frame(number) for number in range(self._rounds + 1)]
         self._truth = truth
@@ -137,6 +142,8 @@ class _Reader:
         for frame, lines, heard in zip(self._frames, self._lines, self._heard, strict=True):
             newest = sorted(lines)[-LINES_MAX:] if frame.number else []
             frame.lines = [line for _, _, line in newest]
+            frame.linked.sort()
+            frame.unlinked.sort()
             frame.moved = sorted({self._between(a, b) for a, b in heard if a in self._number})
         return tuple(self._frames)
 
@@ -247,7 +254,7 @@ def _boot(line: str) -> str:
 
 def _tells(kind: str, line: str) -> bool:
     """Whether a person would be told; what is being waited for and what wasn't probed say little."""
-    return kind in _TELLING and not any(f'"outcome":"{one}"' in line for one in ("pending", "unprobed"))
+    return kind not in _UNTOLD and not any(f'"outcome":"{one}"' in line for one in ("pending", "unprobed"))
 
 
 def _last(changes: list[tuple[int, int]], frame: int) -> int:

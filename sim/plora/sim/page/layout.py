@@ -29,7 +29,7 @@ def places_of(peers: int, links: Sequence[tuple[int, int]], kind: str) -> list[l
         import networkx as nx
     except ModuleNotFoundError:
         raise UsageError("networkx is not installed", where="--page", mend="pip install 'plora[sim]'") from None
-    graph = nx.Graph()
+    graph: nx.Graph[int] = nx.Graph()
     graph.add_nodes_from(range(peers))
     graph.add_edges_from(links)
     if kind in CIRCLES:
