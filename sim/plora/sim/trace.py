@@ -195,7 +195,8 @@ class _Peer:
         elif kind in (records.LinkUp.kind, records.LinkDown.kind):
             self._link(at, json.loads(line)["neighbour"], 1 if kind == records.LinkUp.kind else -1)
         elif kind == records.StatementSeen.kind:
-            if sender := json.loads(line)["from"]:
+            sender = json.loads(line)["from"]
+            if sender != self.id:  # what it published itself came from nowhere
                 self.heard.append((at, sender))
         elif kind in _JUDGING:
             take(self._tally, record_from_line(line))
