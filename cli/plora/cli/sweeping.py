@@ -26,7 +26,9 @@ SPEED_OVER_S = 3600.0
 
 
 def sweep(
-    file: Annotated[Path, typer.Argument(help="A YAML file with `base` and `axes`; see docs/simulator.md.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="SWEEP", help="A YAML file with `base` and `axes`; see docs/simulator.md.")
+    ],
     out: Annotated[
         Path | None, typer.Option("--out", help="JSONL, one row a run.", show_default="results/NAME.jsonl")
     ] = None,
