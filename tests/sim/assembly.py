@@ -16,9 +16,9 @@ from plora.node.core.events import WordSigned
 from plora.proto.dsse import StatementKind
 from plora.proto.payloads import Choice
 from plora.proto.statement import open_statement
-from plora.sim.links import Conditions
 from plora.sim.material import Plasmid, make_owner, make_plasmid, tiny_adapter
 from plora.sim.peer import SimPeer
+from plora.sim.scenario import Links
 from plora.sim.shared import Shared
 from plora.sim.swarm import SWARM_ID, Swarm, peer_id
 from plora.sim.topology import complete
@@ -39,7 +39,7 @@ def members(number: int = 1, quorum: int | None = None) -> Membership:
 
 def make(
     seed: int = 1,
-    conditions: Conditions | None = None,
+    conditions: Links | None = None,
     *,
     wait_ms: int = 60_000,
     shared: Shared = SHARED,

@@ -10,9 +10,9 @@ from tests.sim.roots import GUARDIANS, ROOT, says
 from plora.gate import Outcome, Policy, Trust, TrustedOwner
 from plora.node.core import view
 from plora.node.core.events import PolicyChanged
-from plora.sim.links import Conditions
 from plora.sim.material import ISSUED_S, Owner, Plasmid, attest, make_owner, make_plasmid, revoke, tiny_adapter
 from plora.sim.peer import SimPeer
+from plora.sim.scenario import Links
 from plora.sim.shared import Shared
 from plora.sim.swarm import SWARM_ID, Swarm
 from plora.sim.topology import ring
@@ -22,10 +22,10 @@ ADA, BEN = make_owner("ada", SWARM_ID), make_owner("ben", SWARM_ID)
 TRUST = Trust((ADA.trusted, BEN.trusted))
 AGE_MS = 60_000
 AGED = Policy(max_trust_age_ms=AGE_MS, clock_skew_ms_max=2_000)
-BAD = Conditions(loss=0.2, duplication=0.2, reorder=0.2)
+BAD = Links(loss=0.2, duplication=0.2, reorder=0.2)
 
 
-def swarm_of(count: int, policy: Policy, trust: Trust = TRUST, conditions: Conditions | None = None) -> Swarm:
+def swarm_of(count: int, policy: Policy, trust: Trust = TRUST, conditions: Links | None = None) -> Swarm:
     swarm = Swarm(7, conditions, shared=SHARED)
     swarm.add(count, ring(count), policy=policy, trust=trust)
     swarm.boot()
@@ -61,7 +61,7 @@ def told(peer: SimPeer, kind: str) -> int:
 
 
 @pytest.mark.parametrize("conditions", [None, BAD], ids=["a calm network", "a bad one"])
-def test_claim_1_nothing_is_accepted_without_k_owners_under_any_network(conditions: Conditions | None) -> None:
+def test_claim_1_nothing_is_accepted_without_k_owners_under_any_network(conditions: Links | None) -> None:
     swarm = swarm_of(6, Policy(quorum_required=2), conditions=conditions)
     (plasmid,) = plasmids(1)
     publish(peers(swarm)[0], plasmid)

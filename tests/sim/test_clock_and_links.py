@@ -13,7 +13,8 @@ from plora.node.core.events import DialFailed, Event, LinkClosed, LinkOpened, Re
 from plora.node.core.messages import Chunk, Heartbeat
 from plora.proto.errors import UsageError
 from plora.sim.clock import MS, WALL_START_MS, VirtualClock
-from plora.sim.links import DIAL_TIMEOUT_NS, Conditions, Network
+from plora.sim.links import DIAL_TIMEOUT_NS, Network
+from plora.sim.scenario import Links
 from plora.sim.topology import complete, erdos_renyi_graph, is_connected, neighbours, ring
 
 A, B = "a", "b"
@@ -30,7 +31,7 @@ class End:
 
 @dataclass
 class World:
-    conditions: Conditions = field(default_factory=Conditions)
+    conditions: Links = field(default_factory=Links)
     clock: VirtualClock = field(default_factory=VirtualClock)
 
     def __post_init__(self) -> None:
@@ -105,25 +106,25 @@ def test_both_ends_hear_of_a_link() -> None:
 
 
 def test_frames_keep_their_order() -> None:
-    assert World(Conditions(delay_ms_max=200)).linked().send(50) == list(range(50))
+    assert World(Links(delay_ms=(1, 200))).linked().send(50) == list(range(50))
 
 
 def test_loss_doubling_and_reordering() -> None:
-    lossy = World(Conditions(loss=0.5)).linked().send(400)
+    lossy = World(Links(loss=0.5)).linked().send(400)
     assert 140 < len(lossy) < 260 and lossy == sorted(lossy)
-    doubled = World(Conditions(duplication=0.5)).linked().send(400)
+    doubled = World(Links(duplication=0.5)).linked().send(400)
     assert 540 < len(doubled) < 660 and list(dict.fromkeys(doubled)) == list(range(400))
-    mixed = World(Conditions(reorder=0.5)).linked().send(50)
+    mixed = World(Links(reorder=0.5)).linked().send(50)
     assert sorted(mixed) == list(range(50)) != mixed
 
 
 def test_bulk_frames_have_a_loss_of_their_own() -> None:
-    world = World(Conditions(loss=1.0)).linked()
+    world = World(Links(loss=1.0)).linked()
     assert world.send(3) == []
     world.network.send(A, B, Chunk("cd", 0, b""))
     world.clock.run_until(world.clock.mono_ns + 100 * MS)
     assert world.b.events == [Received(A, Chunk("cd", 0, b""))]
-    silent = World(Conditions(bulk_loss=1.0)).linked()
+    silent = World(Links(bulk_loss=1.0)).linked()
     silent.network.send(A, B, Chunk("cd", 0, b""))
     assert silent.send(1) == [0] and len(silent.b.events) == 1
 
@@ -148,7 +149,7 @@ def test_a_cut_swallows_frames_and_dials_until_it_is_healed() -> None:
 
 
 def test_hanging_up_lets_what_is_under_way_arrive() -> None:
-    world = World(Conditions(delay_ms_max=50)).linked()
+    world = World(Links(delay_ms=(1, 50))).linked()
     for number in range(5):
         world.network.send(A, B, beat(number))
     world.network.hang_up(A, B, "bye")

@@ -33,9 +33,9 @@ from plora.gate import Policy
 from plora.node.core import council_view
 from plora.node.core.events import ReleaseAsked
 from plora.proto.dsse import StatementKind
-from plora.sim.links import Conditions
 from plora.sim.material import Plasmid, make_plasmid, tiny_adapter
 from plora.sim.replay import first_difference, replay
+from plora.sim.scenario import Links
 from plora.sim.swarm import Swarm, peer_id
 
 EMPTY = make_plasmid(ADA, "empty", tiny_adapter(4, scale=0.0))
@@ -60,7 +60,7 @@ def test_what_a_quorum_accepts_everybody_accepts() -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_with_one_member_dead_and_a_bad_network(seed: int) -> None:
-    swarm = up(make(seed, Conditions(loss=0.2, duplication=0.05, reorder=0.1)), (0, 1, 2, 4))
+    swarm = up(make(seed, Links(loss=0.2, duplication=0.05, reorder=0.1)), (0, 1, 2, 4))
     publish(swarm.peer(peer_id(0)))
     assert swarm.run_until(lambda: swarm.usable(LEGAL.content_id) == 4, limit_s=120)
 

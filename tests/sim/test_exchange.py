@@ -10,8 +10,8 @@ from plora.gate import Trust
 from plora.node.core.config import Bounds, CoreConfig
 from plora.node.core.events import NeighboursChanged
 from plora.node.core.messages import PeerAddress
-from plora.sim.links import Conditions
 from plora.sim.material import make_owner
+from plora.sim.scenario import Links
 from plora.sim.swarm import SWARM_ID, Swarm, address_of
 from plora.sim.topology import ring
 
@@ -22,7 +22,7 @@ TEMPLATE = CoreConfig(peer="", swarm=SWARM_ID, boot="", exchange=True, exchange_
 
 def line(seed: int = 1, loss: float = 0.0, **changes: object) -> tuple[Swarm, list[str]]:
     """Peers that know only who is before and after them."""
-    swarm = Swarm(seed, Conditions(loss=loss))
+    swarm = Swarm(seed, Links(loss=loss))
     ids = swarm.add(COUNT, LINE, template=replace(TEMPLATE, **changes))  # type: ignore[arg-type]
     swarm.boot()
     return swarm, ids

@@ -11,9 +11,9 @@ from plora.gate import Policy, Trust
 from plora.node.core import view
 from plora.node.core.config import Bounds, CoreConfig
 from plora.node.core.root_view import root
-from plora.sim.links import Conditions
 from plora.sim.material import Plasmid, make_owner, make_plasmid, tiny_adapter
 from plora.sim.peer import SimPeer
+from plora.sim.scenario import Links
 from plora.sim.shared import Shared
 from plora.sim.swarm import SWARM_ID, Swarm
 from plora.sim.topology import ring
@@ -23,7 +23,7 @@ ADA = make_owner("ada", SWARM_ID)
 LEGAL = make_plasmid(ADA, "legal", tiny_adapter(1))
 OTHER = make_plasmid(ADA, "other", tiny_adapter(2))
 PINNED = Trust((ADA.trusted,), root=ROOT)
-BAD = Conditions(loss=0.2, duplication=0.2, reorder=0.2)
+BAD = Links(loss=0.2, duplication=0.2, reorder=0.2)
 COUNT = 6
 
 
@@ -61,10 +61,10 @@ def merged(swarm: Swarm, plasmid: Plasmid) -> int:
     return sum(plasmid.content_id.hex() in inputs for inputs in served)
 
 
-@pytest.mark.parametrize("conditions", [Conditions(), BAD], ids=["a calm network", "a bad one"])
-def test_two_of_three_revoke_a_content_everywhere_and_one_alone_nothing(conditions: Conditions) -> None:
+@pytest.mark.parametrize("conditions", [Links(), BAD], ids=["a calm network", "a bad one"])
+def test_two_of_three_revoke_a_content_everywhere_and_one_alone_nothing(conditions: Links) -> None:
     swarm = fresh_swarm()
-    swarm.network.conditions = conditions
+    swarm.network.links = conditions
     _, begun = words = begins_to_revoke(0, "content", LEGAL.content_id.hex())
     peers(swarm)[2].publish(words)
     swarm.run(20)

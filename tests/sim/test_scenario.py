@@ -23,7 +23,7 @@ def test_a_file_is_a_scenario(tmp_path: Path) -> None:
     [
         ("agents = 0", "agents"),
         ("[graph]\nkind = 'torus'", "graph.kind"),
-        ("[links]\nloss = 1.0", "links.loss"),
+        ("[links]\nloss = 1.1", "links.loss"),
         ("[[happenings]]\nround = 1\ndo = 'explode'", "happenings.0.do"),
         ("[churn]\nrate = 3", "churn.rate"),
         ("agents = ", "no scenario"),

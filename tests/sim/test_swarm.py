@@ -21,11 +21,11 @@ from plora.node.store.store import blob_path
 from plora.proto.chunks import chunk_hashes
 from plora.proto.record_lines import record_from_line
 from plora.sim.disk import PowerCutError
-from plora.sim.links import Conditions
 from plora.sim.material import Plasmid, attest, make_owner, make_plasmid, revoke, tiny_adapter
 from plora.sim.peer import SimPeer
 from plora.sim.replay import first_difference, replay
 from plora.sim.replay import main as replay_main
+from plora.sim.scenario import Links
 from plora.sim.shared import Shared
 from plora.sim.swarm import SWARM_ID, Swarm
 from plora.sim.topology import complete, erdos_renyi_graph, ring
@@ -38,7 +38,7 @@ PLASMIDS = [
 ]
 BIG = make_plasmid(OWNERS[0], "big", tiny_adapter(9, width=2048, layers=4))
 SHARED = Shared()
-ROUGH = Conditions(loss=0.2, duplication=0.05, reorder=0.1)
+ROUGH = Links(loss=0.2, duplication=0.05, reorder=0.1)
 SEEDS = range(200)
 
 

@@ -1,9 +1,13 @@
 """Links between simulated peers: they open late, delay, drop, double and reorder frames, and can be cut.
 
+What is drawn for each frame is what the scenario's `Links` say.
+
 - A pair has at most one link. Of two, the one that the smaller id dialed stays, of two in one direction the newer, as
   in the daemon: what goes is closed before its successor opens; a dial that loses is answered by DialFailed.
 - Frames keep their order on a link unless `reorder` is drawn. What is under way when a link ends is lost.
-- A cut between two peers lets their link stay open and swallows every frame, as a broken path does; dials fail.
+- With a `bandwidth`, a frame's delay begins when its last byte has left (`uplink`). A link has one lane for session
+  frames and one for bulk frames, as the daemon's has a stream for each.
+- A broken path (`cut`, `part`, `isolate`, `down`) lets its link stay open and swallows every frame; dials fail.
 - Where peers have `addresses`, a dial or probe finds a peer only at its own, as in the world.
 - Real streams lose nothing while they live: loss, doubling and reordering are harsher than the daemon's world.
 
@@ -12,33 +16,22 @@ Not handled here: what frames mean, and time-outs on silence (the core).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from random import Random
 from typing import Protocol
 
 from plora.node.core.events import DialFailed, Event, LinkClosed, LinkOpened, Probed, Received
-from plora.node.core.messages import BulkMessage, DialTry, Message
+from plora.node.core.messages import FRAME_BYTES_MAX, BulkMessage, DialTry, Message
 from plora.node.reach import NO_ANSWER, REACHED
+from plora.node.transport.codec import encode
+from plora.proto.errors import ProtocolError
 from plora.proto.host_port import split
 from plora.sim.clock import MS, VirtualClock
+from plora.sim.scenario import Links
+from plora.sim.uplink import Uplink
 
 DIAL_TIMEOUT_NS = 2_000 * MS
-
-
-@dataclass(frozen=True, slots=True)
-class Conditions:
-    """How bad the network is. Delays in milliseconds, uniform; the others are probabilities for each frame.
-
-    `loss` is that of session frames, `bulk_loss` that of bulk frames, whose time-outs are long.
-    """
-
-    delay_ms_min: float = 1.0
-    delay_ms_max: float = 20.0
-    loss: float = 0.0
-    bulk_loss: float = 0.0
-    duplication: float = 0.0
-    reorder: float = 0.0
 
 
 class Endpoint(Protocol):
@@ -58,41 +51,81 @@ class _Link:
     listener: str
     closing: bool = False
     closed: bool = False
-    ready_ns: tuple[int, int] = (0, 0)
+    ready_ns: list[int] = field(default_factory=lambda: [0, 0])
 
     def other(self, peer: str) -> str:
         return self.listener if peer == self.dialer else self.dialer
 
 
-class Network:
-    """All links of a swarm. `endpoints` is asked at the time of delivery, so restarted peers get no old frames."""
+@dataclass(frozen=True, slots=True)
+class _Parting:
+    """Sides that can't reach each other; `rest` is the side of all who aren't named, None if they reach everybody."""
 
-    def __init__(self, clock: VirtualClock, conditions: Conditions, draws: Random) -> None:
-        self.conditions = conditions
+    sides: dict[str, int]
+    rest: int | None
+
+    def parts(self, a: str, b: str) -> bool:
+        one, other = self.sides.get(a, self.rest), self.sides.get(b, self.rest)
+        return one is not None and other is not None and one != other
+
+
+class Network:
+    """All links of a swarm. `endpoints` is asked at the time of delivery, so restarted peers get no old frames.
+
+    `down`, where there is one, says whether the path between two peers is broken now; no event tells of it.
+    """
+
+    def __init__(self, clock: VirtualClock, links: Links, draws: Random) -> None:
         self.endpoints: dict[str, Endpoint] = {}
         self.addresses: dict[str, str] = {}
         self.tried: list[tuple[str, str]] = []
         self.frames = 0
+        self.down: Callable[[str, str], bool] | None = None
         self._clock = clock
         self._draws = draws
-        self._links: dict[tuple[str, str], _Link] = {}
+        self._open_links: dict[str, dict[str, _Link]] = {}
+        self._uplinks: dict[str, Uplink] = {}
         self._cuts: dict[tuple[str, str], None] = {}
+        self._partings: list[_Parting] = []
+        self.links = links
 
-    def cut(self, a: str, b: str) -> None:
-        """Break the path between two peers."""
-        self._cuts[_pair(a, b)] = None
+    @property
+    def links(self) -> Links:
+        """How bad the network is from now on."""
+        return self._conditions
+
+    @links.setter
+    def links(self, links: Links) -> None:
+        self._conditions = links
+        self._delay_ms = delays(links, self._draws)
+
+    def cut(self, a: str, b: str, *, back: bool = True) -> None:
+        """Break the path from one peer to another, and unless told otherwise the way back."""
+        self._cuts[a, b] = None
+        if back:
+            self._cuts[b, a] = None
 
     def heal(self, a: str, b: str) -> None:
-        """Mend the path between two peers."""
-        self._cuts.pop(_pair(a, b), None)
+        """Mend what was cut between two peers."""
+        self._cuts.pop((a, b), None)
+        self._cuts.pop((b, a), None)
+
+    def part(self, *groups: Iterable[str]) -> None:
+        """Break every path between peers of different groups; who is in none reaches all."""
+        self._partings.append(_Parting({name: side for side, group in enumerate(groups) for name in group}, None))
+
+    def isolate(self, group: Iterable[str]) -> None:
+        """Break every path between these peers and all others, also those who come later."""
+        self._partings.append(_Parting(dict.fromkeys(group, 0), 1))
 
     def heal_all(self) -> None:
-        """Mend every path."""
+        """Mend every path that was cut or parted."""
         self._cuts.clear()
+        self._partings.clear()
 
     def linked(self, a: str, b: str) -> bool:
         """Whether the two have an open link."""
-        return _pair(a, b) in self._links
+        return self._between(a, b) is not None
 
     def dial(self, dialer: str, target: str, addresses: tuple[str, ...] = ()) -> None:
         """Try to open a link; both ends hear of it, or the dialer of its failure."""
@@ -111,30 +144,57 @@ class Network:
         self._clock.after(2 * self._delay_ns(), answer)
 
     def hang_up(self, peer: str, other: str, reason: str) -> None:
-        """Close the link after what is under way has arrived."""
-        link = self._links.get(_pair(peer, other))
-        if link is not None:
-            link.closing = True
+        """Close the link after what is under way has arrived; of bulk frames, only those that have left."""
+        link = self._between(peer, other)
+        if link is None:
+            return
+        link.closing = True
+
+        def left() -> None:
             arrival = max(self._clock.mono_ns + self._delay_ns(), *link.ready_ns)
             self._clock.at(arrival, lambda: self._close(link, reason))
 
+        self._leave(link, peer, None, left)
+
     def drop_peer(self, peer: str) -> None:
         """The process is gone: its links end for the others, without a word."""
-        for link in [link for pair, link in self._links.items() if peer in pair]:
-            link.closed = True
-            del self._links[_pair(link.dialer, link.listener)]
-            other = link.other(peer)
+        if peer in self._uplinks:
+            self._uplinks.pop(peer).clear()
+        for other, link in list(self._open_links.get(peer, {}).items()):
+            self._forget(link)
             self._clock.after(self._delay_ns(), self._teller(other, LinkClosed(peer, "connection lost")))
 
-    def send(self, sender: str, receiver: str, message: Message) -> bool:
-        """Put a frame under way; False if there is no link to put it on."""
-        link = self._links.get(_pair(sender, receiver))
+    def send(self, sender: str, receiver: str, message: Message, left: Callable[[], object] | None = None) -> bool:
+        """Put a frame under way; False if there is no link to put it on. `left` is called when it is on its way."""
+        link = self._between(sender, receiver)
         if link is None:
             return False
         self.frames += 1
+        if self._conditions.bandwidth or self._uplinks:
+            self._leave(link, sender, message, lambda: self._left(link, sender, message, left))
+        else:
+            self._left(link, sender, message, left)
+        return True
+
+    def _leave(self, link: _Link, sender: str, message: Message | None, left: Callable[[], object]) -> None:
+        """Wait for the sender's uplink, where there is one; no message is a frame without bytes."""
+        if sender not in self._uplinks:
+            if not self._conditions.bandwidth:
+                left()
+                return
+            self._uplinks[sender] = Uplink(self._clock, lambda: self._conditions.bandwidth)
+        size = 0 if message is None else frame_bytes(message)
+        self._uplinks[sender].put((link, isinstance(message, BulkMessage)), size, left)
+
+    def _left(self, link: _Link, sender: str, message: Message, left: Callable[[], object] | None) -> None:
         for _ in range(self._copies(message)):
             self._clock.at(self._arrival_ns(link, sender), lambda: self._deliver(link, sender, message))
-        return True
+        if left is not None:
+            left()
+
+    def _between(self, a: str, b: str) -> _Link | None:
+        links = self._open_links.get(a)
+        return None if links is None else links.get(b)
 
     def _place(self, peer: str) -> tuple[str, int] | tuple[()]:
         return split(self.addresses.get(peer, "")) or ()
@@ -144,23 +204,31 @@ class Network:
         there, own = self.endpoints.get(target), self.addresses.get(target)
         if there is None or not there.up or (own is not None and own not in addresses):
             return False
-        return _pair(dialer, target) not in self._cuts
+        return self._whole(dialer, target) and self._whole(target, dialer)
+
+    def _whole(self, sender: str, receiver: str) -> bool:
+        """Whether the path from one to the other is not broken."""
+        if not (self._cuts or self._partings or self.down):
+            return True
+        if (sender, receiver) in self._cuts or any(parting.parts(sender, receiver) for parting in self._partings):
+            return False
+        return self.down is None or not self.down(sender, receiver)
 
     def _connect(self, dialer: str, target: str, addresses: tuple[str, ...]) -> None:
-        pair = _pair(dialer, target)
         there, here = self.endpoints.get(target), self.endpoints[dialer]
         if not here.up:
             return
         if there is None or not self._reachable(dialer, target, addresses):
             self._clock.after(DIAL_TIMEOUT_NS, self._teller(dialer, DialFailed(target, "unreachable")))
             return
-        standing = self._links.get(pair)
+        standing = self._between(dialer, target)
         if standing is not None:
             if dialer > target and standing.dialer != dialer and not standing.closing:
                 here.handle(DialFailed(target, "linked already"))
                 return
             self._close(standing, "replaced by another link")
-        link = self._links[pair] = _Link(dialer, target)
+        link = _Link(dialer, target)
+        self._open_links.setdefault(dialer, {})[target] = self._open_links.setdefault(target, {})[dialer] = link
         here.handle(LinkOpened(target, True, *self._place(target)))
         if not link.closed:
             there.handle(LinkOpened(dialer, False, *self._place(dialer)))
@@ -168,17 +236,25 @@ class Network:
     def _close(self, link: _Link, reason: str) -> None:
         if link.closed:
             return
-        link.closed = True
-        del self._links[_pair(link.dialer, link.listener)]
+        self._forget(link)
         self._tell(link.dialer, LinkClosed(link.listener, reason))
         self._tell(link.listener, LinkClosed(link.dialer, reason))
 
+    def _forget(self, link: _Link) -> None:
+        link.closed = True
+        for peer in (link.dialer, link.listener):
+            del self._open_links[peer][link.other(peer)]
+            if peer in self._uplinks:
+                self._uplinks[peer].forget((link, False))
+                self._uplinks[peer].forget((link, True))
+
     def _deliver(self, link: _Link, sender: str, message: Message) -> None:
-        if not link.closed and _pair(link.dialer, link.listener) not in self._cuts:
-            self._tell(link.other(sender), Received(sender, message))
+        receiver = link.other(sender)
+        if not link.closed and self._whole(sender, receiver):
+            self._tell(receiver, Received(sender, message))
 
     def _copies(self, message: Message) -> int:
-        conditions = self.conditions
+        conditions = self._conditions
         loss = conditions.bulk_loss if isinstance(message, BulkMessage) else conditions.loss
         if loss and self._draws.random() < loss:
             return 0
@@ -186,16 +262,14 @@ class Network:
 
     def _arrival_ns(self, link: _Link, sender: str) -> int:
         arrival = self._clock.mono_ns + self._delay_ns()
-        if self.conditions.reorder and self._draws.random() < self.conditions.reorder:
+        if self._conditions.reorder and self._draws.random() < self._conditions.reorder:
             return arrival
         way = int(sender != link.dialer)
-        arrival = max(arrival, link.ready_ns[way])
-        link.ready_ns = (arrival, link.ready_ns[1]) if way == 0 else (link.ready_ns[0], arrival)
+        link.ready_ns[way] = arrival = max(arrival, link.ready_ns[way])
         return arrival
 
     def _delay_ns(self) -> int:
-        low, high = self.conditions.delay_ms_min, self.conditions.delay_ms_max
-        return int((low + (high - low) * self._draws.random()) * MS)
+        return int(self._delay_ms() * MS)
 
     def _tell(self, peer: str, event: Event) -> None:
         endpoint = self.endpoints.get(peer)
@@ -206,5 +280,22 @@ class Network:
         return lambda: self._tell(peer, event)
 
 
-def _pair(a: str, b: str) -> tuple[str, str]:
-    return (a, b) if a < b else (b, a)
+def delays(links: Links, draws: Random) -> Callable[[], float]:
+    """What draws the delay of one frame after another, in milliseconds."""
+    least, typical = links.delay_ms
+    spread = typical - least
+    if links.delay == "constant":
+        return lambda: least
+    if links.delay == "exponential":
+        return lambda: least + spread * draws.expovariate(1.0)
+    if links.delay == "lognormal":
+        return lambda: least + spread * draws.lognormvariate(0.0, 1.0)
+    return lambda: least + spread * draws.random()
+
+
+def frame_bytes(message: Message) -> int:
+    """What a frame takes on the wire; one that the codec refuses counts as the largest that it lets pass."""
+    try:
+        return len(encode(message))
+    except ProtocolError:
+        return FRAME_BYTES_MAX

@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from plora.proto.errors import UsageError
 
@@ -61,17 +61,24 @@ class Links(Part):
     """How bad the network is.
 
     `delay_ms` is the least delay and a typical one: `constant` is the first, `uniform` between both, `exponential` and
-    `lognormal` (sigma 1) add one whose mean, or median, is their difference. `bandwidth` in bytes a second, 0 for no
-    limit. The others are probabilities for each frame; `bulk_loss` is for frames of artifacts.
+    `lognormal` (sigma 1) add one whose mean, or median, is their difference. `bandwidth` of a peer's way out in bytes a
+    second, 0 for no limit. The others are probabilities for each frame; `bulk_loss` is for frames of artifacts.
     """
 
     delay: DelayKind = "uniform"
     delay_ms: tuple[float, float] = (1.0, 20.0)
     bandwidth: int = Field(default=0, ge=0)
-    loss: float = Field(default=0.0, ge=0, lt=1)
-    bulk_loss: float = Field(default=0.0, ge=0, lt=1)
-    duplication: float = Field(default=0.0, ge=0, lt=1)
-    reorder: float = Field(default=0.0, ge=0, lt=1)
+    loss: float = Field(default=0.0, ge=0, le=1)
+    bulk_loss: float = Field(default=0.0, ge=0, le=1)
+    duplication: float = Field(default=0.0, ge=0, le=1)
+    reorder: float = Field(default=0.0, ge=0, le=1)
+
+    @field_validator("delay_ms")
+    @classmethod
+    def _in_order(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0 <= value[0] <= value[1]:
+            raise ValueError("the least delay, then a typical one that is no less")
+        return value
 
 
 class Choice(Part):

@@ -1,6 +1,6 @@
 """A swarm of real cores on one virtual clock: deterministic by its seed, also under another PYTHONHASHSEED.
 
-    swarm = Swarm(seed=7, conditions=Conditions(loss=0.1))
+    swarm = Swarm(seed=7, links=Links(loss=0.1))
     ids = swarm.add(10, erdos_renyi_graph(10, 0.4, seed=7, connected=True))
     swarm.boot()
     swarm.peer(ids[0]).publish((ada.record, plasmid.statement), (plasmid.data,))
@@ -22,8 +22,9 @@ from plora.node.core.messages import PeerAddress
 from plora.node.core.streams import Streams
 from plora.proto.keys import PrivateKey
 from plora.sim.clock import MS, WALL_START_MS, VirtualClock
-from plora.sim.links import Conditions, Network
+from plora.sim.links import Network
 from plora.sim.peer import Costs, SimPeer
+from plora.sim.scenario import Links
 from plora.sim.shared import Shared
 from plora.sim.topology import Edges, neighbours
 
@@ -47,7 +48,7 @@ class Swarm:
     def __init__(
         self,
         seed: int = 0,
-        conditions: Conditions | None = None,
+        links: Links | None = None,
         *,
         shared: Shared | None = None,
         costs: Costs | None = None,
@@ -55,7 +56,7 @@ class Swarm:
     ) -> None:
         self.seed = seed
         self.clock = VirtualClock(wall_start_ms)
-        self.network = Network(self.clock, conditions or Conditions(), Streams(seed, "").stream("network"))
+        self.network = Network(self.clock, links or Links(), Streams(seed, "").stream("network"))
         self.peers: dict[str, SimPeer] = {}
         self._shared = shared or Shared()
         self._costs = costs
@@ -113,11 +114,7 @@ class Swarm:
 
     def partition(self, *groups: Iterable[str]) -> None:
         """Cut every path between peers of different groups."""
-        sides = {name: side for side, group in enumerate(groups) for name in group}
-        for a in self.peers:
-            for b in self.peers:
-                if a < b and a in sides and b in sides and sides[a] != sides[b]:
-                    self.network.cut(a, b)
+        self.network.part(*groups)
 
     def running(self) -> list[SimPeer]:
         """The peers that are up."""

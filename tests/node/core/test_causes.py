@@ -18,9 +18,9 @@ from plora.node.core.peer import PeerCore
 from plora.node.store.snapshot import Snapshot
 from plora.proto.records import ErrorMet, StatementSeen
 from plora.sim.clock import WALL_START_MS
-from plora.sim.links import Conditions
 from plora.sim.material import make_owner, make_plasmid, tiny_adapter
 from plora.sim.peer import SimPeer
+from plora.sim.scenario import Links
 from plora.sim.shared import Shared
 from plora.sim.swarm import SWARM_ID, Swarm
 from plora.sim.topology import ring
@@ -84,7 +84,7 @@ def records(peer: SimPeer) -> list[dict[str, Any]]:
 
 
 def test_every_path_can_be_walked_back_to_who_published() -> None:
-    swarm = Swarm(3, Conditions(loss=0.1, duplication=0.2), shared=Shared())
+    swarm = Swarm(3, Links(loss=0.1, duplication=0.2), shared=Shared())
     ids = swarm.add(6, ring(6))
     swarm.boot()
     swarm.run(2)

@@ -29,9 +29,9 @@ from plora.node.core.peer import PeerCore
 from plora.node.store.snapshot import Snapshot
 from plora.proto.errors import UsageError
 from plora.sim.clock import WALL_START_MS
-from plora.sim.links import Conditions
 from plora.sim.material import Plasmid, make_owner, make_plasmid, revoke, tiny_adapter
 from plora.sim.peer import SimPeer
+from plora.sim.scenario import Links
 from plora.sim.shared import Shared
 from plora.sim.swarm import SWARM_ID, Swarm
 from plora.sim.topology import ring
@@ -122,7 +122,7 @@ class Pair:
 
 
 def pair(taker: Trust = TRUST, policy: Policy | None = None, giver: Trust | None = None, **changes: Any) -> Pair:
-    swarm = Swarm(1, Conditions(), shared=SHARED)
+    swarm = Swarm(1, Links(), shared=SHARED)
     template = replace(CoreConfig(peer="", swarm=SWARM_ID, boot=""), **changes)
     ids = swarm.add(2, ring(2), trust=giver or Trust(owners=(ADA.trusted, BOB.trusted)), template=template)
     swarm.peer(ids[1]).trust = taker

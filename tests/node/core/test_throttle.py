@@ -11,8 +11,8 @@ from plora.node.core.messages import Carried, Push
 from plora.node.core.now import Now
 from plora.node.core.throttle import PER_SPAN, SPAN_MS, Throttle
 from plora.proto.records import BoundHit, Duplicate, Stop, Suppressed
-from plora.sim.links import Conditions
 from plora.sim.material import make_owner, make_plasmid, tiny_adapter
+from plora.sim.scenario import Links
 from plora.sim.swarm import SWARM_ID, Swarm
 from plora.sim.topology import ring
 
@@ -22,7 +22,7 @@ LATER = Now(SPAN_MS * 1_000_000, 0)
 
 
 def test_a_flood_of_known_statements_is_counted_and_not_written() -> None:
-    swarm = Swarm(1, Conditions())
+    swarm = Swarm(1, Links())
     ids = swarm.add(2, ring(2), trust=Trust(owners=(ADA.trusted,)))
     swarm.boot()
     swarm.run(2)

@@ -24,8 +24,8 @@ from plora.node.store.snapshot import Snapshot
 from plora.node.transfer.core import Transfer
 from plora.node.transfer.upload import CALL_MS, caller_of
 from plora.proto.records import BoundHit
-from plora.sim.links import Conditions
 from plora.sim.material import make_owner, make_plasmid, tiny_adapter
+from plora.sim.scenario import Links
 from plora.sim.swarm import SWARM_ID, Swarm
 from plora.sim.topology import ring
 
@@ -92,7 +92,7 @@ def test_a_link_that_comes_back_from_elsewhere_counts_as_it_is_now() -> None:
 
 @pytest.mark.parametrize("rate", [100_000, 400_000])
 def test_the_download_rate_is_kept_whatever_the_line_could_carry(rate: int) -> None:
-    swarm = Swarm(1, Conditions())
+    swarm = Swarm(1, Links())
     template = CoreConfig(peer="", swarm=SWARM_ID, boot="", limits=Limits(download_rate=rate))
     ids = swarm.add(2, ring(2), trust=Trust(owners=(ADA.trusted,)), template=template)
     swarm.boot()
