@@ -298,20 +298,27 @@ class SimPeer:
     def _serve_chunk(self, effect: ServeChunk) -> None:
         try:
             data = self.store.read_chunk(effect.digest, effect.offset, effect.size_bytes)
-            sent = self._network.send(self.id, effect.peer, Chunk(effect.digest, effect.index, data))
+            message = Chunk(effect.digest, effect.index, data)
         except StoreError:
-            data, sent = b"", False
-        served = ChunkServed(effect.peer, effect.digest, effect.index, len(data) if sent else 0)
-        self._later(self._costs.chunk_ms, lambda: served)
+            message, data = None, b""
+        self._serve(message, ChunkServed(effect.peer, effect.digest, effect.index, len(data)))
 
     def _serve_list(self, effect: ServeList) -> None:
         try:
             hashes = self.store.chunk_hashes(effect.digest)
-            sent = self._network.send(self.id, effect.peer, ChunkList(effect.digest, hashes))
+            message = ChunkList(effect.digest, hashes)
         except StoreError:
-            hashes, sent = (), False
-        served = ChunkServed(effect.peer, effect.digest, LIST_INDEX, 32 * len(hashes) if sent else 0)
-        self._later(self._costs.chunk_ms, lambda: served)
+            message, hashes = None, ()
+        self._serve(message, ChunkServed(effect.peer, effect.digest, LIST_INDEX, 32 * len(hashes)))
+
+    def _serve(self, message: Message | None, served: ChunkServed) -> None:
+        """Send what could be read; the core hears when it has left, or that nothing has."""
+
+        def left() -> None:
+            self._later(self._costs.chunk_ms, lambda: served)
+
+        if message is None or not self._network.send(self.id, served.peer, message, left):
+            self._later(self._costs.chunk_ms, lambda: replace(served, wire_bytes=0))
 
     def _finish_blob(self, effect: FinishBlob) -> None:
         answer = self.store.finish_blob(effect)
