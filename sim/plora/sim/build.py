@@ -21,7 +21,6 @@ from plora.node.core.events import Detector, DetectorsChanged
 from plora.node.core.streams import Streams
 from plora.proto.errors import UsageError
 from plora.proto.keys import PrivateKey, private_key_from_seed
-from plora.sim.links import Conditions
 from plora.sim.material import BASE_DIGEST, Owner, Plasmid, make_owner, make_plasmid, tiny_adapter
 from plora.sim.peer import Costs, SimPeer
 from plora.sim.scenario import Scenario
@@ -75,12 +74,11 @@ def build(
 ) -> tuple[Swarm, list[str]]:
     """The swarm and the ids of its peers, none of which is started."""
     _refuse_unknown(scenario)
-    links, keys, shared = scenario.links, _vote_keys(scenario), Shared()
+    keys, shared = _vote_keys(scenario), Shared()
     for _, _, plasmid in published:
         for detector in (WEIGHTS, PROBES):
             shared.findings[detector, plasmid.manifest.artifacts.sha256] = NOTHING_FOUND
-    conditions = Conditions(*links.delay_ms, links.loss, links.bulk_loss, links.duplication, links.reorder)
-    swarm = Swarm(scenario.seed, conditions, shared=shared, costs=Costs(inspect_ms=scenario.security.inspect_ms))
+    swarm = Swarm(scenario.seed, scenario.links, shared=shared, costs=Costs(inspect_ms=scenario.security.inspect_ms))
     ids = swarm.add(
         scenario.agents,
         edges,
@@ -170,8 +168,6 @@ def _refuse_unknown(scenario: Scenario) -> None:
         "happenings": scenario.happenings,
         "churn.percent": scenario.churn.percent,
         "adversaries": scenario.adversaries,
-        "links.bandwidth": scenario.links.bandwidth,
-        "links.delay": scenario.links.delay != "uniform",
     }
     named = next((name for name, value in wrong.items() if value), "")
     if named:
