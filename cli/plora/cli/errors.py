@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 from dataclasses import dataclass
+from traceback import walk_tb
 
 import typer
 
@@ -33,7 +34,7 @@ _FOREIGN: tuple[tuple[type[BaseException], str, int], ...] = (
     (FileExistsError, "{error}; name another path", 1),
     (IsADirectoryError, "{error}; a file was expected", 2),
     (NotADirectoryError, "{error}; a folder was expected", 2),
-    (ModuleNotFoundError, "{error}; this command needs the extra `lab`: pip install 'plora[lab]'", 1),
+    (ModuleNotFoundError, "{error}; this command needs the extra `{extra}`: pip install 'plora[{extra}]'", 1),
     (OSError, "{error}", 1),
 )
 
@@ -46,8 +47,14 @@ def explain(error: BaseException) -> Failure | None:
         return Failure(str(error), error.exit_code)
     for kind, sentence, code in _FOREIGN:
         if isinstance(error, kind):
-            return Failure(sentence.format(error=_said(error)), code)
+            return Failure(sentence.format(error=_said(error), extra=_extra(error)), code)
     return None
+
+
+def _extra(error: BaseException) -> str:
+    """What brings the libraries of the room in which one was missed."""
+    names = (str(frame.f_globals.get("__name__")) for frame, _ in walk_tb(error.__traceback__))
+    return "sim" if any(name.startswith("plora.sim") for name in names) else "lab"
 
 
 def _said(error: BaseException) -> str:

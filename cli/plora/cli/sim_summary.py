@@ -86,12 +86,17 @@ def _figures(report: Mapping[str, Any]) -> Table:
     said = f"at most {max(information):.3f} bits, {information[-1]:.3f} at the end"
     table.add_row("I(Agent; Domain)", Text.assemble((strip(information, max(information)), "cyan"), f" {said}"))
     traffic = report["traffic"]
-    table.add_row("traffic", f"{traffic['messages']:,} messages, {size_text(traffic['bytes'])}")
+    table.add_row("traffic", _traffic(traffic))
     known = f"{traffic['redundancy']:.1%} of {traffic['statements_heard']:,} statements heard were known already"
     table.add_row("redundancy", known)
     if traffic["hops"]:
         table.add_row("hops", _hops(traffic["hops"]))
     return table
+
+
+def _traffic(traffic: Mapping[str, Any]) -> str:
+    wire = f" of {size_text(traffic['wire_bytes'])}" if traffic["wire_bytes"] else ""
+    return f"{traffic['messages']:,} messages{wire}; adapters are {size_text(traffic['bytes'])} of it"
 
 
 def _hops(hops: Mapping[str, int]) -> str:

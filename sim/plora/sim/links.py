@@ -9,6 +9,7 @@ What is drawn for each frame is what the scenario's `Links` say.
   frames and one for bulk frames, as the daemon's has a stream for each.
 - A broken path (`cut`, `part`, `isolate`, `down`) lets its link stay open and swallows every frame; dials fail.
 - Where peers have `addresses`, a dial or probe finds a peer only at its own, as in the world.
+- `traffic`, where there is one, counts what is sent: the daemon's bytes of each frame, without those of gRPC and TLS.
 - Real streams lose nothing while they live: loss, doubling and reordering are harsher than the daemon's world.
 
 Not handled here: what frames mean, and time-outs on silence (the core).
@@ -25,6 +26,7 @@ from plora.node.core.events import DialFailed, Event, LinkClosed, LinkOpened, Pr
 from plora.node.core.messages import FRAME_BYTES_MAX, BulkMessage, DialTry, Message
 from plora.node.reach import NO_ANSWER, REACHED
 from plora.node.transport.codec import encode
+from plora.node.transport.traffic import Traffic
 from plora.proto.errors import ProtocolError
 from plora.proto.host_port import split
 from plora.sim.clock import MS, VirtualClock
@@ -79,7 +81,7 @@ class Network:
         self.endpoints: dict[str, Endpoint] = {}
         self.addresses: dict[str, str] = {}
         self.tried: list[tuple[str, str]] = []
-        self.frames = 0
+        self.traffic: Traffic | None = None
         self.down: Callable[[str, str], bool] | None = None
         self._clock = clock
         self._draws = draws
@@ -169,7 +171,8 @@ class Network:
         link = self._between(sender, receiver)
         if link is None:
             return False
-        self.frames += 1
+        if self.traffic is not None:
+            self.traffic.sent(message, frame_bytes(message))
         if self._conditions.bandwidth or self._uplinks:
             self._leave(link, sender, message, lambda: self._left(link, sender, message, left))
         else:

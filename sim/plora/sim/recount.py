@@ -1,7 +1,7 @@
 """A run's rounds once more, from what it left in its folder: the event logs, the truth, and the report's set-up.
 
-The figures that come from event logs are those of the report; `messages`, `bytes` and `digest` are not in the logs of
-single rounds and stay empty.
+The figures that come from event logs are those of the report; `messages`, `wire_bytes` and `digest` are not in the logs
+and stay empty.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 from itertools import chain
 from pathlib import Path
 
+from plora.node.transport.traffic import Traffic
 from plora.proto.record_lines import Record, record_from_line
 from plora.sim.build import edges_of
 from plora.sim.reach import Reach
@@ -36,7 +37,7 @@ def recount(folder: Path) -> list[Round]:
         while next_record < len(records) and records[next_record].mono_ns <= end_ns:
             take(tally, records[next_record])
             next_record += 1
-        rounds.append(measured(number, tally, reach, messages=0, digest=""))
+        rounds.append(measured(number, tally, reach, Traffic(), digest=""))
     return rounds
 
 

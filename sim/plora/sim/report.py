@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from plora.node.transport.traffic import Traffic
 from plora.sim.reach import Reach
 from plora.sim.rounds import OUTCOMES, Round
 from plora.sim.scenario import Scenario
@@ -29,8 +30,8 @@ NO_FINDINGS = (
 )
 
 
-def measured(number: int, tally: Tally, reach: Reach, messages: int, digest: str) -> Round:
-    """The figures at the end of a round."""
+def measured(number: int, tally: Tally, reach: Reach, traffic: Traffic, digest: str) -> Round:
+    """The figures at the end of a round. `traffic` is what was sent since round 1 began."""
     accepted = tally.accepted
     knows = np.stack([accepted[:, _of(reach.truth, domain)].any(axis=1) for domain in reach.domains], axis=1)
     domains = {domain: (reach.of_domain(domain), column) for column, domain in enumerate(reach.domains)}
@@ -41,7 +42,8 @@ def measured(number: int, tally: Tally, reach: Reach, messages: int, digest: str
         accepted={domain: int(accepted[:, _of(reach.truth, domain)].sum()) for domain in reach.domains},
         mutual_information=mutual_information(knows[reach.anybody]),
         verdicts=pairs(tally.verdicts, reach.truth),
-        messages=messages,
+        messages=traffic.sent_frames.total(),
+        wire_bytes=traffic.sent_bytes.total(),
         bytes=tally.fetched_bytes,
         heard=tally.heard,
         useless=tally.useless,
@@ -80,6 +82,7 @@ def report_of(
         "notes": [NO_FINDINGS] if scenario.security.detectors and any(one.trojan for one in reach.truth) else [],
         "traffic": {
             "messages": last.messages,
+            "wire_bytes": last.wire_bytes,
             "bytes": last.bytes,
             "statements_heard": last.heard,
             "redundancy": last.useless / last.heard if last.heard else 0.0,
@@ -117,6 +120,7 @@ def _round(one: Round, before: Round | None) -> dict[str, Any]:
         "mutual_information_delta": one.mutual_information - (before.mutual_information if before else 0.0),
         "verdicts": {outcome: dict(kinds) for outcome, kinds in one.verdicts.items()},
         "messages": one.messages,
+        "wire_bytes": one.wire_bytes,
         "bytes": one.bytes,
         "statements_heard": one.heard,
         "useless": one.useless,

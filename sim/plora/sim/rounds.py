@@ -26,8 +26,8 @@ class Round:
     `holders`: how many reached peers accepted each adapter, in the order of the truth. By domain: `coverage`, the share
     of reached peers that accepted one of it, and `accepted`, pairs of peer and adapter. `mutual_information` is
     I(Agent; Domain) in bits. `verdicts`: pairs by outcome and kind, {"accepted": {"clean": 12, "trojan": 1}, …}.
-    So far: `messages` (frames sent), `heard` (statements received), `useless` (those of them that were known already).
-    `digest` names the whole state: equal runs have equal ones.
+    So far: `messages` (frames sent) of `wire_bytes`, `bytes` of artifacts that came, `heard` (statements received),
+    `useless` (those of them that were known already). `digest` names the whole state: equal runs have equal ones.
     """
 
     number: int
@@ -40,4 +40,5 @@ class Round:
     bytes: int = 0
     heard: int = 0
     useless: int = 0
+    wire_bytes: int = 0
     digest: str = ""

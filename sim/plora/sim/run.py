@@ -21,6 +21,7 @@ from functools import partial
 from typing import Any
 
 from plora.node.core.effects import Emit
+from plora.node.transport.traffic import Traffic
 from plora.sim.build import Published, adapters, build, edges_of
 from plora.sim.clock import MS
 from plora.sim.material import Plasmid
@@ -41,7 +42,9 @@ Watch = Callable[[Round], None]
 
 
 class Simulation:
-    """A scenario under way. `ids` are those of the peers by number; `truth` and `plasmids` go by content id in hex."""
+    """A scenario under way. `ids` are those of the peers by number; `truth` and `plasmids` go by content id in hex.
+
+    What is sent before round 1 is in `warm_up`, and from then on in `traffic`."""
 
     def __init__(self, scenario: Scenario, kinds: Mapping[int, type[SimPeer]] | None = None) -> None:
         self.scenario = scenario
@@ -55,7 +58,8 @@ class Simulation:
         self.round_ns = self.swarm.peer(self.ids[0]).config.round_ms * MS
         self.begin_ns = 0
         self.number = 0
-        self._frames_before = 0
+        self.warm_up, self.traffic = Traffic(), Traffic()
+        self.swarm.network.traffic = self.warm_up
         self._published = published
         for peer in self.swarm.peers.values():
             peer.listen = self._listen
@@ -66,7 +70,7 @@ class Simulation:
         self.swarm.run(WARM_UP_S)
         self.swarm.run_until(self._all_linked, PATIENCE_S)
         self.begin_ns = -(-self.swarm.clock.mono_ns // self.round_ns) * self.round_ns
-        self._frames_before = self.swarm.network.frames
+        self.swarm.clock.at(self.begin_ns, partial(setattr, self.swarm.network, "traffic", self.traffic))
         for published in self._published:
             self.swarm.clock.at(self.at(published[0].round), partial(self._publish, published))
 
@@ -80,8 +84,7 @@ class Simulation:
             self.begin()
         self.number += 1
         self.swarm.clock.run_until(self.at(self.number))
-        frames = self.swarm.network.frames - self._frames_before
-        return measured(self.number, self.tally, self.reach, frames, self._state())
+        return measured(self.number, self.tally, self.reach, self.traffic, self._state())
 
     def _publish(self, published: Published) -> None:
         truth, owner, plasmid = published
@@ -102,7 +105,7 @@ class Simulation:
         whole = hashlib.sha256(self.tally.verdicts.tobytes())
         for peer in self.swarm.peers.values():
             whole.update(peer.core.live_root if peer.up else b"-")
-        whole.update(f"{self.swarm.network.frames} {self.tally.heard} {self.tally.useless}".encode())
+        whole.update(f"{self.traffic.sent_bytes.total()} {self.tally.heard} {self.tally.useless}".encode())
         return whole.hexdigest()
 
 
@@ -126,6 +129,19 @@ def run(scenario: Scenario, watch: Watch = lambda _: None) -> Outcome:
         watch(rounds[-1])
     truth = tuple(simulation.truth.values())
     report = report_of(scenario, simulation.edges, simulation.reach, rounds, simulation.tally)
+    report["traffic"] |= _frames(simulation)
     report["clock"] = {"begin_ns": simulation.begin_ns, "round_ns": simulation.round_ns}
     report["trace_sha256"] = simulation.swarm.digest()
     return Outcome(scenario, tuple(rounds), report, truth, simulation)
+
+
+def _frames(simulation: Simulation) -> dict[str, Any]:
+    """What was sent by kind of frame, and apart from it what finding neighbours took."""
+    warm_up, sent = simulation.warm_up, simulation.traffic
+    return {
+        "warm_up": {"messages": warm_up.sent_frames.total(), "wire_bytes": warm_up.sent_bytes.total()},
+        "frames": {
+            name: {"messages": count, "wire_bytes": sent.sent_bytes[name]}
+            for name, count in sorted(sent.sent_frames.items())
+        },
+    }
