@@ -102,7 +102,8 @@ class Watch(Protocol):
 class SimPeer:
     """One peer over its boots. `log` holds the lines of its event log, `adapters` what is exposed now.
 
-    `listen` is told of each record with its number in this boot; `detectors` are ready as soon as it has started.
+    `handled` counts the events that its core took, over its boots. `listen` is told of each record with its number in
+    this boot; `detectors` are ready as soon as it has started.
     """
 
     core_class: ClassVar[type[PeerCore]] = PeerCore
@@ -130,6 +131,7 @@ class SimPeer:
         self._generations: dict[tuple[str, int], tuple[str, ...]] = {}
         self.stored_chunks: list[tuple[str, int]] = []
         self.up = False
+        self.handled = 0
         self.recording: TextIO | None = None
         self.watch: Watch | None = None
         self.listen: Callable[[SimPeer, int, Emit], None] | None = None
@@ -212,6 +214,7 @@ class SimPeer:
         """Give an event to the core and carry out what it asks for."""
         if not self.up:
             return
+        self.handled += 1
         now = self._clock.now
         if self._recorder is not None:
             self._recorder.event(event, now)
