@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -104,7 +105,8 @@ def manifest_rows() -> list[Row]:
     cases = [Case(one.statement, one.manifest, WALL_START_MS, swarm=SWARM) for one in plasmids]
 
     def judge() -> None:
-        if any(decide(case, Policy(), trust).reason != "bytes_missing" for case in cases):
+        unread = (replace(case, statement=replace(case.statement)) for case in cases)  # a statement is opened once
+        if any(decide(case, Policy(), trust).reason != "bytes_missing" for case in unread):
             raise RuntimeError("a manifest was refused")
 
     return [_row("manifests judged before their bytes", MANIFESTS / _medians(judge)[0], "a second")]

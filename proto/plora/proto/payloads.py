@@ -11,6 +11,7 @@ Rules:
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -49,6 +50,10 @@ class OwnerKey(StrictModel):
 
     def key(self) -> PublicKey:
         """The key itself; `FormatError` for an export key, which signs nothing of Plora's."""
+        return self._key
+
+    @cached_property
+    def _key(self) -> PublicKey:
         return PublicKey.from_text(self.public_key)
 
     def export_key(self) -> ExportKey:
@@ -111,11 +116,15 @@ class OwnerRecord(KeyedPayload):
 
     def signing_keys(self) -> tuple[PublicKey, ...]:
         """The keys that may sign for this owner, in the record's order."""
-        return tuple(entry.key() for entry in self.keys if entry.purpose == "sign")
+        return self._signing_keys
 
     def signing_key_ids(self) -> tuple[str, ...]:
         """Ids of the keys that may sign for this owner, in the record's order."""
-        return tuple(key.key_id for key in self.signing_keys())
+        return tuple(key.key_id for key in self._signing_keys)
+
+    @cached_property
+    def _signing_keys(self) -> tuple[PublicKey, ...]:
+        return tuple(entry.key() for entry in self.keys if entry.purpose == "sign")
 
 
 class Attestation(KeyedPayload):

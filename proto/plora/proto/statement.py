@@ -83,6 +83,20 @@ class Statement:
         except ValueError as error:
             raise StatementError(str(error), where="issued") from error
 
+    @cached_property
+    def opened(self) -> Payload:
+        """The payload, strictly parsed, once; raises as `open_statement`, which is how to ask for it."""
+        model = PAYLOAD_MODELS.get(self.kind)
+        if model is None:
+            raise StatementError(f"unknown kind '{self.kind}'", mend="a newer Plora may know it")
+        payload = model.from_bytes(self.payload)
+        if payload.signer_key_id != self.key_id:
+            raise StatementError("the payload names another key than the statement", where="key_id")
+        algorithm = getattr(getattr(payload, "signer", None), "algo", self.algorithm)
+        if algorithm != self.algorithm:
+            raise StatementError("the payload names another algorithm than the statement", where="signer.algo")
+        return payload
+
     def body(self) -> dict[str, Any]:
         """The payload as plain JSON fields; `StatementError` when it is no canonical JSON object."""
         body = parse_canonical(self.payload)
@@ -136,16 +150,7 @@ def open_statement(statement: Statement) -> Payload:
     Raises `StatementError` (`ManifestError` for a manifest) when the kind is unknown, the payload breaks its schema or
     names another key than the statement.
     """
-    model = PAYLOAD_MODELS.get(statement.kind)
-    if model is None:
-        raise StatementError(f"unknown kind '{statement.kind}'", mend="a newer Plora may know it")
-    payload = model.from_bytes(statement.payload)
-    if payload.signer_key_id != statement.key_id:
-        raise StatementError("the payload names another key than the statement", where="key_id")
-    algorithm = getattr(getattr(payload, "signer", None), "algo", statement.algorithm)
-    if algorithm != statement.algorithm:
-        raise StatementError("the payload names another algorithm than the statement", where="signer.algo")
-    return payload
+    return statement.opened
 
 
 def statement_to_json(statement: Statement) -> str:
