@@ -20,6 +20,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -42,6 +43,7 @@ _REFUSED_CATEGORIES = ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp")
 _Item = TypeVar("_Item")
 
 
+@lru_cache(maxsize=4096)
 def parse_timestamp(text: str) -> int:
     """Seconds since 1970 of `YYYY-MM-DDTHH:MM:SSZ`; `ValueError` for every other spelling."""
     match = _TIMESTAMP.fullmatch(text)

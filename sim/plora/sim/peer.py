@@ -180,7 +180,9 @@ class SimPeer:
         self.config = replace(self.config, boot=f"{self._boots:08x}")
         self.store = self.store_class(self.disk)
         snapshot = self.store.load_snapshot(self._clock.now.wall_ms)
-        self.core = self.core_class(self.config, self.policy, self.trust, snapshot, verify=self._shared.verify)
+        self.core = self.core_class(
+            self.config, self.policy, self.trust, snapshot, verify=self._shared.verify, judge=self._shared.judge
+        )
         self._ledger = Ledger(self.id, self.config.boot)
         self._timers = {}
         if self.recording is not None:

@@ -1,7 +1,7 @@
 """Pure work that peers of one simulation share: results depend on the bytes alone, so each is computed once.
 
-Signature checks and features are memoised by content; what a peer concludes from them stays its own. `findings` is what
-detectors see, by detector and digest: nothing of note where whoever simulates says nothing.
+Signature checks and features are memoised by content, verdicts by all that they depend on. `findings` is what detectors
+see, by detector and digest: nothing of note where whoever simulates says nothing.
 """
 
 from __future__ import annotations
@@ -9,12 +9,16 @@ from __future__ import annotations
 import hashlib
 import tempfile
 
-from plora.gate import Features
+from plora.gate import Case, Features, Policy, Trust, Verdict, decide
 from plora.gate.findings import Findings
+from plora.gate.reputation import Reputation
 from plora.gate.tensors import examine_descriptor
 from plora.node.store.store import Store, blob_path
+from plora.proto.fields import parse_timestamp
 from plora.proto.keys import PublicKey
 from plora.proto.statement import Statement, verify_statement
+
+JUDGED_MAX = 1 << 16
 
 
 class Shared:
@@ -23,6 +27,7 @@ class Shared:
     def __init__(self) -> None:
         self._verified: dict[tuple[bytes, bytes, str], bool] = {}
         self._features: dict[str, Features] = {}
+        self._judged: dict[tuple[object, ...], tuple[Case, Policy, Trust, Verdict]] = {}
         self.findings: dict[tuple[str, str], Findings] = {}
 
     def verify(self, statement: Statement, key: PublicKey) -> bool:
@@ -31,6 +36,19 @@ class Shared:
         if name not in self._verified:
             self._verified[name] = verify_statement(statement, key)
         return self._verified[name]
+
+    def judge(self, case: Case, policy: Policy, trust: Trust) -> Verdict:
+        """`decide`, once for each case, but for those on which time may have a word of its own."""
+        if policy.consensus or trust.root is not None or not _in_its_time(case, policy):
+            return decide(case, policy, trust)
+        name = _name_of(case, policy, trust)
+        known = self._judged.get(name)
+        if known is None:
+            if len(self._judged) >= JUDGED_MAX:
+                self._judged.clear()
+            # Kept alive with the verdict, so that no other object can get the ids that stand in the name.
+            known = self._judged[name] = (case, policy, trust, decide(case, policy, trust))
+        return known[-1]
 
     def examine(self, store: Store, digest: str) -> Features:
         """The gate's features of a held blob, whatever its digest claims."""
@@ -46,3 +64,35 @@ class Shared:
                 file.seek(0)
                 self._features[name] = examine_descriptor(file.fileno())
         return self._features[name]
+
+
+def _in_its_time(case: Case, policy: Policy) -> bool:
+    """Whether the manifest is in force, so that the gate says the same at any time until it expires."""
+    issued_ms, expires_ms = parse_timestamp(case.manifest.issued) * 1000, parse_timestamp(case.manifest.expires) * 1000
+    latest_ms = case.now_ms + policy.clock_skew_ms_max
+    return max(issued_ms, case.signed_time_ms) <= latest_ms and case.now_ms < expires_ms
+
+
+def _name_of(case: Case, policy: Policy, trust: Trust) -> tuple[object, ...]:
+    """What a verdict depends on beside the hour: the very objects that peers share, or their contents."""
+    parts = (policy, trust, case.statement, case.manifest, case.features, case.base)
+    statements = (case.owner_records, case.attestations, case.revocations, case.freshness)
+    return (
+        *map(id, parts),
+        *(tuple([id(statement) for statement, _ in some]) for some in statements),
+        *(case.swarm, case.believed, case.granted, case.newest_version, case.same_version),
+        *(_seen(case.weight_findings), _seen(case.probe_findings), case.blamed_beside),
+        _earned(case.reputation) if policy.reputation else None,
+        *(case.folder_fault, case.released),
+    )
+
+
+def _seen(findings: Findings | None) -> tuple[object, ...] | None:
+    if findings is None:
+        return None
+    figures = (findings.calibration, findings.figures, findings.p_value, findings.alpha, findings.seconds)
+    return (*figures, findings.note, findings.failure, tuple(findings.details.items()))
+
+
+def _earned(reputation: Reputation) -> tuple[object, ...]:
+    return (reputation.good, reputation.bad, reputation.fault, reputation.fault_ms)

@@ -116,6 +116,9 @@ SIGNED = "signatures and quorum"
 SIGNED_WELL = ("", "below_quorum")
 """What that stage says of a manifest that a believed key of a trusted owner signed."""
 
+Judge = Callable[[Case, Policy, Trust], Verdict]
+"""`decide`, or a memo of it that many peers share."""
+
 
 class Desk:
     """The decisions of one peer. `live` gives the statements that gossip took up from the snapshot."""
@@ -130,7 +133,9 @@ class Desk:
         bases: Mapping[str, BaseFacts] | None = None,
         voted: Callable[[Case, int], Case] = lambda case, seen_ms: case,
         reputations: Reputations | None = None,
+        judge: Judge = decide,
     ) -> None:
+        self._gate = judge
         self.reputations = reputations_of(config, snapshot, reputations)
         self._obey(policy, trust)
         versions = (decode_version(key, value) for key, value in snapshot.rows(VERSIONS))
@@ -376,10 +381,10 @@ class Desk:
         beside = self.blames.named(plasmid.digest, self.showing.title_of_bytes)
         known = replace(known, reputation=earned, released=released, blamed_beside=beside)
         case = self.detectors.case(self._voted(known, plasmid.seen_ms), self.policy)
-        verdict = decide(case, self.policy, trust)
+        verdict = self._gate(case, self.policy, trust)
         gone = features is not None and not self.larder.has(plasmid)
         if gone and not stands_without_bytes(verdict, asked=plasmid.asked):
-            return decide(replace(case, features=None), self.policy, trust)
+            return self._gate(replace(case, features=None), self.policy, trust)
         if plasmid.digest in self.larder.unreadable and verdict.wants_bytes:
             outcome = Outcome.REJECT if plasmid.digest in self.larder.defects else Outcome.QUARANTINE
             return unexamined(verdict, outcome, self.larder.unreadable[plasmid.digest])

@@ -19,12 +19,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import cast, get_args
 
-from plora.gate import BaseFacts, Policy, Trust
+from plora.gate import BaseFacts, Policy, Trust, decide
 from plora.node.core.auditor import Auditor
 from plora.node.core.causes import Causes
 from plora.node.core.config import CoreConfig
 from plora.node.core.council import Council
-from plora.node.core.desk import Desk
+from plora.node.core.desk import Desk, Judge
 from plora.node.core.effects import Effect, Emit, Persist
 from plora.node.core.events import (
     BlobFailed,
@@ -159,7 +159,7 @@ class BoundReached:
 class PeerCore:
     """One peer. `bases` are the base models at hand, by name; without them the gate checks less of the base.
 
-    `verify` checks the signatures of what gossip takes in; a simulator gives all peers one memo.
+    `verify` checks the signatures of what gossip takes in, `judge` is the gate; a simulator gives all peers one memo.
     """
 
     def __init__(
@@ -170,6 +170,7 @@ class PeerCore:
         snapshot: Snapshot,
         bases: Mapping[str, BaseFacts] | None = None,
         verify: Verify = verify_statement,
+        judge: Judge = decide,
     ) -> None:
         self.config = config
         streams = Streams(config.seed, config.peer)
@@ -178,7 +179,7 @@ class PeerCore:
         self.transfer = Transfer(config, snapshot, self.reputations)
         self.council = Council(config, snapshot, self.gossip.live)
         self.desk = Desk(
-            config, policy, trust, snapshot, self.gossip.live, bases, self.council.case, reputations=self.reputations
+            config, policy, trust, snapshot, self.gossip.live, bases, self.council.case, self.reputations, judge
         )
         self.auditor = Auditor(snapshot, lambda: (self.desk.policy, self.desk.trust))
         self._handlers: Mapping[str, Callable[[Event | Notice, Now], Outputs]] = {
