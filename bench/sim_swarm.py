@@ -30,8 +30,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bench.report import Row, finish
 
 from plora.gate import Trust
-from plora.sim.links import Conditions
 from plora.sim.material import make_owner, make_plasmid, tiny_adapter
+from plora.sim.scenario import Links
 from plora.sim.swarm import SWARM_ID, Swarm
 from plora.sim.topology import Edges, erdos_renyi_graph, neighbours
 
@@ -90,7 +90,7 @@ def _published(
     """A swarm in which all is published; the contents, and who can get them."""
     owners = [make_owner(f"owner-{number}", SWARM_ID) for number in range(plasmids)]
     adapters = [make_plasmid(owner, "legal", tiny_adapter(number)) for number, owner in enumerate(owners)]
-    swarm = Swarm(seed, Conditions(loss=loss))
+    swarm = Swarm(seed, Links(loss=loss))
     ids = swarm.add(agents, edges, trust=Trust(owners=tuple(owner.trusted for owner in owners)))
     swarm.boot()
     swarm.run(WARM_UP_S)
