@@ -14,6 +14,7 @@ from tests.web.conftest import CHROMIUM, FLAGS
 
 from plora.cli.sim_replay import Sayings
 from plora.sim.page import LINKS_MAX, data_of, page_of, write_page
+from plora.sim.page.layout import places_of
 from plora.sim.trace import Frame, Trace, read_trace
 
 
@@ -42,6 +43,15 @@ def test_of_very_many_links_some_are_drawn_and_the_page_says_so(trace: Trace) ->
     report = {**trace.report, "scenario": {**trace.report["scenario"], "graph": {"kind": "complete"}}}
     data = data_of(Trace(report, trace.truth, peers, (Frame(0, linked=many),)), str)
     assert len(data["frames"][0]["linked"]) // 2 <= LINKS_MAX and f"of {len(many):,} links" in data["note"]
+
+
+def test_parts_of_a_graph_are_drawn_apart() -> None:
+    clique = [(a, b) for a in range(20) for b in range(a + 1, 20)]
+    places = places_of(23, [*clique, (20, 21)], "er")
+    assert places == places_of(23, [*clique, (20, 21)], "er")
+    right = max(x for x, _ in places[:20])
+    assert all(x > right or y > max(y for _, y in places[:20]) for x, y in places[20:])
+    assert right > 500  # the many have most of the room
 
 
 def coverage_in(tab: Tab) -> list[str]:

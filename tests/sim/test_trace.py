@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,10 @@ from plora.sim.material import make_owner, make_plasmid, tiny_adapter
 from plora.sim.picture import drawn, write_pictures
 from plora.sim.rounds import OUTCOMES
 from plora.sim.run import WARM_UP_S
+from plora.sim.scenario import Scenario
 from plora.sim.swarm import SWARM_ID, Swarm
 from plora.sim.topology import ring
-from plora.sim.trace import Trace, read_report, read_trace
+from plora.sim.trace import LINES_MAX, Trace, read_report, read_trace
 from plora.sim.truth import CLEAN, Truth, to_plain
 
 SECOND_NS = 1_000_000_000
@@ -78,6 +80,27 @@ def test_a_peer_that_was_killed_is_down_until_it_boots_again(tmp_path: Path) -> 
     parted = [frame.number for frame in frames if frame.unlinked]
     joined = [frame.number for frame in frames if frame.number and frame.linked]
     assert parted and joined and min(parted) <= 4 and min(joined) >= 7
+
+
+def test_a_peer_without_neighbours_is_up_though_its_log_is_silent(tmp_path: Path) -> None:
+    alone = Scenario.parse({"agents": 3, "rounds": 5, "graph": {"kind": "er", "p": 0}, "publish": {"plasmids": 1}})
+    frames = read_trace(keep(tmp_path, alone)).frames
+    assert frames[0].up == [0, 1, 2] and not any(frame.down for frame in frames)
+
+
+def test_what_happens_seldom_is_told_before_what_happens_all_the_time(tmp_path: Path) -> None:
+    keep(tmp_path)
+    log = tmp_path / "logs" / "0002.jsonl"
+    lines = log.read_text().splitlines()
+    seldom = next(line for line in lines if '"kind":"audited"' in line).replace('"kind":"audited"', '"kind":"repair"')
+    usual = [next(line for line in lines if '"kind":"knowledge"' in line)] * 40
+    frame = next(frame for frame in read_trace(tmp_path).frames if usual[0] + "\n" in frame.lines)
+    at = json.loads(usual[0])["mono_ns"]
+    seldom = re.sub(r'"mono_ns":\d+', f'"mono_ns":{at - 1}', seldom)
+    log.write_text("\n".join([*lines, seldom, *usual]) + "\n")
+    told = read_trace(tmp_path).frames[frame.number]
+    assert seldom + "\n" in told.lines and len(told.lines) == LINES_MAX
+    assert told.untold == len(frame.lines) + len(usual) + 1 - LINES_MAX
 
 
 def test_a_run_without_logs_has_no_peers_to_be_seen(folder: Path, tmp_path: Path) -> None:

@@ -43,7 +43,9 @@ class Sayings:
 
     def __init__(self, trace: Trace) -> None:
         self._names = {peer: f"peer {number}" for number, peer in enumerate(trace.peers)}
-        self._names |= {one.content: one.plasmid for one in trace.truth}
+        self._names |= {
+            one.content: f"{one.plasmid} ({one.kind})" if one.trojan else one.plasmid for one in trace.truth
+        }
 
     def __call__(self, line: str) -> str:
         """The sentence of a line of a log."""

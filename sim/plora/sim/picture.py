@@ -68,6 +68,8 @@ def drawn(report: Mapping[str, Any]) -> Figure:
     scenario, graph = report["scenario"], report["graph"]
     title = f"{scenario['name']}: {graph['peers']:,} peers, graph {scenario['graph']['kind']}, seed {scenario['seed']}"
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    if report["notes"]:
+        figure.supxlabel("\n".join(report["notes"]), x=0.01, ha="left", fontsize=7)
     axes = figure.subplots(2, 2)
     _draw_coverage(axes[0][0], report)
     _draw_verdicts(axes[0][1], report["rounds"])

@@ -6,8 +6,8 @@ Rules:
   no frames, and no peers to be seen.
 - Frame 0 is the state when round 1 begins; frame k says what changed until round k had passed.
 - Peers are numbered as their logs are; two are linked while both say so and both are up. A peer is down from its
-  `stop`, or the last record of a boot, to the next boot's first; silence for `SILENT_ROUNDS` is down, too, since every
-  round of a peer is a record.
+  `stop`, or the last record of a boot, to the next boot's first. Silence for `SILENT_ROUNDS` of a peer that still had
+  links is down, too, since each of its rounds would be a record; one that had none has nothing to say.
 
 Not handled here: pictures (`picture`), the page (`page`), the terminal (`plora sim --trace`).
 """
@@ -31,7 +31,8 @@ from plora.sim.truth import Truth, from_plain
 REPORT_FILE, TRUTH_FILE, LOGS_FOLDER = "report.json", "truth.json", "logs"
 SILENT_ROUNDS = 3
 LINES_MAX = 12
-"""Of a frame: the newest records that tell a person something."""
+"""Of a frame: the newest records that tell a person something, those of what happens all the time only if there is
+room."""
 
 _KIND = re.compile(r'"kind":"(\w+)","mono_ns":(\d+)')
 _JUDGING = frozenset({"verdict", "revoked", "superseded", "expired"})
@@ -39,6 +40,7 @@ _STEPS = frozenset({"statement_seen", "fetch_started", "fetch_done", "examined",
 """Each is a step to a verdict, which is told itself."""
 
 _UNTOLD = records.QUIET | _STEPS | {"link_up", "neighbours", "merge", "reputation"}
+_USUAL = re.compile(r'"kind":"(knowledge|merge_probed)"|"outcome":"accept"')
 
 
 @dataclass(slots=True)
@@ -47,7 +49,7 @@ class Frame:
 
     `verdicts`: (peer, adapter, index into `rounds.OUTCOMES` or -1 for none any more). Links are pairs of numbers, the
     smaller first; over those that `moved` new statements came. `lines`: records as the logs have them, the oldest
-    first.
+    first; `untold` more were left out.
     """
 
     number: int
@@ -58,6 +60,7 @@ class Frame:
     up: list[int] = field(default_factory=list)
     down: list[int] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
+    untold: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ def read_trace(folder: Path) -> Trace:
     """All of a run; `UsageError` where the folder has no report."""
     report = read_report(folder)
     truth = tuple(from_plain(_json(folder / TRUTH_FILE)))
-    logs = sorted((folder / LOGS_FOLDER).glob("*.jsonl"))
+    logs = sorted((folder / LOGS_FOLDER).glob("*.jsonl"), key=lambda path: (len(path.name), path.name))
     if not logs or "clock" not in report:
         return Trace(report, truth)
     reader = _Reader(report, truth)
@@ -140,8 +143,8 @@ class _Reader:
             if a < b and b in self._number:
                 self._pair(a, b)
         for frame, lines, heard in zip(self._frames, self._lines, self._heard, strict=True):
-            newest = sorted(lines)[-LINES_MAX:] if frame.number else []
-            frame.lines = [line for _, _, line in newest]
+            if frame.number:
+                frame.lines, frame.untold = _told(lines), max(0, len(lines) - LINES_MAX)
             frame.linked.sort()
             frame.unlinked.sort()
             frame.moved = sorted({self._between(a, b) for a, b in heard if a in self._number})
@@ -204,7 +207,7 @@ class _Peer:
     def end(self, rounds: int) -> None:
         """There are no more lines."""
         self._judge()
-        if rounds - self._last >= SILENT_ROUNDS:
+        if rounds - self._last >= SILENT_ROUNDS and any(count > 0 for count in self._counts.values()):
             self._fall(self._last + 1)
 
     def states(self, rounds: int) -> Iterator[tuple[int, bool]]:
@@ -256,6 +259,12 @@ def _boot(line: str) -> str:
 def _tells(kind: str, line: str) -> bool:
     """Whether a person would be told; what is being waited for and what wasn't probed say little."""
     return kind not in _UNTOLD and not any(f'"outcome":"{one}"' in line for one in ("pending", "unprobed"))
+
+
+def _told(lines: list[tuple[int, int, str]]) -> list[str]:
+    """Of the lines (when, who, record) of a frame those to be told, in their order."""
+    by_worth = sorted(lines, key=lambda one: (_USUAL.search(one[2]) is None, *one))
+    return [line for _, _, line in sorted(by_worth[-LINES_MAX:])]
 
 
 def _last(changes: list[tuple[int, int]], frame: int) -> int:

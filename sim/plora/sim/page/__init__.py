@@ -59,6 +59,7 @@ def data_of(trace: Trace, say: Callable[[str], str]) -> dict[str, Any]:
     shown = frozenset(links[:: -(-len(links) // LINKS_MAX)] if links else ())
     return {
         "facts": facts_of(report),
+        "notes": list(report["notes"]),
         "note": _note(trace, len(links), len(shown)),
         "outcomes": list(OUTCOMES),
         "adapters": [
@@ -102,6 +103,7 @@ def _frame(frame: Frame, shown: frozenset[tuple[int, int]], say: Callable[[str],
         "up": frame.up,
         "down": frame.down,
         "said": [say(line) for line in frame.lines],
+        "untold": frame.untold,
     }
 
 

@@ -338,7 +338,8 @@ function show(round) {
   chosen();
   const frame = run.frames[state.round];
   const lines = frame && frame.said.length ? frame.said : ["Nothing that a person would be told."];
-  element("events").replaceChildren(...lines.map(line => made("li", line)));
+  const more = frame && frame.untold ? [made("li", `and ${frame.untold.toLocaleString("en")} more`, { class: "small" })] : [];
+  element("events").replaceChildren(...lines.map(line => made("li", line)), ...more);
   cursors.forEach(move => move());
   draw();
   if (!state.timer) element("said").textContent = `${text}: ${inWords()}`;
@@ -383,7 +384,8 @@ function begin() {
   element("facts").textContent = run.facts;
   element("note").textContent = run.note;
   element("note").hidden = !run.note;
-  element("swarm").hidden = !peers;
+  element("left").hidden = !peers;
+  element("notes").replaceChildren(...run.notes.map(note => made("li", note)));
   element("round").max = String(last);
   element("peer").max = String(peers - 1);
   const choices = [["all", "all adapters"], ...domains.map(domain => [`domain ${domain}`, `domain ${domain}`]),
