@@ -22,26 +22,25 @@ import hashlib
 from dataclasses import replace
 
 from plora.gate.consensus import Membership, accusation, membership, vote_of
-from plora.node.core.effects import Send, SignWord
+from plora.node.core.effects import SignWord
 from plora.node.core.events import Event, Publish, Received, WordSigned
-from plora.node.core.messages import HAVE_MAX, Carried, Have, Heartbeat, Message, Push
+from plora.node.core.messages import Have, Message, Push
 from plora.proto.dsse import StatementKind
 from plora.proto.keys import PrivateKey, PublicKey, private_key_from_seed
 from plora.proto.manifest import Manifest
 from plora.proto.payloads import Choice, Slot, Vote
 from plora.proto.statement import Statement, open_statement, sign_statement
-from plora.sim.adversaries import Adversary
+from plora.sim.adversary import Adversary, Speaker
 
 WORDS = (StatementKind.VOTE, StatementKind.EVIDENCE)
 
 
-class Liar(Adversary):
-    """Hears of every statement once, has something to say about it, and repeats that with every sign of life."""
+class Liar(Speaker):
+    """Hears of every statement once, and has something to say about it."""
 
     def boot(self) -> None:
         """Start without a memory."""
         self._heard: dict[bytes, None] = {}
-        self._words: list[tuple[Statement, int | None]] = []
         super().boot()
 
     def handle(self, event: Event) -> None:
@@ -67,21 +66,6 @@ class Liar(Adversary):
         if self.config.members is None:
             raise ValueError("a liar about the consensus takes a configuration that has one")
         return self.config.members
-
-    def say(self, *statements: Statement, half: int | None = None) -> None:
-        """Tell all neighbours from now on, or one half (0 or 1) of them, past one's own core."""
-        self._words += [(statement, half) for statement in statements]
-
-    def _send(self, effect: Send) -> None:
-        super()._send(effect)
-        words = self._meant_for(effect.peer) if isinstance(effect.message, Heartbeat) else []
-        if words:
-            self.send(effect.peer, Push(tuple(map(Carried, words[:HAVE_MAX]))))
-
-    def _meant_for(self, peer: str) -> list[Statement]:
-        near = sorted(neighbour.peer for neighbour in self.config.neighbours)
-        half = near.index(peer) % 2 if peer in near else None
-        return [statement for statement, meant in self._words if meant in (None, half)]
 
 
 class LyingMember(Liar):

@@ -134,10 +134,13 @@ class Happening(Choice):
 
 
 class Adversaries(Choice):
-    """Peers that break rules from a round on; `kind` says how. No engine has them yet."""
+    """Peers that break rules from a round on; `kind` names one of `plora.sim.kinds.KINDS`. `around` makes those of them
+    that a peer knows, but for `spared` that stay honest."""
 
     kind: str
     from_round: float = Field(default=0.0, ge=0)
+    around: int | None = Field(default=None, ge=0)
+    spared: int = Field(default=1, ge=0)
 
 
 class Churn(Part):

@@ -1,0 +1,136 @@
+"""Peers that break rules, by name, and which peers of a scenario they are.
+
+- A kind is a class of peers (`KINDS`). A scenario's `adversaries` say which, who, and from which round on.
+- Who is drawn is drawn from the scenario's seed, without those that an earlier entry has taken or that watch what
+  becomes of an eclipse (`around`).
+- Owners who cheat are as trusted as all others: `LineUp.owners` go into everybody's trust.
+- Kinds that lie about the consensus need one, and those that lie as members must be members; `UsageError` says so.
+
+>>> near = [[1, 4], [0, 2], [1, 3], [2, 4], [3, 0]]
+>>> line_up((Adversaries(kind="forger", count=2),), near, seed=1, start_ns=0, round_ns=10).numbers
+(1, 4)
+>>> line_up((Adversaries(kind="withholder", around=0),), near, seed=1, start_ns=0, round_ns=10).numbers
+(4,)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from plora.node.core.streams import Streams
+from plora.proto.errors import UsageError
+from plora.sim import adversaries, crooks, floods, liars, masks
+from plora.sim.adversary import Adversary, waiting
+from plora.sim.material import Owner
+from plora.sim.scenario import Adversaries
+from plora.sim.swarm import SWARM_ID, peer_id
+
+KINDS: Mapping[str, type[Adversary]] = {
+    "withholder": adversaries.Withholder,
+    "forger": adversaries.Forger,
+    "slanderer": adversaries.Slanderer,
+    "corrupter": adversaries.Corrupter,
+    "list-forger": adversaries.ListForger,
+    "staller": adversaries.Staller,
+    "trickler": adversaries.Trickler,
+    "replayer": adversaries.Replayer,
+    "turncoat": adversaries.Turncoat,
+    "flooder": floods.Flooder,
+    "babbler": floods.Babbler,
+    "sybil": floods.Sybil,
+    "multitude": masks.Multitude,
+    "whitewasher": masks.Whitewasher,
+    "equivocator": crooks.Equivocator,
+    "rollback": crooks.Rollback,
+    "clock-liar": crooks.ClockLiar,
+    "junk-dealer": crooks.JunkDealer,
+    "yes-sayer": liars.YesSayer,
+    "double-voter": liars.DoubleVoter,
+    "stale-voter": liars.StaleVoter,
+    "false-accuser": liars.FalseAccuser,
+    "impostor": liars.Impostor,
+    "stuffer": liars.Stuffer,
+    "silencer": liars.Silencer,
+    "half-passer": liars.HalfPasser,
+}
+VOTING = (liars.LyingMember, liars.StaleVoter, liars.FalseAccuser)
+LYING = (liars.Liar, liars.HalfPasser)
+
+
+@dataclass(frozen=True, slots=True)
+class LineUp:
+    """The peers that break rules, by number, and the owners among them."""
+
+    kinds: Mapping[int, type[Adversary]]
+    owners: tuple[Owner, ...]
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Who they are, in order."""
+        return tuple(sorted(self.kinds))
+
+
+def line_up(
+    listed: Sequence[Adversaries],
+    near: Sequence[Sequence[int]],
+    *,
+    seed: int,
+    start_ns: int,
+    round_ns: int,
+    members: int = 0,
+) -> LineUp:
+    """Who breaks which rules.
+
+    Args:
+        listed: the scenario's entries.
+        near: for each peer, whom it knows (`topology.neighbours`).
+        seed: of what is drawn.
+        start_ns: virtual time of round 0; `round_ns` is how long a round takes.
+        members: how many of the first peers vote; 0 without a consensus.
+
+    Raises UsageError for a kind or a peer that isn't there, or a liar who has no vote.
+    """
+    draws = Streams(seed, "").stream("adversaries")
+    watched = {one.around for one in listed if one.around is not None}
+    kinds: dict[int, type[Adversary]] = {}
+    for one in listed:
+        free = [number for number in range(len(near)) if number not in kinds and number not in watched]
+        kind = waiting(_kind(one.kind), start_ns + int(one.from_round * round_ns))
+        for number in _chosen(one, free, near, draws):
+            _check(one.kind, kind, number, members)
+            kinds[number] = kind
+    crooked = (number for number, kind in sorted(kinds.items()) if issubclass(kind, crooks.Crook))
+    return LineUp(kinds, tuple(crooks.owner_of(peer_id(number), SWARM_ID) for number in crooked))
+
+
+def _kind(name: str) -> type[Adversary]:
+    found = KINDS.get(name)
+    if found is None:
+        raise UsageError(
+            f"no adversary is called {name!r}", where="adversaries.kind", mend=f"known: {', '.join(KINDS)}"
+        )
+    return found
+
+
+def _chosen(one: Adversaries, free: list[int], near: Sequence[Sequence[int]], draws: Random) -> list[int]:
+    for number in (*one.peers, *(() if one.around is None else (one.around,))):
+        if number >= len(near):
+            raise UsageError(f"there is no peer {number}", where="adversaries", mend=f"0 to {len(near) - 1}")
+    if one.peers:
+        return list(one.peers)
+    if one.around is not None:
+        known = [number for number in near[one.around] if number in free]
+        return known[one.spared :]
+    count = one.count if one.count is not None else round((one.share or 0.0) * len(near))
+    return sorted(draws.sample(free, min(count, len(free))))
+
+
+def _check(name: str, kind: type[Adversary], number: int, members: int) -> None:
+    if issubclass(kind, LYING) and not members:
+        raise UsageError(f"{name} lies about a consensus", where="adversaries", mend="set security.consensus = true")
+    if issubclass(kind, VOTING) and number >= members:
+        raise UsageError(
+            f"{name} has no vote as peer {number}", where="adversaries", mend=f"name peers below {members}"
+        )
