@@ -8,7 +8,7 @@
 - `Replayer` pushes whatever it ever got again with each heartbeat, however old it has become.
 - `Turncoat` forges and corrupts at once: several of them that wait are a covert flash.
 
-    swarm.add(20, edges, trust=trust, kinds={17: Forger, 18: waiting(Corrupter, betrays_ns)})
+    swarm.add(20, edges, trust=trust, kinds={17: Forger, 18: dormant(Corrupter)})
 
 What a member *signs* is not their matter: `offer` has any peer serve a plasmid against its own gate's word.
 

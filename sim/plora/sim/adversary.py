@@ -1,23 +1,26 @@
 """What all members that break rules have in common: real cores whose frames are tampered with on their way out.
 
-- Until `betrays_ns` of virtual time each behaves well. It is the class's, so that whoever makes a swarm takes a
-  subclass that waits (`waiting`).
+- Until `betrays_ns` of virtual time each behaves well; from its class on, or until it is told to `betray`. A class that
+  waits for that is `dormant`.
+- `begin` is called when it betrays, and at each start after that.
 - A `Speaker` says statements past its own core, with every sign of life, to all neighbours or to one half of them.
 
 Not handled here: which rules are broken (`adversaries`, `floods`, `crooks`, `liars`).
 
->>> waiting(Adversary, 5).betrays_ns, Adversary.betrays_ns
-(5, 0)
+>>> dormant(Adversary).betrays_ns == NEVER_NS, Adversary.betrays_ns
+(True, 0)
 """
 
 from __future__ import annotations
 
-from typing import ClassVar, TypeVar
+from typing import TypeVar
 
 from plora.node.core.effects import Send
 from plora.node.core.messages import HAVE_MAX, Carried, Heartbeat, Message, Push
 from plora.proto.statement import Statement
 from plora.sim.peer import SimPeer
+
+NEVER_NS = 1 << 62
 
 Kind = TypeVar("Kind", bound="Adversary")
 
@@ -25,12 +28,27 @@ Kind = TypeVar("Kind", bound="Adversary")
 class Adversary(SimPeer):
     """Behaves well until `betrays_ns` of virtual time; then what it sends is what `tampered` makes of it."""
 
-    betrays_ns: ClassVar[int] = 0
+    betrays_ns: int = 0
 
     @property
     def betraying(self) -> bool:
         """Whether it has begun."""
         return self._clock.mono_ns >= self.betrays_ns
+
+    def boot(self) -> None:
+        """Start as a peer does."""
+        super().boot()
+        if self.betraying:
+            self.begin()
+
+    def betray(self) -> None:
+        """Break the rules from now on."""
+        self.betrays_ns = self._clock.mono_ns
+        if self.up:
+            self.begin()
+
+    def begin(self) -> None:
+        """What it does once when the rules are broken."""
 
     def tampered(self, message: Message) -> tuple[Message, ...]:
         """The frames to send in place of one."""
@@ -68,6 +86,6 @@ class Speaker(Adversary):
         return near.index(peer) % 2 if peer in near else None
 
 
-def waiting(kind: type[Kind], betrays_ns: int) -> type[Kind]:
-    """The same kind, behaving well until then."""
-    return type(kind.__name__, (kind,), {"__doc__": kind.__doc__, "betrays_ns": betrays_ns})
+def dormant(kind: type[Kind]) -> type[Kind]:
+    """The same kind, behaving well until it is told to betray."""
+    return type(kind.__name__, (kind,), {"__doc__": kind.__doc__, "betrays_ns": NEVER_NS})

@@ -70,9 +70,13 @@ def adapters(scenario: Scenario) -> list[Published]:
 
 
 def build(
-    scenario: Scenario, edges: Edges, published: Sequence[Published], kinds: Mapping[int, type[SimPeer]] | None = None
+    scenario: Scenario,
+    edges: Edges,
+    published: Sequence[Published],
+    kinds: Mapping[int, type[SimPeer]] | None = None,
+    crooks: Sequence[Owner] = (),
 ) -> tuple[Swarm, list[str]]:
-    """The swarm and the ids of its peers, none of which is started."""
+    """The swarm and the ids of its peers, none of which is started; `crooks` are trusted like all other owners."""
     _refuse_unknown(scenario)
     keys, shared = _vote_keys(scenario), Shared()
     for _, _, plasmid in published:
@@ -83,7 +87,7 @@ def build(
         scenario.agents,
         edges,
         policy=_policy(scenario),
-        trust=Trust(owners=tuple(owner.trusted for _, owner, _ in published)),
+        trust=Trust(owners=tuple(owner.trusted for owner in (*(owner for _, owner, _ in published), *crooks))),
         template=_template(scenario, edges, keys),
         vote_keys=keys,
         kinds=kinds,
@@ -123,6 +127,12 @@ def configured(default: Any, changes: Mapping[str, Any], where: str) -> Any:
     return replace(default, **values)
 
 
+def voters(scenario: Scenario) -> int:
+    """How many of the first peers vote."""
+    told = scenario.security
+    return (told.members or members_of(told.quorum)) if told.consensus else 0
+
+
 def _trojans(scenario: Scenario) -> frozenset[int]:
     told = scenario.publish
     draws = Streams(scenario.seed, "").stream("trojans")
@@ -151,7 +161,7 @@ def _vote_keys(scenario: Scenario) -> dict[int, PrivateKey]:
     told = scenario.security
     if not told.consensus:
         return {}
-    count = told.members or members_of(told.quorum)
+    count = voters(scenario)
     if count > scenario.agents:
         raise UsageError(f"{count} members among {scenario.agents} peers", where="security.members")
     return {
@@ -167,7 +177,6 @@ def _refuse_unknown(scenario: Scenario) -> None:
         "graph.dropout": scenario.graph.dropout,
         "happenings": scenario.happenings,
         "churn.percent": scenario.churn.percent,
-        "adversaries": scenario.adversaries,
     }
     named = next((name for name, value in wrong.items() if value), "")
     if named:

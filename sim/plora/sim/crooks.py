@@ -30,7 +30,7 @@ VERSION_ROUNDS = 8
 
 def owner_of(peer: str, swarm: str) -> Owner:
     """The owner who cheats at a peer."""
-    return make_owner(f"crook\x00{peer}", swarm)
+    return make_owner(f"crook-{peer[:16]}", swarm)
 
 
 class Crook(Speaker):
@@ -40,15 +40,11 @@ class Crook(Speaker):
         """Start with nothing shown."""
         self._shown: list[tuple[Plasmid, int | None]] = []
         super().boot()
-        self._clock.at(max(self._clock.mono_ns, self.betrays_ns), self.begin)
 
     @property
     def owner(self) -> Owner:
         """Who signs here."""
         return owner_of(self.id, self.config.swarm)
-
-    def begin(self) -> None:
-        """The time has come to cheat."""
 
     def show(self, plasmid: Plasmid, half: int | None = None) -> None:
         """Tell of a plasmid, and serve its bytes, from now on."""

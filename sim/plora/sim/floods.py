@@ -41,7 +41,7 @@ from plora.sim.clock import MS
 from plora.sim.material import make_owner, make_plasmid
 
 BEATS, WANTS, RECONCILES = 100, 16, 24
-PER_BEAT, OWNERS_MAX = 16, 1200
+PER_BEAT, OWNERS_MAX = 4, 1200
 DELAY_MS = 5
 
 
@@ -129,7 +129,7 @@ class Sybil(Adversary):
     def _owner(self, number: int) -> tuple[Statement, Statement]:
         """A record and a manifest of the owner of that number."""
         while len(self._made) <= number:
-            owner = make_owner(f"sybil\x00{self.id}\x00{len(self._made)}", self.config.swarm)
+            owner = make_owner(f"sybil-{self.id[:16]}-{len(self._made)}", self.config.swarm)
             manifest = make_plasmid(owner, "flood", owner.record.payload).statement
             self._made.append((owner.record, manifest))
         return self._made[number]

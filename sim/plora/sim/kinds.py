@@ -7,10 +7,8 @@
 - Kinds that lie about the consensus need one, and those that lie as members must be members; `UsageError` says so.
 
 >>> near = [[1, 4], [0, 2], [1, 3], [2, 4], [3, 0]]
->>> line_up((Adversaries(kind="forger", count=2),), near, seed=1, start_ns=0, round_ns=10).numbers
-(1, 4)
->>> line_up((Adversaries(kind="withholder", around=0),), near, seed=1, start_ns=0, round_ns=10).numbers
-(4,)
+>>> line_up((Adversaries(kind="forger", peers=(2,)), Adversaries(kind="withholder", around=0)), near, seed=1).numbers
+(2, 4)
 """
 
 from __future__ import annotations
@@ -21,8 +19,8 @@ from random import Random
 
 from plora.node.core.streams import Streams
 from plora.proto.errors import UsageError
-from plora.sim import adversaries, crooks, floods, liars, masks
-from plora.sim.adversary import Adversary, waiting
+from plora.sim import adversaries, crooks, floods, liars, masks, versions
+from plora.sim.adversary import Adversary, dormant
 from plora.sim.material import Owner
 from plora.sim.scenario import Adversaries
 from plora.sim.swarm import SWARM_ID, peer_id
@@ -46,6 +44,8 @@ KINDS: Mapping[str, type[Adversary]] = {
     "rollback": crooks.Rollback,
     "clock-liar": crooks.ClockLiar,
     "junk-dealer": crooks.JunkDealer,
+    "elder": versions.Elder,
+    "newer": versions.Newer,
     "yes-sayer": liars.YesSayer,
     "double-voter": liars.DoubleVoter,
     "stale-voter": liars.StaleVoter,
@@ -61,9 +61,10 @@ LYING = (liars.Liar, liars.HalfPasser)
 
 @dataclass(frozen=True, slots=True)
 class LineUp:
-    """The peers that break rules, by number, and the owners among them."""
+    """The peers that break rules, and from which round on, by number; and the owners among them."""
 
     kinds: Mapping[int, type[Adversary]]
+    rounds: Mapping[int, float]
     owners: tuple[Owner, ...]
 
     @property
@@ -72,22 +73,13 @@ class LineUp:
         return tuple(sorted(self.kinds))
 
 
-def line_up(
-    listed: Sequence[Adversaries],
-    near: Sequence[Sequence[int]],
-    *,
-    seed: int,
-    start_ns: int,
-    round_ns: int,
-    members: int = 0,
-) -> LineUp:
+def line_up(listed: Sequence[Adversaries], near: Sequence[Sequence[int]], *, seed: int, members: int = 0) -> LineUp:
     """Who breaks which rules.
 
     Args:
         listed: the scenario's entries.
         near: for each peer, whom it knows (`topology.neighbours`).
         seed: of what is drawn.
-        start_ns: virtual time of round 0; `round_ns` is how long a round takes.
         members: how many of the first peers vote; 0 without a consensus.
 
     Raises UsageError for a kind or a peer that isn't there, or a liar who has no vote.
@@ -95,14 +87,15 @@ def line_up(
     draws = Streams(seed, "").stream("adversaries")
     watched = {one.around for one in listed if one.around is not None}
     kinds: dict[int, type[Adversary]] = {}
+    rounds: dict[int, float] = {}
     for one in listed:
         free = [number for number in range(len(near)) if number not in kinds and number not in watched]
-        kind = waiting(_kind(one.kind), start_ns + int(one.from_round * round_ns))
+        kind = dormant(_kind(one.kind))
         for number in _chosen(one, free, near, draws):
             _check(one.kind, kind, number, members)
-            kinds[number] = kind
+            kinds[number], rounds[number] = kind, one.from_round
     crooked = (number for number, kind in sorted(kinds.items()) if issubclass(kind, crooks.Crook))
-    return LineUp(kinds, tuple(crooks.owner_of(peer_id(number), SWARM_ID) for number in crooked))
+    return LineUp(kinds, rounds, tuple(crooks.owner_of(peer_id(number), SWARM_ID) for number in crooked))
 
 
 def _kind(name: str) -> type[Adversary]:

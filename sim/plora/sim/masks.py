@@ -24,12 +24,10 @@ FACES, NAMES_MAX, AWAY_MS = 40, 16, 2000
 class Multitude(Withholder):
     """Many peers that are one."""
 
-    def boot(self) -> None:
-        """Start with all its faces."""
-        super().boot()
-        self._faces = [self._face(number) for number in range(FACES)]
-        for face in self._faces:
-            self._clock.at(max(self._clock.mono_ns, self.betrays_ns), face.boot)
+    def begin(self) -> None:
+        """Show all its faces."""
+        for number in range(FACES):
+            self._face(number).boot()
 
     def _face(self, number: int) -> SimPeer:
         config = replace(self.config, peer=_name(self.config.peer, number), boot="")

@@ -22,8 +22,10 @@ from typing import Any
 
 from plora.node.core.effects import Emit
 from plora.node.transport.traffic import Traffic
-from plora.sim.build import Published, adapters, build, edges_of
+from plora.sim.adversary import Adversary
+from plora.sim.build import Published, adapters, build, edges_of, voters
 from plora.sim.clock import MS
+from plora.sim.kinds import line_up
 from plora.sim.material import Plasmid
 from plora.sim.peer import SimPeer
 from plora.sim.reach import Reach
@@ -31,7 +33,7 @@ from plora.sim.report import measured, report_of
 from plora.sim.rounds import Round
 from plora.sim.scenario import Scenario
 from plora.sim.tally import Tally
-from plora.sim.topology import components
+from plora.sim.topology import components, neighbours
 from plora.sim.truth import Truth
 
 WARM_UP_S = 5
@@ -43,6 +45,7 @@ Watch = Callable[[Round], None]
 
 class Simulation:
     """A scenario under way. `ids` are those of the peers by number; `truth` and `plasmids` go by content id in hex.
+    `line_up` says which peers break rules.
 
     What is sent before round 1 is in `warm_up`, and from then on in `traffic`."""
 
@@ -52,7 +55,10 @@ class Simulation:
         published = adapters(scenario)
         self.truth: dict[str, Truth] = {truth.content: truth for truth, _, _ in published}
         self.plasmids: dict[str, Plasmid] = {truth.content: plasmid for truth, _, plasmid in published}
-        self.swarm, self.ids = build(scenario, self.edges, published, kinds)
+        near = neighbours(scenario.agents, self.edges)
+        self.line_up = line_up(scenario.adversaries, near, seed=scenario.seed, members=voters(scenario))
+        kinds = {**(kinds or {}), **self.line_up.kinds}
+        self.swarm, self.ids = build(scenario, self.edges, published, kinds, self.line_up.owners)
         self.reach = Reach(components(scenario.agents, self.edges), tuple(self.truth.values()))
         self.tally = Tally(self.ids, tuple(self.truth.values()))
         self.round_ns = self.swarm.peer(self.ids[0]).config.round_ms * MS
@@ -73,6 +79,10 @@ class Simulation:
         self.swarm.clock.at(self.begin_ns, partial(setattr, self.swarm.network, "traffic", self.traffic))
         for published in self._published:
             self.swarm.clock.at(self.at(published[0].round), partial(self._publish, published))
+        for number, round_ in sorted(self.line_up.rounds.items()):
+            peer = self.swarm.peer(self.ids[number])
+            if isinstance(peer, Adversary):
+                self.swarm.clock.at(self.at(round_), peer.betray)
 
     def at(self, round_: float) -> int:
         """The virtual time of a round, in monotonic nanoseconds; 0.0 is the beginning of round 1."""

@@ -1,0 +1,110 @@
+"""Each kind of peer that breaks rules, two of them among six who don't: what is clean arrives, nobody honest is blamed,
+no invariant of honest peers breaks, and what the kind does is met by what is meant for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from plora.proto.errors import UsageError
+from plora.sim.kinds import KINDS, line_up
+from plora.sim.run import Simulation
+from plora.sim.scenario import Adversaries, Scenario
+from plora.sim.topology import complete, neighbours
+from plora.sim.watcher import watch
+
+MET: dict[str, str] = {
+    "withholder": "",
+    "forger": "bad_signature",
+    "slanderer": "bad_signature",
+    "corrupter": "bad_chunk",
+    "list-forger": "",
+    "staller": "",
+    "trickler": "",
+    "replayer": "",
+    "turncoat": "bad_signature",
+    "flooder": "reconciles too much",
+    "babbler": "a frame that is no protobuf",
+    "sybil": "untrusted_owners",
+    "multitude": "discovery.links_in",
+    "whitewasher": "bad_chunk",
+    "equivocator": "two_contents",
+    "rollback": "superseded",
+    "clock-liar": "not_yet_valid",
+    "junk-dealer": "rank_mismatch",
+    "elder": "",
+    "newer": "",
+    "yes-sayer": "",
+    "double-voter": "two_votes",
+    "stale-voter": "other_epoch",
+    "false-accuser": "",
+    "impostor": "bad_signature",
+    "stuffer": "",
+    "silencer": "",
+    "half-passer": "",
+}
+"""What honest peers say of it; "" where there is nothing to be seen from outside, or chance decides that."""
+
+CONSENSUS = list(KINDS)[list(KINDS).index("yes-sayer") :]
+BOUNDED = {"bounds": {"untrusted_owners": 20}}
+BESIDE: dict[str, list[dict[str, Any]]] = {"double-voter": [{"kind": "equivocator", "peers": [7]}]}
+"""Who must be there, too, for a kind to have something to do."""
+
+
+def scenario(kind: str) -> Scenario:
+    """Eight peers who all know each other, the last but one and the last of the voters among the liars."""
+    voting = kind in CONSENSUS
+    return Scenario.parse(
+        {
+            "agents": 8,
+            "rounds": 25,
+            "graph": {"kind": "complete"},
+            "publish": {"plasmids": 3, "at": [0, 1, 2], "first_round": 1.0, "every": 2.0},
+            "security": {"detectors": False, "consensus": voting, "quorum": 5, "policy": {"reputation": True}},
+            "core": BOUNDED,
+            "adversaries": [{"kind": kind, "peers": [5, 6]}, *BESIDE.get(kind, [])],
+        }
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_clean_arrives_and_nobody_honest_is_blamed(kind: str) -> None:
+    told = scenario(kind)
+    simulation = Simulation(told)
+    honest = [name for number, name in enumerate(simulation.ids) if number not in simulation.line_up.kinds]
+    owners = [plasmid.manifest.owner for plasmid in simulation.plasmids.values()]
+    watcher = watch(simulation.swarm, honest, owners)
+    for _ in range(told.rounds):
+        simulation.step()
+        watcher.after_round()
+    assert not watcher.broken, [str(one) for one in watcher.broken]
+    rows = [simulation.ids.index(name) for name in honest]
+    assert simulation.tally.accepted[rows].all()
+    assert MET[kind] in "".join(line for name in honest for line in simulation.swarm.peer(name).log)
+
+
+def choose(*listed: dict[str, Any], members: int = 0) -> tuple[int, ...]:
+    near = neighbours(6, complete(6))
+    return line_up([Adversaries.model_validate(one) for one in listed], near, seed=3, members=members).numbers
+
+
+def test_an_eclipse_leaves_a_peer_so_many_honest_neighbours() -> None:
+    around = {"kind": "withholder", "around": 2}
+    assert len(choose(around)) == 4 and 2 not in choose(around)
+    assert choose({**around, "spared": 0}) == (0, 1, 3, 4, 5)
+    assert len(choose({"kind": "forger", "share": 0.5}, {**around, "spared": 0})) == 5
+
+
+@pytest.mark.parametrize(
+    ("entry", "members", "named"),
+    [
+        ({"kind": "gremlin", "count": 1}, 0, "gremlin"),
+        ({"kind": "forger", "peers": [6]}, 0, "no peer 6"),
+        ({"kind": "impostor", "peers": [5]}, 0, "consensus"),
+        ({"kind": "double-voter", "peers": [5]}, 4, "no vote"),
+    ],
+)
+def test_who_cannot_be_is_named(entry: dict[str, Any], members: int, named: str) -> None:
+    with pytest.raises(UsageError, match=named):
+        choose(entry, members=members)
