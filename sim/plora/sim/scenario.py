@@ -152,6 +152,22 @@ class Churn(Part):
     whitewash: bool = False
 
 
+class Expect(Part):
+    """What must be so at the end, of peers that keep the rules; what isn't said is not asked.
+
+    `clean_accepted` and `trojans_accepted_max` are shares of pairs of a peer and a clean adapter or a trojan. `agree`:
+    all who run have the same live statements. `blamed_max`: how many of them another such peer penalised for what it
+    sent. `met`: reasons, or bounds, that at least one such peer's log must name; without it a scenario might pass for
+    want of what it is about.
+    """
+
+    clean_accepted: float | None = Field(default=None, ge=0, le=1)
+    trojans_accepted_max: float | None = Field(default=None, ge=0, le=1)
+    agree: bool = False
+    blamed_max: int | None = Field(default=None, ge=0)
+    met: tuple[str, ...] = ()
+
+
 class Scenario(Part):
     """One simulation. `synchronous`: all peers begin their rounds at once, else each at a phase of its own."""
 
@@ -170,6 +186,7 @@ class Scenario(Part):
     churn: Churn = Churn()
     happenings: tuple[Happening, ...] = ()
     adversaries: tuple[Adversaries, ...] = ()
+    expect: Expect = Expect()
 
     @classmethod
     def parse(cls, values: Mapping[str, Any], where: str = "scenario") -> Self:

@@ -1,0 +1,77 @@
+"""Whether a simulation ended as its scenario says that it must: a sentence for everything that isn't so.
+
+- Asked are the peers that keep the rules. Who is down at the end counts by what it had accepted.
+- What is expected and can't be looked at, as agreement in the fleet, is not passed over: it is a `UsageError`.
+
+Not handled here: what must hold all the time, whatever the scenario (`invariants`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from plora.proto.errors import UsageError
+from plora.proto.record_lines import record_from_line
+from plora.proto.records import Penalty
+from plora.sim.invariants import CONTENT_FAULTS
+from plora.sim.peer import SimPeer
+from plora.sim.run import Outcome, Simulation
+from plora.sim.scenario import Expect
+
+Accepted = np.ndarray[Any, np.dtype[np.bool_]]
+
+
+def failures(outcome: Outcome) -> list[str]:
+    """What is not as expected, in the order of the fields of `Expect`; nothing where all is."""
+    expect = outcome.scenario.expect
+    if expect == Expect():
+        return []
+    if outcome.simulation is None:
+        raise UsageError("only the swarm's end can be looked at", where="expect", mend='set engine = "swarm"')
+    return list(_failures(expect, outcome.simulation))
+
+
+def honest(simulation: Simulation) -> list[SimPeer]:
+    """The peers that keep the rules, by number."""
+    kept = (name for number, name in enumerate(simulation.ids) if number not in simulation.line_up.kinds)
+    return [simulation.swarm.peer(name) for name in kept]
+
+
+def shares(simulation: Simulation) -> tuple[float, float]:
+    """Of pairs of an honest peer and a clean adapter those accepted; the same of trojans. 1 and 0 of none."""
+    rows = [number for number in range(len(simulation.ids)) if number not in simulation.line_up.kinds]
+    accepted: Accepted = simulation.tally.accepted[rows]
+    trojan = np.array([truth.trojan for truth in simulation.truth.values()], dtype=bool)
+    clean, poisoned = accepted[:, ~trojan], accepted[:, trojan]
+    return float(clean.mean()) if clean.size else 1.0, float(poisoned.mean()) if poisoned.size else 0.0
+
+
+def _failures(expect: Expect, simulation: Simulation) -> Iterator[str]:
+    peers = honest(simulation)
+    clean, poisoned = shares(simulation)
+    if expect.clean_accepted is not None and clean < expect.clean_accepted:
+        yield f"clean_accepted: {clean:.3f}, at least {expect.clean_accepted} was expected"
+    if expect.trojans_accepted_max is not None and poisoned > expect.trojans_accepted_max:
+        yield f"trojans_accepted_max: {poisoned:.3f}, at most {expect.trojans_accepted_max} was expected"
+    roots = {peer.core.live_root for peer in peers if peer.up}
+    if expect.agree and len(roots) > 1:
+        yield f"agree: {len(roots)} different sets of live statements"
+    blamed = _blamed(peers)
+    if expect.blamed_max is not None and len(blamed) > expect.blamed_max:
+        reasons = ", ".join(sorted(dict.fromkeys(blamed.values())))
+        yield f"blamed_max: {len(blamed)} honest peers were penalised by others, for {reasons}"
+    for reason in expect.met:
+        if not any(reason in line for peer in peers for line in peer.log):
+            yield f"met: nobody's log names {reason}"
+
+
+def _blamed(peers: Sequence[SimPeer]) -> dict[str, str]:
+    """Honest peers that others penalised for contents, and for what."""
+    ids = {peer.id for peer in peers}
+    lines = (line for peer in peers for line in peer.log if f'"kind":"{Penalty.kind}"' in line)
+    bodies = (record_from_line(line).body for line in lines)
+    told = (body for body in bodies if isinstance(body, Penalty) and body.reason in CONTENT_FAULTS)
+    return {body.subject: body.reason for body in told if body.subject in ids}

@@ -1,0 +1,48 @@
+"""The scenarios that come along end as they say that they must; and one that can't is told from one that does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from plora.proto.errors import UsageError
+from plora.sim import scenarios
+from plora.sim.expectations import failures
+from plora.sim.run import run
+from plora.sim.scenario import Expect, Scenario
+
+
+@pytest.mark.parametrize("name", scenarios.names())
+def test_it_ends_as_it_says(name: str) -> None:
+    assert failures(run(scenarios.find(name))) == []
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", range(1, 6))
+@pytest.mark.parametrize("name", scenarios.names())
+def test_it_ends_so_for_other_seeds(name: str, seed: int) -> None:
+    told = scenarios.find(name)
+    assert failures(run(told.model_copy(update={"seed": seed}))) == []
+
+
+@pytest.mark.parametrize("name", scenarios.names())
+def test_each_says_what_it_is_about_and_what_must_hold(name: str) -> None:
+    told = scenarios.find(name)
+    assert told.about and told.expect.clean_accepted == 1.0
+
+
+def test_a_name_that_is_not_there_is_refused() -> None:
+    with pytest.raises(UsageError, match="did you mean replay"):
+        scenarios.find("repaly")
+
+
+def test_what_is_not_as_expected_is_named_in_a_sentence() -> None:
+    lonely = {"plasmids": 2, "at": [0, 2], "domains": ["legal"]}
+    harsh = {"agents": 4, "rounds": 1, "graph": {"kind": "ring"}, "publish": lonely, "security": {"detectors": False}}
+    expect = {"clean_accepted": 1.0, "agree": True, "met": ["two_contents"]}
+    ended = run(Scenario.parse({**harsh, "expect": expect}))
+    assert [sentence.split(":")[0] for sentence in failures(ended)] == ["clean_accepted", "agree", "met"]
+    with pytest.raises(UsageError, match="only the swarm"):
+        failures(replace(ended, simulation=None))
+    assert failures(replace(ended, scenario=ended.scenario.model_copy(update={"expect": Expect()}))) == []
