@@ -68,7 +68,13 @@ def scenario(kind: str) -> Scenario:
     )
 
 
-@pytest.mark.parametrize("kind", KINDS)
+QUICK = ("corrupter", "rollback", "elder", "multitude", "double-voter")
+"""One of each file; the others are tried nightly."""
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=() if kind in QUICK else pytest.mark.nightly) for kind in KINDS]
+)
 def test_what_is_clean_arrives_and_nobody_honest_is_blamed(kind: str) -> None:
     told = scenario(kind)
     simulation = Simulation(told)
