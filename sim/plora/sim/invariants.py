@@ -259,7 +259,12 @@ def all_have_the_same_root(world: World, part: Sequence[SimPeer]) -> Iterator[tu
 
 
 def everything_clean_arrived(world: World, part: Sequence[SimPeer]) -> Iterator[tuple[SimPeer, str, str]]:
-    """What is clean and known to one is accepted by all who reach each other; detectors may hold it for a person."""
+    """What is clean and known to one is accepted by all who reach each other; detectors may hold it for a person.
+
+    Where certificates decide, only those who reach a quorum of honest members that may vote can have one.
+    """
+    if any(peer.core.desk.policy.consensus for peer in part) and not _have_quorum(part):
+        return
     known = {key for peer in part for key in peer.core.desk.book.live if key in world.clean}
     for peer in part:
         for key in sorted(known):
@@ -308,6 +313,16 @@ def _digest(peer: SimPeer, digest: str) -> str:
     if not peer.disk.exists(path):
         return ""
     return hashlib.sha256(peer.disk.read(path, 0, peer.disk.size(path))).hexdigest()
+
+
+def _have_quorum(part: Sequence[SimPeer]) -> bool:
+    """Whether enough members can vote: after its start each reads first what others hold, itself among a quorum."""
+    members = part[0].config.members
+    if members is None:
+        return False
+    voters = {peer.id: {other.peer for other in peer.config.neighbours} for peer in part if peer.vote_key is not None}
+    ready = [name for name, near in voters.items() if len(near & voters.keys()) >= members.quorum - 1]
+    return len(ready) >= members.quorum
 
 
 def _may_be_held(peer: SimPeer, verdict: Any) -> bool:

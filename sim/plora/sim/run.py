@@ -24,6 +24,7 @@ from plora.node.core.effects import Emit
 from plora.node.transport.traffic import Traffic
 from plora.sim.adversary import Adversary
 from plora.sim.build import Published, adapters, build, edges_of, voters
+from plora.sim.checks import Checks
 from plora.sim.clock import MS
 from plora.sim.kinds import line_up
 from plora.sim.material import Plasmid
@@ -130,17 +131,24 @@ class Outcome:
     simulation: Simulation | None = None
 
 
-def run(scenario: Scenario, watch: Watch = lambda _: None) -> Outcome:
-    """Run all rounds of a scenario; `watch` is told of each. Raises `UsageError` for what the engine can't do."""
-    simulation = Simulation(scenario)
+def run(scenario: Scenario, watch: Watch = lambda _: None, peer: type[SimPeer] = SimPeer) -> Outcome:
+    """Run all rounds of a scenario; `watch` is told of each. Raises `UsageError` for what the engine can't do.
+
+    `peer` is the class of its peers; others than the usual one show which invariants notice.
+    """
+    simulation = Simulation(scenario, dict.fromkeys(range(scenario.agents), peer))
+    checks = Checks(simulation) if scenario.invariants else None
     rounds = []
     for _ in range(scenario.rounds):
         rounds.append(simulation.step())
+        if checks is not None:
+            checks.after_round()
         watch(rounds[-1])
     truth = tuple(simulation.truth.values())
     report = report_of(scenario, simulation.edges, simulation.reach, rounds, simulation.tally)
     report["traffic"] |= _frames(simulation)
     report["clock"] = {"begin_ns": simulation.begin_ns, "round_ns": simulation.round_ns}
+    report["broken"] = list(map(str, checks.at_end())) if checks is not None else []
     report["trace_sha256"] = simulation.swarm.digest()
     return Outcome(scenario, tuple(rounds), report, truth, simulation)
 

@@ -169,7 +169,9 @@ class Expect(Part):
 
 
 class Scenario(Part):
-    """One simulation. `synchronous`: all peers begin their rounds at once, else each at a phase of its own."""
+    """One simulation. `synchronous`: all peers begin their rounds at once, else each at a phase of its own. With
+    `invariants` honest peers are watched, and after all rounds network and machines are well for `settle` more at most,
+    until nothing is under way."""
 
     name: str = "swarm"
     about: str = ""
@@ -187,6 +189,8 @@ class Scenario(Part):
     happenings: tuple[Happening, ...] = ()
     adversaries: tuple[Adversaries, ...] = ()
     expect: Expect = Expect()
+    invariants: bool = False
+    settle: int = Field(default=0, ge=0)
 
     @classmethod
     def parse(cls, values: Mapping[str, Any], where: str = "scenario") -> Self:

@@ -83,10 +83,17 @@ class Watcher:
 
     def at_rest(self) -> None:
         """Look at what must hold once nothing is under way any more and nobody is cut off."""
-        for part in self.world.components():
-            for check in invariants.REST:
-                for peer, about, what in check(self.world, part):
-                    self._note(check.__name__, peer, [(about, what)])
+        for invariant, peer, about, what in self.unrest():
+            self._note(invariant, peer, [(about, what)])
+
+    def unrest(self) -> list[tuple[str, SimPeer, str, str]]:
+        """What doesn't hold that must at rest: which invariant, at which peer, about what, and what is wrong."""
+        return [
+            (check.__name__, *fault)
+            for part in self.world.components()
+            for check in invariants.REST
+            for fault in check(self.world, part)
+        ]
 
     def _note(self, invariant: str, peer: SimPeer, faults: Iterable[tuple[str, str]]) -> None:
         for about, what in faults:

@@ -1,0 +1,95 @@
+"""Scenarios that are drawn, to be searched for one that breaks an invariant.
+
+- The more is wrong with a swarm the better: most of what a scenario may say is said now and then. Swarms are small,
+  for what breaks among many breaks among few as well, and a thousand small ones are run in the time of a large one.
+- Whatever is told stays as it is told.
+
+>>> draw(7, 0) == draw(7, 0), draw(7, 0) == draw(7, 1)
+(True, False)
+>>> draw(7, 0, {"agents": 3, "links": {"loss": 0.5}}).links.loss
+0.5
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from random import Random
+from typing import Any
+
+from plora.node.core.streams import Streams
+from plora.sim.build import members_of
+from plora.sim.scenario import Scenario
+
+AGENTS = (3, 8)
+ROUNDS = (6, 16)
+SETTLE = 60
+QUORUMS = (2, 3)
+PROBABILITIES = (0.0, 0.0, 0.1, 0.3, 0.5)
+
+
+def draw(seed: int, number: int, told: Mapping[str, Any] | None = None) -> Scenario:
+    """The scenario of that number; `told` are plain values that stand whatever is drawn."""
+    draws = Streams(seed, "").stream(f"search/{number}")
+    values = {
+        "seed": draws.randrange(1 << 31),
+        "agents": draws.randint(*AGENTS),
+        "rounds": draws.randint(*ROUNDS),
+        "synchronous": draws.random() < 0.2,
+        "graph": _graph(draws),
+        "links": _links(draws),
+        "publish": _publish(draws),
+        "security": _security(draws),
+        "core": _core(draws),
+        "invariants": True,
+        "settle": SETTLE,
+    }
+    values = over(values, told or {})
+    security = values["security"]
+    if security["consensus"]:
+        values["agents"] = max(values["agents"], security.get("members") or members_of(security["quorum"]))
+    return Scenario.parse(values, where="a drawn scenario")
+
+
+def over(values: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
+    """Values with others in their place, table by table."""
+    result = dict(values)
+    for name, value in told.items():
+        both = isinstance(value, Mapping) and isinstance(values.get(name), Mapping)
+        result[name] = over(values[name], value) if both else value
+    return result
+
+
+def _graph(draws: Random) -> dict[str, Any]:
+    return {"kind": draws.choice(("er", "ring", "complete")), "p": draws.uniform(0.4, 0.9), "connected": True}
+
+
+def _links(draws: Random) -> dict[str, Any]:
+    harms = ("loss", "bulk_loss", "duplication", "reorder")
+    slow = draws.choice((5.0, 20.0, 200.0, 1500.0))
+    return {"delay_ms": (1.0, slow), **{harm: draws.choice(PROBABILITIES) for harm in harms}}
+
+
+def _publish(draws: Random) -> dict[str, Any]:
+    return {
+        "plasmids": draws.randint(1, 4),
+        "first_round": draws.choice((0.0, 1.0, 2.5)),
+        "every": draws.choice((0.0, 0.0, 0.7)),
+    }
+
+
+def _security(draws: Random) -> dict[str, Any]:
+    return {
+        "detectors": draws.random() < 0.3,
+        "consensus": draws.random() < 0.4,
+        "quorum": draws.choice(QUORUMS),
+        "inspect_ms": draws.choice((10.0, 1000.0)),
+    }
+
+
+def _core(draws: Random) -> dict[str, Any]:
+    core: dict[str, Any] = {}
+    if draws.random() < 0.5:
+        core["eager_fanout"] = 2
+    if draws.random() < 0.3:
+        core["merge_delay_ms"] = 0
+    return core

@@ -1,0 +1,102 @@
+"""Searches for a scenario in which an invariant breaks, and makes it as small as it can.
+
+- Try n of a seed draws the same scenario everywhere (`drawn`); a run ends with the first break.
+- An exception in a core is a break as well.
+- What is found is smaller (`shrink`) and breaks the same invariant, and `as_toml` writes it so that it can be run again.
+
+Not handled here: time, progress and files (`plora sim --until-failure`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from plora.proto.errors import PloraError
+from plora.sim.checks import Checks
+from plora.sim.drawn import draw
+from plora.sim.peer import SimPeer
+from plora.sim.run import Simulation
+from plora.sim.scenario import Scenario
+from plora.sim.shrink import shrink
+from plora.sim.watcher import Broken
+
+NOTHING_RAISES = "cores go on whatever they hear"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A failure: the smallest scenario, what broke in it first, and the number of the try that led to it."""
+
+    scenario: Scenario
+    broken: Broken
+    number: int
+
+
+def search(
+    more: Callable[[int], bool],
+    seed: int = 0,
+    told: Mapping[str, Any] | None = None,
+    peer: type[SimPeer] = SimPeer,
+    shrinking: Callable[[Broken], None] = lambda _: None,
+) -> Found | None:
+    """The first failure, or None.
+
+    Args:
+        more: whether to go on with the try of that number (from 0).
+        seed: of what is drawn.
+        told: plain values that every scenario has.
+        peer: the class of the peers.
+        shrinking: told once that something broke and is made smaller now.
+    """
+    for number in count():
+        if not more(number):
+            return None
+        scenario = draw(seed, number, told)
+        broken = first_break(scenario, peer)
+        if broken is not None:
+            shrinking(broken)
+            return smallest(scenario, broken, number, peer)
+    return None
+
+
+def first_break(scenario: Scenario, peer: type[SimPeer] = SimPeer) -> Broken | None:
+    """What breaks first in a scenario; None where all holds."""
+    simulation = Simulation(scenario, dict.fromkeys(range(scenario.agents), peer))
+    checks = Checks(simulation)
+    try:
+        for _ in range(scenario.rounds):
+            simulation.step()
+            checks.after_round()
+            if checks.broken:
+                return checks.broken[0]
+        broken = checks.at_end()
+    except PloraError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever a core raises, nothing may make it
+        return Broken(f"{NOTHING_RAISES} ({type(error).__name__})", str(error), -1, round=simulation.number)
+    return broken[0] if broken else None
+
+
+def smallest(scenario: Scenario, broken: Broken, number: int = 0, peer: type[SimPeer] = SimPeer) -> Found:
+    """The scenario that breaks the same invariant and is as small as it gets."""
+
+    def fails(candidate: Scenario) -> bool:
+        found = first_break(candidate, peer)
+        return found is not None and found.invariant == broken.invariant
+
+    until = max(1, math.ceil(broken.round))
+    cut = scenario.model_copy(update={"rounds": until, "settle": 0}) if until <= scenario.rounds else scenario
+    small = shrink(cut if fails(cut) else scenario, fails)
+    return Found(small, first_break(small, peer) or broken, number)
+
+
+def as_toml(found: Found) -> str:
+    """The scenario as a file has it, with what breaks in it."""
+    import tomlkit
+
+    values = found.scenario.model_dump(mode="json", exclude_defaults=True, exclude={"name", "about"})
+    return tomlkit.dumps({"about": str(found.broken), **values})
