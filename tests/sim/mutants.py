@@ -8,7 +8,7 @@ from typing import Any
 
 from plora.gate import Outcome, Trust, Verdict
 from plora.node.core.effects import Effect, Persist, StoreChunk
-from plora.node.core.events import ChunkRefused, ChunkStored, Event, Persisted
+from plora.node.core.events import ChunkRefused, ChunkStored, Event, Examined, Persisted
 from plora.node.core.now import Now
 from plora.node.core.peer import PeerCore
 from plora.node.core.plasmid import Plasmid
@@ -68,6 +68,16 @@ class Secretive(PeerCore):
         return [replace(effect, facts=()) if isinstance(effect, Persist) else effect for effect in effects]
 
 
+class Raising(PeerCore):
+    """Has a defect that an adapter brings about."""
+
+    def handle(self, event: Event, now: Now) -> list[Effect]:
+        """Fail as soon as something is examined."""
+        if isinstance(event, Examined):
+            raise KeyError(event.digest)
+        return super().handle(event, now)
+
+
 class Careless(Store):
     """Hashes no chunk."""
 
@@ -87,5 +97,6 @@ MUTANTS: Mapping[str, type[SimPeer]] = {
     "durability": _of(Hasty),
     "bounds": _of(Boundless),
     "facts": _of(Secretive),
+    "raising": _of(Raising),
     "chunk hashes": _of(store=Careless),
 }

@@ -16,6 +16,7 @@ import typer
 
 from plora.cli.options import Json, Quiet
 from plora.cli.output import WIDTH_WITHOUT_TERMINAL, Output
+from plora.cli.sim_search import Hunt, peer_class, raise_if_broken
 from plora.cli.sim_views import Views
 from plora.proto.errors import PloraError, UsageError
 
@@ -62,6 +63,12 @@ def sim(
     plot: Annotated[bool, typer.Option("--plot", help="Draw run.png and run.pdf into the report's folder.")] = False,
     page: Annotated[bool, typer.Option("--page", help="Write run.html there: the run over time.")] = False,
     trace: Annotated[bool, typer.Option("--trace", help="Play the run again in the terminal.")] = False,
+    until_failure: Annotated[
+        bool, typer.Option("--until-failure", help="Draw scenarios until an invariant breaks, and make that one small.")
+    ] = False,
+    tries: Annotated[int | None, _flag("tries", "So many scenarios at most; 100 unless minutes are given.")] = None,
+    minutes: Annotated[float | None, _flag("minutes", "Draw scenarios for so long.")] = None,
+    mutant: Annotated[str, _flag("mutant", "MODULE:NAME of peers without a guard, in a table MUTANTS.")] = "",
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -89,13 +96,17 @@ def sim(
         _say_earlier(output, scenario, flags)
         views.show(output, scenario)
         return
+    told = _scenario(scenario, flags)
+    if until_failure:
+        Hunt(tries, minutes, mutant, report_dir).go(output, told.model_dump(exclude_unset=True), _write)
+        return
     with views.folder(report_dir) as folder:
-        told = _scenario(scenario, flags)
         with _watched(output, told) as watch:
-            outcome = _run(told, watch)
+            outcome = _run(told, watch, mutant)
         _write(outcome, folder, logs)
         _say(output, outcome.report)
         views.show(output, folder)
+    raise_if_broken(outcome.report)
     if all_clean and not outcome.report["clean_arrived"]:
         raise PloraError("not every clean adapter reached everybody", mend="more rounds, or see the report for why")
 
@@ -169,13 +180,13 @@ def _watched(output: Output, told: Scenario) -> Iterator[Watch]:
         yield watch
 
 
-def _run(told: Scenario, watch: Watch) -> Outcome:
+def _run(told: Scenario, watch: Watch, mutant: str) -> Outcome:
     from plora.sim.run import run
 
-    return run(told, watch)
+    return run(told, watch, peer_class(mutant))
 
 
-def _write(outcome: Outcome, report_dir: Path | None, logs: Path | None) -> None:
+def _write(outcome: Outcome, report_dir: Path | None, logs: Path | None = None) -> None:
     from plora.sim.truth import to_plain
 
     swarm = outcome.simulation.swarm if outcome.simulation else None

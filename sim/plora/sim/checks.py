@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from plora.sim.links import Conditions
+from plora.sim.scenario import Links
 from plora.sim.truth import CLEAN
 from plora.sim.watcher import Broken, Watcher
 from plora.sim.world import World
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Checks:
-    """Looks on at a simulation that has yet to begin."""
+    """Looks on at a simulation that has yet to begin, and begins it."""
 
     def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
@@ -31,6 +31,8 @@ class Checks:
         world = World.of(simulation.swarm, owners=owners, clean=contents)
         self._watcher = Watcher(world, round_ns=simulation.round_ns)
         self._watcher.attach()
+        simulation.begin()
+        self._watcher.begin_ns = simulation.begin_ns
 
     @property
     def broken(self) -> list[Broken]:
@@ -39,7 +41,6 @@ class Checks:
 
     def after_round(self) -> None:
         """Look at every honest peer that runs."""
-        self._watcher.begin_ns = self._simulation.begin_ns
         self._watcher.after_round()
 
     def at_end(self) -> list[Broken]:
@@ -57,7 +58,7 @@ class Checks:
 
     def _make_well(self) -> None:
         swarm = self._simulation.swarm
-        swarm.network.conditions = Conditions()
+        swarm.network.links = Links()
         swarm.network.heal_all()
         for peer in swarm.peers.values():
             peer.disk.capacity_bytes = 0

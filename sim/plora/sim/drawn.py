@@ -14,23 +14,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from random import Random
-from typing import Any
+from typing import Any, get_args
 
 from plora.node.core.streams import Streams
 from plora.sim.build import members_of
-from plora.sim.scenario import Scenario
+from plora.sim.scenario import DelayKind, Scenario
 
 AGENTS = (3, 8)
 ROUNDS = (6, 16)
 SETTLE = 60
 QUORUMS = (2, 3)
+BANDWIDTHS = (0, 0, 20_000)
 PROBABILITIES = (0.0, 0.0, 0.1, 0.3, 0.5)
 
 
 def draw(seed: int, number: int, told: Mapping[str, Any] | None = None) -> Scenario:
     """The scenario of that number; `told` are plain values that stand whatever is drawn."""
     draws = Streams(seed, "").stream(f"search/{number}")
-    values = {
+    values: dict[str, Any] = {
         "seed": draws.randrange(1 << 31),
         "agents": draws.randint(*AGENTS),
         "rounds": draws.randint(*ROUNDS),
@@ -66,7 +67,8 @@ def _graph(draws: Random) -> dict[str, Any]:
 def _links(draws: Random) -> dict[str, Any]:
     harms = ("loss", "bulk_loss", "duplication", "reorder")
     slow = draws.choice((5.0, 20.0, 200.0, 1500.0))
-    return {"delay_ms": (1.0, slow), **{harm: draws.choice(PROBABILITIES) for harm in harms}}
+    told = {"delay": draws.choice(get_args(DelayKind)), "delay_ms": (1.0, slow), "bandwidth": draws.choice(BANDWIDTHS)}
+    return {**told, **{harm: draws.choice(PROBABILITIES) for harm in harms}}
 
 
 def _publish(draws: Random) -> dict[str, Any]:

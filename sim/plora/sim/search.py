@@ -2,7 +2,7 @@
 
 - Try n of a seed draws the same scenario everywhere (`drawn`); a run ends with the first break.
 - An exception in a core is a break as well.
-- What is found is smaller (`shrink`) and breaks the same invariant, and `as_toml` writes it so that it can be run again.
+- What is found is smaller (`shrink`) and breaks the same invariant, and `as_toml` writes it to be run again.
 
 Not handled here: time, progress and files (`plora sim --until-failure`).
 """
@@ -66,8 +66,8 @@ def search(
 def first_break(scenario: Scenario, peer: type[SimPeer] = SimPeer) -> Broken | None:
     """What breaks first in a scenario; None where all holds."""
     simulation = Simulation(scenario, dict.fromkeys(range(scenario.agents), peer))
-    checks = Checks(simulation)
     try:
+        checks = Checks(simulation)
         for _ in range(scenario.rounds):
             simulation.step()
             checks.after_round()
@@ -76,7 +76,7 @@ def first_break(scenario: Scenario, peer: type[SimPeer] = SimPeer) -> Broken | N
         broken = checks.at_end()
     except PloraError:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever a core raises, nothing may make it
+    except Exception as error:
         return Broken(f"{NOTHING_RAISES} ({type(error).__name__})", str(error), -1, round=simulation.number)
     return broken[0] if broken else None
 

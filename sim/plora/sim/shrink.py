@@ -18,14 +18,14 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from plora.proto.errors import UsageError
-from plora.sim.scenario import Graph, Links, Part, Scenario
+from plora.sim.scenario import Graph, Part, Publishing, Scenario
 
 Fails = Callable[[Scenario], bool]
 
 SEEDS = (0, 1)
 """Those that are tried beside the scenario's own."""
 
-PLAIN = Scenario(graph=Graph(kind="complete"), agents=1, rounds=1)
+PLAIN = Scenario(agents=1, rounds=1, graph=Graph(kind="complete"), publish=Publishing(plasmids=1))
 SMALLER = {"": ("rounds", "agents"), "publish": ("plasmids",)}
 """Numbers that are made smaller step by step; all others are left out at once or not at all."""
 

@@ -1,0 +1,125 @@
+"""`plora sim --until-failure`: draws scenarios until an invariant breaks, and keeps the smallest that breaks it.
+
+The folder that it leaves has `scenario.toml`, which `plora sim` runs to the same end, and that run's report, truth and
+logs, which `--trace` plays.
+
+Not handled here: what is drawn, run and made smaller (`plora.sim.search`).
+"""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from plora.cli.output import Output
+from plora.proto.errors import PloraError, UsageError
+
+if TYPE_CHECKING:
+    from plora.sim.peer import SimPeer
+    from plora.sim.run import Outcome
+    from plora.sim.search import Found
+    from plora.sim.watcher import Broken
+
+TRIES = 100
+FOLDER = Path("failure")
+NOT_TOLD = ("seed", "name", "about")
+
+Write = Callable[["Outcome", Path], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Hunt:
+    """How long to search, and where to keep what is found: tries, minutes, a mutant's name, a folder."""
+
+    tries: int | None
+    minutes: float | None
+    mutant: str
+    folder: Path | None
+
+    def go(self, output: Output, told: Mapping[str, Any], write: Write) -> None:
+        """Search scenarios that have all that is told; `PloraError` if one fails, kept by `write`."""
+        found, tried = self._search(output, told)
+        if found is None:
+            output.document({"tries": tried, "broken": None}, [f"{tried} scenarios, and nothing broke"])
+            return
+        folder = self.folder or FOLDER
+        self._keep(found, folder, write)
+        path = folder / "scenario.toml"
+        replay = shlex.join(["plora", "sim", str(path), *(["--mutant", self.mutant] if self.mutant else [])])
+        size = f"{found.scenario.agents} peers, {found.scenario.rounds} rounds"
+        document = {"tries": tried, "broken": str(found.broken), "scenario": str(path), "replay": replay}
+        output.document(document, [str(found.broken), f"the smallest scenario: {path} ({size})", f"replay: {replay}"])
+        raise PloraError(f"scenario {tried} breaks an invariant", where=str(path), mend="see 'What always holds'")
+
+    def _search(self, output: Output, told: Mapping[str, Any]) -> tuple[Found | None, int]:
+        from plora.sim.search import search
+
+        until = None if self.minutes is None else time.monotonic() + 60 * self.minutes
+        most = TRIES if self.tries is None and self.minutes is None else self.tries
+        values = {name: value for name, value in told.items() if name not in NOT_TOLD}
+        tried = 0
+        with _bar(output, most) as (advance, shrinking):
+
+            def more(number: int) -> bool:
+                nonlocal tried
+                tried = number
+                advance(number)
+                return (most is None or number < most) and (until is None or time.monotonic() < until)
+
+            found = search(more, told.get("seed", 0), values, peer_class(self.mutant), shrinking)
+        return found, tried + (found is not None)
+
+    def _keep(self, found: Found, folder: Path, write: Write) -> None:
+        from plora.sim.run import run
+        from plora.sim.scenario import Scenario
+        from plora.sim.search import NOTHING_RAISES, as_toml
+
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "scenario.toml"
+        path.write_text(as_toml(found), encoding="utf-8")
+        if not found.broken.invariant.startswith(NOTHING_RAISES):
+            write(run(Scenario.read(path), peer=peer_class(self.mutant)), folder)
+
+
+def peer_class(mutant: str) -> type[SimPeer]:
+    """The class of peers that `MODULE:NAME` means, by the module's table `MUTANTS`; the usual one for ""."""
+    from plora.sim.peer import SimPeer
+
+    if not mutant:
+        return SimPeer
+    module, _, name = mutant.partition(":")
+    try:
+        found: type[SimPeer] = import_module(module).MUTANTS[name]
+    except (ImportError, AttributeError, KeyError, ValueError) as error:
+        raise UsageError(f"no mutant {mutant!r}: {error}", where="--mutant", mend="MODULE:NAME") from None
+    return found
+
+
+def raise_if_broken(report: Mapping[str, Any]) -> None:
+    """`PloraError` where the run of a scenario that asks for invariants broke one."""
+    broken = report.get("broken", ())
+    if broken:
+        raise PloraError(f"an invariant broke: {broken[0]}", mend="plora sim FOLDER --trace plays the run")
+
+
+@contextmanager
+def _bar(output: Output, most: int | None) -> Iterator[tuple[Callable[[int], None], Callable[[Broken], None]]]:
+    """What is told of each try, and of the break that is made smaller."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("scenario"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    words = TextColumn("{task.description}", markup=False)
+    hidden = output.quiet or output.as_json
+    with Progress(*columns, words, console=Console(stderr=True), transient=True, disable=hidden) as bar:
+        task = bar.add_task("", total=most)
+        yield (
+            lambda number: bar.update(task, completed=number),
+            lambda broken: bar.update(task, description=f"making it smaller: {broken.invariant}"),
+        )

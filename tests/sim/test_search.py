@@ -1,0 +1,125 @@
+"""A search finds what a core without a guard does, makes it small, and writes it so that `plora sim` shows it again."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from tests.sim.mutants import MUTANTS
+
+from plora.cli.sim_search import peer_class
+from plora.proto.errors import UsageError
+from plora.sim.drawn import draw
+from plora.sim.scenario import Happening, Scenario
+from plora.sim.search import Found, as_toml, first_break, search
+from plora.sim.shrink import shrink, simpler
+from plora.sim.watcher import Broken
+
+ROOT = Path(__file__).parents[2]
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "plora.sim", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+
+def test_honest_peers_break_nothing_in_what_is_drawn() -> None:
+    assert search(lambda number: number < 6, seed=1) is None
+
+
+def test_what_is_drawn_says_most_of_what_a_scenario_may_say() -> None:
+    drawn = [draw(3, number) for number in range(60)]
+    assert {one.graph.kind for one in drawn} >= {"er", "ring", "complete"}
+    assert {one.links.delay for one in drawn} == {"constant", "uniform", "exponential", "lognormal"}
+    assert all(any(getattr(one.links, harm) for one in drawn) for harm in ("loss", "duplication", "bandwidth"))
+    assert {one.security.consensus for one in drawn} == {True, False}
+
+
+def test_what_is_told_stands_whatever_is_drawn() -> None:
+    told = {"agents": 5, "graph": {"kind": "ring"}, "security": {"consensus": False}}
+    for one in (draw(1, number, told) for number in range(20)):
+        assert (one.agents, one.graph.kind, one.security.consensus) == (5, "ring", False)
+
+
+def test_the_smallest_keeps_what_a_failure_needs_and_nothing_else() -> None:
+    happenings = [{"round": number, "do": do} for number, do in enumerate(("kill", "cut", "heal", "start"))]
+    adversaries = [{"kind": kind, "count": 1} for kind in ("forger", "corrupter")]
+    big = draw(1, 3, {"agents": 12, "rounds": 40, "happenings": happenings, "adversaries": adversaries})
+
+    def fails(one: Scenario) -> bool:
+        done = {happening.do for happening in one.happenings}
+        return one.agents >= 4 and "cut" in done and any(adversary.kind == "forger" for adversary in one.adversaries)
+
+    small = shrink(big, fails)
+    assert (small.agents, small.rounds) == (4, 1)
+    assert [one.do for one in small.happenings] == ["cut"]
+    assert [one.kind for one in small.adversaries] == ["forger"]
+    assert small.links == Scenario().links and not small.core
+
+
+def test_a_scenario_that_makes_no_sense_is_no_smaller_failure() -> None:
+    def fails(one: Scenario) -> bool:
+        if one.agents < 3:
+            raise UsageError("too few")
+        return True
+
+    assert shrink(Scenario(agents=9), fails).agents == 3
+
+
+def test_steps_end() -> None:
+    one = draw(5, 1)
+    for _ in range(200):
+        steps = list(simpler(one))
+        if not steps:
+            return
+        one = steps[-1]
+    pytest.fail("200 steps, and it can still be simpler")
+
+
+def test_what_is_written_is_the_scenario_that_was_found() -> None:
+    scenario = draw(2, 4).model_copy(update={"happenings": (Happening(round=2.5, do="kill", peers=(1,)),)})
+    text = as_toml(Found(scenario, Broken("bounds are kept", "too many", 2), 4))
+    assert Scenario.parse(tomllib.loads(text) | {"about": ""}) == scenario
+
+
+def test_a_found_failure_is_written_and_shown_again(tmp_path: Path) -> None:
+    mutant = ("--mutant", "tests.sim.mutants:durability")
+    found = command("--until-failure", "--tries", "9", "--json", "--report_dir", str(tmp_path), *mutant)
+    assert found.returncode == 1, found.stderr
+    told = json.loads(found.stdout)
+    assert told["broken"].startswith("nothing is sent before it is durable")
+    scenario = tmp_path / "scenario.toml"
+    assert str(scenario) in told["replay"] and Scenario.read(scenario).agents <= 3
+    assert json.loads((tmp_path / "report.json").read_text())["broken"][0] == told["broken"]
+    again = command(str(scenario), "-q", *mutant)
+    assert again.returncode == 1 and told["broken"] in again.stderr
+    assert command(str(scenario), "-q").returncode == 0
+
+
+def test_a_watched_run_leaves_the_logs_of_one_that_is_not() -> None:
+    from plora.sim.run import run
+
+    told = {"agents": 4, "rounds": 4, "graph": {"kind": "complete"}}
+    seen, unseen = (run(Scenario.parse(told | {"invariants": watched})) for watched in (True, False))
+    assert seen.report["trace_sha256"] == unseen.report["trace_sha256"] and seen.report["broken"] == []
+
+
+def test_a_mutant_that_is_not_there_is_named() -> None:
+    with pytest.raises(UsageError, match="nobody"):
+        peer_class("tests.sim.mutants:nobody")
+
+
+def test_an_exception_in_a_core_is_a_break() -> None:
+    broken = first_break(draw(1, 0), MUTANTS["raising"])
+    assert broken is not None and "KeyError" in broken.invariant
