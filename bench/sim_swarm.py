@@ -27,13 +27,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import numpy as np
 from bench.report import Row, finish
 
 from plora.gate import Trust
 from plora.sim.material import make_owner, make_plasmid, tiny_adapter
 from plora.sim.scenario import Links
 from plora.sim.swarm import SWARM_ID, Swarm
-from plora.sim.topology import Edges, erdos_renyi_graph, neighbours
+from plora.sim.topology import Graph, erdos_renyi_graph
 
 COMMAND = "make bench-sim_swarm"
 MEAN_DEGREE = 8
@@ -63,9 +64,9 @@ class Figures:
 
 def measure(agents: int, plasmids: int, seed: int, loss: float) -> Figures:
     """One run in this process, whose peak memory was what it is now."""
-    edges = erdos_renyi_graph(agents, min(1.0, MEAN_DEGREE / max(1, agents - 1)), seed)
+    graph = erdos_renyi_graph(agents, min(1.0, MEAN_DEGREE / max(1, agents - 1)), seed)
     before, started = _peak_bytes(), time.process_time()
-    swarm, contents, reached = _published(agents, plasmids, seed, loss, edges)
+    swarm, contents, reached = _published(agents, plasmids, seed, loss, graph)
     rounds = _rounds(swarm, contents, reached)
     cpu_s, peak = time.process_time() - started, _peak_bytes()
     return Figures(agents, rounds, round(cpu_s, 2), _events(swarm), peak, peak - before, swarm.digest())
@@ -85,16 +86,16 @@ def rows() -> list[Row]:
 
 
 def _published(
-    agents: int, plasmids: int, seed: int, loss: float, edges: Edges
+    agents: int, plasmids: int, seed: int, loss: float, graph: Graph
 ) -> tuple[Swarm, list[bytes], frozenset[str]]:
     """A swarm in which all is published; the contents, and who can get them."""
     owners = [make_owner(f"owner-{number}", SWARM_ID) for number in range(plasmids)]
     adapters = [make_plasmid(owner, "legal", tiny_adapter(number)) for number, owner in enumerate(owners)]
     swarm = Swarm(seed, Links(loss=loss))
-    ids = swarm.add(agents, edges, trust=Trust(owners=tuple(owner.trusted for owner in owners)))
+    ids = swarm.add(agents, graph, trust=Trust(owners=tuple(owner.trusted for owner in owners)))
     swarm.boot()
     swarm.run(WARM_UP_S)
-    component = _largest_component(neighbours(agents, edges))
+    component = _largest_component(graph)
     for number, (owner, adapter) in enumerate(zip(owners, adapters, strict=True)):
         at = ids[component[number * len(component) // plasmids]]
         swarm.peer(at).publish((owner.record, adapter.statement), (adapter.data,))
@@ -114,20 +115,11 @@ def _has_all(swarm: Swarm, name: str, contents: Sequence[bytes]) -> bool:
     return all((plasmid := live.get(content)) is not None and plasmid.usable for content in contents)
 
 
-def _largest_component(near: list[list[int]]) -> list[int]:
+def _largest_component(graph: Graph) -> list[int]:
     """The peers of the largest component, in order."""
-    largest: set[int] = set()
-    left = set(range(len(near)))
-    while left:
-        component, stack = set[int](), [min(left)]
-        while stack:
-            peer = stack.pop()
-            if peer not in component:
-                component.add(peer)
-                stack += near[peer]
-        left -= component
-        largest = max(largest, component, key=len)
-    return sorted(largest)
+    labels = graph.components()
+    found: list[int] = np.flatnonzero(labels == np.bincount(labels).argmax()).tolist()
+    return found
 
 
 def _events(swarm: Swarm) -> int:

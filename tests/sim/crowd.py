@@ -41,7 +41,7 @@ def edges(seed: int) -> Edges:
     """A connected graph of the honest, and four links of each of the others into it."""
     draws = Random(seed)
     others = [(near, bad) for bad in range(HONEST, ALL) for near in sorted(draws.sample(range(HONEST), 4))]
-    return sorted([*erdos_renyi_graph(HONEST, 0.25, seed, connected=True), *others])
+    return sorted([*erdos_renyi_graph(HONEST, 0.25, seed, connected=True).pairs(), *others])
 
 
 def publish(swarm: Swarm) -> None:

@@ -1,21 +1,15 @@
-"""Virtual time, graphs, and links that misbehave as told."""
+"""Virtual time, and links that misbehave as told."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from random import Random
 
-import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from plora.node.core.events import DialFailed, Event, LinkClosed, LinkOpened, Received
 from plora.node.core.messages import Chunk, Heartbeat
-from plora.proto.errors import UsageError
 from plora.sim.clock import MS, WALL_START_MS, VirtualClock
 from plora.sim.links import DIAL_TIMEOUT_NS, Network
 from plora.sim.scenario import Links
-from plora.sim.topology import complete, erdos_renyi_graph, is_connected, neighbours, ring
 
 A, B = "a", "b"
 
@@ -69,32 +63,6 @@ def test_calls_come_in_the_order_of_time_then_of_planning() -> None:
     clock.run_until(9 * MS)
     assert seen == ["a", "b", "c"] and not clock.step()
     assert clock.now.wall_ms == WALL_START_MS + 9
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.integers(1, 12), st.floats(0, 1), st.integers(0, 99))
-def test_graphs_are_simple_and_reproducible(n: int, p: float, seed: int) -> None:
-    edges = erdos_renyi_graph(n, p, seed)
-    assert edges == erdos_renyi_graph(n, p, seed) == sorted(dict.fromkeys(edges))
-    assert all(0 <= a < b < n for a, b in edges)
-    near = neighbours(n, edges)
-    assert sum(map(len, near)) == 2 * len(edges) and all(peer not in others for peer, others in enumerate(near))
-
-
-def test_known_graphs() -> None:
-    assert ring(1) == [] and ring(2) == [(0, 1)] and len(ring(7)) == 7
-    assert complete(4) == erdos_renyi_graph(4, 1.0, 3) and erdos_renyi_graph(4, 0.0, 3) == []
-    assert is_connected(7, ring(7)) and not is_connected(3, [(0, 1)])
-    assert is_connected(12, erdos_renyi_graph(12, 0.2, 5, connected=True))
-    with pytest.raises(UsageError, match="connected"):
-        erdos_renyi_graph(5, 0.0, 1, connected=True)
-    with pytest.raises(UsageError, match="probability"):
-        erdos_renyi_graph(5, 1.5, 1)
-
-
-def test_the_density_of_a_random_graph() -> None:
-    counts = [len(erdos_renyi_graph(40, 0.25, seed)) for seed in range(50)]
-    assert abs(sum(counts) / len(counts) - 780 * 0.25) < 6  # four standard errors
 
 
 def test_both_ends_hear_of_a_link() -> None:

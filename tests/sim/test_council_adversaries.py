@@ -78,7 +78,7 @@ def make(seed: int, kinds: list[type[SimPeer]]) -> Swarm:
     swarm = Swarm(seed, shared=SHARED)
     swarm.add(
         ALL,
-        sorted({*edges(seed), *complete(len(GOOD_MEMBERS))}),
+        sorted({*edges(seed), *complete(len(GOOD_MEMBERS)).pairs()}),
         trust=TRUST,
         policy=POLICY,
         template=CoreConfig(peer="", swarm=SWARM_ID, boot="", members=council()),

@@ -11,7 +11,7 @@ from plora.proto.errors import UsageError
 from plora.sim.kinds import KINDS, line_up
 from plora.sim.run import Simulation
 from plora.sim.scenario import Adversaries, Scenario
-from plora.sim.topology import complete, neighbours
+from plora.sim.topology import complete
 from plora.sim.watcher import watch
 
 MET: dict[str, str] = {
@@ -91,7 +91,7 @@ def test_what_is_clean_arrives_and_nobody_honest_is_blamed(kind: str) -> None:
 
 
 def choose(*listed: dict[str, Any], members: int = 0) -> tuple[int, ...]:
-    near = neighbours(6, complete(6))
+    near = complete(6).neighbours()
     return line_up([Adversaries.model_validate(one) for one in listed], near, seed=3, members=members).numbers
 
 

@@ -21,12 +21,13 @@ from plora.node.core.events import Detector, DetectorsChanged
 from plora.node.core.streams import Streams
 from plora.proto.errors import UsageError
 from plora.proto.keys import PrivateKey, private_key_from_seed
+from plora.sim import topology
 from plora.sim.material import BASE_DIGEST, Owner, Plasmid, make_owner, make_plasmid, tiny_adapter
 from plora.sim.peer import Costs, SimPeer
 from plora.sim.scenario import Scenario
 from plora.sim.shared import Shared
 from plora.sim.swarm import SWARM_ID, Swarm, peer_id
-from plora.sim.topology import Edges, complete, erdos_renyi_graph, neighbours, ring
+from plora.sim.topology import Edges, neighbours
 from plora.sim.truth import CLEAN, Truth
 
 DETECTORS = DetectorsChanged(tuple(Detector(name, BASE_DIGEST, "sim") for name in (WEIGHTS, PROBES)))
@@ -41,15 +42,7 @@ Published = tuple[Truth, Owner, Plasmid]
 
 def edges_of(scenario: Scenario) -> Edges:
     """Who knows whom."""
-    graph, n = scenario.graph, scenario.agents
-    match graph.kind:
-        case "er":
-            return erdos_renyi_graph(n, graph.p, scenario.seed, connected=graph.connected)
-        case "ring":
-            return ring(n)
-        case "complete":
-            return complete(n)
-    raise UsageError(f"the swarm has no graph {graph.kind!r}", where="graph.kind", mend="use er, ring or complete")
+    return topology.of(scenario.graph, scenario.agents, scenario.seed).pairs()
 
 
 def adapters(scenario: Scenario) -> list[Published]:

@@ -26,7 +26,7 @@ from plora.sim.links import Network
 from plora.sim.peer import Costs, SimPeer
 from plora.sim.scenario import Links
 from plora.sim.shared import Shared
-from plora.sim.topology import Edges, neighbours
+from plora.sim.topology import Edges, Graph, neighbours
 
 SWARM_ID = hashlib.sha256(b"plora/sim/swarm").hexdigest()
 STEP_MS = 250
@@ -64,7 +64,7 @@ class Swarm:
     def add(
         self,
         count: int,
-        edges: Edges,
+        edges: Graph | Edges,
         *,
         policy: Policy | None = None,
         trust: Trust | None = None,
@@ -78,7 +78,8 @@ class Swarm:
         """
         ids = [peer_id(number) for number in range(count)]
         base = template or CoreConfig(peer="", swarm=SWARM_ID, boot="")
-        for number, near in enumerate(neighbours(count, edges)):
+        pairs = edges.pairs() if isinstance(edges, Graph) else edges
+        for number, near in enumerate(neighbours(count, pairs)):
             known = tuple(
                 PeerAddress(ids[other], (address_of(other) if base.exchange else f"sim:{other}",)) for other in near
             )
