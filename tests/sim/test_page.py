@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from plora.sim.trace import Frame, Trace, read_trace
 
 @pytest.fixture(scope="module")
 def trace(tmp_path_factory: pytest.TempPathFactory) -> Trace:
-    return read_trace(keep(tmp_path_factory.mktemp("run")))
+    found = read_trace(keep(tmp_path_factory.mktemp("run")))
+    return replace(found, report={**found.report, "adversaries": [{"peer": 2, "kind": "forger", "from_round": 0.0}]})
 
 
 def test_equal_runs_give_equal_pages_that_ask_for_nothing(trace: Trace) -> None:
@@ -90,7 +92,7 @@ def test_the_page_is_scrubbed_by_slider_and_keys(trace: Trace, tmp_path: Path) -
         expect(tab.locator("#when")).to_have_text(f"Round {last} of {last}")
         expect(tab.get_by_role("button", name="Play")).to_be_visible()
         tab.get_by_label("Peer", exact=True).fill("2")
-        expect(tab.get_by_role("heading", name="Peer 2")).to_be_visible()
+        expect(tab.get_by_role("heading", name="Peer 2, breaks rules as forger")).to_be_visible()
         assert tab.locator("#chosen-rows tr").count() == len(trace.truth)
         axe = (resources.files("axe_playwright_python") / "axe.min.js").read_text("utf-8")
         for scheme, rules in SCHEMES.items():

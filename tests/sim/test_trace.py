@@ -11,12 +11,13 @@ import pytest
 from matplotlib.lines import Line2D
 from tests.sim.kept import SMALL, keep
 
+from plora.cli.sim_replay import Sayings
 from plora.proto.errors import UsageError
 from plora.sim.material import make_owner, make_plasmid, tiny_adapter
 from plora.sim.picture import drawn, write_pictures
 from plora.sim.rounds import OUTCOMES
 from plora.sim.run import WARM_UP_S
-from plora.sim.scenario import Scenario
+from plora.sim.scenario import Happening, Scenario
 from plora.sim.swarm import SWARM_ID, Swarm
 from plora.sim.topology import ring
 from plora.sim.trace import LINES_MAX, Trace, read_report, read_trace
@@ -72,7 +73,9 @@ def test_a_peer_that_was_killed_is_down_until_it_boots_again(tmp_path: Path) -> 
     content = make_plasmid(owner, "p0", tiny_adapter(0)).content_id.hex()
     truth = Truth("p0", content, "legal", CLEAN, "ada", peer=0, round=0.0)
     clock = {"begin_ns": WARM_UP_S * SECOND_NS, "round_ns": SECOND_NS}
-    (tmp_path / "report.json").write_text(json.dumps({"clock": clock, "rounds": [{}] * 13}))
+    (tmp_path / "report.json").write_text(
+        json.dumps({"clock": clock, "rounds": [{}] * 13, "scenario": {"happenings": []}})
+    )
     (tmp_path / "truth.json").write_text(json.dumps(to_plain([truth])))
     frames = read_trace(tmp_path).frames
     assert [(frame.number, frame.down) for frame in frames if frame.down] == [(1, [2])]
@@ -86,6 +89,23 @@ def test_a_peer_without_neighbours_is_up_though_its_log_is_silent(tmp_path: Path
     alone = Scenario.parse({"agents": 3, "rounds": 5, "graph": {"kind": "er", "p": 0}, "publish": {"plasmids": 1}})
     frames = read_trace(keep(tmp_path, alone)).frames
     assert frames[0].up == [0, 1, 2] and not any(frame.down for frame in frames)
+
+
+def test_who_breaks_rules_and_what_the_scenario_does_is_told(tmp_path: Path) -> None:
+    forged = Scenario.parse(
+        {"agents": 4, "rounds": 6, "graph": {"kind": "complete"}, "publish": {"plasmids": 1}}
+        | {"adversaries": [{"kind": "forger", "peers": [2]}]}
+    )
+    keep(tmp_path, forged)
+    report = read_report(tmp_path)
+    assert report["adversaries"] == [{"peer": 2, "kind": "forger", "from_round": 0.0}]
+    cut = Happening(round=3, do="cut", peers=(1,)).model_dump(mode="json")
+    (tmp_path / "report.json").write_text(json.dumps(report | {"scenario": report["scenario"] | {"happenings": [cut]}}))
+    trace = read_trace(tmp_path)
+    assert trace.liars == {2: "forger"}
+    assert [frame.number for frame in trace.frames if frame.planned] == [4]  # at 3.0 the fourth round begins
+    told = [Sayings(trace)(line) for frame in trace.frames for line in frame.lines]
+    assert any("penalty" in line and "for peer 2 (forger)" in line for line in told), told
 
 
 def test_what_happens_seldom_is_told_before_what_happens_all_the_time(tmp_path: Path) -> None:

@@ -42,7 +42,8 @@ class Sayings:
     """Records of a run as sentences, with peers by number and adapters by name."""
 
     def __init__(self, trace: Trace) -> None:
-        self._names = {peer: f"peer {number}" for number, peer in enumerate(trace.peers)}
+        liars = {number: f" ({kind})" for number, kind in trace.liars.items()}
+        self._names = {peer: f"peer {number}{liars.get(number, '')}" for number, peer in enumerate(trace.peers)}
         self._names |= {
             one.content: f"{one.plasmid} ({one.kind})" if one.trojan else one.plasmid for one in trace.truth
         }
@@ -101,7 +102,8 @@ def picture(
     free = max(4, height - len(trace.report["rounds_to"]) - 6) if height else len(trace.truth) + len(frame.lines)
     rows = min(len(trace.truth), max(2, free * 2 // 3))
     strips = _strips(trace, state, rows, max(10, width - NAMES_CELLS))
-    events = [_line(said(line)) for line in frame.lines[-max(1, free - rows) :]]
+    told = [*(f"scenario: {words}" for words in frame.planned), *map(said, frame.lines)]
+    events = [_line(text) for text in told[-max(1, free - rows) :]]
     return Group(Text(safe(title), style="bold"), strips, Text(), bars, Text(), *events)
 
 

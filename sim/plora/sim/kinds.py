@@ -61,8 +61,9 @@ LYING = (liars.Liar, liars.HalfPasser)
 
 @dataclass(frozen=True, slots=True)
 class LineUp:
-    """The peers that break rules, and from which round on, by number; and the owners among them."""
+    """The peers that break rules, how it is called, and from which round on, by number; and the owners among them."""
 
+    names: Mapping[int, str]
     kinds: Mapping[int, type[Adversary]]
     rounds: Mapping[int, float]
     owners: tuple[Owner, ...]
@@ -87,15 +88,16 @@ def line_up(listed: Sequence[Adversaries], near: Sequence[Sequence[int]], *, see
     draws = Streams(seed, "").stream("adversaries")
     watched = {one.around for one in listed if one.around is not None}
     kinds: dict[int, type[Adversary]] = {}
+    names: dict[int, str] = {}
     rounds: dict[int, float] = {}
     for one in listed:
         free = [number for number in range(len(near)) if number not in kinds and number not in watched]
         kind = dormant(_kind(one.kind))
         for number in _chosen(one, free, near, draws):
             _check(one.kind, kind, number, members)
-            kinds[number], rounds[number] = kind, one.from_round
+            names[number], kinds[number], rounds[number] = one.kind, kind, one.from_round
     crooked = (number for number, kind in sorted(kinds.items()) if issubclass(kind, crooks.Crook))
-    return LineUp(kinds, rounds, tuple(crooks.owner_of(peer_id(number), SWARM_ID) for number in crooked))
+    return LineUp(names, kinds, rounds, tuple(crooks.owner_of(peer_id(number), SWARM_ID) for number in crooked))
 
 
 def _kind(name: str) -> type[Adversary]:

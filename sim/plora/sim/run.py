@@ -147,6 +147,10 @@ def run(scenario: Scenario, watch: Watch = lambda _: None, peer: type[SimPeer] =
     truth = tuple(simulation.truth.values())
     report = report_of(scenario, simulation.edges, simulation.reach, rounds, simulation.tally)
     report["traffic"] |= _frames(simulation)
+    report["adversaries"] = [
+        {"peer": number, "kind": name, "from_round": simulation.line_up.rounds[number]}
+        for number, name in sorted(simulation.line_up.names.items())
+    ]
     report["clock"] = {"begin_ns": simulation.begin_ns, "round_ns": simulation.round_ns}
     report["broken"] = list(map(str, checks.at_end())) if checks is not None else []
     report["trace_sha256"] = simulation.swarm.digest()

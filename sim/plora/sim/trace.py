@@ -25,6 +25,7 @@ from typing import Any
 from plora.proto import records
 from plora.proto.errors import UsageError
 from plora.proto.record_lines import record_from_line
+from plora.sim.plans import planned
 from plora.sim.tally import Tally, take
 from plora.sim.truth import Truth, from_plain
 
@@ -49,7 +50,7 @@ class Frame:
 
     `verdicts`: (peer, adapter, index into `rounds.OUTCOMES` or -1 for none any more). Links are pairs of numbers, the
     smaller first; over those that `moved` new statements came. `lines`: records as the logs have them, the oldest
-    first; `untold` more were left out.
+    first; `untold` more were left out. `planned`: what the scenario did to peers, in words.
     """
 
     number: int
@@ -61,6 +62,7 @@ class Frame:
     down: list[int] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
     untold: int = 0
+    planned: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,11 @@ class Trace:
     truth: tuple[Truth, ...]
     peers: tuple[str, ...] = ()
     frames: tuple[Frame, ...] = ()
+
+    @property
+    def liars(self) -> dict[int, str]:
+        """What those are called who break rules, by number."""
+        return {one["peer"]: one["kind"] for one in self.report.get("adversaries", ())}
 
 
 def read_report(folder: Path) -> dict[str, Any]:
@@ -107,6 +114,7 @@ class _Reader:
         self._begin_ns: int = report["clock"]["begin_ns"]
         self._round_ns: int = report["clock"]["round_ns"]
         self._rounds = len(report["rounds"])
+        self._scenario: Mapping[str, Any] = report["scenario"]
         self._frames = [Frame(number) for number in range(self._rounds + 1)]
         self._truth = truth
         self._lines: list[list[tuple[int, int, str]]] = [[] for _ in self._frames]
@@ -142,6 +150,9 @@ class _Reader:
         for a, b in sorted(self._claims):
             if a < b and b in self._number:
                 self._pair(a, b)
+        for round_, words in planned(self._scenario):
+            if round_ < self._rounds:
+                self._frames[int(round_) + 1].planned.append(words)
         for frame, lines, heard in zip(self._frames, self._lines, self._heard, strict=True):
             if frame.number:
                 frame.lines, frame.untold = _told(lines), max(0, len(lines) - LINES_MAX)

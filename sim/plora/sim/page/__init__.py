@@ -65,6 +65,7 @@ def data_of(trace: Trace, say: Callable[[str], str]) -> dict[str, Any]:
         "adapters": [
             {"name": one.plasmid, "domain": one.domain, "kind": one.kind, "trojan": one.trojan} for one in trace.truth
         ],
+        "liars": trace.liars,
         "rounds_to": report["rounds_to"],
         "rounds": [{name: one[name] for name in ("coverage", "verdicts")} for one in report["rounds"]],
         "places": places_of(len(trace.peers), links, report["scenario"]["graph"]["kind"]),
@@ -85,6 +86,8 @@ def facts_of(report: Mapping[str, Any]) -> str:
         f"consensus {'on' if scenario['security']['consensus'] else 'off'}",
         f"seed {scenario['seed']}",
     ]
+    if report.get("adversaries"):
+        told.insert(-1, f"{len(report['adversaries'])} peers break rules")
     return " · ".join(told)
 
 
@@ -102,6 +105,7 @@ def _frame(frame: Frame, shown: frozenset[tuple[int, int]], say: Callable[[str],
         "moved": _flat(link for link in frame.moved if link in shown),
         "up": frame.up,
         "down": frame.down,
+        "planned": frame.planned,
         "said": [say(line) for line in frame.lines],
         "untold": frame.untold,
     }

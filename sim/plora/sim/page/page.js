@@ -115,7 +115,8 @@ function strokeLinks(at, pairs, colour, width) {
 function drawPeer(peer, [x, y]) {
   const r = radius();
   pen.beginPath();
-  pen.arc(x, y, r, 0, 2 * Math.PI);
+  if (peer in run.liars) pen.rect(x - r, y - r, 2 * r, 2 * r);
+  else pen.arc(x, y, r, 0, 2 * Math.PI);
   pen.setLineDash(isUp[peer] ? [] : [2, 2]);
   const [fill, rim] = isUp[peer] ? lookOf(peer) : [colours.paper, colours.down];
   pen.fillStyle = fill;
@@ -221,14 +222,18 @@ function legend() {
     const row = made("li", "");
     row.append(swatch(fill, rim, width), text);
     return row;
-  }), flow());
+  }), ...(Object.keys(run.liars).length ? [lineOf("var(--down)", "breaks rules", square)] : []),
+    lineOf("var(--moved)", "news came this way in this round", flow));
 }
 
-function flow() {
+const flow = colour => svg("line", { x1: 0, y1: 8, x2: 16, y2: 8, stroke: colour, "stroke-width": 2.5 });
+const square = colour => svg("rect", { x: 2, y: 2, width: 12, height: 12, fill: "none", stroke: colour, "stroke-width": 1.5 });
+
+function lineOf(colour, text, shape) {
   const row = made("li", "");
   const box = svg("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" });
-  box.append(svg("line", { x1: 0, y1: 8, x2: 16, y2: 8, stroke: "var(--moved)", "stroke-width": 2.5 }));
-  row.append(box, "news came this way in this round");
+  box.append(shape(colour));
+  row.append(box, text);
   return row;
 }
 
@@ -252,6 +257,9 @@ function chart(holder, name, series, top, tick) {
   series.forEach(({ values, colour, dash }) => {
     const points = [0, ...values].map((value, round) => `${x(round).toFixed(1)} ${y(value).toFixed(1)}`);
     box.append(svg("path", { d: `M${points.join("L")}`, stroke: colour, "stroke-dasharray": dash }));
+  });
+  run.frames.forEach((frame, round) => {
+    if (frame.planned.length) box.append(svg("line", { x1: x(round), x2: x(round), y1: above, y2: height - bottom, class: "planned" }));
   });
   const cursor = svg("line", { y1: above, y2: height - bottom, class: "cursor" });
   box.append(cursor);
@@ -313,7 +321,8 @@ function tables() {
 function chosen() {
   element("chosen").hidden = state.peer === null;
   if (state.peer === null) return;
-  element("chosen-title").textContent = `Peer ${state.peer}${isUp[state.peer] ? "" : ", down"}`;
+  const liar = run.liars[state.peer] ? `, breaks rules as ${run.liars[state.peer]}` : "";
+  element("chosen-title").textContent = `Peer ${state.peer}${liar}${isUp[state.peer] ? "" : ", down"}`;
   element("chosen-rows").replaceChildren(...run.adapters.map((adapter, number) => {
     const outcome = verdicts[state.peer * adapters + number];
     const row = made("tr", "");
@@ -339,7 +348,8 @@ function show(round) {
   const frame = run.frames[state.round];
   const lines = frame && frame.said.length ? frame.said : ["Nothing that a person would be told."];
   const more = frame && frame.untold ? [made("li", `and ${frame.untold.toLocaleString("en")} more`, { class: "small" })] : [];
-  element("events").replaceChildren(...lines.map(line => made("li", line)), ...more);
+  const planned = frame ? frame.planned.map(words => made("li", `scenario: ${words}`, { class: "scenario" })) : [];
+  element("events").replaceChildren(...planned, ...lines.map(line => made("li", line)), ...more);
   cursors.forEach(move => move());
   draw();
   if (!state.timer) element("said").textContent = `${text}: ${inWords()}`;
