@@ -23,10 +23,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Discriminator, Field, Tag, ValidationError
 
 from plora.proto.canonical import canonical_bytes
 from plora.proto.errors import UsageError
@@ -55,13 +55,29 @@ class Run:
         return _sha256(self.scenario.model_dump(mode="json", exclude={"name", "about"}))
 
 
+def _shape(value: Any) -> str | None:
+    if isinstance(value, Mapping | Numbers):
+        return "row"
+    return "list" if isinstance(value, list | tuple) else None
+
+
+Values = Annotated[
+    Annotated[tuple[Any, ...], Tag("list")] | Annotated[Numbers, Tag("row")],
+    Discriminator(
+        _shape,
+        custom_error_type="values",
+        custom_error_message="an axis is a list of values, or a table of `first` and `count`",
+    ),
+]
+
+
 class Sweep(Part):
     """`base` is a scenario, in place; `axes` what is changed in it."""
 
     name: str = "sweep"
     about: str = ""
     base: Mapping[str, Any] = Field(default_factory=dict)
-    axes: Mapping[str, tuple[Any, ...] | Numbers] = Field(min_length=1)
+    axes: Mapping[str, Values] = Field(min_length=1)
 
     @classmethod
     def parse(cls, values: Mapping[str, Any], where: str = "sweep") -> Self:
@@ -84,8 +100,7 @@ class Sweep(Part):
                 base = path.parent / values["base"]
                 values["base"] = tomllib.loads(base.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError, tomllib.TOMLDecodeError) as error:
-            said = " ".join(str(error).split())
-            raise UsageError(f"no sweep: {said}", where=str(path), mend=MEND) from None
+            raise UsageError(f"no sweep: {_said(error)}", where=str(path), mend=MEND) from None
         return cls.parse({"name": path.stem} | values, where=str(path))
 
     @property
@@ -144,6 +159,15 @@ def _pairs(fields: Sequence[str], value: Any, where: str) -> Iterator[tuple[str,
     if not isinstance(value, list | tuple) or len(value) != len(fields):
         raise UsageError(f"{value!r} has no value for each of {len(fields)} fields", where=where, mend=MEND)
     yield from zip(fields, value, strict=True)
+
+
+def _said(error: Exception) -> str:
+    """The words of an error in one line, with the line of the file where YAML has one."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        return f"line {error.problem_mark.line + 1}: {error.problem}"
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split())
 
 
 def _sha256(document: object) -> str:
