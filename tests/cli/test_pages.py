@@ -17,6 +17,7 @@ from plora.cli.usage import PANELS
 from plora.merge import Adapter, FactorPair, LoraSpec, write_adapter
 
 ROOT = Path(__file__).resolve().parents[2]
+HELP = help_texts()
 HEAVY = ("torch", "transformers", "numpy", "grpc", "pydantic", "cryptography", "rich", "plora.node", "plora.gate")
 
 
@@ -29,13 +30,13 @@ def test_page_is_fresh(page: str, fresh: object) -> None:
     assert (ROOT / "docs" / page).read_text() == fresh(), "run: python -m plora.cli.reference docs"
 
 
-@pytest.mark.parametrize("name", [name for name in help_texts() if name != "plora"])
+@pytest.mark.parametrize("name", [name for name in HELP if name != "plora"])
 def test_help_explains_every_option(plora: Run, name: str) -> None:
     done = plora(*name.split()[1:], "--help")
     assert done.code == 0
     (usage,) = re.findall(rf"^Usage: {name} \[OPTIONS\](.*)$", done.out, re.MULTILINE)
     assert re.fullmatch(r"( [A-Z]+(\.\.\.)?| \[[A-Z]+\](\.\.\.)?| COMMAND \[ARGS\]\.\.\.)*", usage)
-    options = re.findall(r"^  (?:-\w, )?(--[a-z-]+)(.*)$", help_texts()[name], re.MULTILINE)
+    options = re.findall(r"^  (?:-\w, )?(--[a-z-]+)(.*)$", HELP[name], re.MULTILINE)
     assert options
     assert [option for option, rest in options if not re.search(r"\w{2,}", re.sub(r"<\w+>", "", rest))] == []
 
@@ -51,7 +52,7 @@ def test_help_lists_every_command_with_a_whole_sentence(plora: Run) -> None:
 
 def test_what_mends_an_error_names_only_commands_that_exist() -> None:
     """Hints in the code of all rooms, wherever a command stands in backticks."""
-    known = {name.removeprefix("plora ") for name in help_texts()}
+    known = {name.removeprefix("plora ") for name in HELP}
     code = "".join(path.read_text() for path in sorted(ROOT.glob("*/plora/*/**/*.py")) if path.parent.name != "v1")
     named = set(re.findall(r"`plora ([a-z-]+(?: (?:ls|add|rm)\b)?)", code))
     assert len(named) > 10
