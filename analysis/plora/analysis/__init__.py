@@ -1,1 +1,1 @@
-"""Event logs and results to figures and numbers."""
+"""Event logs and results to figures and numbers; what theory expects of them."""

@@ -8,13 +8,13 @@ Not handled here: running it (`run`), what the figures mean to people (docs/simu
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from plora.analysis.diffusion import deltas, mutual_information, redundancy, rounds_to
 from plora.node.transport.traffic import Traffic
 from plora.sim.reach import Reach
 from plora.sim.rounds import OUTCOMES, Round
@@ -51,31 +51,16 @@ def measured(number: int, tally: Tally, reach: Reach, traffic: Traffic, digest: 
     )
 
 
-def mutual_information(knows: np.ndarray[Any, Any]) -> float:
-    """I(Agent; Domain) in bits with p = K / ΣK, of a (peers, domains) array: 0 when everybody knows everything.
-
-    >>> mutual_information(np.eye(4)), mutual_information(np.ones((4, 3)))
-    (2.0, 0.0)
-    """
-    total = knows.sum()
-    if not total:
-        return 0.0
-    joint = knows / total
-    apart = np.outer(joint.sum(axis=1), joint.sum(axis=0))
-    there = joint > 0
-    return max(0.0, float((joint[there] * np.log2(joint[there] / apart[there])).sum()))
-
-
 def report_of(
     scenario: Scenario, edges: Edges, reach: Reach, rounds: Sequence[Round], tally: Tally | None = None
 ) -> dict[str, Any]:
     """The report as plain data."""
-    last = rounds[-1]
+    last, gains = rounds[-1], deltas([one.mutual_information for one in rounds])
     return {
         "report_version": REPORT_VERSION,
         "scenario": scenario.model_dump(mode="json"),
         "graph": _graph(scenario, edges, reach),
-        "rounds": [_round(one, before) for one, before in zip(rounds, (None, *rounds), strict=False)],
+        "rounds": [_round(one, gain) for one, gain in zip(rounds, gains, strict=True)],
         "rounds_to": {domain: _marks([one.coverage[domain] for one in rounds]) for domain in reach.domains},
         "adapters": [_adapter(number, truth, reach, rounds) for number, truth in enumerate(reach.truth)],
         "gate": {"pairs": dict(last.verdicts), "reasons": _reasons(tally, reach.truth) if tally else {}},
@@ -85,7 +70,7 @@ def report_of(
             "wire_bytes": last.wire_bytes,
             "bytes": last.bytes,
             "statements_heard": last.heard,
-            "redundancy": last.useless / last.heard if last.heard else 0.0,
+            "redundancy": redundancy(last.heard, last.useless),
             "hops": {str(hop): count for hop, count in sorted(tally.hops().items())} if tally else {},
         },
         "clean_arrived": all(
@@ -111,13 +96,13 @@ def _graph(scenario: Scenario, edges: Edges, reach: Reach) -> dict[str, Any]:
     }
 
 
-def _round(one: Round, before: Round | None) -> dict[str, Any]:
+def _round(one: Round, information_gain: float) -> dict[str, Any]:
     return {
         "round": one.number,
         "coverage": dict(one.coverage),
         "accepted": dict(one.accepted),
         "mutual_information": one.mutual_information,
-        "mutual_information_delta": one.mutual_information - (before.mutual_information if before else 0.0),
+        "mutual_information_delta": information_gain,
         "verdicts": {outcome: dict(kinds) for outcome, kinds in one.verdicts.items()},
         "messages": one.messages,
         "wire_bytes": one.wire_bytes,
@@ -145,11 +130,8 @@ def _adapter(number: int, truth: Truth, reach: Reach, rounds: Sequence[Round]) -
 
 
 def _marks(shares: Sequence[float], since: float = 0.0) -> dict[str, float | None]:
-    return {f"{mark:.0%}": _first(shares, mark, since) for mark in MARKS}
-
-
-def _first(shares: Sequence[float], mark: float, since: float) -> float | None:
-    return next((number - since for number, share in enumerate(shares, 1) if share >= mark - math.ulp(mark)), None)
+    reached = {mark: rounds_to(shares, mark) for mark in MARKS}
+    return {f"{mark:.0%}": None if number is None else number - since for mark, number in reached.items()}
 
 
 def _reasons(tally: Tally, truth: Sequence[Truth]) -> dict[str, dict[str, dict[str, int]]]:
