@@ -148,3 +148,11 @@ def test_the_command_fails_where_what_is_clean_must_arrive_and_does_not() -> Non
 def test_the_command_says_what_is_wrong() -> None:
     done = command("--agents", "0")
     assert done.returncode == 2 and "agents" in done.stderr and not done.stdout and done.stderr.count("\n") == 1
+
+
+def test_without_its_libraries_the_command_names_the_extra() -> None:
+    code = (
+        "import sys; sys.modules['scipy'] = None; import plora.cli.main; plora.cli.main.main(['sim', '--rounds', '1'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "pip install 'plora[sim]'" in done.stderr.splitlines()[-1]
