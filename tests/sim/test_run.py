@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from plora.cli import simulating
+from plora.cli.main import main
 from plora.proto.errors import UsageError
 from plora.sim.evaluate import summarised
 from plora.sim.recount import recount
@@ -25,13 +26,25 @@ def scenario(**values: Any) -> Scenario:
     return Scenario.parse({"agents": 10, "rounds": 15, "publish": {"plasmids": 3}, **values})
 
 
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("graph", [{"p": 0.5, "connected": True}, {"kind": "ring"}, {"kind": "complete"}])
+GRAPHS: tuple[dict[str, Any], ...] = (
+    {"kind": "er", "p": 0.5, "connected": True},
+    {"kind": "ws", "k": 4, "beta": 0.3},
+    {"kind": "ba", "m": 2},
+    {"kind": "regular", "d": 3, "connected": True},
+    {"kind": "hypercube"},
+    {"kind": "complete"},
+    {"kind": "star"},
+    {"kind": "ring"},
+)
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("graph", GRAPHS, ids=lambda graph: str(graph["kind"]))
 def test_what_is_clean_arrives_in_every_topology(seed: int, graph: dict[str, Any]) -> None:
-    outcome = run(scenario(seed=seed, graph=graph))
-    assert outcome.report["clean_arrived"]
+    outcome = run(scenario(agents=8, rounds=10, seed=seed, graph=graph))
+    assert outcome.report["clean_arrived"] and outcome.report["graph"]["connected"]
     assert set(outcome.rounds[-1].coverage.values()) == {1.0}
-    assert outcome.rounds[-1].verdicts["accepted"] == {"clean": 30, "trojan": 0}
+    assert outcome.rounds[-1].verdicts["accepted"] == {"clean": 24, "trojan": 0}
 
 
 def test_what_the_cores_hold_is_what_the_tally_counts() -> None:
@@ -139,10 +152,12 @@ def test_the_command_is_deterministic_under_every_hash_seed(tmp_path: Path) -> N
     assert [one.heard for one in again] == [row["statements_heard"] for row in report["rounds"]]
 
 
-def test_the_command_fails_where_what_is_clean_must_arrive_and_does_not() -> None:
-    done = command("--agents", "6", "--graph", "ring", "--rounds", "1", "--all_clean")
-    assert done.returncode == 1 and "clean adapters didn't reach everybody" in done.stdout
-    assert done.stderr.splitlines()[-1].startswith("plora: not every clean adapter reached everybody")
+def test_the_command_fails_where_what_is_clean_must_arrive_and_does_not(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["sim", "--agents", "6", "--graph", "ring", "--rounds", "1", "--all_clean"])
+    out, err = capsys.readouterr()
+    assert ended.value.code == 1 and "clean adapters didn't reach everybody" in out
+    assert err.splitlines()[-1].startswith("plora: not every clean adapter reached everybody")
 
 
 def test_the_command_says_what_is_wrong() -> None:
