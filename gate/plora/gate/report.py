@@ -10,7 +10,7 @@ True
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from plora.gate.pipeline import STAGES
 from plora.gate.sentences import sentence
@@ -39,7 +39,7 @@ def layers(verdict: Verdict) -> tuple[Layer, ...]:
 
 def verdict_to_json(verdict: Verdict) -> str:
     """One line of JSON with sorted keys."""
-    return json.dumps(asdict(verdict), sort_keys=True, separators=(",", ":"))
+    return json.dumps(verdict.plain, sort_keys=True, separators=(",", ":"))
 
 
 def verdict_from_json(text: str) -> Verdict:

@@ -12,8 +12,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from functools import cached_property
+from typing import Any
 
 Evidence = Mapping[str, object]
 
@@ -52,7 +54,7 @@ class StageResult:
         return str(self.evidence.get(RELEASED, ""))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Verdict:
     """The end of a run through the pipeline.
 
@@ -79,3 +81,8 @@ class Verdict:
     def evidence(self) -> Evidence:
         """Evidence of the stage that decided."""
         return next((s.evidence for s in self.stages if s.stage == self.stage), {})
+
+    @cached_property
+    def plain(self) -> dict[str, Any]:
+        """The verdict as JSON has it: made once, for it is written in more than one place."""
+        return asdict(self)

@@ -76,6 +76,7 @@ from plora.proto.keys import PrivateKey
 from plora.proto.statement import Statement, sign_statement
 from plora.sim.clock import MS, VirtualClock
 from plora.sim.disk import PowerCutError, SimDisk
+from plora.sim.event_log import EventLog
 from plora.sim.links import Network
 from plora.sim.shared import Shared
 
@@ -100,7 +101,7 @@ class Watch(Protocol):
 
 
 class SimPeer:
-    """One peer over its boots. `log` holds the lines of its event log, `adapters` what is exposed now.
+    """One peer over its boots. `log` has the lines of its event log, `adapters` what is exposed now.
 
     `handled` counts the events that its core took, over its boots. `listen` is told of each record with its number in
     this boot; `detectors` are ready as soon as it has started.
@@ -125,7 +126,7 @@ class SimPeer:
         self.policy = policy
         self.trust = trust
         self.disk = SimDisk()
-        self.log: list[str] = []
+        self.log = EventLog()
         self.adapters: dict[str, str] = {}
         self.merged: dict[str, tuple[str, ...]] = {}
         self._generations: dict[tuple[str, int], tuple[str, ...]] = {}
@@ -253,7 +254,7 @@ class SimPeer:
 
     def _write(self, effect: Emit) -> None:
         seq = self._ledger.seq
-        self.log.append(self._ledger.line(effect.body, self._clock.now, effect.cause))
+        self.log.append(self._ledger.record(effect.body, self._clock.now, effect.cause))
         if self.listen is not None:
             self.listen(self, seq, effect)
 

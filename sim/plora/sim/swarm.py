@@ -77,6 +77,7 @@ class Swarm:
         `vote_keys` says which of them vote, `kinds` which are no plain peers (see `adversaries` and `liars`).
         """
         ids = [peer_id(number) for number in range(count)]
+        policy, trust = policy or Policy(), trust or Trust()  # the very same for all, so that verdicts are shared
         base = template or CoreConfig(peer="", swarm=SWARM_ID, boot="")
         pairs = edges.pairs() if isinstance(edges, Graph) else edges
         for number, near in enumerate(neighbours(count, pairs)):
@@ -88,7 +89,7 @@ class Swarm:
                 config = replace(config, addresses=(address_of(number),))
                 self.network.addresses[config.peer] = address_of(number)
             kind, key = (kinds or {}).get(number, SimPeer), (vote_keys or {}).get(number)
-            self._add(config, policy or Policy(), trust or Trust(), key, kind)
+            self._add(config, policy, trust, key, kind)
         return ids
 
     def peer(self, name: str) -> SimPeer:

@@ -27,7 +27,7 @@ import hashlib
 import json
 import struct
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from plora.node.store.disk import Delete, Put, RowOp
@@ -115,10 +115,9 @@ def seq_of(key: bytes) -> int:
 
 def entry_bytes(before: Mark, fact: Fact) -> bytes:
     """The bytes of the entry that follows `before`."""
-    fields = asdict(fact)
-    table, key, digest = fields.pop("table"), fields.pop("key"), fields.pop("sha256")
-    row = {"table": table, "key": key.hex(), "sha256": digest} if table else None
-    entry = {**fields, "seq": before.seq + 1, "prev": before.head, "row": row}
+    row = {"table": fact.table, "key": fact.key.hex(), "sha256": fact.sha256} if fact.table else None
+    told = {"at_ms": fact.at_ms, "what": fact.what, "subject": fact.subject, "says": dict(fact.says)}
+    entry = {**told, "seq": before.seq + 1, "prev": before.head, "row": row}
     return json.dumps(entry, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
@@ -189,7 +188,9 @@ def extended(ends: Ends, facts: Iterable[Fact], entries_max: int, get: Get) -> t
 
 def ends_row(ends: Ends) -> Put:
     """The row of the ends."""
-    return Put(AUDIT_STATE, ENDS_KEY, json.dumps(asdict(ends), sort_keys=True, separators=(",", ":")).encode())
+    marks = {"start": ends.start, "head": ends.head}
+    fields = {name: {"seq": mark.seq, "head": mark.head} for name, mark in marks.items()}
+    return Put(AUDIT_STATE, ENDS_KEY, json.dumps(fields, sort_keys=True, separators=(",", ":")).encode())
 
 
 def _start(start: Mark, head: Mark, entries_max: int, get: Callable[[bytes], bytes | None]) -> Mark:

@@ -12,7 +12,7 @@ rounds this peer has begun, counted by its own `round` records. Equal bodies at 
 from __future__ import annotations
 
 from plora.node.core.now import Now
-from plora.proto.record_lines import CauseLike, record_to_line, stamp
+from plora.proto.record_lines import CauseLike, Record, record_to_line, stamp
 from plora.proto.records import Body, Round
 
 
@@ -27,10 +27,14 @@ class Ledger:
 
     def line(self, body: Body, now: Now, cause: CauseLike | None = None) -> str:
         """The next line of the log, with its line feed."""
+        return record_to_line(self.record(body, now, cause))
+
+    def record(self, body: Body, now: Now, cause: CauseLike | None = None) -> Record:
+        """The next record of the log."""
         if isinstance(body, Round):
             self.round_number += 1
         record = stamp(
             body, peer=self._peer, boot=self._boot, seq=self.seq, now=now, round_number=self.round_number, cause=cause
         )
         self.seq += 1
-        return record_to_line(record)
+        return record

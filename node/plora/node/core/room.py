@@ -14,7 +14,7 @@ Not handled here: carrying it out (`larder`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from plora.gate import Outcome
@@ -113,16 +113,18 @@ class Room:
                 found.append((hit, limits.disk_free_min - left))
         return found
 
-    def _candidates(self) -> list[str]:
-        """What may give way to something."""
+    def _candidates(self) -> Iterator[str]:
+        """What may give way to something, looked for only where something must."""
         twins = ((digest, self.book.of_digest(digest)) for digest in self.held)
         free = (digest for digest, found in twins if found and not any(plasmid.own for plasmid in found))
-        return [digest for digest in free if not self.wishes.kept(digest)]
+        return (digest for digest in free if not self.wishes.kept(digest))
 
     def _oldest(self, digests: Iterable[str], needed: int) -> tuple[list[str], int]:
         """The oldest that make up what is needed, without those that turn out not to be; and their bytes."""
         chosen: list[str] = []
         freed = 0
+        if needed <= 0:
+            return chosen, freed
         for digest in sorted(digests, key=lambda digest: (not self._refused(digest), self._key_of(digest))):
             if freed >= needed:
                 break

@@ -20,7 +20,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from plora.gate import STAGE_VERSION, Features, Verdict, verdict_from_json, verdict_to_json
+from plora.gate import STAGE_VERSION, Features, Verdict, verdict_from_json
 from plora.node.store.disk import Delete, Put
 from plora.proto.errors import StoreError
 
@@ -70,7 +70,7 @@ class VersionRow:
 def verdict_row(content_id: bytes, row: VerdictRow) -> Put:
     """The row of a verdict."""
     fields = {
-        "verdict": json.loads(verdict_to_json(row.verdict)),
+        "verdict": row.verdict.plain,
         "seen_ms": row.seen_ms,
         "accepted_ms": row.accepted_ms,
         "asked": row.asked,
