@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import cast
 
@@ -94,7 +94,7 @@ class Features:
 
     def to_json(self) -> str:
         """The features as one line of JSON with sorted keys."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return json.dumps(self, default=_members, sort_keys=True, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> Features:
@@ -120,6 +120,10 @@ def examine(path: Path | str, *, chunk_bytes: int = 0) -> Features:
     from plora.gate.tensors import examine_file  # numpy stays out of the import of plora.gate
 
     return examine_file(Path(path), chunk_bytes=chunk_bytes)
+
+
+def _members(facts: Features | TensorFacts | ModuleFacts | ValueFacts) -> dict[str, object]:
+    return {member.name: getattr(facts, member.name) for member in fields(facts)}
 
 
 def _tupled(raw: dict[str, object]) -> dict[str, object]:

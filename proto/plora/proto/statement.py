@@ -21,6 +21,7 @@ Rules:
 from __future__ import annotations
 
 import base64
+import json
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,7 +29,6 @@ from typing import Any
 
 from plora.proto.canonical import (
     PAYLOAD_BYTES_MAX,
-    canonical_bytes,
     is_hex_digest,
     parse_canonical,
     sha256,
@@ -162,7 +162,7 @@ def statement_to_json(statement: Statement) -> str:
         "algorithm": statement.algorithm,
         "signature": base64.b64encode(statement.signature).decode("ascii"),
     }
-    return canonical_bytes(fields).decode("utf-8")
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"))  # canonical, for all of it is printable ASCII
 
 
 def statement_from_json(text: str) -> Statement:

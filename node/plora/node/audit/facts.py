@@ -136,8 +136,8 @@ def _subject(table: str, key: bytes) -> str:
 
 
 def _statement(row: RowOp, at_ms: int) -> Fact | None:
-    if not isinstance(row, Put):
-        return None
+    if not isinstance(row, Put) or StatementKind.REVOCATION.encode() not in row.value:
+        return None  # the envelope holds the kind as it is: most rows need not be read
     try:
         statement, _ = decode_statement(row.key, row.value)
         body = open_statement(statement) if statement.kind == StatementKind.REVOCATION else None

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from plora.node.core.messages import FRAME_BYTES_MAX, HAVE_MAX, Carried
 from plora.node.gossip.entries import Entry
@@ -32,6 +33,7 @@ def arrival_order(item: Carried) -> tuple[int, int, bytes]:
     return rank, _version(statement) if statement.kind == StatementKind.OWNER else 0, statement.id
 
 
+@lru_cache(maxsize=4096)
 def _version(statement: Statement) -> int:
     """What a record says of its version; 0 where it is malformed, as whoever takes it up will find."""
     try:
