@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -171,7 +171,7 @@ def test_attack_114_a_forged_acknowledgement(attack: Watched, peer: Peer) -> Non
     attack.saw("holds", "it stays in sight")
 
 
-def notes(lines: list[str]) -> list[Note]:
+def notes(lines: Iterable[str]) -> list[Note]:
     bodies = (record_from_line(line).body for line in lines if '"kind":"audited"' in line)
     return [Note(body.entry, body.head, "the log") for body in bodies]  # type: ignore[attr-defined]
 
