@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from plora.proto.errors import UsageError
 from plora.sim import scenarios
 from plora.sim.expectations import failures
+from plora.sim.kinds import KINDS
 from plora.sim.run import run
 from plora.sim.scenario import Expect, Scenario
 
@@ -53,3 +55,8 @@ def test_what_is_not_as_expected_is_named_in_a_sentence() -> None:
     with pytest.raises(UsageError, match="only the swarm"):
         failures(replace(ended, simulation=None))
     assert failures(replace(ended, scenario=ended.scenario.model_copy(update={"expect": Expect()}))) == []
+
+
+def test_the_manual_names_every_scenario_and_every_kind() -> None:
+    manual = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text(encoding="utf-8")
+    assert [name for name in (*scenarios.names(), *KINDS) if f"`{name}`" not in manual] == []

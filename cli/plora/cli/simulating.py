@@ -16,6 +16,7 @@ import typer
 
 from plora.cli.options import Json, Quiet
 from plora.cli.output import WIDTH_WITHOUT_TERMINAL, Output
+from plora.cli.sim_scenarios import list_scenarios, raise_if_unexpected, told_by
 from plora.cli.sim_search import Hunt, peer_class, raise_if_broken
 from plora.cli.sim_views import Views
 from plora.proto.errors import PloraError, UsageError
@@ -37,7 +38,8 @@ def _flag(name: str, text: str, **options: Any) -> Any:
 
 def sim(
     scenario: Annotated[
-        Path | None, typer.Argument(metavar="SCENARIO", help="A scenario's TOML file, or the folder of an earlier run.")
+        Path | None,
+        typer.Argument(metavar="SCENARIO", help="A TOML file, a name of --list, or the folder of an earlier run."),
     ] = None,
     agents: Annotated[int | None, _flag("agents", "Number of peers.")] = None,
     rounds: Annotated[int | None, _flag("rounds", "Rounds to simulate.")] = None,
@@ -69,6 +71,7 @@ def sim(
     tries: Annotated[int | None, _flag("tries", "So many scenarios at most; 100 unless minutes are given.")] = None,
     minutes: Annotated[float | None, _flag("minutes", "Draw scenarios for so long.")] = None,
     mutant: Annotated[str, _flag("mutant", "MODULE:NAME of peers without a guard, in a table MUTANTS.")] = "",
+    list_: Annotated[bool, typer.Option("--list", help="Run nothing: name the scenarios that come along.")] = False,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -76,10 +79,11 @@ def sim(
 
     Flags beside a scenario's file override it. Equal scenarios give equal reports and logs, byte for byte.
     """
+    if list_:
+        list_scenarios(Output(json_, quiet))
+        return
     if summarise is not None:
-        from plora.sim.evaluate import summarised
-
-        Output(as_json=True).document(summarised(summarise), ())
+        _summarise(summarise)
         return
     flags: dict[str, Any] = {
         "agents": agents,
@@ -107,8 +111,15 @@ def sim(
         _say(output, outcome.report)
         views.show(output, folder)
     raise_if_broken(outcome.report)
+    raise_if_unexpected(output, outcome)
     if all_clean and not outcome.report["clean_arrived"]:
         raise PloraError("not every clean adapter reached everybody", mend="more rounds, or see the report for why")
+
+
+def _summarise(folder: Path) -> None:
+    from plora.sim.evaluate import summarised
+
+    Output(as_json=True).document(summarised(folder), ())
 
 
 def _say_earlier(output: Output, folder: Path, flags: Mapping[str, Any]) -> None:
@@ -140,8 +151,7 @@ def _is_on(choice: OnOff | None) -> bool | None:
 def _scenario(path: Path | None, flags: Mapping[str, Any]) -> Scenario:
     from plora.sim.scenario import Scenario
 
-    base = Scenario() if path is None else Scenario.read(path)
-    return Scenario.parse(_over(base.model_dump(exclude_unset=True), flags))
+    return Scenario.parse(_over(told_by(path).model_dump(exclude_unset=True), flags))
 
 
 def _over(values: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
