@@ -167,9 +167,7 @@ def _refuse_unknown(scenario: Scenario) -> None:
     """What this engine would leave out it refuses."""
     wrong = {
         "engine": scenario.engine != "swarm",
-        "graph.dropout": scenario.graph.dropout,
-        "happenings": scenario.happenings,
-        "churn.percent": scenario.churn.percent,
+        "churn.whitewash": scenario.churn.whitewash,
     }
     named = next((name for name, value in wrong.items() if value), "")
     if named:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from plora.sim.scenario import Links
+from plora.sim.faults import make_well
 from plora.sim.truth import CLEAN
 from plora.sim.watcher import Broken, Watcher
 from plora.sim.world import World
@@ -48,7 +48,7 @@ class Checks:
         """Let the swarm come to rest, look again, and say all that broke."""
         settle = self._simulation.scenario.settle
         if settle and not self.broken:
-            self._make_well()
+            make_well(self._simulation)
             for _ in range(settle):
                 self._simulation.step()
                 self.after_round()
@@ -56,12 +56,3 @@ class Checks:
                     break
             self._watcher.at_rest()
         return self.broken
-
-    def _make_well(self) -> None:
-        swarm = self._simulation.swarm
-        swarm.network.links = Links()
-        swarm.network.heal_all()
-        for peer in swarm.peers.values():
-            peer.disk.capacity_bytes = 0
-            if not peer.up:
-                peer.boot()

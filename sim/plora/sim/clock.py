@@ -31,7 +31,11 @@ class VirtualClock:
     @property
     def now(self) -> Now:
         """The current time as the cores see it."""
-        return Now(self.mono_ns, self._wall_start_ms + self.mono_ns // MS)
+        return self.ahead(0)
+
+    def ahead(self, wall_ms: int) -> Now:
+        """The current time as one sees it whose wall clock is so far ahead."""
+        return Now(self.mono_ns, self._wall_start_ms + wall_ms + self.mono_ns // MS)
 
     def jump_wall(self, by_ms: int) -> None:
         """Set the wall clock forward or, below zero, back; monotonic time goes on."""

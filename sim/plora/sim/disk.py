@@ -8,7 +8,9 @@ Model:
   that folder. On a power cut each unsynced change is lost, or kept by the seed. A name under a lost folder is lost.
 - A transaction is one atomic, durable operation.
 - Every mutating operation has a number. `cut_power_at(n)` raises `PowerCutError` in its place; `fail_at(n, error)`
-  raises that error instead. `capacity_bytes` makes writes raise `DiskFullError`.
+  raises that error instead.
+- `leave(n)` makes writes beyond n more bytes raise `DiskFullError`, and transactions that write rows once none is left;
+  `break_down` makes every mutating operation fail with EIO, until `mend` ends both. They outlive restarts.
 - `power_cut(rng)` gives the disk that the next start finds; `kill()` the one after SIGKILL, when the cache survives.
 
 >>> disk = SimDisk()
@@ -60,10 +62,11 @@ class _File:
 class SimDisk:
     """A `Disk` in memory. `operations` counts the mutating operations so far; `log` names them."""
 
-    def __init__(self, capacity_bytes: int = 0) -> None:
+    def __init__(self, capacity_bytes: int | None = None) -> None:
         self.operations = 0
         self.log: list[str] = []
         self.capacity_bytes = capacity_bytes
+        self._broken = False
         self._names: dict[str, _File | None] = {}
         self._durable_names: dict[str, _File | None] = {}
         self._tables: dict[str, dict[bytes, bytes]] = {}
@@ -77,9 +80,21 @@ class SimDisk:
         """Raise the error in place of that mutating operation."""
         self._faults[operation] = error
 
+    def leave(self, free_bytes: int) -> None:
+        """Let only so many bytes be free from now on."""
+        self.capacity_bytes = self._used_bytes() + free_bytes
+
+    def break_down(self) -> None:
+        """Let nothing be changed any more."""
+        self._broken = True
+
+    def mend(self) -> None:
+        """Be sound, and without end."""
+        self._broken, self.capacity_bytes = False, None
+
     def power_cut(self, rng: Random | None = None) -> SimDisk:
         """What is on the disk after the power went away now."""
-        after = SimDisk(self.capacity_bytes)
+        after = self._after()
         after._tables = {table: dict(rows) for table, rows in self._tables.items()}
         names = dict(self._durable_names)
         for path in sorted(self._names.keys() | names.keys()):
@@ -96,7 +111,7 @@ class SimDisk:
 
     def kill(self) -> SimDisk:
         """What is on the disk after the process was killed: everything that was written."""
-        after = SimDisk(self.capacity_bytes)
+        after = self._after()
         after._tables, after._names, after._durable_names = self._tables, self._names, self._durable_names
         return after
 
@@ -104,6 +119,8 @@ class SimDisk:
         """Commit all rows durably, or none."""
         batch = list(rows)
         self._operation("transact " + " ".join(sorted({row.table for row in batch})))
+        if self.free_bytes() <= 0 and not all(isinstance(row, Delete) for row in batch):
+            raise DiskFullError("the disk is full", where="state.db", mend="free some space")
         for row in batch:
             table = self._tables.setdefault(row.table, {})
             if isinstance(row, Delete):
@@ -176,13 +193,21 @@ class SimDisk:
 
     def free_bytes(self) -> int:
         """What the capacity leaves."""
-        if not self.capacity_bytes:
+        if self.capacity_bytes is None:
             return _UNLIMITED
-        return self.capacity_bytes - sum(len(file.cache) for file in self._names.values() if file)
+        return self.capacity_bytes - self._used_bytes()
 
     def tightest(self) -> str:
         """No setting bounds this disk."""
         return ""
+
+    def _used_bytes(self) -> int:
+        return sum(len(file.cache) for file in self._names.values() if file)
+
+    def _after(self) -> SimDisk:
+        after = SimDisk(self.capacity_bytes)
+        after._broken = self._broken
+        return after
 
     def _operation(self, name: str) -> None:
         self.operations += 1
@@ -190,6 +215,8 @@ class SimDisk:
         fault = self._faults.pop(self.operations, None)
         if fault is not None:
             raise fault
+        if self._broken:
+            raise StoreError("the disk refused (Input/output error)", where=name)
 
     def _file(self, path: str) -> _File:
         file = self._names.get(path)

@@ -74,7 +74,7 @@ class _Parting:
 class Network:
     """All links of a swarm. `endpoints` is asked at the time of delivery, so restarted peers get no old frames.
 
-    `down`, where there is one, says whether the path between two peers is broken now; no event tells of it.
+    `down` holds pairs, sender and receiver, whose path is broken now; no event tells of it.
     """
 
     def __init__(self, clock: VirtualClock, links: Links, draws: Random) -> None:
@@ -82,7 +82,7 @@ class Network:
         self.addresses: dict[str, str] = {}
         self.tried: list[tuple[str, str]] = []
         self.traffic: Traffic | None = None
-        self.down: Callable[[str, str], bool] | None = None
+        self.down: set[tuple[str, str]] = set()
         self._clock = clock
         self._draws = draws
         self._open_links: dict[str, dict[str, _Link]] = {}
@@ -213,9 +213,9 @@ class Network:
         """Whether the path from one to the other is not broken."""
         if not (self._cuts or self._partings or self.down):
             return True
-        if (sender, receiver) in self._cuts or any(parting.parts(sender, receiver) for parting in self._partings):
+        if (sender, receiver) in self.down or (sender, receiver) in self._cuts:
             return False
-        return self.down is None or not self.down(sender, receiver)
+        return not any(parting.parts(sender, receiver) for parting in self._partings)
 
     def _connect(self, dialer: str, target: str, addresses: tuple[str, ...]) -> None:
         there, here = self.endpoints.get(target), self.endpoints[dialer]

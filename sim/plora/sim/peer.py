@@ -73,6 +73,7 @@ from plora.node.recorder import Recorder
 from plora.node.store.store import Store
 from plora.proto.errors import StoreError
 from plora.proto.keys import PrivateKey
+from plora.proto.records import ErrorMet
 from plora.proto.statement import Statement, sign_statement
 from plora.sim.clock import MS, VirtualClock
 from plora.sim.disk import PowerCutError, SimDisk
@@ -104,7 +105,8 @@ class SimPeer:
     """One peer over its boots. `log` has the lines of its event log, `adapters` what is exposed now.
 
     `handled` counts the events that its core took, over its boots. `listen` is told of each record with its number in
-    this boot; `detectors` are ready as soon as it has started.
+    this boot; `detectors` are ready as soon as it has started. `wall_ahead_ms` is how far its wall clock is
+    ahead of the swarm's, `gate_slowness` how many times as long as usual examining takes.
     """
 
     core_class: ClassVar[type[PeerCore]] = PeerCore
@@ -131,6 +133,8 @@ class SimPeer:
         self.merged: dict[str, tuple[str, ...]] = {}
         self._generations: dict[tuple[str, int], tuple[str, ...]] = {}
         self.stored_chunks: list[tuple[str, int]] = []
+        self.wall_ahead_ms = 0
+        self.gate_slowness = 1.0
         self.up = False
         self.handled = 0
         self.recording: TextIO | None = None
@@ -175,12 +179,17 @@ class SimPeer:
         """The peer id."""
         return self.config.peer
 
+    @property
+    def now(self) -> Now:
+        """The time as this peer sees it."""
+        return self._clock.ahead(self.wall_ahead_ms)
+
     def boot(self) -> None:
         """Start the process on what the disk holds."""
         self._boots += 1
         self.config = replace(self.config, boot=f"{self._boots:08x}")
         self.store = self.store_class(self.disk)
-        snapshot = self.store.load_snapshot(self._clock.now.wall_ms)
+        snapshot = self.store.load_snapshot(self.now.wall_ms)
         self.core = self.core_class(
             self.config, self.policy, self.trust, snapshot, verify=self._shared.verify, judge=self._shared.judge
         )
@@ -218,7 +227,7 @@ class SimPeer:
         if not self.up:
             return
         self.handled += 1
-        now = self._clock.now
+        now = self.now
         if self._recorder is not None:
             self._recorder.event(event, now)
         effects = self.core.handle(event, now)
@@ -233,6 +242,8 @@ class SimPeer:
                 self._carry[type(effect)](effect)
         except PowerCutError:
             self.crash(Random(0))  # noqa: S311 - luck, not a secret
+        except StoreError as error:
+            self._write(Emit(ErrorMet(f"StoreError: {error}"[:500], f"carrying out {type(effect).__name__}")))
 
     def _later(self, cost_ms: float, answer: Callable[[], Event | None]) -> None:
         boot = self.config.boot
@@ -254,7 +265,7 @@ class SimPeer:
 
     def _write(self, effect: Emit) -> None:
         seq = self._ledger.seq
-        self.log.append(self._ledger.record(effect.body, self._clock.now, effect.cause))
+        self.log.append(self._ledger.record(effect.body, self.now, effect.cause))
         if self.listen is not None:
             self.listen(self, seq, effect)
 
@@ -332,12 +343,13 @@ class SimPeer:
 
     def _examine(self, effect: Examine) -> None:
         features = self._shared.examine(self.store, effect.digest)
-        self._later(self._costs.examine_ms, lambda: Examined(effect.digest, features, cpu_ms=self._costs.examine_ms))
+        cost_ms = self._costs.examine_ms * self.gate_slowness
+        self._later(cost_ms, lambda: Examined(effect.digest, features, cpu_ms=cost_ms))
 
     def _inspect(self, effect: Inspect) -> None:
         asked, findings = (effect.detector, effect.subject, effect.digest), self._shared.findings
         found = Inspected(*asked, findings.get((effect.detector, effect.digest), Findings("sim")), "sim")
-        self._later(self._costs.inspect_ms, lambda: found)
+        self._later(self._costs.inspect_ms * self.gate_slowness, lambda: found)
 
     def _expose(self, effect: Expose) -> None:
         self.adapters[effect.name] = effect.content_id.hex()

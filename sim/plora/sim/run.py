@@ -22,10 +22,12 @@ from typing import Any
 
 from plora.node.core.effects import Emit
 from plora.node.transport.traffic import Traffic
+from plora.proto.errors import StoreError
 from plora.sim.adversary import Adversary
 from plora.sim.build import Published, adapters, build, edges_of, voters
 from plora.sim.checks import Checks
 from plora.sim.clock import MS
+from plora.sim.faults import late, plan
 from plora.sim.kinds import line_up
 from plora.sim.material import Plasmid
 from plora.sim.peer import SimPeer
@@ -68,16 +70,18 @@ class Simulation:
         self.warm_up, self.traffic = Traffic(), Traffic()
         self.swarm.network.traffic = self.warm_up
         self._published = published
+        self._late = late(scenario)
         for peer in self.swarm.peers.values():
             peer.listen = self._listen
 
     def begin(self) -> None:
         """Boot the peers, let them find their neighbours, and plan what the scenario tells; `step` sees to it."""
-        self.swarm.boot()
+        self.swarm.boot(peer for number, peer in enumerate(self.ids) if number not in self._late)
         self.swarm.run(WARM_UP_S)
         self.swarm.run_until(self._all_linked, PATIENCE_S)
         self.begin_ns = -(-self.swarm.clock.mono_ns // self.round_ns) * self.round_ns
         self.swarm.clock.at(self.begin_ns, partial(setattr, self.swarm.network, "traffic", self.traffic))
+        plan(self)
         for published in self._published:
             self.swarm.clock.at(self.at(published[0].round), partial(self._publish, published))
         for number, round_ in sorted(self.line_up.rounds.items()):
@@ -100,14 +104,17 @@ class Simulation:
     def _publish(self, published: Published) -> None:
         truth, owner, plasmid = published
         peer = self.swarm.peer(self.ids[truth.peer])
-        if peer.up:
-            peer.publish((owner.record, plasmid.statement), (plasmid.data,))
-        else:  # whoever has something to say says it when the machine is back
-            self.swarm.clock.after(self.round_ns, partial(self._publish, published))
+        try:
+            if peer.up:
+                peer.publish((owner.record, plasmid.statement), (plasmid.data,))
+                return
+        except StoreError:
+            pass
+        self.swarm.clock.after(self.round_ns, partial(self._publish, published))  # when the machine is well again
 
     def _all_linked(self) -> bool:
-        linked = self.swarm.network.linked
-        return all(linked(self.ids[a], self.ids[b]) for a, b in self.edges)
+        linked, late = self.swarm.network.linked, self._late
+        return all(linked(self.ids[a], self.ids[b]) for a, b in self.edges if a not in late and b not in late)
 
     def _listen(self, peer: SimPeer, seq: int, effect: Emit) -> None:
         self.tally.see((peer.id, peer.config.boot, seq), effect.body, effect.cause)

@@ -31,7 +31,18 @@ from plora.proto.errors import UsageError
 GraphKind = Literal["er", "ws", "ba", "complete", "ring", "star", "hypercube", "regular", "file"]
 DelayKind = Literal["constant", "uniform", "exponential", "lognormal"]
 Action = Literal[
-    "start", "stop", "kill", "power_cut", "cut", "heal", "links", "jump_clock", "disk_full", "disk_error", "slow_gate"
+    "start",
+    "stop",
+    "kill",
+    "power_cut",
+    "cut",
+    "heal",
+    "links",
+    "jump_clock",
+    "slow_gate",
+    "disk_full",
+    "disk_error",
+    "disk_free",
 ]
 
 
@@ -123,8 +134,9 @@ class Happening(Choice):
     """Something that is done to some peers at a round.
 
     `cut` parts them from all others, `heal` ends every cut, `links` changes the network's state, `jump_clock` moves
-    their wall clocks by `by` seconds, `slow_gate` makes their examinations `by` times as slow, `disk_full` leaves `by`
-    bytes free.
+    their wall clocks by `by` seconds, `slow_gate` makes their examinations `by` times as slow as they were at first,
+    `disk_full` leaves `by` bytes free, `disk_error` lets nothing be written, `disk_free` ends both. `start` starts who
+    is down; whom it names or draws isn't there before, unless something ended them.
     """
 
     round: float = Field(ge=0)

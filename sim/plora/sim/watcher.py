@@ -77,7 +77,7 @@ class Watcher:
         """Look at every honest peer that runs."""
         for name in self.world.honest:
             peer = self.world.swarm.peers[name]
-            look = Look(peer, self._memories[name], self.world, self.world.swarm.clock.now)
+            look = Look(peer, self._memories[name], self.world, peer.now)
             for check in invariants.ROUNDS if peer.up else ():
                 self._note(check.__name__, peer, check(look))
 

@@ -457,7 +457,7 @@ def test_a_full_disk_pauses_and_goes_on_where_it_stopped() -> None:
     assert places[0] == ("stored", 3)
     assert sum(count for _, count in places) == artifact.chunk_count
     assert bob.core.sources(artifact.digest) == ["ada"]
-    bob.disk.capacity_bytes = 0
+    bob.disk.capacity_bytes = None
     world.run()
     assert bob.core.chunks(artifact.digest) == []
     (held,) = bob.notices
