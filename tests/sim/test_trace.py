@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,13 @@ def test_who_breaks_rules_and_what_the_scenario_does_is_told(tmp_path: Path) -> 
     assert [frame.number for frame in trace.frames if frame.planned] == [4]  # at 3.0 the fourth round begins
     told = [Sayings(trace)(line) for frame in trace.frames for line in frame.lines]
     assert any("penalty" in line and "for peer 2 (forger)" in line for line in told), told
+
+
+def test_a_few_of_the_broken_invariants_are_named(folder: Path) -> None:
+    trace = read_trace(folder)
+    assert trace.alarms == []
+    alarms = replace(trace, report={**trace.report, "broken": ["a: x", "b: y", "c: z", "d", "e"]}).alarms
+    assert alarms[0] == "an invariant broke: a: x" and alarms[-1] == "and 2 more" and len(alarms) == 4
 
 
 def test_what_happens_seldom_is_told_before_what_happens_all_the_time(tmp_path: Path) -> None:

@@ -99,12 +99,22 @@ def picture(
     rounds = trace.report["rounds"]
     title = f"{trace.report['scenario']['name']}: round {frame.number} of {len(rounds)}, {len(trace.peers)} peers"
     bars = _coverage(trace, frame.number)
-    free = max(4, height - len(trace.report["rounds_to"]) - 6) if height else len(trace.truth) + len(frame.lines)
-    rows = min(len(trace.truth), max(2, free * 2 // 3))
-    strips = _strips(trace, state, rows, max(10, width - NAMES_CELLS))
     told = [*(f"scenario: {words}" for words in frame.planned), *map(said, frame.lines)]
-    events = [_line(text) for text in told[-max(1, free - rows) :]]
-    return Group(Text(safe(title), style="bold"), strips, Text(), bars, Text(), *events)
+    rows, events = len(trace.truth), len(told)
+    if height:
+        free = max(4, height - len(trace.report["rounds_to"]) - len(trace.alarms) - 6)
+        rows = min(rows, max(2, free * 2 // 3))
+        events = max(1, free - rows)
+    strips = _strips(trace, state, rows, max(10, width - NAMES_CELLS))
+    alarms = [Text(safe(alarm), style="bold red") for alarm in trace.alarms]
+    newest = map(_line, _newest(told, len(frame.planned), events))
+    return Group(Text(safe(title), style="bold"), *alarms, strips, Text(), bars, Text(), *newest)
+
+
+def _newest(told: list[str], first: int, most: int) -> list[str]:
+    """Of what is told so many lines: the `first` ones before others, and of the others the newest."""
+    kept = told[: min(first, most)]
+    return kept + told[max(first, len(told) - (most - len(kept))) :]
 
 
 def strip(column: Sequence[int], cells: int, *, trojan: bool) -> Text:

@@ -21,6 +21,7 @@ WORDS: Mapping[str, str] = {
     "jump_clock": "clocks of {who} jump by {by:g} s",
     "disk_full": "disks of {who} have {by:g} bytes left",
     "disk_error": "disks of {who} fail",
+    "disk_free": "disks of {who} are well again",
     "slow_gate": "examinations of {who} are {by:g} times as slow",
 }
 PEERS_NAMED = 8

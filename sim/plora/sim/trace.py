@@ -31,6 +31,7 @@ from plora.sim.truth import Truth, from_plain
 
 REPORT_FILE, TRUTH_FILE, LOGS_FOLDER = "report.json", "truth.json", "logs"
 SILENT_ROUNDS = 3
+ALARMS_MAX = 3
 LINES_MAX = 12
 """Of a frame: the newest records that tell a person something, those of what happens all the time only if there is
 room."""
@@ -78,6 +79,13 @@ class Trace:
     def liars(self) -> dict[int, str]:
         """What those are called who break rules, by number."""
         return {one["peer"]: one["kind"] for one in self.report.get("adversaries", ())}
+
+    @property
+    def alarms(self) -> list[str]:
+        """What a run must not have: the first invariants that broke."""
+        broken = self.report.get("broken", ())
+        said = [f"an invariant broke: {one}" for one in broken[:ALARMS_MAX]]
+        return said + ([f"and {len(broken) - ALARMS_MAX} more"] if len(broken) > ALARMS_MAX else [])
 
 
 def read_report(folder: Path) -> dict[str, Any]:

@@ -59,6 +59,7 @@ def data_of(trace: Trace, say: Callable[[str], str]) -> dict[str, Any]:
     shown = frozenset(links[:: -(-len(links) // LINKS_MAX)] if links else ())
     return {
         "facts": facts_of(report),
+        "alarms": trace.alarms,
         "notes": list(report["notes"]),
         "note": _note(trace, len(links), len(shown)),
         "outcomes": list(OUTCOMES),

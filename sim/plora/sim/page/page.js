@@ -395,7 +395,8 @@ function begin() {
   element("note").textContent = run.note;
   element("note").hidden = !run.note;
   element("left").hidden = !peers;
-  element("notes").replaceChildren(...run.notes.map(note => made("li", note)));
+  const alarms = run.alarms.map(alarm => made("li", alarm, { class: "bad" }));
+  element("notes").replaceChildren(...alarms, ...run.notes.map(note => made("li", note)));
   element("round").max = String(last);
   element("peer").max = String(peers - 1);
   const choices = [["all", "all adapters"], ...domains.map(domain => [`domain ${domain}`, `domain ${domain}`]),
