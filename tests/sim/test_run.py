@@ -18,7 +18,18 @@ from plora.proto.errors import UsageError
 from plora.sim.evaluate import summarised
 from plora.sim.recount import recount
 from plora.sim.run import Simulation, run
-from plora.sim.scenario import GraphKind, Scenario
+from plora.sim.scenario import (
+    Adversaries,
+    Churn,
+    Expect,
+    Graph,
+    GraphKind,
+    Happening,
+    Links,
+    Publishing,
+    Scenario,
+    Security,
+)
 
 
 def scenario(**values: Any) -> Scenario:
@@ -122,6 +133,15 @@ def test_a_report_says_that_detectors_find_nothing(detectors: bool, notes: int) 
 def test_the_command_knows_the_graphs_of_a_scenario() -> None:
     """It can't import them: `plora --help` loads no room."""
     assert simulating.GraphKind == GraphKind
+
+
+def test_the_page_has_every_field_of_scenarios_and_of_reports() -> None:
+    page = (Path(__file__).parents[2] / "docs/simulator.md").read_text()
+    report = run(scenario(agents=3, rounds=1)).report
+    told = {name for table in (report, report["traffic"], report["graph"], report["rounds"][0]) for name in table}
+    parts = (Scenario, Graph, Links, Publishing, Security, Happening, Adversaries, Churn, Expect)
+    fields = {name for part in parts for name in part.model_fields}
+    assert {name for name in told | fields if f"`{name}`" not in page and f"`{name} =" not in page} == set()
 
 
 def command(*arguments: str, hash_seed: str = "0") -> subprocess.CompletedProcess[str]:

@@ -49,11 +49,20 @@ def _head(report: Mapping[str, Any]) -> Text:
     told, graph = report["scenario"], report["graph"]
     parts = ", ".join(map(str, graph["components"][:3])) + (", …" if len(graph["components"]) > 3 else "")
     whole = "connected" if graph["connected"] else f"in {len(graph['components'])} parts ({parts})"
-    line = Text.assemble((safe(told["name"]), "bold"), f" · engine {told['engine']} · {graph['peers']:,} peers")
-    line.append(f" · {told['graph']['kind']}, {graph['edges']:,} edges, {whole}")
+    line = Text.assemble(
+        (safe(told["name"]), "bold"), f" · engine {told['engine']} · {_counted(graph['peers'], 'peer')}"
+    )
+    line.append(f" · {told['graph']['kind']}, {_counted(graph['edges'], 'edge')}, {whole}")
+    if breaking := report.get("adversaries"):
+        kinds = ", ".join(dict.fromkeys(safe(one["kind"]) for one in breaking))
+        line.append(f" · {len(breaking)} break rules ({kinds})", style="yellow")
     if graph["reached"] < graph["peers"]:
         line.append(f" · {graph['reached']:,} peers can be reached", style="yellow")
-    return line.append(f" · {len(report['rounds'])} rounds · seed {told['seed']}")
+    return line.append(f" · {_counted(len(report['rounds']), 'round')} · seed {told['seed']}")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
 
 
 def _domains(report: Mapping[str, Any]) -> Table:

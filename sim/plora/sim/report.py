@@ -1,6 +1,7 @@
 """The report of a simulation: one JSON document, made from a series of rounds.
 
-- Every figure can be had again from the event logs and the truth that lie beside the report.
+- Every figure but those of frames (`messages`, `wire_bytes`, `digest`) can be had again from the event logs and the
+  truth that lie beside the report: `recount` does.
 - Rounds to 50, 90 and 100 % count from the round in which the adapter was published; None where it never came so far.
 
 Not handled here: running it (`run`), what the figures mean to people (docs/simulator.md).
