@@ -1,0 +1,198 @@
+"""One round of the fleet, as passes over arrays: who calls whom, what is asked, what is told, what is taken.
+
+- A *plane* is a (n,) uint64 array: bit p of word i says that peer i knows plasmid p of that plane's 64.
+- *Callees* are an int32 array: whom each peer calls, or each of `callers` where peers call in an order. Who calls nobody
+  calls themself, which changes nothing.
+- Passes of one kind over one array are fast; one loop that does all of them is three times slower, for then loads wait
+  for stores whose addresses aren't known yet (measured; AMD EPYC).
+- `low` and `high` bound the rows that a pass writes: threads that share them out give what one thread gives.
+- Draws are counted (`plora.sim.counter`): order matters nowhere but in the passes that say `order`.
+
+Not handled here: which passes make a round (`engine`), figures (`counts`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from plora.sim import counter
+from plora.sim.fleet.compiled import compiled, inlined
+
+nth, uniform, edge_item = inlined(counter.nth), inlined(counter.uniform), inlined(counter.edge_item)
+
+S32 = np.uint64(32)
+RETRIES = 32
+"""So many further draws find a neighbour that is up, if any is."""
+
+Array = Any
+"""A numpy array; the docstrings say of what."""
+
+
+@inlined
+def below(word: Any, count: Any) -> Any:
+    """A number from 0 to below `count` (< 2^32) by the upper half of a word."""
+    return ((word >> S32) * np.uint64(count)) >> S32
+
+
+@compiled
+def draw_slots(callees: Array, starts: Array, of_round: Any, low: int, high: int) -> None:
+    """Where in the list of all neighbours each peer's callee stands; `starts` are the n + 1 ends of its rows."""
+    for peer in range(low, high):
+        first = starts[peer]
+        callees[peer] = first + np.int32(below(nth(of_round, np.uint64(peer)), starts[peer + 1] - first))
+
+
+@compiled
+def look_up(callees: Array, neighbours: Array, low: int, high: int) -> None:
+    """From places in the list of neighbours to who stands there."""
+    for peer in range(low, high):
+        callees[peer] = neighbours[callees[peer]]
+
+
+@compiled
+def draw_others(callees: Array, crowd: int, of_round: Any, low: int, high: int) -> None:
+    """Anybody else of one's own crowd: peers 0 … crowd-1 are one, the next `crowd` peers another."""
+    for peer in range(low, high):
+        other = np.int64(below(nth(of_round, np.uint64(peer)), crowd - 1))
+        first = peer - peer % crowd
+        callees[peer] = first + other + (first + other >= peer)
+
+
+@compiled
+def avoid_down(callers: Array, callees: Array, up: Array, starts: Array, neighbours: Array, of_round: Any) -> None:
+    """Peers that are down call nobody; the others draw again until somebody is up, or they give up."""
+    for call, caller in enumerate(callers):
+        if up[caller] and up[callees[call]]:
+            continue
+        callees[call], first = caller, starts[caller]
+        count = starts[caller + 1] - first
+        for attempt in range(RETRIES if up[caller] else 0):
+            word = nth(nth(of_round, np.uint64(call)), np.uint64(attempt))
+            found = neighbours[first + np.int64(below(word, count))]
+            if count and up[found]:
+                callees[call] = found
+                break
+
+
+@compiled
+def drop_edges(callers: Array, callees: Array, of_round: Any, share: float) -> None:
+    """Calls over an edge that is down in this round (`plora.sim.counter.edges_down`) reach nobody."""
+    for call, caller in enumerate(callers):
+        a, b = np.uint64(min(caller, callees[call])), np.uint64(max(caller, callees[call]))
+        if uniform(nth(of_round, edge_item(a, b))) < share:
+            callees[call] = caller
+
+
+@compiled
+def lose(callers: Array, callees: Array, kept: Array, of_round: Any, share: float) -> None:
+    """Into `kept` the calls, without that share of them, which is lost; a smaller share loses no others."""
+    for call, caller in enumerate(callers):
+        lost = uniform(nth(of_round, np.uint64(call))) < share
+        kept[call] = caller if lost else callees[call]
+
+
+@compiled
+def answer_one(callers: Array, callees: Array, first: Array, of_round: Any) -> None:
+    """Of those who call a peer one is answered, drawn evenly; the calls of the others come to nothing.
+
+    `first` is (n,) uint64 of room to work in. There are less than 2^32 calls.
+    """
+    number = np.uint64(0xFFFFFFFF)
+    first[:] = np.uint64(0xFFFFFFFFFFFFFFFF)
+    for call, caller in enumerate(callers):
+        ticket = (nth(of_round, np.uint64(call)) & ~number) | np.uint64(call)
+        if callees[call] != caller and ticket < first[callees[call]]:
+            first[callees[call]] = ticket
+    for call, caller in enumerate(callers):
+        if callees[call] != caller and first[callees[call]] & number != np.uint64(call):
+            callees[call] = caller
+
+
+@compiled
+def ask(known: Array, then: Array, callees: Array, low: int, high: int) -> None:
+    """Pull: everybody gets what their callee knew, beside what they knew."""
+    for peer in range(low, high):
+        then[peer] = known[peer] | known[callees[peer]]
+
+
+@compiled
+def keep(known: Array, then: Array, low: int, high: int) -> None:
+    """Nobody is asked."""
+    for peer in range(low, high):
+        then[peer] = known[peer]
+
+
+@compiled
+def tell(known: Array, then: Array, callees: Array) -> None:
+    """Push: callees get what their callers knew."""
+    for peer in range(len(callees)):
+        then[callees[peer]] |= known[peer]
+
+
+@compiled
+def tell_within(known: Array, then: Array, callees: Array, low: int, high: int) -> None:
+    """Push, to callees low … high-1 alone."""
+    for peer in range(len(callees)):
+        if low <= callees[peer] < high:
+            then[callees[peer]] |= known[peer]
+
+
+@compiled
+def gate(then: Array, accepts: Array, refused: Array, low: int, high: int) -> None:
+    """What a peer doesn't accept it refuses, and so neither uses nor passes on."""
+    for peer in range(low, high):
+        refused[peer] |= then[peer] & ~accepts[peer]
+        then[peer] &= accepts[peer]
+
+
+@compiled
+def flood(known: Array, then: Array, starts: Array, neighbours: Array, low: int, high: int) -> None:
+    """Everybody hears all of their neighbours at once."""
+    for peer in range(low, high):
+        heard = known[peer]
+        for slot in range(starts[peer], starts[peer + 1]):
+            heard |= known[neighbours[slot]]
+        then[peer] = heard
+
+
+@compiled
+def flood_by_chance(
+    known: Array, then: Array, starts: Array, neighbours: Array, of_round: Any, beta: float, low: int, high: int
+) -> None:
+    """NDlib's SI rule: whoever lacks a plasmid that k neighbours know gets it with probability min(1, beta k)."""
+    for peer in range(low, high):
+        heard = np.uint64(0)
+        for slot in range(starts[peer], starts[peer + 1]):
+            heard |= known[neighbours[slot]]
+        lacking = heard & ~known[peer]
+        got = known[peer]
+        for plasmid in range(64 if lacking else 0):
+            bit = np.uint64(1) << np.uint64(plasmid)
+            if lacking & bit:
+                knowing = 0
+                for slot in range(starts[peer], starts[peer + 1]):
+                    knowing += (known[neighbours[slot]] & bit) != 0
+                word = nth(nth(of_round, np.uint64(peer)), np.uint64(plasmid))
+                if uniform(word) < beta * knowing:
+                    got |= bit
+        then[peer] = got
+
+
+@compiled
+def meet_in_order(known: Array, accepts: Array, refused: Array, callers: Array, asked: Array, told: Array) -> None:
+    """One call after the other, and what is heard is known at once: from `asked`, and by `told`.
+
+    Both directions of one call carry what was known before it.
+    """
+    for call, caller in enumerate(callers):
+        mine, theirs = known[caller], known[asked[call]]
+        _hear(known, accepts, refused, caller, theirs)
+        _hear(known, accepts, refused, told[call], mine)
+
+
+@inlined
+def _hear(known: Array, accepts: Array, refused: Array, peer: Any, said: Any) -> None:
+    refused[peer] |= said & ~accepts[peer]
+    known[peer] |= said & accepts[peer]
