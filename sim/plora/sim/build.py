@@ -45,20 +45,29 @@ def edges_of(scenario: Scenario) -> Edges:
     return topology.of(scenario.graph, scenario.agents, scenario.seed).pairs()
 
 
-def adapters(scenario: Scenario) -> list[Published]:
-    """What is published, in the order of its times: the truth about it, its owner, the signed adapter."""
+def truths(scenario: Scenario) -> list[Truth]:
+    """What is published, in the order of its times; content ids are "". UsageError for a publisher that isn't there."""
     told = scenario.publish
-    trojans = _trojans(scenario)
-    found = []
+    wrong = [peer for peer in told.at if not 0 <= peer < scenario.agents]
+    if wrong:
+        raise UsageError(f"there is no peer {wrong[0]}", where="publish.at", mend=f"use 0 to {scenario.agents - 1}")
+    trojans, found = _trojans(scenario), []
     for number in range(told.plasmids):
-        owner = make_owner(f"owner-{number}", SWARM_ID)
         domain = told.domains[number % len(told.domains)]
-        plasmid = make_plasmid(owner, f"p{number}", tiny_adapter(number), domain=domain)
         kind = told.trojan_kind if number in trojans else CLEAN
         at = told.at[number % len(told.at)] if told.at else number * scenario.agents // told.plasmids
         round_ = told.first_round + number * told.every
-        truth = Truth(f"p{number}", plasmid.content_id.hex(), domain, kind, owner.name, at, round_)
-        found.append((truth, owner, plasmid))
+        found.append(Truth(f"p{number}", "", domain, kind, f"owner-{number}", at, round_))
+    return found
+
+
+def adapters(scenario: Scenario) -> list[Published]:
+    """What is published: the truth about it, its owner, the signed adapter."""
+    found = []
+    for number, truth in enumerate(truths(scenario)):
+        owner = make_owner(truth.owner, SWARM_ID)
+        plasmid = make_plasmid(owner, truth.plasmid, tiny_adapter(number), domain=truth.domain)
+        found.append((replace(truth, content=plasmid.content_id.hex()), owner, plasmid))
     return found
 
 
@@ -172,6 +181,3 @@ def _refuse_unknown(scenario: Scenario) -> None:
     named = next((name for name, value in wrong.items() if value), "")
     if named:
         raise UsageError("the swarm can't do that yet", where=named, mend="leave it out")
-    late = [peer for peer in scenario.publish.at if not 0 <= peer < scenario.agents]
-    if late:
-        raise UsageError(f"there is no peer {late[0]}", where="publish.at", mend=f"use 0 to {scenario.agents - 1}")

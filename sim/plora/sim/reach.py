@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from plora.sim.truth import Truth
 
@@ -21,7 +22,7 @@ Mask = np.ndarray[Any, np.dtype[np.bool_]]
 class Reach:
     """The peers that each adapter can get to. `components`: for each peer the number of its component."""
 
-    def __init__(self, components: Sequence[int], truth: Sequence[Truth]) -> None:
+    def __init__(self, components: ArrayLike, truth: Sequence[Truth]) -> None:
         self.components = np.asarray(components)
         self.truth = tuple(truth)
         self.domains = tuple(dict.fromkeys(one.domain for one in truth))

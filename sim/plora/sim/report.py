@@ -10,7 +10,7 @@ Not handled here: running it (`run`), what the figures mean to people (docs/simu
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,6 @@ from plora.sim.reach import Reach
 from plora.sim.rounds import OUTCOMES, Round
 from plora.sim.scenario import Scenario
 from plora.sim.tally import Tally, pairs
-from plora.sim.topology import Edges
 from plora.sim.truth import Truth
 
 REPORT_VERSION = 1
@@ -53,7 +52,7 @@ def measured(number: int, tally: Tally, reach: Reach, traffic: Traffic, digest: 
 
 
 def report_of(
-    scenario: Scenario, edges: Edges, reach: Reach, rounds: Sequence[Round], tally: Tally | None = None
+    scenario: Scenario, edges: Sized, reach: Reach, rounds: Sequence[Round], tally: Tally | None = None
 ) -> dict[str, Any]:
     """The report as plain data."""
     last, gains = rounds[-1], deltas([one.mutual_information for one in rounds])
@@ -65,7 +64,7 @@ def report_of(
         "rounds_to": {domain: _marks([one.coverage[domain] for one in rounds]) for domain in reach.domains},
         "adapters": [_adapter(number, truth, reach, rounds) for number, truth in enumerate(reach.truth)],
         "gate": {"pairs": dict(last.verdicts), "reasons": _reasons(tally, reach.truth) if tally else {}},
-        "notes": [NO_FINDINGS] if scenario.security.detectors and any(one.trojan for one in reach.truth) else [],
+        "notes": [NO_FINDINGS] if _is_blind(scenario) and any(one.trojan for one in reach.truth) else [],
         "traffic": {
             "messages": last.messages,
             "wire_bytes": last.wire_bytes,
@@ -86,7 +85,13 @@ def _of(truth: Sequence[Truth], domain: str) -> list[int]:
     return [number for number, one in enumerate(truth) if one.domain == domain]
 
 
-def _graph(scenario: Scenario, edges: Edges, reach: Reach) -> dict[str, Any]:
+def _is_blind(scenario: Scenario) -> bool:
+    """Whether detectors look, and find nothing."""
+    rates = scenario.engine == "fleet" and scenario.fleet.accept_trojan < 1
+    return scenario.security.detectors and not rates
+
+
+def _graph(scenario: Scenario, edges: Sized, reach: Reach) -> dict[str, Any]:
     sizes = reach.sizes()
     return {
         "peers": scenario.agents,

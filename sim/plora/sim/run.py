@@ -1,11 +1,12 @@
-"""Runs a scenario on the swarm: real cores on a virtual clock, looked at after each round.
+"""Runs a scenario, on the swarm by default: real cores on a virtual clock, looked at after each round.
 
 - The peers boot and find their neighbours first; then round 1 begins, and times of the scenario count from there.
 - What a round's figures are made of is what the peers' event logs say (`plora.sim.tally`); what was clean stands beside
   it in `Simulation.truth` and in no log.
 - Owners have valid keys and are trusted by everybody: that an adapter is a trojan only its detectors can tell.
 
-Not handled here: the report (`plora.sim.report`), files and the terminal (`plora sim`).
+Not handled here: the fleet (`plora.sim.fleet.runs`), the report (`plora.sim.report`), files and the terminal
+(`plora sim`).
 
 >>> outcome = run(Scenario.parse({"agents": 4, "rounds": 6, "graph": {"kind": "complete"}, "publish": {"plasmids": 1}}))
 >>> outcome.rounds[-1].coverage
@@ -143,6 +144,10 @@ def run(scenario: Scenario, watch: Watch = lambda _: None, peer: type[SimPeer] =
 
     `peer` is the class of its peers; others than the usual one show which invariants notice.
     """
+    if scenario.engine == "fleet":
+        from plora.sim.fleet.runs import run_fleet  # it takes a second to import, and needs the extra
+
+        return run_fleet(scenario, watch)
     simulation = Simulation(scenario, dict.fromkeys(range(scenario.agents), peer))
     checks = Checks(simulation) if scenario.invariants else None
     rounds = []

@@ -180,6 +180,25 @@ class Expect(Part):
     met: tuple[str, ...] = ()
 
 
+class Fleet(Part):
+    """What the engine `fleet` is told beside; see docs/simulator.md, The fleet.
+
+    `call`: who calls tells (`push`), asks (`pull`), or both; in a `flood` everybody hears all neighbours at once, each
+    adapter with probability min(1, `beta` k) where k of them have it. `answers`: a peer answers all who call it in a
+    round, or one. `poisson`: peers call by clocks of their own and not once a round each. Of the adapters that
+    it hears of a peer accepts these shares, and two peers' verdicts on one adapter have that `correlation`; without
+    detectors it accepts all.
+    """
+
+    call: Literal["push-pull", "push", "pull", "flood"] = "push-pull"
+    answers: Literal["all", "one"] = "all"
+    poisson: bool = False
+    beta: float = Field(default=1.0, gt=0)
+    accept_clean: float = Field(default=1.0, ge=0, le=1)
+    accept_trojan: float = Field(default=1.0, ge=0, le=1)
+    correlation: float = Field(default=0.5, ge=0, le=1)
+
+
 class Scenario(Part):
     """One simulation. `synchronous`: all peers begin their rounds at once, else each at a phase of its own. With
     `invariants` honest peers are watched, and after all rounds network and machines are well for `settle` more at most,
@@ -203,6 +222,7 @@ class Scenario(Part):
     expect: Expect = Expect()
     invariants: bool = False
     settle: int = Field(default=0, ge=0)
+    fleet: Fleet = Fleet()
 
     @classmethod
     def parse(cls, values: Mapping[str, Any], where: str = "scenario") -> Self:

@@ -35,19 +35,29 @@ def _sources_digest() -> str:
     return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
 
 
-if not numba.config.CACHE_DIR:
-    numba.config.CACHE_DIR = str(cache_folder(os.environ) / f"fleet-{_sources_digest()[:16]}")
+_settings: Any = numba.config
+if not _settings.CACHE_DIR:
+    _settings.CACHE_DIR = str(cache_folder(os.environ) / f"fleet-{_sources_digest()[:16]}")
 
 
 def compiled(loop: _Loop) -> _Loop:
     """The loop, compiled at its first call for the types that it is called with."""
-    _LOOPS.append(numba.njit(nogil=True, cache=True)(loop))
+    try:
+        made = numba.njit(nogil=True, cache=True)(loop)
+    except RuntimeError:  # numba's answer where no folder can be written
+        made = numba.njit(nogil=True)(loop)
+    _LOOPS.append(made)
     return cast(_Loop, _LOOPS[-1])
 
 
 def inlined(function: _Loop) -> _Loop:
     """A function of numbers, for use in compiled loops."""
     return cast(_Loop, numba.njit(function))
+
+
+def threads() -> int:
+    """How many threads numba would use: `NUMBA_NUM_THREADS`, else as many as there are cores for this process."""
+    return int(_settings.NUMBA_NUM_THREADS)
 
 
 def compile_seconds() -> float:

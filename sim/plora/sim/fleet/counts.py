@@ -1,26 +1,55 @@
-"""Figures of a fleet's state. All are of whole numbers, so that no order of adding changes them.
+"""Figures of a fleet's state. Counts are whole numbers, so that no order of adding changes them.
 
 >>> planes = np.array([[1, 3, 0, 3]], dtype=np.uint64)
 >>> holders(planes, plasmids=2).tolist()
 [3, 2]
->>> mutual_information(np.array([[1, 0], [0, 1]]))
-1.0
+>>> knowing = Knowing.of(planes, [0, 1], 2)
+>>> knowing.by_domain.tolist(), knowing.by_count.tolist()
+([3, 2], [1, 1, 2])
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plora.sim.fleet.compiled import compiled
+from plora.sim.fleet.engine import Calls
 
 Planes = NDArray[np.uint64]
 ROWS = 255
 """So many words are added in eight counters of a bit each, side by side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Knowing:
+    """`by_domain`: how many peers know something of each domain; `by_count`: how many know of 0, 1, 2 … domains."""
+
+    by_domain: NDArray[np.int64]
+    by_count: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, planes: Planes, domains: Sequence[int], count: int) -> Self:
+        """Of a state, the domain (below `count`) of each plasmid being given."""
+        masks = np.zeros((count, len(planes)), dtype=np.uint64)
+        for plasmid, domain in enumerate(domains):
+            masks[domain, plasmid // 64] |= np.uint64(1 << plasmid % 64)
+        found = cls(np.zeros(count, dtype=np.int64), np.zeros(count + 1, dtype=np.int64))
+        _count_domains(planes, masks, found.by_domain, found.by_count)
+        return found
+
+    def mutual_information(self) -> float:
+        """I(Agent; Domain) in bits, as `plora.sim.report.mutual_information` has it of the whole table."""
+        total = int(self.by_domain.sum())
+        if not total:
+            return 0.0
+        peers = float((self.by_count * _x_log_x(np.arange(len(self.by_count)))).sum())
+        return max(0.0, float(np.log2(total)) - (peers + float(_x_log_x(self.by_domain).sum())) / total)
 
 
 def holders(planes: Planes, plasmids: int) -> NDArray[np.int64]:
@@ -28,28 +57,14 @@ def holders(planes: Planes, plasmids: int) -> NDArray[np.int64]:
     return np.concatenate([_holders(plane) for plane in planes])[:plasmids]
 
 
-def set_bits(planes: Planes) -> int:
-    """How many bits are set at all."""
-    return int(np.bitwise_count(planes).sum(dtype=np.int64))
-
-
-def known_of(planes: Planes, domains: Sequence[int], count: int) -> NDArray[np.int64]:
-    """(peers, `count`): how many plasmids of each domain each peer knows; `domains` has the domain of each plasmid."""
-    table = np.zeros((planes.shape[1], count), dtype=np.int64)
-    for domain in range(count):
-        for plane, words in enumerate(planes):
-            mask = sum(1 << bit for bit, one in enumerate(domains[plane * 64 : plane * 64 + 64]) if one == domain)
-            table[:, domain] += np.bitwise_count(words & np.uint64(mask))
-    return table
-
-
-def mutual_information(table: NDArray[np.int64]) -> float:
-    """I(row; column) in bits of the joint distribution table / table.sum(); 0 of an empty table."""
-    total = int(table.sum())
-    if not total:
-        return 0.0
-    joint, rows, columns = (_x_log_x(each) for each in (table.ravel(), table.sum(axis=1), table.sum(axis=0)))
-    return max(0.0, (joint - rows - columns) / total + float(np.log2(total)))
+def heard(known: Planes, refused: Planes | None, calls: Calls, *, asks: bool, tells: bool) -> int:
+    """How many plasmids calls carried that one side had and the other neither knew nor refused when they began."""
+    count = 0
+    for plane, words in enumerate(known):
+        lacking = ~(words if refused is None else words | refused[plane])
+        count += _carried(words, lacking, calls.asked, calls.callers) if asks else 0
+        count += _carried(words, lacking, calls.callers, calls.told) if tells else 0
+    return count
 
 
 def digest(*planes: Planes) -> str:
@@ -60,9 +75,25 @@ def digest(*planes: Planes) -> str:
     return whole.hexdigest()
 
 
-def _x_log_x(values: NDArray[np.int64]) -> float:
-    different, times = np.unique(values[values > 0], return_counts=True)
-    return float((times * different * np.log2(different)).sum())
+def _x_log_x(values: NDArray[np.int64]) -> NDArray[np.float64]:
+    return values.astype(np.float64) * np.log2(np.maximum(values, 1))
+
+
+def _carried(words: NDArray[np.uint64], lacking: NDArray[np.uint64], speakers: Any, hearers: Any) -> int:
+    return int(np.bitwise_count(words[speakers] & lacking[hearers]).sum(dtype=np.int64))
+
+
+@compiled
+def _count_domains(planes: Any, masks: Any, by_domain: Any, by_count: Any) -> None:
+    for peer in range(planes.shape[1]):
+        count = 0
+        for domain in range(len(masks)):
+            found = np.uint64(0)
+            for plane in range(len(planes)):
+                found |= planes[plane, peer] & masks[domain, plane]
+            by_domain[domain] += found != 0
+            count += found != 0
+        by_count[count] += 1
 
 
 @compiled

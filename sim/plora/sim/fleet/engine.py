@@ -19,6 +19,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -64,6 +66,18 @@ class Losses:
     edges: float = 0.0
     told: float = 0.0
     asked: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """Who called in a round, whom they asked and whom they told; who asks or tells nobody has their own number there.
+
+    What a `Rule` has no use for (asking where all push) may stand there nevertheless.
+    """
+
+    callers: NDArray[np.int32]
+    asked: NDArray[np.int32]
+    told: NDArray[np.int32]
 
 
 class Graph:
@@ -144,8 +158,8 @@ class Fleet:
         self._keys = {purpose: counter.key(seed, f"fleet {purpose}") for purpose in _PURPOSES}
         self._keys["edges"] = counter.key(seed, "dropout")
         self._callers = np.arange(self.peers, dtype=np.int32)
-        self.callees = np.zeros(self.peers, dtype=np.int32)
-        """Whom each peer called in the latest round, where `together`."""
+        self._callees = np.zeros(self.peers, dtype=np.int32)
+        self.latest = Calls(self._callers, self._callers, self._callers)
         self._threads = _Threads(threads, self.peers)
         _check(self.rule, self.losses, graph)
 
@@ -168,13 +182,14 @@ class Fleet:
 
     def _meet_together(self) -> None:
         of_round = self._word("calls")
-        self._threads.each(lambda low, high: self.graph.draw(self.callees, of_round, low, high))
-        asked, told = self.asked, self.told = self._come_through(self._callers, self.callees)
+        self._threads.each(partial(self.graph.draw, self._callees, of_round))
+        asked, told = self._come_through(self._callers, self._callees)
+        self.latest = Calls(self._callers, asked, told)
         for plane, (known, then) in enumerate(zip(self.known, self._then, strict=True)):
             if self.rule.call == "push":
                 then[:] = known
             else:
-                self._threads.each(lambda low, high, a=known, b=then: passes.ask(a, b, asked, low, high))
+                self._threads.each(partial(passes.ask, known, then, asked))
             if self.rule.call != "pull":
                 self._tell(known, then, told)
             self._judge(then, plane)
@@ -184,23 +199,25 @@ class Fleet:
         if self._threads.count == 1:
             passes.tell(known, then, told)
         else:
-            self._threads.each(lambda low, high: passes.tell_within(known, then, told, low, high))
+            self._threads.each(partial(passes.tell_within, known, then, told))
 
     def _judge(self, then: NDArray[np.uint64], plane: int) -> None:
         if self.accepts is None or self.refused is None:
             return
         accepts, refused = self.accepts[plane], self.refused[plane]
-        self._threads.each(lambda low, high: passes.gate(then, accepts, refused, low, high))
+        self._threads.each(partial(passes.gate, then, accepts, refused))
 
     def _flood(self) -> None:
         starts, neighbours = self.graph.rows()
         of_round = counter.nth(np.array([self._word("chance")]), np.arange(len(self.known), dtype=np.uint64))
         for plane, (known, then) in enumerate(zip(self.known, self._then, strict=True)):
             if self.rule.beta >= 1:
-                self._threads.each(lambda low, high, a=known, b=then: passes.flood(a, b, starts, neighbours, low, high))
+                self._threads.each(partial(passes.flood, known, then, starts, neighbours))
             else:
-                rest = (starts, neighbours, of_round[plane], self.rule.beta)
-                self._threads.each(lambda low, high, a=known, b=then, c=rest: passes.flood_by_chance(a, b, *c, low, high))
+                chance = partial(
+                    passes.flood_by_chance, known, then, starts, neighbours, of_round[plane], self.rule.beta
+                )
+                self._threads.each(chance)
             self._judge(then, plane)
         self.known, self._then = self._then, self.known
 
@@ -209,6 +226,7 @@ class Fleet:
         asked, told = self._come_through(callers, callees)
         asked = callers if self.rule.call == "push" else asked
         told = callers if self.rule.call == "pull" else told
+        self.latest = Calls(callers, asked, told)
         for plane, known in enumerate(self.known):
             accepts = np.full(self.peers, _ALL) if self.accepts is None else self.accepts[plane]
             refused = np.zeros_like(known) if self.refused is None else self.refused[plane]
@@ -237,9 +255,7 @@ class Fleet:
             passes.answer_one(callers, callees, np.empty(self.peers, dtype=np.uint64), self._word("answers"))
         return self._kept(callers, callees, self.losses.asked), self._kept(callers, callees, self.losses.told)
 
-    def _kept(
-        self, callers: NDArray[np.int32], callees: NDArray[np.int32], share: float
-    ) -> NDArray[np.int32]:
+    def _kept(self, callers: NDArray[np.int32], callees: NDArray[np.int32], share: float) -> NDArray[np.int32]:
         if not share:
             return callees
         kept = np.empty_like(callees)
@@ -262,7 +278,7 @@ class _Threads:
     def __init__(self, count: int, rows: int) -> None:
         self.count = max(1, min(count, rows // ROWS_OF_A_THREAD))
         ends = [rows * part // self.count for part in range(self.count + 1)]
-        self._parts = list(zip(ends, ends[1:], strict=False))
+        self._parts = list(pairwise(ends))
         self._pool = ThreadPoolExecutor(self.count) if self.count > 1 else None
 
     def each(self, work: Callable[[int, int], Any]) -> None:

@@ -1,8 +1,8 @@
 """Verdicts that stick: what each peer accepts, drawn once for each peer and plasmid.
 
 - A plasmid's chance of being accepted is drawn from a beta distribution around its rate; each peer's verdict, with that
-  chance. So two peers' verdicts on one plasmid have the given correlation (a beta-binomial), and a peer never judges the
-  same thing anew. Correlation 0: peers judge on their own. Correlation 1: all of them judge alike.
+  chance. So two peers' verdicts on one plasmid have the given correlation (a beta-binomial), and a peer never judges
+  the same thing anew. Correlation 0: peers judge on their own. Correlation 1: all of them judge alike.
 - Draws are counted (`plora.sim.counter`), by plasmid and peer.
 
 Not handled here: which rates real gates have (`plora.sim.verdicts`).
@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import stats  # type: ignore[import-untyped]
 
 from plora.sim import counter
 from plora.sim.fleet.compiled import compiled

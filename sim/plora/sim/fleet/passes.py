@@ -1,8 +1,8 @@
 """One round of the fleet, as passes over arrays: who calls whom, what is asked, what is told, what is taken.
 
 - A *plane* is a (n,) uint64 array: bit p of word i says that peer i knows plasmid p of that plane's 64.
-- *Callees* are an int32 array: whom each peer calls, or each of `callers` where peers call in an order. Who calls nobody
-  calls themself, which changes nothing.
+- *Callees* are an int32 array: whom each peer calls, or each of `callers` where peers call in an order. Who calls
+  nobody calls themself, which changes nothing.
 - Passes of one kind over one array are fast; one loop that does all of them is three times slower, for then loads wait
   for stores whose addresses aren't known yet (measured; AMD EPYC).
 - `low` and `high` bound the rows that a pass writes: threads that share them out give what one thread gives.
@@ -115,13 +115,6 @@ def ask(known: Array, then: Array, callees: Array, low: int, high: int) -> None:
     """Pull: everybody gets what their callee knew, beside what they knew."""
     for peer in range(low, high):
         then[peer] = known[peer] | known[callees[peer]]
-
-
-@compiled
-def keep(known: Array, then: Array, low: int, high: int) -> None:
-    """Nobody is asked."""
-    for peer in range(low, high):
-        then[peer] = known[peer]
 
 
 @compiled
