@@ -1,4 +1,4 @@
-"""The fleet: rounds against what their rule says, figures against plain sums, equal states from any number of threads."""
+"""The fleet: rounds against what their rule says, figures against sums, equal states from any number of threads."""
 
 from __future__ import annotations
 

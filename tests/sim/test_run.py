@@ -95,8 +95,6 @@ def test_shares_are_of_the_component_that_holds_the_publishers() -> None:
 
 
 def test_what_the_engine_cannot_do_is_named() -> None:
-    with pytest.raises(UsageError, match="engine"):
-        run(scenario(engine="fleet"))
     with pytest.raises(UsageError, match=r"core\.fanuot"):
         run(scenario(core={"fanuot": 2}))
     with pytest.raises(UsageError, match=r"publish\.at"):

@@ -175,7 +175,6 @@ def _vote_keys(scenario: Scenario) -> dict[int, PrivateKey]:
 def _refuse_unknown(scenario: Scenario) -> None:
     """What this engine would leave out it refuses."""
     wrong = {
-        "engine": scenario.engine != "swarm",
         "churn.whitewash": scenario.churn.whitewash,
     }
     named = next((name for name, value in wrong.items() if value), "")
