@@ -44,7 +44,7 @@ class Knowing:
         return found
 
     def mutual_information(self) -> float:
-        """I(Agent; Domain) in bits, as `plora.sim.report.mutual_information` has it of the whole table."""
+        """I(Agent; Domain) in bits, as `plora.analysis.diffusion.mutual_information` has it of the whole table."""
         total = int(self.by_domain.sum())
         if not total:
             return 0.0
