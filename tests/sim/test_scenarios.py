@@ -52,6 +52,7 @@ def test_what_is_not_as_expected_is_named_in_a_sentence() -> None:
     expect = {"clean_accepted": 1.0, "agree": True, "met": ["two_contents"]}
     ended = run(Scenario.parse({**harsh, "expect": expect}))
     assert [sentence.split(":")[0] for sentence in failures(ended)] == ["clean_accepted", "agree", "met"]
+    assert ended.report["unexpected"] == failures(ended)
     with pytest.raises(UsageError, match="only the swarm"):
         failures(replace(ended, simulation=None))
     assert failures(replace(ended, scenario=ended.scenario.model_copy(update={"expect": Expect()}))) == []

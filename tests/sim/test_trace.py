@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -16,9 +17,10 @@ from plora.cli.sim_replay import Sayings
 from plora.proto.errors import UsageError
 from plora.sim.material import make_owner, make_plasmid, tiny_adapter
 from plora.sim.picture import drawn, write_pictures
+from plora.sim.plans import WORDS
 from plora.sim.rounds import OUTCOMES
 from plora.sim.run import WARM_UP_S
-from plora.sim.scenario import Happening, Scenario
+from plora.sim.scenario import Action, Happening, Scenario
 from plora.sim.swarm import SWARM_ID, Swarm
 from plora.sim.topology import ring
 from plora.sim.trace import LINES_MAX, Trace, read_report, read_trace
@@ -114,6 +116,12 @@ def test_a_few_of_the_broken_invariants_are_named(folder: Path) -> None:
     assert trace.alarms == []
     alarms = replace(trace, report={**trace.report, "broken": ["a: x", "b: y", "c: z", "d", "e"]}).alarms
     assert alarms[0] == "an invariant broke: a: x" and alarms[-1] == "and 2 more" and len(alarms) == 4
+    hasty = replace(trace, report={**trace.report, "unexpected": ["agree: 2 different sets"]})
+    assert hasty.alarms == ["not as expected: agree: 2 different sets"]
+
+
+def test_all_that_a_scenario_may_do_has_words() -> None:
+    assert set(WORDS) == set(get_args(Action))
 
 
 def test_what_happens_seldom_is_told_before_what_happens_all_the_time(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ Not handled here: what must hold all the time, whatever the scenario (`invariant
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,8 +18,10 @@ from plora.proto.record_lines import record_from_line
 from plora.proto.records import Penalty
 from plora.sim.invariants import CONTENT_FAULTS
 from plora.sim.peer import SimPeer
-from plora.sim.run import Outcome, Simulation
 from plora.sim.scenario import Expect
+
+if TYPE_CHECKING:
+    from plora.sim.run import Outcome, Simulation
 
 Accepted = np.ndarray[Any, np.dtype[np.bool_]]
 

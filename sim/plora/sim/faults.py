@@ -41,7 +41,7 @@ ENDS = ("stop", "kill", "power_cut")
 def late(scenario: Scenario) -> frozenset[int]:
     """The peers that are not there when the others begin."""
     first: dict[int, str] = {}
-    for happening, peers in _chosen(scenario):
+    for happening, peers in chosen(scenario):
         if happening.do in ENDS or (happening.do == "start" and not _everybody(happening)):
             for number in peers:
                 first.setdefault(number, happening.do)
@@ -90,7 +90,7 @@ class Faults:
 
     def plan(self) -> None:
         """Put it all on the clock."""
-        for happening, peers in _chosen(self._scenario):
+        for happening, peers in chosen(self._scenario):
             self._at(happening.round, partial(self._happen, happening, peers))
         for round_ in range(self._scenario.rounds):
             if self._scenario.graph.dropout:
@@ -152,7 +152,7 @@ class Faults:
             self._swarm.clock.at(self._simulation.at(back), partial(self._start, peer))
 
 
-def _chosen(scenario: Scenario) -> list[tuple[Happening, list[int]]]:
+def chosen(scenario: Scenario) -> list[tuple[Happening, list[int]]]:
     """The happenings in the order of their rounds, with the numbers of the peers that they befall."""
     chosen = [(told, _peers(told, number, scenario)) for number, told in enumerate(scenario.happenings)]
     return sorted(chosen, key=lambda one: one[0].round)

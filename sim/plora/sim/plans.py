@@ -1,43 +1,41 @@
 """What a scenario does to peers and network, in words.
 
->>> killed = {"round": 3.5, "do": "kill", "by": 0.0, "peers": [1, 2], "share": None, "count": None}
->>> list(planned({"happenings": [killed]}))
-[(3.5, 'peers 1, 2 are killed')]
+>>> told = Scenario.parse({"agents": 5, "happenings": [{"round": 3.5, "do": "kill", "peers": [1, 2]}]})
+>>> list(planned(told))
+[(3.5, 'killed: peers 1, 2')]
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+
+from plora.sim.faults import chosen
+from plora.sim.scenario import Scenario
 
 WORDS: Mapping[str, str] = {
-    "start": "{who} start",
-    "stop": "{who} stop in good order",
-    "kill": "{who} are killed",
-    "power_cut": "{who} lose power",
-    "cut": "{who} are cut off from all others",
-    "heal": "all cuts are mended",
-    "links": "the network of {who} changes",
-    "jump_clock": "clocks of {who} jump by {by:g} s",
-    "disk_full": "disks of {who} have {by:g} bytes left",
-    "disk_error": "disks of {who} fail",
-    "disk_free": "disks of {who} are well again",
-    "slow_gate": "examinations of {who} are {by:g} times as slow",
+    "start": "started: {who}",
+    "stop": "stopped in good order: {who}",
+    "kill": "killed: {who}",
+    "power_cut": "power lost: {who}",
+    "cut": "cut off from all others: {who}",
+    "heal": "all cuts mended",
+    "links": "the network changes",
+    "jump_clock": "clocks jump by {by:g} s: {who}",
+    "disk_full": "{by:g} bytes of disk left: {who}",
+    "disk_error": "disks fail: {who}",
+    "disk_free": "disks are well again: {who}",
+    "slow_gate": "examinations take {by:g} times as long: {who}",
 }
 PEERS_NAMED = 8
 
 
-def planned(scenario: Mapping[str, Any]) -> Iterator[tuple[float, str]]:
-    """Round and words of each happening of a report's scenario, in its order."""
-    for one in scenario["happenings"]:
-        yield one["round"], WORDS.get(one["do"], one["do"]).format(who=_who(one), by=one["by"])
+def planned(scenario: Scenario) -> Iterator[tuple[float, str]]:
+    """Round and words of each happening, in order; who was drawn is named."""
+    for told, peers in chosen(scenario):
+        who = "all peers" if len(peers) == scenario.agents else _named(peers)
+        yield told.round, WORDS[told.do].format(who=who, by=told.by)
 
 
-def _who(choice: Mapping[str, Any]) -> str:
-    peers = choice["peers"]
-    if peers:
-        more = f" and {len(peers) - PEERS_NAMED} more" if len(peers) > PEERS_NAMED else ""
-        return f"peers {', '.join(map(str, peers[:PEERS_NAMED]))}{more}"
-    if choice["share"] is not None:
-        return f"{choice['share']:.0%} of all peers"
-    return "all peers" if choice["count"] is None else f"{choice['count']} peers"
+def _named(peers: Sequence[int]) -> str:
+    more = f" and {len(peers) - PEERS_NAMED} more" if len(peers) > PEERS_NAMED else ""
+    return f"peer{'s' * (len(peers) != 1)} {', '.join(map(str, peers[:PEERS_NAMED]))}{more}"

@@ -28,6 +28,7 @@ from plora.sim.adversary import Adversary
 from plora.sim.build import Published, adapters, build, edges_of, voters
 from plora.sim.checks import Checks
 from plora.sim.clock import MS
+from plora.sim.expectations import failures
 from plora.sim.faults import late, plan
 from plora.sim.kinds import line_up
 from plora.sim.material import Plasmid
@@ -166,7 +167,9 @@ def run(scenario: Scenario, watch: Watch = lambda _: None, peer: type[SimPeer] =
     report["clock"] = {"begin_ns": simulation.begin_ns, "round_ns": simulation.round_ns}
     report["broken"] = list(map(str, checks.at_end())) if checks is not None else []
     report["trace_sha256"] = simulation.swarm.digest()
-    return Outcome(scenario, tuple(rounds), report, truth, simulation)
+    outcome = Outcome(scenario, tuple(rounds), report, truth, simulation)
+    report["unexpected"] = failures(outcome)
+    return outcome
 
 
 def _frames(simulation: Simulation) -> dict[str, Any]:

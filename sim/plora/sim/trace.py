@@ -26,6 +26,7 @@ from plora.proto import records
 from plora.proto.errors import UsageError
 from plora.proto.record_lines import record_from_line
 from plora.sim.plans import planned
+from plora.sim.scenario import Scenario
 from plora.sim.tally import Tally, take
 from plora.sim.truth import Truth, from_plain
 
@@ -82,10 +83,10 @@ class Trace:
 
     @property
     def alarms(self) -> list[str]:
-        """What a run must not have: the first invariants that broke."""
-        broken = self.report.get("broken", ())
-        said = [f"an invariant broke: {one}" for one in broken[:ALARMS_MAX]]
-        return said + ([f"and {len(broken) - ALARMS_MAX} more"] if len(broken) > ALARMS_MAX else [])
+        """What a run must not have, the first of it: invariants that broke, an end that the scenario didn't expect."""
+        said = [f"not as expected: {one}" for one in self.report.get("unexpected", ())]
+        said += [f"an invariant broke: {one}" for one in self.report.get("broken", ())]
+        return said[:ALARMS_MAX] + ([f"and {len(said) - ALARMS_MAX} more"] if len(said) > ALARMS_MAX else [])
 
 
 def read_report(folder: Path) -> dict[str, Any]:
@@ -122,7 +123,7 @@ class _Reader:
         self._begin_ns: int = report["clock"]["begin_ns"]
         self._round_ns: int = report["clock"]["round_ns"]
         self._rounds = len(report["rounds"])
-        self._scenario: Mapping[str, Any] = report["scenario"]
+        self._scenario = Scenario.parse(report["scenario"])
         self._frames = [Frame(number) for number in range(self._rounds + 1)]
         self._truth = truth
         self._lines: list[list[tuple[int, int, str]]] = [[] for _ in self._frames]
