@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.sim.kept import keep
 
 from plora.proto.errors import UsageError
 from plora.sim.counter import edges_down
+from plora.sim.recount import recount
 from plora.sim.run import Simulation
 from plora.sim.scenario import Scenario
 from plora.sim.watcher import Watcher
@@ -171,3 +174,21 @@ def test_edges_are_down_in_the_rounds_in_which_they_are_down_in_the_fleet() -> N
         shares.append(len(expected) / len(edges))
     assert np.mean(shares) == pytest.approx(0.3, abs=0.05)
     assert holders(after(found, 30)) == [12, 12] and found.swarm.network.down == set()
+
+
+def test_who_whitewashes_is_somebody_else_and_still_takes_part(tmp_path: Path) -> None:
+    churn, late = {"percent": 15, "away": 1.0, "whitewash": True}, {"plasmids": 4, "at": [0], "every": 3.0}
+    told = simulation(agents=8, rounds=30, churn=churn, publish=late).scenario
+    rounds = json.loads((keep(tmp_path, told) / "report.json").read_text())["rounds"]
+    assert rounds[-1]["verdicts"]["accepted"]["clean"] == 8 * 4
+    assert [one.verdicts for one in recount(tmp_path)] == [one["verdicts"] for one in rounds]
+    names = [
+        {json.loads(line)["peer"] for line in log.read_text().splitlines()} for log in (tmp_path / "logs").iterdir()
+    ]
+    assert len(names) == 8 and sum(map(len, names)) >= 8 + 30
+
+
+def test_members_keep_their_names() -> None:
+    security = {"detectors": False, "consensus": True}
+    found = after(simulation(security=security, churn={"percent": 50, "whitewash": True}), 8)
+    assert {number for number, name in enumerate(found.ids) if found.swarm.peer(name).id == name} == {0, 1, 2}

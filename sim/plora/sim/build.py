@@ -79,7 +79,6 @@ def build(
     crooks: Sequence[Owner] = (),
 ) -> tuple[Swarm, list[str]]:
     """The swarm and the ids of its peers, none of which is started; `crooks` are trusted like all other owners."""
-    _refuse_unknown(scenario)
     keys, shared = _vote_keys(scenario), Shared()
     for _, _, plasmid in published:
         for detector in (WEIGHTS, PROBES):
@@ -170,13 +169,3 @@ def _vote_keys(scenario: Scenario) -> dict[int, PrivateKey]:
         number: private_key_from_seed(hashlib.sha256(f"plora/sim/vote\x00{number}".encode()).digest())
         for number in range(count)
     }
-
-
-def _refuse_unknown(scenario: Scenario) -> None:
-    """What this engine would leave out it refuses."""
-    wrong = {
-        "churn.whitewash": scenario.churn.whitewash,
-    }
-    named = next((name for name, value in wrong.items() if value), "")
-    if named:
-        raise UsageError("the swarm can't do that yet", where=named, mend="leave it out")

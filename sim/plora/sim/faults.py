@@ -8,6 +8,8 @@
 - What is asked of a peer that is down (a clock, a gate, a disk) holds when it starts again. One whose disk lets it not
   start tries again each round, as under a supervisor.
 - Churn kills as many as its share asks for on average, each at a moment of its own in the round, of those that are up.
+- Who whitewashes comes back under a new id, on the same disk, and knows what its neighbours are called by then. Members
+  keep theirs, for it is theirs that their votes are known by.
 - In each round the edges are down that the fleet drops in it (`plora.sim.counter`): links stay open, frames are
   swallowed.
 
@@ -20,7 +22,9 @@ frozenset({8})
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -75,6 +79,7 @@ class Faults:
         self._swarm = simulation.swarm
         self._streams = Streams(simulation.scenario.seed, "")
         self._churn = self._streams.stream("churn")
+        self._called = {peer.id: peer for peer in simulation.swarm.peers.values()}
         self._edges = np.asarray(simulation.edges, dtype=np.int64).reshape(-1, 2)
         self._do: dict[str, Callable[[SimPeer, Happening], None]] = {
             "start": lambda peer, _: self._start(peer),
@@ -132,10 +137,9 @@ class Faults:
     def _drop_edges(self, round_: int) -> None:
         dropout = self._scenario.graph.dropout
         gone = self._edges[edges_down(self._scenario.seed, round_, self._edges, dropout)].tolist()
-        ids, down = self._simulation.ids, self._swarm.network.down
-        down.clear()
-        down.update((ids[a], ids[b]) for a, b in gone)
-        down.update((ids[b], ids[a]) for a, b in gone)
+        pairs = [(self._peer(a).id, self._peer(b).id) for a, b in gone]
+        self._swarm.network.down.clear()
+        self._swarm.network.down.update(pairs, ((b, a) for a, b in pairs))
 
     def _come_and_go(self, round_: int) -> None:
         each_round = self._scenario.agents * self._scenario.churn.percent / 100
@@ -149,7 +153,15 @@ class Faults:
         peer = self._peer(number)
         if peer.up:
             peer.crash()
-            self._swarm.clock.at(self._simulation.at(back), partial(self._start, peer))
+            self._swarm.clock.at(self._simulation.at(back), partial(self._come_back, peer))
+
+    def _come_back(self, peer: SimPeer) -> None:
+        if self._scenario.churn.whitewash and peer.vote_key is None and not peer.up:
+            peer.rename(hashlib.sha256(f"plora/sim/whitewash\x00{peer.id}".encode()).hexdigest())
+            self._called[peer.id] = peer
+            known = (replace(near, peer=self._called[near.peer].id) for near in peer.config.neighbours)
+            peer.config = replace(peer.config, neighbours=tuple(known))
+        self._start(peer)
 
 
 def chosen(scenario: Scenario) -> list[tuple[Happening, list[int]]]:

@@ -103,8 +103,8 @@ class Babbler(Adversary):
             decode_session(data)
         except ProtocolError as error:
             reason = error.what
-            there = self._network.endpoints[peer]
-            if there.up and self._network.linked(self.id, peer):
+            there = self._network.endpoints.get(peer)
+            if there is not None and there.up and self._network.linked(self.id, peer):
                 self._clock.after(DELAY_MS * MS, lambda: there.handle(Misbehaved(self.id, reason)))
 
 

@@ -125,6 +125,17 @@ class Network:
         self._cuts.clear()
         self._partings.clear()
 
+    def rename(self, name: str, new: str) -> None:
+        """A peer without links has another id; who dials the old one finds nobody. Paths are broken as they were."""
+        self.endpoints[new] = self.endpoints.pop(name)
+        if name in self.addresses:
+            self.addresses[new] = self.addresses.pop(name)
+        for parting in self._partings:
+            if name in parting.sides:
+                parting.sides[new] = parting.sides[name]
+        for a, b in [pair for pair in self._cuts if name in pair]:
+            self._cuts[new if a == name else a, new if b == name else b] = None
+
     def linked(self, a: str, b: str) -> bool:
         """Whether the two have an open link."""
         return self._between(a, b) is not None
@@ -218,8 +229,8 @@ class Network:
         return not any(parting.parts(sender, receiver) for parting in self._partings)
 
     def _connect(self, dialer: str, target: str, addresses: tuple[str, ...]) -> None:
-        there, here = self.endpoints.get(target), self.endpoints[dialer]
-        if not here.up:
+        there, here = self.endpoints.get(target), self.endpoints.get(dialer)
+        if here is None or not here.up:
             return
         if there is None or not self._reachable(dialer, target, addresses):
             self._clock.after(DIAL_TIMEOUT_NS, self._teller(dialer, DialFailed(target, "unreachable")))

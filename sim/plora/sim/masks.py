@@ -51,20 +51,9 @@ class Whitewasher(Corrupter):
         if not self.up:
             return
         self.crash()
-        self._network.endpoints[self.id] = _Gone()
         self.names += 1
-        self.config = replace(self.config, peer=_name(self.id, self.names))
-        self._network.endpoints[self.id] = self
+        self.rename(_name(self.id, self.names))
         self._clock.after(AWAY_MS * MS, self.boot)
-
-
-class _Gone:
-    """Where somebody was who has another name now."""
-
-    up = False
-
-    def handle(self, event: Event) -> None:
-        """Nobody is there."""
 
 
 def _name(peer: str, number: int) -> str:

@@ -106,7 +106,8 @@ class SimPeer:
 
     `handled` counts the events that its core took, over its boots. `listen` is told of each record with its number in
     this boot; `detectors` are ready as soon as it has started. `wall_ahead_ms` is how far its wall clock is
-    ahead of the swarm's, `gate_slowness` how many times as long as usual examining takes.
+    ahead of the swarm's, `gate_slowness` how many times as long as usual examining takes; `first_id` is the id that it
+    began with.
     """
 
     core_class: ClassVar[type[PeerCore]] = PeerCore
@@ -124,6 +125,7 @@ class SimPeer:
         vote_key: PrivateKey | None = None,
     ) -> None:
         self.config = config
+        self.first_id = config.peer
         self.vote_key = vote_key
         self.policy = policy
         self.trust = trust
@@ -178,6 +180,11 @@ class SimPeer:
     def id(self) -> str:
         """The peer id."""
         return self.config.peer
+
+    def rename(self, name: str) -> None:
+        """Be somebody else from the next boot on, on the same disk; only for who is down."""
+        self._network.rename(self.id, name)
+        self.config = replace(self.config, peer=name)
 
     @property
     def now(self) -> Now:

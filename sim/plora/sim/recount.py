@@ -7,7 +7,6 @@ and stay empty.
 from __future__ import annotations
 
 import json
-from itertools import chain
 from pathlib import Path
 
 from plora.node.transport.traffic import Traffic
@@ -28,14 +27,16 @@ def recount(folder: Path) -> list[Round]:
     truth = from_plain(json.loads((folder / "truth.json").read_text(encoding="utf-8")))
     scenario = Scenario.parse(report["scenario"])
     logs = {path.stem: _records(path) for path in sorted((folder / "logs").glob("*.jsonl"))}
-    tally = Tally((log[0].peer if log else name for name, log in logs.items()), truth)
-    records = sorted(chain(*logs.values()), key=lambda record: record.mono_ns)  # stable: each log keeps its order
+    named = {log[0].peer if log else name: log for name, log in logs.items()}
+    tally = Tally(named, truth)
+    told = ((record, name) for name, log in named.items() for record in log)
+    records = sorted(told, key=lambda one: one[0].mono_ns)  # stable: each log keeps its order
     reach = Reach(components(scenario.agents, edges_of(scenario)), truth)
     clock, rounds, next_record = report["clock"], [], 0
     for number in range(1, len(report["rounds"]) + 1):
         end_ns = clock["begin_ns"] + number * clock["round_ns"]
-        while next_record < len(records) and records[next_record].mono_ns <= end_ns:
-            take(tally, records[next_record])
+        while next_record < len(records) and records[next_record][0].mono_ns <= end_ns:
+            take(tally, *records[next_record])
             next_record += 1
         rounds.append(measured(number, tally, reach, Traffic(), digest=""))
     return rounds

@@ -119,7 +119,7 @@ class Simulation:
         return all(linked(self.ids[a], self.ids[b]) for a, b in self.edges if a not in late and b not in late)
 
     def _listen(self, peer: SimPeer, seq: int, effect: Emit) -> None:
-        self.tally.see((peer.id, peer.config.boot, seq), effect.body, effect.cause)
+        self.tally.see((peer.id, peer.config.boot, seq), effect.body, effect.cause, peer.first_id)
 
     def _state(self) -> str:
         whole = hashlib.sha256(self.tally.verdicts.tobytes())

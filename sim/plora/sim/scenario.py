@@ -157,7 +157,7 @@ class Adversaries(Choice):
 
 class Churn(Part):
     """Peers that come and go: in each round so many of a hundred are killed and start again `away` rounds later; with
-    `whitewash`, as somebody new."""
+    `whitewash` under a new id, unless they vote."""
 
     percent: float = Field(default=0.0, ge=0, le=100)
     away: float = Field(default=2.0, ge=0)

@@ -3,6 +3,7 @@
 - A record is taken in the order of its own peer's log; records of different peers may come in any order.
 - Whoever accepts holds the bytes: no gate accepts what it hasn't examined. What a peer accepted stays accepted while it
   is down, and ends when it judges otherwise or the adapter is revoked, superseded or expired.
+- Whose log a record is in counts, whatever its peer is called by then.
 - A hop is counted along causes: whoever has a statement at first hand is 0 away, whoever got it from there is 1 away.
 
 Not handled here: what of it was right (`plora.sim.truth`), frames and bytes on the wire (`links`).
@@ -67,9 +68,12 @@ class Tally:
         found: np.ndarray[Any, np.dtype[np.bool_]] = self.verdicts == ACCEPTED
         return found
 
-    def see(self, name: Name, body: Body, cause: CauseLike | None = None) -> None:
-        """Take a record; those of peers that were not named at the start count for nothing."""
-        row = self._row.get(name[0])
+    def see(self, name: Name, body: Body, cause: CauseLike | None = None, log: str = "") -> None:
+        """Take a record, from the log of the peer that was called `log` at the start if it has another name since.
+
+        Those of peers that were not named at the start count for nothing.
+        """
+        row = self._row.get(log or name[0])
         if row is None:
             return
         if isinstance(body, StatementSeen):
@@ -120,9 +124,9 @@ def take_lines(tally: Tally, lines: Iterable[str]) -> None:
         take(tally, record)
 
 
-def take(tally: Tally, record: Record) -> None:
-    """Take one record of a log."""
-    tally.see((record.peer, record.boot, record.seq), record.body, record.cause)
+def take(tally: Tally, record: Record, log: str = "") -> None:
+    """Take one record of a log; `log` as in `Tally.see`."""
+    tally.see((record.peer, record.boot, record.seq), record.body, record.cause, log)
 
 
 def pairs(found: np.ndarray[Any, Any], truth: Sequence[Truth]) -> Mapping[str, Mapping[str, int]]:

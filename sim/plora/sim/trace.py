@@ -222,7 +222,7 @@ class _Peer:
             if sender != self.id:  # what it published itself came from nowhere
                 self.heard.append((at, sender))
         elif kind in _JUDGING:
-            take(self._tally, record_from_line(line))
+            take(self._tally, record_from_line(line), self.id)
 
     def end(self, rounds: int) -> None:
         """There are no more lines."""
