@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from random import Random
+from sys import intern
 
 from plora.node.store.disk import Delete, RowOp
 from plora.proto.errors import DiskFullError, StoreError
@@ -35,21 +36,28 @@ class PowerCutError(BaseException):
 
 
 class _File:
-    """The durable bytes of a file, and the writes since its last sync."""
+    """The durable bytes of a file, and the writes since its last sync.
+
+    Bytes that come in one piece are kept as they are, so that equal files of many peers take room once.
+    """
 
     __slots__ = ("cache", "durable", "pending")
 
     def __init__(self, durable: bytes = b"") -> None:
-        self.durable = bytearray(durable)
-        self.cache = bytearray(durable)
+        self.durable = durable
+        self.cache: bytes | bytearray = durable
         self.pending: list[tuple[int, bytes]] = []
 
     def write(self, offset: int, data: bytes) -> None:
-        _patch(self.cache, offset, data)
+        if not offset and len(data) >= len(self.cache):
+            self.cache = data
+        else:
+            self.cache = self.cache if isinstance(self.cache, bytearray) else bytearray(self.cache)
+            _patch(self.cache, offset, data)
         self.pending.append((offset, data))
 
     def sync(self) -> None:
-        self.durable = bytearray(self.cache)
+        self.durable = self.cache = bytes(self.cache)
         self.pending.clear()
 
     def survivor(self, rng: Random | None) -> _File:
@@ -118,7 +126,7 @@ class SimDisk:
     def transact(self, rows: Iterable[RowOp]) -> None:
         """Commit all rows durably, or none."""
         batch = list(rows)
-        self._operation("transact " + " ".join(sorted({row.table for row in batch})))
+        self._operation(intern("transact " + " ".join(sorted({row.table for row in batch}))))
         if self.free_bytes() <= 0 and not all(isinstance(row, Delete) for row in batch):
             raise DiskFullError("the disk is full", where="state.db", mend="free some space")
         for row in batch:
@@ -172,9 +180,9 @@ class SimDisk:
     def sync_folder(self, folder: str) -> None:
         """Make a folder's names durable."""
         self._operation(f"sync_folder {folder}")
-        for path in sorted(self._names.keys() | self._durable_names.keys()):
-            if path.rpartition("/")[0] == folder:
-                _take_name(self._durable_names, path, self._names)
+        known = self._names.keys() | self._durable_names.keys()
+        for path in sorted(path for path in known if path.rpartition("/")[0] == folder):
+            _take_name(self._durable_names, path, self._names)
 
     def rename(self, source: str, target: str) -> None:
         """Replace `target` by `source`; makes the folder of `target`."""

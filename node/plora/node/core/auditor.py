@@ -10,19 +10,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from plora.gate import Policy, Trust
-from plora.node.audit.chain import AUDIT_STATE, ENDS_KEY, Mark, read_ends
+from plora.node.audit.chain import AUDIT_STATE, ENDS_KEY, Fact, Mark, read_ends
 from plora.node.audit.facts import facts_of
 from plora.node.core.codec import to_plain
 from plora.node.core.effects import Effect, Emit, Persist, SetTimer
 from plora.node.core.events import Event, Persisted, PersistFailed
 from plora.node.core.notices import Notice, Outputs
 from plora.node.core.now import Now
-from plora.node.store.disk import Put
+from plora.node.store.disk import Put, RowOp
 from plora.node.store.snapshot import Snapshot
 from plora.proto.records import Audited
 
@@ -53,9 +52,9 @@ class Auditor:
         self._written.update(wanted)
         return [Persist(0, tuple(rows))] if rows else []
 
-    def audited(self, persist: Persist, now: Now) -> Persist:
-        """A transaction with its facts."""
-        return replace(persist, facts=tuple(facts_of(persist.rows, now.wall_ms)))
+    def facts(self, rows: Iterable[RowOp], now: Now) -> tuple[Fact, ...]:
+        """What a transaction changes that matters."""
+        return tuple(facts_of(rows, now.wall_ms))
 
     def moved(self, event: Persisted | PersistFailed) -> list[Effect]:
         """A record of the head, if the transaction moved it."""

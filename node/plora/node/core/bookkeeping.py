@@ -13,8 +13,7 @@ def verdict_bodies(content_id: bytes, verdict: Verdict, policy: Policy) -> list[
     """One `stage` for every stage that was reached, then the `verdict`."""
     name = content_id.hex()
     stages: list[Body] = [
-        Stage(name, result.stage, result.outcome.value, result.reason, dict(result.evidence))
-        for result in verdict.stages
+        Stage(name, result.stage, result.outcome.value, result.reason, result.evidence) for result in verdict.stages
     ]
     given = VerdictGiven(name, verdict.outcome.value, verdict.stage, verdict.reason, policy.policy_digest())
     return [*stages, given]

@@ -375,11 +375,11 @@ class Desk:
     def verdict_under(self, trust: Trust, plasmid: Plasmid, now: Now) -> Verdict:
         """What the gate says of a live plasmid under this peer's policy and some trust. Changes nothing."""
         features = self.larder.features(plasmid.artifact)
-        known = self.docket.case(plasmid.content_id, now.wall_ms, features, granted=plasmid.usable)
         earned = self.reputations.of(plasmid.manifest.owner, now.wall_ms)
         released = self.wishes.released(plasmid.content_id)
         beside = self.blames.named(plasmid.digest, self.showing.title_of_bytes)
-        known = replace(known, reputation=earned, released=released, blamed_beside=beside)
+        others = {"granted": plasmid.usable, "reputation": earned, "released": released, "blamed_beside": beside}
+        known = self.docket.case(plasmid.content_id, now.wall_ms, features, **others)
         case = self.detectors.case(self._voted(known, plasmid.seen_ms), self.policy)
         verdict = self._gate(case, self.policy, trust)
         gone = features is not None and not self.larder.has(plasmid)

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from plora.gate import BaseFacts, Case, Features
 from plora.node.core.rows import VersionRow
@@ -124,8 +124,11 @@ class Docket:
                 return self.struck_by(revocation)
         return []
 
-    def case(self, content_id: bytes, now_ms: int, features: Features | None, *, granted: bool = False) -> Case:
-        """Everything the gate may know of a live manifest. Raises KeyError for one that isn't live."""
+    def case(self, content_id: bytes, now_ms: int, features: Features | None, **known: Any) -> Case:
+        """Everything the gate may know of a live manifest, with the fields of a case that others know.
+
+        Raises KeyError for one that isn't live.
+        """
         statement, manifest = self._manifests[content_id]
         vouching = self._witnesses(content_id)
         owners = dict.fromkeys((manifest.owner, *(payload.owner for _, payload in vouching)))
@@ -148,11 +151,11 @@ class Docket:
             believed=self.believed,
             freshness=self.freshness,
             signed_time_ms=self.signed_time_ms,
-            granted=granted,
             newest_version=max(floor.version, *versions.values()),
             same_version=tuple(sorted(dict.fromkeys(other for other in rivals if other != content_id))),
             features=features,
             base=self.bases.get(manifest.base_model),
+            **known,
         )
 
     def dossier(self, owner: str) -> Dossier:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from plora.node.core.config import Recipe
@@ -113,29 +113,34 @@ class MergeRow:
 
 def merge_row(row: MergeRow) -> Put:
     """The row of a base's merges."""
-    fields = {**asdict(row.newest), "before": [asdict(one) for one in row.before], "serves": row.serves}
-    fields["generation"] = fields.pop("number")
-    return Put(MERGES, row.base.encode(), json.dumps(fields, sort_keys=True, separators=(",", ":")).encode())
+    told = {**_members(row.newest), "before": row.before, "serves": row.serves}
+    told["generation"] = told.pop("number")
+    value = json.dumps(told, default=_members, sort_keys=True, separators=(",", ":"))
+    return Put(MERGES, row.base.encode(), value.encode())
 
 
 def decode_merge(key: bytes, value: bytes) -> MergeRow:
     """Read a row of `merges`; `StoreError` when it is not what `merge_row` writes."""
     try:
-        fields = json.loads(value)
-        newest = _generation({**fields, "number": fields["generation"]})
-        before = tuple(map(_generation, fields.get("before", ())))
-        return MergeRow.of(key.decode(), newest, before, int(fields.get("serves", 0)))
+        told = json.loads(value)
+        newest = _generation({**told, "number": told["generation"]})
+        before = tuple(map(_generation, told.get("before", ())))
+        return MergeRow.of(key.decode(), newest, before, int(told.get("serves", 0)))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise StoreError("a merge can't be read", where=f"state.db: {MERGES}") from error
 
 
-def _generation(fields: dict[str, Any]) -> Generation:
+def _generation(told: dict[str, Any]) -> Generation:
     return Generation(
-        int(fields["number"]),
-        tuple(fields["inputs"]),
-        str(fields["report"]),
-        tuple(Source(**source) for source in fields.get("sources", ())),
-        str(fields.get("policy", "")),
-        Recipe(**fields.get("recipe", {})),
-        str(fields.get("probed", "")),
+        int(told["number"]),
+        tuple(told["inputs"]),
+        str(told["report"]),
+        tuple(Source(**source) for source in told.get("sources", ())),
+        str(told.get("policy", "")),
+        Recipe(**told.get("recipe", {})),
+        str(told.get("probed", "")),
     )
+
+
+def _members(part: Generation | Source | Recipe) -> dict[str, Any]:
+    return {member.name: getattr(part, member.name) for member in fields(part)}

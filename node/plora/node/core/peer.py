@@ -277,7 +277,7 @@ class PeerCore:
                 for listener in self._listeners(output):
                     self._tell(listener, output, now, effects)
             elif isinstance(output, Persist):
-                effects.append(self.auditor.audited(self._renumbered(part, output), now))
+                effects.append(self._audited(part, output, now))
             else:
                 effects.append(cast("Effect", output))
 
@@ -296,7 +296,8 @@ class PeerCore:
                 return self.transfer.unserve(digest)
         return []
 
-    def _renumbered(self, part: str, persist: Persist) -> Persist:
+    def _audited(self, part: str, persist: Persist, now: Now) -> Persist:
+        """A part's transaction with a number of this core's and its facts."""
         self._token += 1
         self._asked[self._token] = (part, persist.token)
-        return replace(persist, token=self._token)
+        return Persist(self._token, persist.rows, self.auditor.facts(persist.rows, now))

@@ -48,12 +48,16 @@ class Throttle:
         """The effects of an event without records beyond the bound, and the counts of spans that are over."""
         over = self._over(event, now)
         peer = getattr(event, "peer", "")
-        return [*over, *(effect for effect in effects if self._recorded(effect, peer, now))]
+        kept = [
+            effect
+            for effect in effects
+            if not isinstance(effect, Emit)
+            or (limit := PER_SPAN.get(type(effect.body))) is None
+            or self._recorded(effect, limit, peer, now)
+        ]
+        return [*over, *kept]
 
-    def _recorded(self, effect: Effect, peer: str, now: Now) -> bool:
-        limit = PER_SPAN.get(type(effect.body)) if isinstance(effect, Emit) else None
-        if limit is None or not isinstance(effect, Emit):
-            return True
+    def _recorded(self, effect: Emit, limit: int, peer: str, now: Now) -> bool:
         key = _key_of(effect, peer)
         span = self._spans.setdefault(key, _Span(now.after_ms(SPAN_MS)))
         if span.recorded < limit:
