@@ -245,15 +245,19 @@ def _all_cuts(matrix: Any, weights: Array) -> float:
     """The best of all 2^(n-1) - 1 cuts; the last peer stays on the other side."""
     if not _is_connected(matrix):
         return 0.0
-    sides = np.arange(1, 1 << (len(weights) - 1))
-    weight, cut = np.zeros(len(sides)), np.zeros(len(sides))
-    for peer, own in enumerate(weights):
-        weight += own * (sides >> peer & 1)
-    ends = matrix.tocoo()
-    for a, b in zip(ends.row.tolist(), ends.col.tolist(), strict=True):
-        if a < b:
-            cut += (sides >> a ^ sides >> b) & 1
-    return _best(cut, weight, float(weights.sum()))
+    whole, degrees, cut = matrix.toarray(), _degrees(matrix), np.zeros(1)
+    for peer in range(len(weights) - 1):
+        inside = _sums(whole[peer, :peer])  # its edges into each set, which are cut no more
+        cut = np.concatenate((cut, cut + degrees[peer] - 2 * inside))
+    return _best(cut[1:], _sums(weights[:-1])[1:], float(weights.sum()))
+
+
+def _sums(values: Array) -> Array:
+    """The sum of every subset, in the order of their numbers: bit i says whether value i is in it."""
+    sums = np.zeros(1)
+    for value in values:
+        sums = np.concatenate((sums, sums + value))
+    return sums
 
 
 def _random_cuts(matrix: Any, weights: Array, cuts: int, seed: int) -> float:

@@ -100,7 +100,23 @@ def _figures(report: Mapping[str, Any]) -> Table:
     table.add_row("redundancy", known)
     if traffic["hops"]:
         table.add_row("hops", _hops(traffic["hops"]))
+    if report["theory"]:
+        table.add_row("graph", _spectrum(report["graph"]["spectrum"]))
+        table.add_row("rounds to all", _theory(report["theory"]))
     return table
+
+
+def _spectrum(spectrum: Mapping[str, Any]) -> str:
+    normalized, combinatorial = (f"{spectrum[f'lambda2_{name}']:.3g}" for name in ("normalized", "combinatorial"))
+    cut = spectrum["conductance"]
+    conductance = f"conductance {'' if cut['exact'] else 'at most '}{cut['value']:.3g}"
+    return f"λ₂ {normalized} (normalised Laplacian), {combinatorial} (combinatorial); {conductance}"
+
+
+def _theory(rounds: Mapping[str, Any]) -> str:
+    seen = "not all arrived" if rounds["observed"] is None else f"{rounds['observed']:.1f} on average"
+    expected = f"a complete graph would take {rounds['complete_graph']:.1f}"
+    return f"{seen}; {expected}; ln n / λ₂ is {rounds['spectral_shape']:.3g}"
 
 
 def _traffic(traffic: Mapping[str, Any]) -> str:

@@ -10,18 +10,19 @@ Not handled here: running it (`run`), what the figures mean to people (docs/simu
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence, Sized
+from collections.abc import Mapping, Sequence, Sized
 from typing import Any
 
 import numpy as np
 
 from plora.analysis.diffusion import deltas, mutual_information, redundancy, rounds_to
 from plora.node.transport.traffic import Traffic
+from plora.sim import theory, topology
 from plora.sim.reach import Reach
 from plora.sim.rounds import OUTCOMES, Round
 from plora.sim.scenario import Scenario
 from plora.sim.tally import Tally, pairs
-from plora.sim.truth import Truth
+from plora.sim.truth import CLEAN, Truth
 
 REPORT_VERSION = 1
 MARKS = (0.5, 0.9, 1.0)
@@ -56,13 +57,16 @@ def report_of(
 ) -> dict[str, Any]:
     """The report as plain data."""
     last, gains = rounds[-1], deltas([one.mutual_information for one in rounds])
+    adapters = [_adapter(number, truth, reach, rounds) for number, truth in enumerate(reach.truth)]
+    spectrum = _spectrum(scenario, edges)
     return {
         "report_version": REPORT_VERSION,
         "scenario": scenario.model_dump(mode="json"),
-        "graph": _graph(scenario, edges, reach),
+        "graph": {**_graph(scenario, edges, reach), "spectrum": spectrum},
         "rounds": [_round(one, gain) for one, gain in zip(rounds, gains, strict=True)],
         "rounds_to": {domain: _marks([one.coverage[domain] for one in rounds]) for domain in reach.domains},
-        "adapters": [_adapter(number, truth, reach, rounds) for number, truth in enumerate(reach.truth)],
+        "theory": _theory(scenario, spectrum, adapters) if spectrum else None,
+        "adapters": adapters,
         "gate": {"pairs": dict(last.verdicts), "reasons": _reasons(tally, reach.truth) if tally else {}},
         "notes": [NO_FINDINGS] if _is_blind(scenario) and any(one.trojan for one in reach.truth) else [],
         "traffic": {
@@ -100,6 +104,18 @@ def _graph(scenario: Scenario, edges: Sized, reach: Reach) -> dict[str, Any]:
         "components": sizes,
         "reached": reach.size,
     }
+
+
+def _spectrum(scenario: Scenario, edges: Sized) -> dict[str, Any] | None:
+    if len(edges) > theory.EDGES_MAX:
+        return None
+    return theory.spectrum(topology.of(scenario.graph, scenario.agents, scenario.seed))
+
+
+def _theory(scenario: Scenario, spectrum: Mapping[str, Any], adapters: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Of the clean adapters that were published in the component that the spectrum is of."""
+    there = [one for one in adapters if one["kind"] == CLEAN and one["reachable"] == spectrum["peers"]]
+    return theory.rounds(spectrum, [one["rounds_to"]["100%"] for one in there], synchronous=scenario.synchronous)
 
 
 def _round(one: Round, information_gain: float) -> dict[str, Any]:
