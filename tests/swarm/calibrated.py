@@ -37,8 +37,17 @@ def mini_sketch(cache: Path) -> BaseSketch:
     return sketch_of(info.folder, info.digest, cache)
 
 
+_PARTS: dict[str, WeightPart] = {}
+
+
 def weight_part(scratch: Path, sketch: BaseSketch) -> WeightPart:
-    """A bank of random adapters of one target and rank."""
+    """A bank of random adapters of one target and rank, measured once for all tests."""
+    if sketch.digest not in _PARTS:
+        _PARTS[sketch.digest] = _measured(scratch, sketch)
+    return _PARTS[sketch.digest]
+
+
+def _measured(scratch: Path, sketch: BaseSketch) -> WeightPart:
     from plora.merge.lora_config import LoraSpec
 
     spec = LoraSpec(r=4, alpha=8.0, target_modules=("q_proj",))
