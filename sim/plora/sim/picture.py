@@ -66,7 +66,10 @@ def drawn(report: Mapping[str, Any]) -> Figure:
 
     figure = Figure(figsize=(8.3, 6.4), layout="constrained")
     scenario, graph = report["scenario"], report["graph"]
-    title = f"{scenario['name']}: {graph['peers']:,} peers, graph {scenario['graph']['kind']}, seed {scenario['seed']}"
+    told = (
+        f"{scenario['engine']} of {graph['peers']:,} peers, graph {scenario['graph']['kind']}, seed {scenario['seed']}"
+    )
+    title = f"{scenario['name']}: {told}"
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     if report["notes"]:
         figure.supxlabel("\n".join(report["notes"]), x=0.01, ha="left", fontsize=7)
@@ -122,14 +125,16 @@ def _draw_traffic(axes: Axes, rounds: Sequence[Mapping[str, Any]]) -> None:
     numbers = range(1, len(rounds) + 1)
     messages, bytes_ = (_steps([one[name] for one in rounds]) for name in ("messages", "bytes"))
     (left,) = axes.plot(numbers, messages, color=COLOURS[0], label="messages")
+    axes.set_title("Traffic of each round")
+    axes.set_ylabel("messages")
+    axes.set_ylim(bottom=0)
+    if not any(bytes_):  # the fleet has none
+        return
     right = axes.twinx()
     (line,) = right.plot(numbers, [one / 1000 for one in bytes_], color=COLOURS[1], linestyle=DASHES[1], label="bytes")
     right.spines["right"].set_visible(True)
     right.grid(visible=False)
-    axes.set_title("Traffic of each round")
-    axes.set_ylabel("messages")
     right.set_ylabel("bytes of adapters, kB")
-    axes.set_ylim(bottom=0)
     right.set_ylim(bottom=0)
     axes.legend(handles=[left, line], loc="best")
 

@@ -205,6 +205,8 @@ function svg(tag, attributes, text = "") {
 }
 
 const percent = share => `${(100 * share).toFixed(share > 0 && share < .1 ? 1 : 0)} %`;
+const count = value => value.toLocaleString("en");
+const shortCount = value => value < 10000 ? String(Math.round(value)) : new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 }).format(value);
 const roundText = value => value === null ? "–" : String(Math.round(value * 10) / 10);
 
 function swatch(fill, rim, width = 1) {
@@ -294,7 +296,7 @@ function charts() {
     values: pairsOver(outcome, kind), colour: `var(--${outcome})`, dash: kind === "trojan" ? "6 3" : "",
   }))).filter(one => one.values.some(Boolean));
   const most = Math.max(1, ...judged.flatMap(one => one.values));
-  chart(element("verdicts-chart"), "Verdicts over the rounds, trojans dashed; figures are in the table", judged, most, String);
+  chart(element("verdicts-chart"), "Verdicts over the rounds, trojans dashed; figures are in the table", judged, most, shortCount);
 }
 
 function tables() {
@@ -313,7 +315,7 @@ function tables() {
     const head = made("th", "", { scope: "row" });
     head.append(key(`var(--${outcome})`, ""), outcome);
     const bad = outcome === "accepted" && counts.trojan ? { class: "bad" } : {};
-    row.append(head, made("td", String(counts.clean || 0)), made("td", String(counts.trojan || 0), bad));
+    row.append(head, made("td", count(counts.clean || 0)), made("td", count(counts.trojan || 0), bad));
     return row;
   }));
 }
@@ -347,7 +349,7 @@ function show(round) {
   chosen();
   const frame = run.frames[state.round];
   const lines = frame && frame.said.length ? frame.said : ["Nothing that a person would be told."];
-  const more = frame && frame.untold ? [made("li", `and ${frame.untold.toLocaleString("en")} more`, { class: "small" })] : [];
+  const more = frame && frame.untold ? [made("li", `and ${count(frame.untold)} more`, { class: "small" })] : [];
   const planned = frame ? frame.planned.map(words => made("li", `scenario: ${words}`, { class: "scenario" })) : [];
   element("events").replaceChildren(...planned, ...lines.map(line => made("li", line)), ...more);
   cursors.forEach(move => move());
@@ -392,11 +394,9 @@ function choose(peer) {
 
 function begin() {
   element("facts").textContent = run.facts;
-  element("note").textContent = run.note;
-  element("note").hidden = !run.note;
   element("left").hidden = !peers;
   const alarms = run.alarms.map(alarm => made("li", alarm, { class: "bad" }));
-  element("notes").replaceChildren(...alarms, ...run.notes.map(note => made("li", note)));
+  element("notes").replaceChildren(...alarms, ...run.notes.concat(run.note || []).map(note => made("li", note)));
   element("round").max = String(last);
   element("peer").max = String(peers - 1);
   const choices = [["all", "all adapters"], ...domains.map(domain => [`domain ${domain}`, `domain ${domain}`]),
