@@ -52,6 +52,9 @@ def sim(
     plasmids: Annotated[int | None, _flag("plasmids", "How many adapters are published.")] = None,
     trojan_rate: Annotated[float | None, _flag("trojan_rate", "Share of adapters that are trojans.")] = None,
     security: Annotated[OnOff | None, _flag("security", "Detectors in the gate.")] = None,
+    accept_clean: Annotated[float | None, _flag("accept_clean", "Share of clean adapters that detectors pass.")] = None,
+    accept_trojan: Annotated[float | None, _flag("accept_trojan", "The same of trojans.")] = None,
+    correlation: Annotated[float | None, _flag("correlation", "How alike peers' detectors find, 0 to 1.")] = None,
     consensus: Annotated[OnOff | None, _flag("consensus", "The first peers vote.")] = None,
     quorum: Annotated[int | None, _flag("quorum", "So many of them must accept.")] = None,
     loss: Annotated[float | None, _flag("loss", "Probability that a control frame is lost.")] = None,
@@ -93,7 +96,12 @@ def sim(
         "graph": {"kind": graph, "p": graph_p, "k": ws_k, "beta": ws_beta, "m": ba_m},
         "links": {"loss": loss},
         "publish": {"plasmids": plasmids, "trojan_rate": trojan_rate},
-        "security": {"detectors": _is_on(security), "consensus": _is_on(consensus), "quorum": quorum},
+        "security": {
+            "detectors": _is_on(security),
+            "consensus": _is_on(consensus),
+            "quorum": quorum,
+            "verdicts": {"accept_clean": accept_clean, "accept_trojan": accept_trojan, "correlation": correlation},
+        },
     }
     output, views = Output(json_, quiet), Views(plot, page, trace)
     if scenario is not None and scenario.is_dir():
@@ -163,7 +171,7 @@ def _over(values: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]
     result = dict(values)
     for name, flag in flags.items():
         if isinstance(flag, Mapping):
-            table = _over(values.get(name, {}), flag)
+            table = _over(values.get(name) or {}, flag)
             result |= {name: table} if table else {}
         elif flag is not None:
             result[name] = flag

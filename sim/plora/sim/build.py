@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -29,9 +29,9 @@ from plora.sim.shared import Shared
 from plora.sim.swarm import SWARM_ID, Swarm, peer_id
 from plora.sim.topology import Edges, neighbours
 from plora.sim.truth import CLEAN, Truth
+from plora.sim.verdicts import NOTHING_FOUND, model_of
 
 DETECTORS = DetectorsChanged(tuple(Detector(name, BASE_DIGEST, "sim") for name in (WEIGHTS, PROBES)))
-NOTHING_FOUND = Findings("sim", p_value=1.0, alpha=0.01)
 
 MIDDLE = 0.5
 """Synchronous peers exchange in the middle of a round: what is published at its beginning goes with it, and all that is
@@ -83,6 +83,7 @@ def build(
     for _, _, plasmid in published:
         for detector in (WEIGHTS, PROBES):
             shared.findings[detector, plasmid.manifest.artifacts.sha256] = NOTHING_FOUND
+    shared.drawn = _drawn(scenario, published)
     swarm = Swarm(scenario.seed, scenario.links, shared=shared, costs=Costs(inspect_ms=scenario.security.inspect_ms))
     ids = swarm.add(
         scenario.agents,
@@ -97,6 +98,21 @@ def build(
         for peer in swarm.peers.values():
             peer.detectors = DETECTORS
     return swarm, ids
+
+
+def _drawn(scenario: Scenario, published: Sequence[Published]) -> Callable[[str, str, str], Findings | None]:
+    """What a peer's probes find in an artifact; weights have no say of their own. Whoever publishes a trojan finds
+    nothing in it, for its peer would hold it and serve it to nobody."""
+    model = model_of(scenario)
+    truths = {plasmid.manifest.artifacts.sha256: truth for truth, _, plasmid in published}
+
+    def drawn(peer: str, detector: str, digest: str) -> Findings | None:
+        truth = truths.get(digest)
+        if model is None or truth is None or detector != PROBES or (truth.trojan and peer == peer_id(truth.peer)):
+            return None
+        return model.draw(scenario.seed, peer, digest, truth.kind)
+
+    return drawn
 
 
 def members_of(quorum: int) -> int:

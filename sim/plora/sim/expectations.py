@@ -43,11 +43,16 @@ def honest(simulation: Simulation) -> list[SimPeer]:
 
 
 def shares(simulation: Simulation) -> tuple[float, float]:
-    """Of pairs of an honest peer and a clean adapter those accepted; the same of trojans. 1 and 0 of none."""
+    """Of pairs of an honest peer and a clean adapter those accepted; of pairs with a trojan of somebody else, the same.
+
+    1 and 0 of none.
+    """
     rows = [number for number in range(len(simulation.ids)) if number not in simulation.line_up.kinds]
+    truths = list(simulation.truth.values())
     accepted: Accepted = simulation.tally.accepted[rows]
-    trojan = np.array([truth.trojan for truth in simulation.truth.values()], dtype=bool)
-    clean, poisoned = accepted[:, ~trojan], accepted[:, trojan]
+    trojan = np.array([truth.trojan for truth in truths], dtype=bool)
+    others = np.array([[row != truth.peer for truth in truths] for row in rows], dtype=bool).reshape(accepted.shape)
+    clean, poisoned = accepted[:, ~trojan], accepted[others & trojan]
     return float(clean.mean()) if clean.size else 1.0, float(poisoned.mean()) if poisoned.size else 0.0
 
 

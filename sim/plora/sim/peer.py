@@ -354,8 +354,8 @@ class SimPeer:
         self._later(cost_ms, lambda: Examined(effect.digest, features, cpu_ms=cost_ms))
 
     def _inspect(self, effect: Inspect) -> None:
-        asked, findings = (effect.detector, effect.subject, effect.digest), self._shared.findings
-        found = Inspected(*asked, findings.get((effect.detector, effect.digest), Findings("sim")), "sim")
+        findings = self._shared.find(self.id, effect.detector, effect.digest)
+        found = Inspected(effect.detector, effect.subject, effect.digest, findings, "sim")
         self._later(self._costs.inspect_ms * self.gate_slowness, lambda: found)
 
     def _expose(self, effect: Expose) -> None:

@@ -23,12 +23,10 @@ from plora.sim.rounds import OUTCOMES, Round
 from plora.sim.scenario import Scenario
 from plora.sim.tally import Tally, pairs
 from plora.sim.truth import CLEAN, Truth
+from plora.sim.verdicts import NO_VERDICTS, model_of
 
 REPORT_VERSION = 1
 MARKS = (0.5, 0.9, 1.0)
-NO_FINDINGS = (
-    "What detectors find is not simulated yet: they hold no trojan back, and figures of trojans say nothing of them."
-)
 
 
 def measured(number: int, tally: Tally, reach: Reach, traffic: Traffic, digest: str) -> Round:
@@ -68,7 +66,7 @@ def report_of(
         "theory": _theory(scenario, spectrum, adapters) if spectrum else None,
         "adapters": adapters,
         "gate": {"pairs": dict(last.verdicts), "reasons": _reasons(tally, reach.truth) if tally else {}},
-        "notes": [NO_FINDINGS] if _is_blind(scenario) and any(one.trojan for one in reach.truth) else [],
+        "notes": _notes(scenario, reach),
         "traffic": {
             "messages": last.messages,
             "wire_bytes": last.wire_bytes,
@@ -85,14 +83,15 @@ def report_of(
     }
 
 
+def _notes(scenario: Scenario, reach: Reach) -> list[str]:
+    """Whether detectors look at trojans and have nothing to find."""
+    rates = scenario.engine == "fleet" and scenario.fleet.accept_trojan < 1
+    blind = scenario.security.detectors and not rates and model_of(scenario) is None
+    return [NO_VERDICTS] if blind and any(one.trojan for one in reach.truth) else []
+
+
 def _of(truth: Sequence[Truth], domain: str) -> list[int]:
     return [number for number, one in enumerate(truth) if one.domain == domain]
-
-
-def _is_blind(scenario: Scenario) -> bool:
-    """Whether detectors look, and find nothing."""
-    rates = scenario.engine == "fleet" and scenario.fleet.accept_trojan < 1
-    return scenario.security.detectors and not rates
 
 
 def _graph(scenario: Scenario, edges: Sized, reach: Reach) -> dict[str, Any]:

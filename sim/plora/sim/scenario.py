@@ -114,11 +114,19 @@ class Publishing(Part):
     at: tuple[int, ...] = ()
 
 
+class Verdicts(Part):
+    """What detectors find, where it isn't what was measured: see `plora.sim.verdicts`."""
+
+    accept_clean: float = Field(ge=0, le=1)
+    accept_trojan: float = Field(ge=0, le=1)
+    correlation: float = Field(ge=0, le=1)
+
+
 class Security(Part):
     """What the gates of all peers look at beyond what every gate checks (signatures, digests, forms, bounds).
 
-    `detectors`: weights and probes, which find nothing yet, whatever an adapter is. `consensus`: the
-    first `members` peers vote, `quorum` of them make a certificate; with 0, as many as that quorum is safe for. What
+    `detectors`: weights and probes, which find what `verdicts` say, or what was measured. `consensus`: the first
+    `members` peers vote, `quorum` of them make a certificate; with 0, as many as that quorum is safe for. What
     measuring weights or probing takes is `inspect_ms` of virtual time. `policy` is further settings of a peer's policy.
     """
 
@@ -128,6 +136,7 @@ class Security(Part):
     members: int = Field(default=0, ge=0)
     inspect_ms: float = Field(default=100.0, ge=0)
     policy: Mapping[str, Any] = Field(default_factory=dict)
+    verdicts: Verdicts | None = None
 
 
 class Happening(Choice):

@@ -1,13 +1,14 @@
 """Pure work that peers of one simulation share: results depend on the bytes alone, so each is computed once.
 
 Signature checks and features are memoised by content, verdicts by all that they depend on. `findings` is what detectors
-see, by detector and digest: nothing of note where whoever simulates says nothing.
+see, by detector and digest, unless `drawn` has something for this peer; nothing of note where neither says anything.
 """
 
 from __future__ import annotations
 
 import hashlib
 import tempfile
+from collections.abc import Callable
 
 from plora.gate import Case, Features, Policy, Trust, Verdict, decide
 from plora.gate.findings import Findings
@@ -29,6 +30,12 @@ class Shared:
         self._features: dict[str, Features] = {}
         self._judged: dict[tuple[object, ...], tuple[Case, Policy, Trust, Verdict]] = {}
         self.findings: dict[tuple[str, str], Findings] = {}
+        self.drawn: Callable[[str, str, str], Findings | None] = lambda peer, detector, digest: None
+
+    def find(self, peer: str, detector: str, digest: str) -> Findings:
+        """What a peer's detector finds in an artifact."""
+        drawn = self.drawn(peer, detector, digest)
+        return self.findings.get((detector, digest), Findings("sim")) if drawn is None else drawn
 
     def verify(self, statement: Statement, key: PublicKey) -> bool:
         """`verify_statement`, once for each statement, signature and key."""

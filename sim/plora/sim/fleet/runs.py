@@ -35,6 +35,7 @@ from plora.sim.report import report_of
 from plora.sim.rounds import Round
 from plora.sim.scenario import Expect, Links, Scenario
 from plora.sim.truth import Truth
+from plora.sim.verdicts import model_of
 
 if TYPE_CHECKING:
     from plora.sim.run import Outcome
@@ -160,7 +161,10 @@ def _losses(scenario: Scenario) -> Losses:
 
 
 def _accepts(scenario: Scenario, truth: tuple[Truth, ...]) -> NDArray[np.uint64] | None:
-    told = scenario.fleet
+    told, model = scenario.fleet, model_of(scenario)
+    if model is not None:
+        kinds = [model.rate_of(one.kind) for one in truth]
+        return accepts_of([Chance(rate.accept, rate.correlation) for rate in kinds], scenario.agents, scenario.seed)
     if not scenario.security.detectors or told.accept_clean == told.accept_trojan == 1:
         return None
     rates = [told.accept_trojan if one.trojan else told.accept_clean for one in truth]
