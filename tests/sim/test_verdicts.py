@@ -83,3 +83,10 @@ def test_without_numbers_nothing_is_found_and_the_report_says_how_to_get_them(tm
 def test_half_told_verdicts_are_refused_by_the_name_of_what_is_missing() -> None:
     with pytest.raises(UsageError, match="accept_clean"):
         told(verdicts={"accept_trojan": 0.1, "correlation": 0.5})
+
+
+def test_the_fleet_reads_the_same_numbers() -> None:
+    flags = {"engine": "fleet", "agents": 50, "rounds": 30}
+    verdicts = {"accept_clean": 1, "accept_trojan": 0, "correlation": 0.5}
+    outcome = run(told(verdicts=verdicts).model_copy(update=flags))
+    assert outcome.rounds[-1].verdicts["accepted"] == {"clean": 100, "trojan": 2}  # at who publishes them
