@@ -21,7 +21,7 @@ def each(*quick: str) -> list[Any]:
     return [pytest.param(name, marks=() if name in quick else pytest.mark.nightly) for name in scenarios.names()]
 
 
-@pytest.mark.parametrize("name", each("clock-liars", "eclipse", "rolling-upgrade", "slow-peers"))
+@pytest.mark.parametrize("name", each("clock-skew", "eclipse", "late-joiner", "rolling-upgrade"))
 def test_it_ends_as_it_says(name: str) -> None:
     assert failures(run(scenarios.find(name))) == []
 
