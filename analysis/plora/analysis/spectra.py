@@ -113,9 +113,12 @@ def _adjacency(graph: Neighbours | Csr) -> Any:
     n = len(indptr) - 1
     if n < 2:
         raise ValueError("a spectrum has two peers or more")
+    if ((indices < 0) | (indices >= n)).any():
+        raise ValueError(f"a neighbour is a number from 0 to {n - 1}")
     matrix = csr_array((np.ones(len(indices)), indices, indptr), shape=(n, n))
-    if abs(matrix - matrix.T).sum() or matrix.diagonal().any():
-        raise ValueError("a graph has undirected edges without loops")
+    matrix.sum_duplicates()
+    if (matrix.data > 1).any() or abs(matrix - matrix.T).sum() or matrix.diagonal().any():
+        raise ValueError("a graph has undirected edges without loops or doubles")
     return matrix
 
 
@@ -173,7 +176,7 @@ def _sparse(laplacian: Any, weights: Array) -> Array:
 
     inverse = LinearOperator(laplacian.shape, matvec=apply, dtype=np.float64)
     start = np.random.default_rng(0).standard_normal(len(root))
-    values, vectors = eigsh(inverse, k=1, which="LA", v0=start, tol=TOLERANCE / 10)
+    values, vectors = eigsh(inverse, k=1, which="LA", v0=start, tol=TOLERANCE / 2)
     x = vectors[:, 0]
     _check(np.linalg.norm(apply(x) - values[0] * x), values[0])
     return np.asarray(x / root)
@@ -202,7 +205,7 @@ class _Solver:
         if self._factors is None:
             from scipy.sparse.linalg import cg
 
-            u, failed = cg(self._laplacian, b, rtol=TOLERANCE / 1e4, maxiter=STEPS_MAX, M=self._scale)
+            u, failed = cg(self._laplacian, b, rtol=TOLERANCE / 100, maxiter=STEPS_MAX, M=self._scale)
             if not failed:
                 return np.asarray(u - u.mean())
             self._factors = self._eliminated()
