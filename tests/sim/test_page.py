@@ -38,12 +38,11 @@ def test_what_a_run_says_is_never_markup(trace: Trace) -> None:
 def test_of_very_many_links_some_are_drawn_and_the_page_says_so(trace: Trace) -> None:
     links = [(a, b) for a in range(6) for b in range(a + 1, 6)]
     frames = (Frame(0, linked=links), *trace.frames[1:])
-    few = data_of(Trace(trace.report, trace.truth, trace.peers, frames), str)
+    few = data_of(Trace(trace.report, trace.truth, trace.peers, trace.numbers, frames), str)
     assert few["note"] == "" and len(few["frames"][0]["linked"]) == 2 * len(links)
-    peers = tuple(f"{number:064x}" for number in range(300))
     many = [(a, b) for a in range(300) for b in range(a + 1, 300)]
     report = {**trace.report, "scenario": {**trace.report["scenario"], "graph": {"kind": "complete"}}}
-    data = data_of(Trace(report, trace.truth, peers, (Frame(0, linked=many),)), str)
+    data = data_of(Trace(report, trace.truth, 300, {}, (Frame(0, linked=many),)), str)
     assert len(data["frames"][0]["linked"]) // 2 <= LINKS_MAX and f"of {len(many):,} links" in data["note"]
 
 

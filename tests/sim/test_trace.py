@@ -51,7 +51,7 @@ def counted(trace: Trace) -> list[dict[str, dict[str, int]]]:
 def test_frames_say_what_the_report_says(folder: Path) -> None:
     trace = read_trace(folder)
     assert counted(trace)[1:] == [one["verdicts"] for one in trace.report["rounds"]]
-    assert len(trace.peers) == SMALL.agents and trace.frames[-1].number == SMALL.rounds
+    assert trace.peers == SMALL.agents and trace.frames[-1].number == SMALL.rounds
 
 
 def test_a_quiet_swarm_is_up_and_linked_from_the_start(folder: Path) -> None:
@@ -86,6 +86,18 @@ def test_a_peer_that_was_killed_is_down_until_it_boots_again(tmp_path: Path) -> 
     parted = [frame.number for frame in frames if frame.unlinked]
     joined = [frame.number for frame in frames if frame.number and frame.linked]
     assert parted and joined and min(parted) <= 4 and min(joined) >= 7
+
+
+def test_whoever_comes_back_under_another_name_is_the_same_peer(tmp_path: Path) -> None:
+    fickle = {"agents": 6, "rounds": 8, "graph": {"kind": "ring"}, "publish": {"plasmids": 1}}
+    keep(tmp_path, Scenario.parse({**fickle, "churn": {"percent": 15, "away": 1, "whitewash": True}}))
+    trace = read_trace(tmp_path)
+    assert trace.peers == 6 and len(trace.numbers) > 6 and set(trace.numbers.values()) == set(range(6))
+    again = {number for frame in trace.frames[1:] for number in frame.up}
+    joined = {number for frame in trace.frames[1:] for link in frame.linked for number in link}
+    assert again and again <= joined
+    told = [Sayings(trace)(line) for frame in trace.frames for line in frame.lines]
+    assert told and all(line.startswith("peer ") for line in told)
 
 
 def test_a_peer_without_neighbours_is_up_though_its_log_is_silent(tmp_path: Path) -> None:
@@ -143,7 +155,7 @@ def test_a_run_without_logs_has_no_peers_to_be_seen(folder: Path, tmp_path: Path
     for name in ("report.json", "truth.json"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     trace = read_trace(tmp_path)
-    assert trace.peers == () and trace.frames == () and trace.report["graph"]["peers"] == SMALL.agents
+    assert trace.peers == 0 and trace.frames == () and trace.report["graph"]["peers"] == SMALL.agents
 
 
 def test_a_folder_that_holds_no_run_is_named(tmp_path: Path) -> None:

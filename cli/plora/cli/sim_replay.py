@@ -43,7 +43,7 @@ class Sayings:
 
     def __init__(self, trace: Trace) -> None:
         liars = {number: f" ({kind})" for number, kind in trace.liars.items()}
-        self._names = {peer: f"peer {number}{liars.get(number, '')}" for number, peer in enumerate(trace.peers)}
+        self._names = {peer: f"peer {number}{liars.get(number, '')}" for peer, number in trace.numbers.items()}
         self._names |= {
             one.content: f"{one.plasmid} ({one.kind})" if one.trojan else one.plasmid for one in trace.truth
         }
@@ -80,7 +80,7 @@ def replay(trace: Trace, console: Console, pressed: Callable[[float], str]) -> N
 
 def states_of(trace: Trace) -> Iterator[np.ndarray[tuple[int, int], np.dtype[np.int8]]]:
     """After each round, an index into `OUTCOMES` or -1: (peers, adapters)."""
-    state = np.full((len(trace.peers), len(trace.truth)), -1, dtype=np.int8)
+    state = np.full((trace.peers, len(trace.truth)), -1, dtype=np.int8)
     for frame in trace.frames:
         for peer, adapter, outcome in frame.verdicts:
             state[peer, adapter] = outcome
@@ -97,7 +97,7 @@ def picture(
 ) -> RenderableType:
     """One round, at most `height` lines; 0 for as many as it takes."""
     rounds = trace.report["rounds"]
-    title = f"{trace.report['scenario']['name']}: round {frame.number} of {len(rounds)}, {len(trace.peers)} peers"
+    title = f"{trace.report['scenario']['name']}: round {frame.number} of {len(rounds)}, {trace.peers} peers"
     bars = _coverage(trace, frame.number)
     told = [*(f"scenario: {words}" for words in frame.planned), *map(said, frame.lines)]
     rows, events = len(trace.truth), len(told)
@@ -140,7 +140,7 @@ def _strips(
 ) -> RenderableType:
     table = Table(box=None, pad_edge=False, header_style="bold cyan")
     more = f" ({rows} of {len(trace.truth)})" if rows < len(trace.truth) else ""
-    each = -(-len(trace.peers) // cells)
+    each = -(-trace.peers // cells)
     peers = "peers" if each <= 1 else f"peers, {each} a sign"
     for column in (f"adapter{more}", "domain", "really", "have it", peers):
         table.add_column(column, no_wrap=True)

@@ -69,11 +69,13 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """A run. `peers`: ids in the order of their numbers, none where no logs were kept."""
+    """A run. `peers` is how many there are, none where no logs were kept; `numbers` are theirs by id, or ids: whoever
+    comes back under a new name is the same one here."""
 
     report: Mapping[str, Any]
     truth: tuple[Truth, ...]
-    peers: tuple[str, ...] = ()
+    peers: int = 0
+    numbers: Mapping[str, int] = field(default_factory=dict)
     frames: tuple[Frame, ...] = ()
 
     @property
@@ -105,7 +107,7 @@ def read_trace(folder: Path) -> Trace:
     for number, path in enumerate(logs):
         with path.open(encoding="utf-8") as lines:
             reader.read(number, lines)
-    return Trace(report, truth, tuple(reader.ids), reader.frames())
+    return Trace(report, truth, len(logs), reader.numbers, reader.frames())
 
 
 def _json(path: Path) -> Any:
@@ -127,10 +129,9 @@ class _Reader:
         self._frames = [Frame(number) for number in range(self._rounds + 1)]
         self._truth = truth
         self._lines: list[list[tuple[int, int, str]]] = [[] for _ in self._frames]
-        self._claims: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
-        self._heard: list[list[tuple[str, str]]] = [[] for _ in self._frames]
-        self._number: dict[str, int] = {}
-        self.ids: list[str] = []
+        self._links: list[Mapping[str, list[tuple[int, int]]]] = []
+        self._heard: list[list[tuple[str, int]]] = [[] for _ in self._frames]
+        self.numbers: dict[str, int] = {}
 
     def read(self, number: int, lines: Iterator[str]) -> None:
         """The whole log of one peer."""
@@ -142,12 +143,11 @@ class _Reader:
                 if at <= self._rounds and _tells(found[1], line):
                     self._lines[at].append((int(found[2]), number, line))
         one.end(self._rounds)
-        self.ids.append(one.id)
-        self._number[one.id] = number
-        self._claims.update({(one.id, other): changes for other, changes in one.links.items()})
+        self.numbers |= dict.fromkeys(one.ids, number)
+        self._links.append(one.links)
         for at, sender in one.heard:
             if at <= self._rounds:
-                self._heard[at].append((sender, one.id))
+                self._heard[at].append((sender, number))
         for at, adapter, outcome in one.verdicts:
             if at <= self._rounds:
                 self._frames[at].verdicts.append((number, adapter, outcome))
@@ -156,9 +156,10 @@ class _Reader:
 
     def frames(self) -> tuple[Frame, ...]:
         """All frames, when all logs were read."""
-        for a, b in sorted(self._claims):
-            if a < b and b in self._number:
-                self._pair(a, b)
+        claims = self._claims()
+        for pair in sorted(claims):
+            if pair[0] < pair[1]:
+                self._pair(pair, claims[pair], claims.get((pair[1], pair[0]), []))
         for round_, words in planned(self._scenario):
             if round_ < self._rounds:
                 self._frames[int(round_) + 1].planned.append(words)
@@ -167,23 +168,29 @@ class _Reader:
                 frame.lines, frame.untold = _told(lines), max(0, len(lines) - LINES_MAX)
             frame.linked.sort()
             frame.unlinked.sort()
-            frame.moved = sorted({self._between(a, b) for a, b in heard if a in self._number})
+            ways = {(self.numbers[sender], hearer) for sender, hearer in heard if sender in self.numbers}
+            frame.moved = sorted({(min(way), max(way)) for way in ways})
         return tuple(self._frames)
 
     def _frame_at(self, mono_ns: int) -> int:
         """Round k lasts from just after k - 1 rounds since the beginning to k of them."""
         return max(0, -(-(mono_ns - self._begin_ns) // self._round_ns))
 
-    def _between(self, a: str, b: str) -> tuple[int, int]:
-        one, other = self._number[a], self._number[b]
-        return (one, other) if one < other else (other, one)
+    def _claims(self) -> dict[tuple[int, int], list[list[tuple[int, int]]]]:
+        """What each peer says of its links with another, under each name that the other had."""
+        claims: dict[tuple[int, int], list[list[tuple[int, int]]]] = defaultdict(list)
+        for number, links in enumerate(self._links):
+            for other, changes in links.items():
+                if other in self.numbers:
+                    claims[number, self.numbers[other]].append(changes)
+        return claims
 
-    def _pair(self, a: str, b: str) -> None:
-        mine, theirs = self._claims[a, b], self._claims.get((b, a), [])
-        pair = self._between(a, b)
+    def _pair(
+        self, pair: tuple[int, int], mine: list[list[tuple[int, int]]], theirs: list[list[tuple[int, int]]]
+    ) -> None:
         linked = False
         for frame in self._frames:
-            now = _last(mine, frame.number) > 0 and _last(theirs, frame.number) > 0
+            now = all(any(_last(one, frame.number) > 0 for one in side) for side in (mine, theirs))
             if now != linked:
                 (frame.linked if now else frame.unlinked).append(pair)
             linked = now
@@ -194,6 +201,7 @@ class _Peer:
 
     def __init__(self, truth: tuple[Truth, ...]) -> None:
         self.id = ""
+        self.ids: list[str] = []
         self.verdicts: list[tuple[int, int, int]] = []
         self.links: dict[str, list[tuple[int, int]]] = defaultdict(list)
         self.heard: list[tuple[int, str]] = []
@@ -219,7 +227,7 @@ class _Peer:
             self._link(at, json.loads(line)["neighbour"], 1 if kind == records.LinkUp.kind else -1)
         elif kind == records.StatementSeen.kind:
             sender = json.loads(line)["from"]
-            if sender != self.id:  # what it published itself came from nowhere
+            if sender not in self.ids:  # what it published itself came from nowhere
                 self.heard.append((at, sender))
         elif kind in _JUDGING:
             take(self._tally, record_from_line(line), self.id)
@@ -241,8 +249,11 @@ class _Peer:
             is_up = now
 
     def _restart(self, at: int, boot: str, line: str) -> None:
+        name = json.loads(line)["peer"]
+        if name not in self.ids:
+            self.ids.append(name)
         if not self._boot:
-            self.id = json.loads(line)["peer"]
+            self.id = name
             self._tally = Tally((self.id,), self._truth)
             self._before = self._tally.verdicts.copy()
         elif at > self._last + 1:
