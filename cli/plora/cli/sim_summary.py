@@ -120,8 +120,11 @@ def _theory(rounds: Mapping[str, Any]) -> str:
 
 
 def _traffic(traffic: Mapping[str, Any]) -> str:
-    wire = f" of {size_text(traffic['wire_bytes'])}" if traffic["wire_bytes"] else ""
-    return f"{traffic['messages']:,} messages{wire}; adapters are {size_text(traffic['bytes'])} of it"
+    """What was sent; a model of it has messages, and no bytes."""
+    said = f"{traffic['messages']:,} messages"
+    if not traffic["wire_bytes"]:
+        return said
+    return f"{said} of {size_text(traffic['wire_bytes'])}; adapters are {size_text(traffic['bytes'])} of it"
 
 
 def _hops(hops: Mapping[str, int]) -> str:
