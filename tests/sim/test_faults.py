@@ -192,3 +192,10 @@ def test_members_keep_their_names() -> None:
     security = {"detectors": False, "consensus": True}
     found = after(simulation(security=security, churn={"percent": 50, "whitewash": True}), 8)
     assert {number for number, name in enumerate(found.ids) if found.swarm.peer(name).id == name} == {0, 1, 2}
+
+
+def test_narrow_lines_slow_a_swarm_down_and_stop_nothing() -> None:
+    wide, narrow = (simulation(links={"bandwidth": bandwidth}) for bandwidth in (0, 4000))
+    assert holders(after(wide, 3)) == [6, 6]
+    assert sum(holders(after(narrow, 3))) < 12
+    assert holders(after(narrow, 30)) == [6, 6]
