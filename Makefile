@@ -67,7 +67,7 @@ fetch-all: $(READY) ## fetch everything that is offered and verify it
 	$(BIN)/plora fetch --all --offer --out received
 
 ##@ Simulate
-.PHONY: swarm-v2-smoke consensus-smoke swarm-v2-eval
+.PHONY: swarm-v2-smoke consensus-smoke swarm-v2-eval layers-table
 SIM := $(BIN)/plora sim --agents 20 --rounds 15 --graph er --graph_p 0.25 --quorum 2
 REPORTS ?= results/sim
 
@@ -76,6 +76,9 @@ swarm-v2-smoke: $(READY) ## the specification's swarm: push-pull gossip with det
 
 consensus-smoke: $(READY) ## a quorum of members makes certificates, and all that is clean is accepted by all
 	$(SIM) --consensus on --trojan_rate 0 --report_dir $(REPORTS)/consensus-smoke --all_clean
+
+layers-table: $(READY) ## who merged a trojan with which layer on, 20 and 1,000 peers, into docs/simulator.md; RATES where nothing is measured
+	$(BIN)/python -m plora.sim.layers --write docs/simulator.md $(RATES)
 
 swarm-v2-eval: $(READY) ## what came of the simulations under REPORTS, as one JSON document
 	$(BIN)/plora sim --summarise $(REPORTS)

@@ -1,0 +1,200 @@
+"""Who merged a trojan, with each layer of security on and off: a table from simulations.
+
+`python -m plora.sim.layers --sizes 20 1000 --accept_clean .99 --accept_trojan .05 --correlation .9`
+
+- Three of ten adapters are trojans. Their publishers have valid keys and are trusted by everybody, so signatures have
+  nothing to say of them, and what they publish passes their own gates.
+- Counted are merges that are served at the end: a peer that publishes a trojan isn't counted for its own.
+- What detectors find is what was measured, or what the command line tells; without either it is a `UsageError`.
+- Members vote once they know each other: they do, besides the neighbours that chance gave them.
+
+Not handled here: which layer of a real gate finds what (`docs/detection.md`).
+
+>>> [row.name for row in ROWS][:3]
+['none', 'signatures', 'signatures, reputation']
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from statistics import fmean
+from tempfile import TemporaryDirectory
+
+from plora.proto.errors import PloraError, UsageError
+from plora.sim.build import members_of
+from plora.sim.run import Simulation, run
+from plora.sim.scenario import Scenario, Verdicts
+from plora.sim.topology import random_regular_graph
+from plora.sim.verdicts import MEASURED, NO_VERDICTS, VerdictModel
+
+LAYERS = ("signatures", "reputation", "detectors", "consensus")
+QUORUM = 5
+NEIGHBOURS = 8
+BEGIN, END = "<!-- layers: begin -->", "<!-- layers: end -->"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Which layers are on."""
+
+    on: frozenset[str]
+
+    @property
+    def name(self) -> str:
+        """Their names."""
+        return ", ".join(layer for layer in LAYERS if layer in self.on) or "none"
+
+
+ROWS = tuple(
+    Row(frozenset(on))
+    for on in (
+        (),
+        ("signatures",),
+        ("signatures", "reputation"),
+        ("signatures", "detectors"),
+        ("signatures", "consensus"),
+        ("signatures", "detectors", "consensus"),
+        LAYERS,
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """Shares in [0, 1]: of peers that serve a merge with somebody else's trojan in it; of pairs of a peer and an
+    adapter (a trojan, a clean one) those that are merged."""
+
+    peers: float
+    trojans: float
+    clean: float
+
+
+def scenario(row: Row, peers: int, seed: int, verdicts: Verdicts | None, graph: Path, quorum: int = QUORUM) -> Scenario:
+    """The simulation of one row; `graph` is a file of edges."""
+    policy = {
+        "signatures_enabled": "signatures" in row.on,
+        "insecure": "signatures" not in row.on,
+        "reputation": "reputation" in row.on,
+    }
+    security = {"detectors": "detectors" in row.on, "consensus": "consensus" in row.on, "quorum": quorum}
+    return Scenario.parse(
+        {
+            "name": row.name,
+            "agents": peers,
+            "rounds": 40,
+            "seed": seed,
+            "graph": {"kind": "file", "file": graph},
+            "publish": {"plasmids": 20, "trojan_rate": 0.3},
+            "security": {**security, "policy": policy, "verdicts": verdicts and verdicts.model_dump()},
+        }
+    )
+
+
+def edges(peers: int, seed: int, quorum: int = QUORUM) -> str:
+    """Neighbours drawn at random, and those who vote among each other, as an edge list."""
+    drawn = random_regular_graph(peers, min(NEIGHBOURS, peers - 1), seed, connected=True).pairs()
+    voters = range(min(members_of(quorum), peers))
+    return "".join(f"{a} {b}\n" for a, b in sorted({*drawn, *combinations(voters, 2)}))
+
+
+def merged(simulation: Simulation) -> Merged:
+    """What is merged at the end."""
+    truths = simulation.truth.values()
+    trojans: list[float] = []
+    clean: list[float] = []
+    caught: list[float] = []
+    for number, name in enumerate(simulation.ids):
+        served = {content for inputs in simulation.swarm.peer(name).merged.values() for content in inputs}
+        bad = [truth.content in served for truth in truths if truth.trojan and truth.peer != number]
+        trojans += bad
+        clean += [truth.content in served for truth in truths if not truth.trojan]
+        caught.append(any(bad))
+    return Merged(fmean(caught), fmean(trojans), fmean(clean))
+
+
+def measured(
+    row: Row, peers: int, seeds: Iterable[int], verdicts: Verdicts | None = None, quorum: int = QUORUM
+) -> Merged:
+    """The means over runs with these seeds. `UsageError` where detectors have nothing to find by."""
+    if "detectors" in row.on and verdicts is None and VerdictModel.read() is None:
+        raise UsageError(NO_VERDICTS, where=str(MEASURED))
+    found = []
+    with TemporaryDirectory() as folder:
+        for seed in seeds:
+            graph = Path(folder) / f"{seed}.edges"
+            graph.write_text(edges(peers, seed, quorum), encoding="utf-8")
+            simulation = run(scenario(row, peers, seed, verdicts, graph, quorum)).simulation
+            found.append(merged(simulation) if simulation else Merged(0, 0, 0))
+    return Merged(*(fmean(getattr(one, name) for one in found) for name in Merged.__slots__))
+
+
+def table(results: Sequence[tuple[int, Row, Merged]], source: str) -> str:
+    """The results as a table in Markdown."""
+    lines = [
+        f"Detectors find by {source}.",
+        "",
+        "| peers | layers | serve a trojan | trojans merged | clean merged |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {peers:,} | {row.name} | {one.peers:.1%} | {one.trojans:.1%} | {one.clean:.1%} |"
+        for peers, row, one in results
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def written(page: str, text: str) -> str:
+    """A page with the table between its marks. `UsageError` where they are missing."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise UsageError(f"no {BEGIN} and {END} in this page", where="--write", mend="put them where it shall be")
+    return f"{before}{BEGIN}\n\n{text}\n{END}{after}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line."""
+    parser = _parser()
+    told = parser.parse_args(arguments)
+    rates = {name: getattr(told, name) for name in Verdicts.model_fields if getattr(told, name) is not None}
+    if rates and len(rates) < len(Verdicts.model_fields):
+        parser.error(f"all of these or none: {', '.join(f'--{name}' for name in Verdicts.model_fields)}")
+    verdicts = Verdicts.model_validate(rates) if rates else None
+    source = "what was measured" if verdicts is None else f"rates told by hand ({_said(rates)}), not measured ones"
+    results = []
+    try:
+        for peers in told.sizes:
+            for row in ROWS:
+                results.append((peers, row, measured(row, peers, range(told.seeds), verdicts)))
+                sys.stderr.write(f"{peers} peers, {row.name}: {results[-1][-1]}\n")
+        text = table(results, f"{source}; means of {told.seeds} seeds")
+        if told.write:
+            told.write.write_text(written(told.write.read_text(encoding="utf-8"), text), encoding="utf-8")
+    except PloraError as error:
+        sys.stderr.write(f"layers: {error}\n")
+        return 2
+    sys.stdout.write(text)
+    return 0
+
+
+def _said(rates: dict[str, float]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {rate:g}" for name, rate in rates.items())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m plora.sim.layers", description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[20, 1000], help="numbers of peers")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each row")
+    parser.add_argument("--write", type=Path, help="a page with marks, whose table is replaced")
+    for name in Verdicts.model_fields:
+        parser.add_argument(f"--{name}", type=float, help="of the verdict model, instead of what was measured")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
