@@ -1,7 +1,7 @@
 """What befalls a swarm: the happenings of its scenario, peers that come and go, and edges that are down for a round.
 
 - All of it is planned on the virtual clock when round 1 begins, and drawn from streams of the scenario's seed. Nothing
-  happens after the last round.
+  happens after the last round. What is said for 4.0 happens as round 4 ends, before it is looked at.
 - Who is drawn for a happening is drawn before the run: down or up, honest or not.
 - A peer that a `start` names or draws, and that nothing ended before, isn't there until then. A `start` for everybody
   starts whoever is down.

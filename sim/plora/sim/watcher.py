@@ -63,7 +63,7 @@ class Watcher:
 
     def saw(self, peer: SimPeer, event: Event, effects: list[Effect], now: Now) -> None:
         """A peer's core heard of an event and asks for this."""
-        memory = self._memories[peer.id]
+        memory = self._memories[peer.first_id]
         memory.learn(event)
         look = Look(peer, memory, self.world, now)
         for check in invariants.EVENTS.get(type(event), ()):
@@ -99,7 +99,9 @@ class Watcher:
         for about, what in faults:
             if len(self.broken) < BROKEN_MAX:
                 round_ = (self.world.swarm.clock.mono_ns - self.begin_ns) / self._round_ns
-                self.broken.append(Broken(invariant.replace("_", " "), what, self._numbers[peer.id], about, round_))
+                self.broken.append(
+                    Broken(invariant.replace("_", " "), what, self._numbers[peer.first_id], about, round_)
+                )
 
 
 def watch(
