@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import subprocess
@@ -131,6 +132,14 @@ def test_a_report_says_that_detectors_find_nothing(detectors: bool, notes: int) 
 def test_the_command_knows_the_graphs_of_a_scenario() -> None:
     """It can't import them: `plora --help` loads no room."""
     assert simulating.GraphKind == GraphKind
+
+
+def test_every_option_of_a_scenario_stands_for_one_of_its_fields() -> None:
+    assert set(simulating.PLACES) <= set(inspect.signature(simulating.sim).parameters)
+    for place in simulating.PLACES.values():
+        part: Any = Scenario.parse({"security": {"verdicts": {}}})
+        for field in place.split("."):
+            part = getattr(part, field)
 
 
 def test_the_page_has_every_field_of_scenarios_and_of_reports() -> None:

@@ -30,6 +30,31 @@ OnOff = Literal["on", "off"]
 GraphKind = Literal["er", "ws", "ba", "complete", "ring", "star", "hypercube", "regular", "file"]
 
 
+PLACES = {
+    "agents": "agents",
+    "rounds": "rounds",
+    "seed": "seed",
+    "engine": "engine",
+    "graph": "graph.kind",
+    "graph_p": "graph.p",
+    "ws_k": "graph.k",
+    "ws_beta": "graph.beta",
+    "ba_m": "graph.m",
+    "loss": "links.loss",
+    "plasmids": "publish.plasmids",
+    "trojan_rate": "publish.trojan_rate",
+    "security": "security.detectors",
+    "consensus": "security.consensus",
+    "quorum": "security.quorum",
+    "accept_clean": "security.verdicts.accept_clean",
+    "accept_trojan": "security.verdicts.accept_trojan",
+    "correlation": "security.verdicts.correlation",
+}
+"""Where a scenario has what an option says."""
+
+SWITCH = {"on": True, "off": False}
+
+
 def _flag(name: str, text: str, **options: Any) -> Any:
     """An option that is spelt with underscores, as the specification has it, or with hyphens."""
     spellings = dict.fromkeys((f"--{name}", f"--{name.replace('_', '-')}"))
@@ -82,27 +107,13 @@ def sim(
 
     Flags beside a scenario's file override it. Equal scenarios give equal reports and logs, byte for byte.
     """
+    flags = _told(locals())
     if list_:
         list_scenarios(Output(json_, quiet))
         return
     if summarise is not None:
         _summarise(summarise)
         return
-    flags: dict[str, Any] = {
-        "agents": agents,
-        "rounds": rounds,
-        "seed": seed,
-        "engine": engine,
-        "graph": {"kind": graph, "p": graph_p, "k": ws_k, "beta": ws_beta, "m": ba_m},
-        "links": {"loss": loss},
-        "publish": {"plasmids": plasmids, "trojan_rate": trojan_rate},
-        "security": {
-            "detectors": _is_on(security),
-            "consensus": _is_on(consensus),
-            "quorum": quorum,
-            "verdicts": {"accept_clean": accept_clean, "accept_trojan": accept_trojan, "correlation": correlation},
-        },
-    }
     output, views = Output(json_, quiet), Views(plot, page, trace)
     if scenario is not None and scenario.is_dir():
         _say_earlier(output, scenario, flags)
@@ -112,16 +123,41 @@ def sim(
     if until_failure:
         Hunt(tries, minutes, mutant, report_dir).go(output, told.model_dump(exclude_unset=True), _write)
         return
+    outcome = _carried_out(output, told, mutant, views, report_dir, logs)
+    raise_if_broken(outcome.report)
+    raise_if_unexpected(output, outcome)
+    if all_clean and not outcome.report["clean_arrived"]:
+        raise PloraError("not every clean adapter reached everybody", mend="more rounds, or see the report for why")
+
+
+def _told(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What options say of the scenario, as its tables have it; None where one wasn't given.
+
+    >>> _told({"seed": 3, "graph_p": 0.5, "security": "off", "quiet": True})
+    {'seed': 3, 'graph': {'p': 0.5}, 'security': {'detectors': False}}
+    """
+    found: dict[str, Any] = {}
+    for name, place in PLACES.items():
+        if name in options:
+            *tables, field = place.split(".")
+            table = found
+            for one in tables:
+                table = table.setdefault(one, {})
+            table[field] = SWITCH.get(options[name], options[name])
+    return found
+
+
+def _carried_out(
+    output: Output, told: Scenario, mutant: str, views: Views, report_dir: Path | None, logs: Path | None
+) -> Outcome:
+    """Run it, keep it, and show it."""
     with views.folder(report_dir) as folder:
         with _watched(output, told) as watch:
             outcome = _run(told, watch, mutant)
         _write(outcome, folder, logs)
         _say(output, outcome.report)
         views.show(output, folder)
-    raise_if_broken(outcome.report)
-    raise_if_unexpected(output, outcome)
-    if all_clean and not outcome.report["clean_arrived"]:
-        raise PloraError("not every clean adapter reached everybody", mend="more rounds, or see the report for why")
+    return outcome
 
 
 def _summarise(folder: Path) -> None:
@@ -150,10 +186,6 @@ def _say(output: Output, report: Mapping[str, Any]) -> None:
 
     width = None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL
     Console(highlight=False, width=width).print(summary(report))
-
-
-def _is_on(choice: OnOff | None) -> bool | None:
-    return None if choice is None else choice == "on"
 
 
 def _scenario(path: Path | None, flags: Mapping[str, Any]) -> Scenario:
