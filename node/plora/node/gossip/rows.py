@@ -11,6 +11,8 @@ True
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from plora.node.store.disk import Delete, Put
 from plora.proto.errors import FormatError, StoreError
 from plora.proto.statement import Statement, statement_from_json, statement_to_json
@@ -21,6 +23,7 @@ HOPS_MAX = 0xFFFF
 _HOPS_BYTES = 2
 
 
+@lru_cache(maxsize=1024)  # what one peer writes, others of a simulation write too: made and kept once
 def statement_row(statement: Statement, hops: int) -> Put:
     """The row of a live statement that crossed `hops` links."""
     counted = min(hops, HOPS_MAX).to_bytes(_HOPS_BYTES, "big")
