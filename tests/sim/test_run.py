@@ -137,7 +137,9 @@ def test_the_command_knows_the_graphs_of_a_scenario() -> None:
 def test_every_option_of_a_scenario_stands_for_one_of_its_fields() -> None:
     assert set(simulating.PLACES) <= set(inspect.signature(simulating.sim).parameters)
     for place in simulating.PLACES.values():
-        part: Any = Scenario.parse({"security": {"verdicts": {}}})
+        part: Any = Scenario.parse(
+            {"security": {"verdicts": {"accept_clean": 1.0, "accept_trojan": 0.0, "correlation": 0.0}}}
+        )
         for field in place.split("."):
             part = getattr(part, field)
 
