@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from plora.node.store.disk import Put
+from plora.node.store.disk import Delete, Put
 from plora.proto.errors import DiskFullError, StoreError
 from plora.sim.disk import PowerCutError, SimDisk
 
@@ -105,6 +105,33 @@ def test_capacity_counts_growth_only() -> None:
     with pytest.raises(DiskFullError):
         disk.write("f/a", 4, b"9")
     assert disk.free_bytes() == 0
+
+
+def test_a_full_disk_takes_no_bytes_and_no_rows_until_it_is_mended_whatever_restarts_it() -> None:
+    disk = synced_file()
+    disk.leave(2)
+    disk.write("f/a", 3, b"12")
+    for after in (disk, disk.kill(), disk.power_cut()):
+        with pytest.raises(DiskFullError):
+            after.write("f/a", 5, b"345")
+    with pytest.raises(DiskFullError):
+        disk.transact([Put("a", b"1", b"x")])
+    disk.transact([Delete("a", b"1")])  # whoever removes makes room
+    disk.mend()
+    disk.write("f/a", 5, b"345")
+    assert disk.read("f/a", 0, 9) == b"old12345"
+
+
+def test_a_broken_disk_changes_nothing_and_can_be_read() -> None:
+    disk = synced_file()
+    disk.break_down()
+    with pytest.raises(StoreError, match="Input/output error"):
+        disk.write("f/a", 0, b"new")
+    with pytest.raises(StoreError, match="Input/output error"):
+        disk.kill().unlink("f/a")
+    with pytest.raises(StoreError, match="Input/output error"):
+        disk.transact([])
+    assert disk.read("f/a", 0, 9) == b"old"
 
 
 def test_the_disk_after_a_power_cut_shares_no_bytes_with_the_one_before() -> None:
