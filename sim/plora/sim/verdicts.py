@@ -33,7 +33,7 @@ NOTHING_FOUND = Findings("sim", p_value=1.0, alpha=0.01)
 FOUND = Findings("sim", p_value=0.0, alpha=0.01, note="drawn by the simulation's verdict model")
 NO_VERDICTS = (
     "Detectors find nothing here, and hold no trojan back: there are no measured verdicts. Make them by "
-    "`python -m plora.lab.verdict_rates`, or tell some: `--accept_trojan .05 --accept_clean .99 --correlation .9`."
+    "`python -m plora.lab.verdict_rates --table FILE`, or tell some: `--accept_trojan .05 --accept_clean .99 --correlation .9`."
 )
 
 
