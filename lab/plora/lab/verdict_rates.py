@@ -1,6 +1,7 @@
 """How often the gate's detectors pass an adapter, and how alike peers' verdicts are: what simulations draw by.
 
-    python -m plora.lab.verdict_rates --base mini --table bench/data/detection/mini-adapters.jsonl.xz
+    python -m plora.lab.verdict_rates --base mini --table bench/data/detection/mini-adapters.jsonl.xz \\
+        --out sim/plora/sim/assets/verdicts.json
 
 Rules:
 
@@ -44,8 +45,9 @@ from plora.lab.judged import MERGED_KINDS, judge
 from plora.lab.readings import Reading, read_table
 from plora.lab.zoo.store import zoo_folder
 from plora.proto.errors import UsageError
-from plora.sim.truth import CLEAN
-from plora.sim.verdicts import MEASURED
+
+CLEAN = "clean"
+"""What all clean adapters are together, hard negatives too."""
 
 Votes = Mapping[str, Sequence[Sequence[bool]]]
 """By kind, for each adapter what each peer's gate says: True passes it."""
@@ -131,7 +133,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--zoo", type=Path, help="the zoo's folder; below the cache by default")
     parser.add_argument("--secrets", type=int, default=5, help="peers whose secrets are tried on each adapter")
     parser.add_argument("--per-kind", type=int, default=4, help="adapters of each kind that are probed")
-    parser.add_argument("--out", type=Path, default=MEASURED, help="the file; the simulator's by default")
+    parser.add_argument("--out", type=Path, required=True, help="the file; a simulator reads its assets/verdicts.json")
     args = parser.parse_args(argv)
 
     def work() -> None:

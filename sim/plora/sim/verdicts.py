@@ -5,7 +5,7 @@
   `correlation` that of two peers' findings on one adapter (0: each decides alone, 1: all find the same).
 - Findings stick: the same peer finds the same in the same adapter however often it looks, over restarts too. Whoever
   drew anew at each exposure would let everything in in the end.
-- Numbers are measured (`plora.lab.verdict_rates` writes `assets/verdicts.json`) or told by the scenario
+- Numbers are measured (`assets/verdicts.json`, which `plora.lab.verdict_rates` writes) or told by the scenario
   (`security.verdicts`). There are no others: without either, detectors find nothing, and the report says so.
 
 Not handled here: what the gate makes of findings (`plora.gate.detector_stages`).
@@ -33,7 +33,8 @@ NOTHING_FOUND = Findings("sim", p_value=1.0, alpha=0.01)
 FOUND = Findings("sim", p_value=0.0, alpha=0.01, note="drawn by the simulation's verdict model")
 NO_VERDICTS = (
     "Detectors find nothing here, and hold no trojan back: there are no measured verdicts. Make them by "
-    "`python -m plora.lab.verdict_rates --table FILE`, or tell some: `--accept_trojan .05 --accept_clean .99 --correlation .9`."
+    "`python -m plora.lab.verdict_rates --table READINGS --out sim/plora/sim/assets/verdicts.json`, or tell some: "
+    "`--accept_trojan .05 --accept_clean .99 --correlation .9`."
 )
 
 
