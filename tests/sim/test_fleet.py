@@ -167,7 +167,7 @@ def test_figures_are_those_of_the_plain_table() -> None:
         asked = zip(calls.asked, calls.callers, strict=True)
         told = zip(calls.callers, calls.told, strict=True)
         carried = sum(len(before[a] - before[b]) for a, b in [*asked, *told])
-        assert heard(known, None, calls, asks=True, tells=True) == carried
+        assert heard(known, None, calls) == carried
 
 
 def _scenario(**changes: object) -> Scenario:
@@ -226,7 +226,7 @@ def test_what_it_cannot_do_it_refuses_by_name(field: str, changes: dict[str, obj
 
 
 @pytest.mark.parametrize(
-    "fleet", [{"call": "flood", "beta": 0.2}, {"call": "push"}, {"answers": "one"}, {"poisson": True}]
+    "fleet", [{"call": "flood", "beta": 0.2}, {"call": "push", "regard": False}, {"answers": "one"}, {"poisson": True}]
 )
 def test_every_rule_brings_everything_to_everybody(fleet: dict[str, object]) -> None:
     outcome = run_fleet(_scenario(fleet=fleet, rounds=60))

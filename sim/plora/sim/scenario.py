@@ -194,13 +194,14 @@ class Fleet(Part):
 
     `call`: who calls tells (`push`), asks (`pull`), or both; in a `flood` everybody hears all neighbours at once, each
     adapter with probability min(1, `beta` k) where k of them have it. `answers`: a peer answers all who call it in a
-    round, or one. `poisson`: peers call by clocks of their own and not once a round each. Of the adapters that
-    it hears of a peer accepts these shares, and two peers' verdicts on one adapter have that `correlation`; without
-    detectors it accepts all.
+    round, or one. `regard`: peers call those more often who brought them something, as the swarm's do. `poisson`: they
+    call by clocks of their own and not once a round each. Of the adapters that it hears of a peer accepts these shares,
+    and two peers' verdicts on one adapter have that `correlation`; without detectors it accepts all.
     """
 
     call: Literal["push-pull", "push", "pull", "flood"] = "push-pull"
     answers: Literal["all", "one"] = "all"
+    regard: bool = True
     poisson: bool = False
     beta: float = Field(default=1.0, gt=0)
     accept_clean: float = Field(default=1.0, ge=0, le=1)

@@ -57,13 +57,13 @@ def holders(planes: Planes, plasmids: int) -> NDArray[np.int64]:
     return np.concatenate([_holders(plane) for plane in planes])[:plasmids]
 
 
-def heard(known: Planes, refused: Planes | None, calls: Calls, *, asks: bool, tells: bool) -> int:
+def heard(known: Planes, refused: Planes | None, calls: Calls) -> int:
     """How many plasmids calls carried that one side had and the other neither knew nor refused when they began."""
     count = 0
     for plane, words in enumerate(known):
         lacking = ~(words if refused is None else words | refused[plane])
-        count += _carried(words, lacking, calls.asked, calls.callers) if asks else 0
-        count += _carried(words, lacking, calls.callers, calls.told) if tells else 0
+        count += _carried(words, lacking, calls.asked, calls.callers)
+        count += _carried(words, lacking, calls.callers, calls.told)
     return count
 
 

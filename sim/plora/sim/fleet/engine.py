@@ -32,6 +32,8 @@ from plora.sim.fleet import passes
 
 Planes = NDArray[np.uint64]
 """(planes, peers): plasmid p is bit p % 64 of plane p // 64."""
+Row = NDArray[np.uint64]
+"""A plane of them."""
 
 ROWS_OF_A_THREAD = 1 << 14
 """Fewer rows aren't worth a thread."""
@@ -107,6 +109,9 @@ class Graph:
         found = self.neighbours[first + _below(words, counts)]
         return np.where(counts > 0, found, callers).astype(np.int32)
 
+    def learn(self, known: Row, refused: Row | None, accepts: Row | None, calls: Calls, at_once: bool) -> None:
+        """Nothing: peers call all alike, whatever they brought (but see `regard`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Crowds:
@@ -117,7 +122,7 @@ class Crowds:
 
     def rows(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Nothing: UsageError."""
-        raise UsageError("crowds have no lists of neighbours", mend="floods and peers that are down need another graph")
+        raise UsageError("crowds have no lists of neighbours", mend="floods need another graph")
 
     def draw(self, callees: NDArray[np.int32], of_round: np.uint64, low: int, high: int) -> None:
         """Whom peers low … high-1 call."""
@@ -131,6 +136,9 @@ class Crowds:
         first = callers - callers % self.crowd
         others = first + _below(words, np.full(len(callers), self.crowd - 1))
         return np.where(self.crowd > 1, others + (others >= callers), callers).astype(np.int32)
+
+    def learn(self, known: Row, refused: Row | None, accepts: Row | None, calls: Calls, at_once: bool) -> None:
+        """Nothing: peers call all alike, whatever they brought (but see `regard`)."""
 
 
 class Fleet:
@@ -153,8 +161,6 @@ class Fleet:
         self._then = np.zeros_like(self.known)
         self.accepts = accepts
         self.refused = np.zeros_like(self.known) if accepts is not None else None
-        self.up: NDArray[np.bool_] | None = None
-        """Who runs; None: all do."""
         self._keys = {purpose: counter.key(seed, f"fleet {purpose}") for purpose in _PURPOSES}
         self._keys["edges"] = counter.key(seed, "dropout")
         self._callers = np.arange(self.peers, dtype=np.int32)
@@ -170,6 +176,11 @@ class Fleet:
         if self.accepts is not None:
             self.accepts[plasmid // 64, peer] |= bit
 
+    def arrays(self) -> list[NDArray[Any]]:
+        """All that a synchronous round reads or writes, but for who calls whom: the graph's rows and the planes."""
+        gate = [] if self.accepts is None or self.refused is None else [self.accepts, self.refused]
+        return [*self.graph.rows(), self.known, self._then, *gate]
+
     def step(self) -> None:
         """Let a round pass."""
         if self.rule.call == "flood":
@@ -183,8 +194,12 @@ class Fleet:
     def _meet_together(self) -> None:
         of_round = self._word("calls")
         self._threads.each(partial(self.graph.draw, self._callees, of_round))
-        asked, told = self._come_through(self._callers, self._callees)
-        self.latest = Calls(self._callers, asked, told)
+        callers = self._callers
+        asked, told = self._come_through(callers, self._callees)
+        asked = callers if self.rule.call == "push" else asked
+        told = callers if self.rule.call == "pull" else told
+        self.latest = Calls(callers, asked, told)
+        self._learn(at_once=False)
         for plane, (known, then) in enumerate(zip(self.known, self._then, strict=True)):
             if self.rule.call == "push":
                 then[:] = known
@@ -207,17 +222,22 @@ class Fleet:
         accepts, refused = self.accepts[plane], self.refused[plane]
         self._threads.each(partial(passes.gate, then, accepts, refused))
 
+    def _learn(self, at_once: bool) -> None:
+        """Before the calls of a round are carried out: what they will teach peers of each other."""
+        for plane, known in enumerate(self.known):
+            refused = None if self.refused is None else self.refused[plane]
+            accepts = None if self.accepts is None else self.accepts[plane]
+            self.graph.learn(known, refused, accepts, self.latest, at_once)
+
     def _flood(self) -> None:
         starts, neighbours = self.graph.rows()
         of_round = counter.nth(np.array([self._word("chance")]), np.arange(len(self.known), dtype=np.uint64))
         for plane, (known, then) in enumerate(zip(self.known, self._then, strict=True)):
+            rows = (known, then, starts, neighbours, np.uint64(passes.anything(known)))
             if self.rule.beta >= 1:
-                self._threads.each(partial(passes.flood, known, then, starts, neighbours))
+                self._threads.each(partial(passes.flood, *rows))
             else:
-                chance = partial(
-                    passes.flood_by_chance, known, then, starts, neighbours, of_round[plane], self.rule.beta
-                )
-                self._threads.each(chance)
+                self._threads.each(partial(passes.flood_by_chance, *rows, of_round[plane], self.rule.beta))
             self._judge(then, plane)
         self.known, self._then = self._then, self.known
 
@@ -227,6 +247,7 @@ class Fleet:
         asked = callers if self.rule.call == "push" else asked
         told = callers if self.rule.call == "pull" else told
         self.latest = Calls(callers, asked, told)
+        self._learn(at_once=True)
         for plane, known in enumerate(self.known):
             accepts = np.full(self.peers, _ALL) if self.accepts is None else self.accepts[plane]
             refused = np.zeros_like(known) if self.refused is None else self.refused[plane]
@@ -247,8 +268,6 @@ class Fleet:
         self, callers: NDArray[np.int32], callees: NDArray[np.int32]
     ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Whom calls ask and whom they tell, after all that may come between; `callees` are changed in place."""
-        if self.up is not None:
-            passes.avoid_down(callers, callees, self.up, *self.graph.rows(), self._word("again"))
         if self.losses.edges:
             passes.drop_edges(callers, callees, self._word("edges"), self.losses.edges)
         if self.rule.answers == "one":
@@ -269,7 +288,7 @@ class Fleet:
 
 
 _ALL = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
-_PURPOSES = ("calls", "phases", "again", "answers", "loss", "chance")
+_PURPOSES = ("calls", "phases", "answers", "loss", "chance")
 
 
 class _Threads:

@@ -23,9 +23,6 @@ from plora.sim.fleet.compiled import compiled, inlined
 nth, uniform, edge_item = inlined(counter.nth), inlined(counter.uniform), inlined(counter.edge_item)
 
 S32 = np.uint64(32)
-RETRIES = 32
-"""So many further draws find a neighbour that is up, if any is."""
-
 Array = Any
 """A numpy array; the docstrings say of what."""
 
@@ -58,22 +55,6 @@ def draw_others(callees: Array, crowd: int, of_round: Any, low: int, high: int) 
         other = np.int64(below(nth(of_round, np.uint64(peer)), crowd - 1))
         first = peer - peer % crowd
         callees[peer] = first + other + (first + other >= peer)
-
-
-@compiled
-def avoid_down(callers: Array, callees: Array, up: Array, starts: Array, neighbours: Array, of_round: Any) -> None:
-    """Peers that are down call nobody; the others draw again until somebody is up, or they give up."""
-    for call, caller in enumerate(callers):
-        if up[caller] and up[callees[call]]:
-            continue
-        callees[call], first = caller, starts[caller]
-        count = starts[caller + 1] - first
-        for attempt in range(RETRIES if up[caller] else 0):
-            word = nth(nth(of_round, np.uint64(call)), np.uint64(attempt))
-            found = neighbours[first + np.int64(below(word, count))]
-            if count and up[found]:
-                callees[call] = found
-                break
 
 
 @compiled
@@ -141,36 +122,49 @@ def gate(then: Array, accepts: Array, refused: Array, low: int, high: int) -> No
 
 
 @compiled
-def flood(known: Array, then: Array, starts: Array, neighbours: Array, low: int, high: int) -> None:
-    """Everybody hears all of their neighbours at once."""
+def anything(known: Array) -> Any:
+    """What anybody knows."""
+    found = np.uint64(0)
+    for word in known:
+        found |= word
+    return found
+
+
+@compiled
+def flood(known: Array, then: Array, starts: Array, neighbours: Array, whole: Any, low: int, high: int) -> None:
+    """Everybody hears all of their neighbours at once; who knows the `whole` has nothing to hear."""
     for peer in range(low, high):
         heard = known[peer]
-        for slot in range(starts[peer], starts[peer + 1]):
-            heard |= known[neighbours[slot]]
+        if heard != whole:
+            for slot in range(starts[peer], starts[peer + 1]):
+                heard |= known[neighbours[slot]]
         then[peer] = heard
 
 
 @compiled
 def flood_by_chance(
-    known: Array, then: Array, starts: Array, neighbours: Array, of_round: Any, beta: float, low: int, high: int
+    known: Array,
+    then: Array,
+    starts: Array,
+    neighbours: Array,
+    whole: Any,
+    of_round: Any,
+    beta: float,
+    low: int,
+    high: int,
 ) -> None:
     """NDlib's SI rule: whoever lacks a plasmid that k neighbours know gets it with probability min(1, beta k)."""
+    flood(known, then, starts, neighbours, whole, low, high)
     for peer in range(low, high):
-        heard = np.uint64(0)
-        for slot in range(starts[peer], starts[peer + 1]):
-            heard |= known[neighbours[slot]]
-        lacking = heard & ~known[peer]
-        got = known[peer]
-        for plasmid in range(64 if lacking else 0):
-            bit = np.uint64(1) << np.uint64(plasmid)
-            if lacking & bit:
-                knowing = 0
-                for slot in range(starts[peer], starts[peer + 1]):
-                    knowing += (known[neighbours[slot]] & bit) != 0
-                word = nth(nth(of_round, np.uint64(peer)), np.uint64(plasmid))
-                if uniform(word) < beta * knowing:
-                    got |= bit
-        then[peer] = got
+        lacking = then[peer] & ~known[peer]
+        while lacking:
+            bit = lacking & (~lacking + counter.ONE)
+            lacking ^= bit
+            knowing = 0
+            for slot in range(starts[peer], starts[peer + 1]):
+                knowing += (known[neighbours[slot]] & bit) != 0
+            if uniform(nth(nth(of_round, np.uint64(peer)), bit)) >= beta * knowing:
+                then[peer] ^= bit
 
 
 @compiled

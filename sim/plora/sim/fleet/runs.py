@@ -30,6 +30,7 @@ from plora.sim.fleet import compiled
 from plora.sim.fleet.counts import Knowing, digest, heard, holders
 from plora.sim.fleet.engine import Calls, Crowds, Fleet, Graph, Losses, Rule
 from plora.sim.fleet.gates import Chance, accepts_of
+from plora.sim.fleet.regard import Regarding
 from plora.sim.reach import Reach
 from plora.sim.report import report_of
 from plora.sim.rounds import Round
@@ -84,12 +85,11 @@ class FleetRun:
 
     def _count_traffic(self, known: Any, refused: Any, new: int) -> None:
         rule, calls = self.fleet.rule, self.all_pairs or self.fleet.latest
-        spoken = int(np.count_nonzero(calls.told != calls.callers))
-        self._messages += spoken * (1 if rule.call == "push" else 2)
+        arrived = calls.asked if rule.call in ("pull", "flood") else calls.told
+        self._messages += int(np.count_nonzero(arrived != calls.callers)) * (1 if rule.call == "push" else 2)
         self._new += new
         if rule.clock == "together":
-            asks, tells = rule.call != "push", rule.call in ("push-pull", "push")
-            self._heard += heard(known, refused, calls, asks=asks, tells=tells)
+            self._heard += heard(known, refused, calls)
         else:  # one after the other, each asks for what is still lacking
             self._heard += new
 
@@ -133,19 +133,20 @@ def run_fleet(scenario: Scenario, watch: Watch = lambda _: None, threads: int = 
 
 
 def _graph(scenario: Scenario) -> tuple[Graph | Crowds, Sized, NDArray[np.int32]]:
-    """The graph, its edges, and the component of each peer. A complete one isn't written down."""
+    """The graph, its edges, and the component of each peer. A complete one isn't written down unless it must be."""
     agents = scenario.agents
-    if scenario.graph.kind == "complete" and scenario.fleet.call != "flood":
+    if scenario.graph.kind == "complete" and scenario.fleet.call != "flood" and not scenario.fleet.regard:
         return Crowds(agents, agents), range(agents * (agents - 1) // 2), np.zeros(agents, dtype=np.int32)
     made = topology.of(scenario.graph, agents, scenario.seed)
-    return Graph(*made.csr()), made.edges, made.components()
+    kind = Regarding if scenario.fleet.regard else Graph
+    return kind(*made.csr()), made.edges, made.components()
 
 
 def _all_pairs(graph: Graph | Crowds) -> Calls:
-    """Everybody calls all of their neighbours."""
+    """Everybody asks all of their neighbours."""
     starts, neighbours = graph.rows()
     callers = np.repeat(np.arange(graph.peers, dtype=np.int32), np.diff(starts))
-    return Calls(callers, neighbours[:-1], neighbours[:-1])
+    return Calls(callers, neighbours[:-1], callers)
 
 
 def _rule(scenario: Scenario) -> Rule:

@@ -1,0 +1,102 @@
+"""Peers that call those more often who brought them something, as real peers do (`plora.node.core.reputations`).
+
+- Who brought a peer anything has earned a lot of their own with that peer, for ever; all other neighbours share one. A
+  call goes to a lot drawn evenly, and from the shared one to anybody in it.
+- Of several that bring the same only the first counts, in the order of calls.
+
+Not handled here: offenders, and that regard fades within days.
+
+>>> graph = Regarding([0, 3, 4, 5, 6], [1, 2, 3, 0, 0, 0])
+>>> graph.earned[0] = 1  # so peer 0 calls peer 1 half the time
+>>> words = np.arange(4, dtype=np.uint64) << np.uint64(62)
+>>> graph.draw_for(np.zeros(4, dtype=np.int64), words).tolist()[:2]
+[1, 1]
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from plora.sim import counter
+from plora.sim.fleet.compiled import compiled
+from plora.sim.fleet.engine import Calls, Graph, Row
+from plora.sim.fleet.passes import Array, below, nth
+
+
+class Regarding(Graph):
+    """A graph that remembers who brought whom something: one fleet's, for it changes.
+
+    `earned` has a byte for each entry of `neighbours`: whether that neighbour earned a lot of their own.
+    """
+
+    def __init__(self, starts: ArrayLike, neighbours: ArrayLike) -> None:
+        super().__init__(starts, neighbours)
+        self.earned = np.zeros(len(self.neighbours), dtype=np.uint8)
+
+    def draw(self, callees: NDArray[np.int32], of_round: np.uint64, low: int, high: int) -> None:
+        """Whom peers low … high-1 call."""
+        callers = np.arange(low, high)
+        words = counter.nth(np.array([of_round]), callers.astype(np.uint64))
+        callees[low:high] = self.draw_for(callers, words)
+
+    def draw_for(self, callers: NDArray[np.int64], words: NDArray[np.uint64]) -> NDArray[np.int32]:
+        """Whom callers call, by one word each."""
+        callees = np.empty(len(callers), dtype=np.int32)
+        _draw(callers, callees, self.starts, self.neighbours, self.earned, words)
+        return callees
+
+    def learn(self, known: Row, refused: Row | None, accepts: Row | None, calls: Calls, at_once: bool) -> None:
+        """Take in what the calls of a round bring of one plane, which held `known` and `refused` when it began."""
+        seen = known.copy() if refused is None else known | refused
+        wanted = np.full(len(known), ~np.uint64(0)) if accepts is None else accepts
+        said = known.copy() if at_once else known
+        _earn(said, seen, wanted, calls.callers, calls.asked, calls.told, at_once, *self.rows(), self.earned)
+
+
+@compiled
+def _draw(callers: Array, callees: Array, starts: Array, neighbours: Array, earned: Array, words: Array) -> None:
+    for call, caller in enumerate(callers):
+        first, last = starts[caller], starts[caller + 1]
+        lots = 0
+        for slot in range(first, last):
+            lots += earned[slot]
+        rest = last - first - lots
+        callees[call] = caller
+        if first == last:
+            continue
+        lot = np.int64(below(words[call], lots + (rest > 0)))
+        of_rest = lot == lots
+        place = np.int64(below(nth(words[call], np.uint64(0)), rest)) if of_rest else lot
+        for slot in range(first, last):
+            if (earned[slot] == 0) == of_rest:
+                if place == 0:
+                    callees[call] = neighbours[slot]
+                place -= 1
+
+
+@compiled
+def _earn(
+    said: Array,
+    seen: Array,
+    wanted: Array,
+    callers: Array,
+    asked: Array,
+    told: Array,
+    at_once: bool,
+    starts: Array,
+    neighbours: Array,
+    earned: Array,
+) -> None:
+    for call, caller in enumerate(callers):
+        theirs, mine = said[asked[call]], said[caller]
+        for hearer, speaker, words in ((caller, asked[call], theirs), (told[call], caller, mine)):
+            new = words & ~seen[hearer]
+            if new == 0:
+                continue
+            seen[hearer] |= new
+            if at_once:
+                said[hearer] |= new & wanted[hearer]
+            for slot in range(starts[hearer], starts[hearer + 1]):
+                if neighbours[slot] == speaker:
+                    earned[slot] = 1
