@@ -161,5 +161,5 @@ thesis-sweep: $(READY) ## simulate three families of graphs, three sizes, detect
 
 bench-detection: smollm2
 
-bench-%: $(READY) ## bench-node: transfer, start, memory, reconciliation; bench-attack: honest fetches under attack; bench-gate: verdicts, statistics, signatures; bench-sim_swarm: what a swarm of simulated cores costs; bench-merge: merges against peft's, memory, a hundred adapters; bench-strategies: what each strategy of merging costs; bench-inject: an adapter put on a model in memory and taken off; bench-tuning: whether Fisher information, learned weights and the line search help; bench-detection: what detectors find, an attacker who adapts, what is served
+bench-%: $(READY) ## bench-node: transfer, start, memory, reconciliation; bench-attack: honest fetches under attack; bench-gate: verdicts, statistics, signatures; bench-sim: a round of a million peers beside memory, NDlib and EoN, and the swarm; bench-sim_swarm: what a swarm of simulated cores costs; bench-merge: merges against peft's, memory, a hundred adapters; bench-strategies: what each strategy of merging costs; bench-inject: an adapter put on a model in memory and taken off; bench-tuning: whether Fisher information, learned weights and the line search help; bench-detection: what detectors find, an attacker who adapts, what is served
 	$(BIN)/python bench/$*.py

@@ -14,6 +14,7 @@ from plora.sim import counter, topology
 from plora.sim.fleet.counts import Knowing, heard, holders
 from plora.sim.fleet.engine import Crowds, Fleet, Graph, Losses, Rule
 from plora.sim.fleet.gates import Chance, accepts_of
+from plora.sim.fleet.regard import Regarding
 from plora.sim.fleet.runs import run_fleet
 from plora.sim.run import run
 from plora.sim.scenario import Scenario
@@ -232,3 +233,20 @@ def test_every_rule_brings_everything_to_everybody(fleet: dict[str, object]) -> 
     outcome = run_fleet(_scenario(fleet=fleet, rounds=60))
     assert outcome.report["clean_arrived"]
     assert outcome.rounds[-1].heard - outcome.rounds[-1].useless == 6 * 299
+
+
+@pytest.mark.parametrize("clock", ["together", "phased"])
+def test_who_brought_something_first_has_a_lot_of_their_own(clock: Clock) -> None:
+    """Peer 0 knows 1, 2 and 3, of whom only 1 brought it something: it gets half of the calls."""
+    graph = Regarding([0, 3, 4, 5, 6], [1, 2, 3, 0, 0, 0])
+    fleet = Fleet(graph, 1, 3, Rule("pull", clock=clock))
+    fleet.publish(0, 1)
+    while not fleet.known[0, 0]:
+        fleet.step()
+    assert graph.earned.tolist()[:3] == [1, 0, 0]
+    called = []
+    for _ in range(4000):
+        fleet.step()
+        called.append(int(fleet.latest.asked[fleet.latest.callers == 0][0]))
+    assert np.abs(np.bincount(called, minlength=4)[1:] - [2000, 1000, 1000]).max() < 140
+    assert graph.earned.tolist() == [1, 0, 0, 0, 1, 1, 0]

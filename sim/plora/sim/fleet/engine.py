@@ -82,7 +82,21 @@ class Calls:
     told: NDArray[np.int32]
 
 
-class Graph:
+class Neighbourhood:
+    """Whom peers may call. These call all alike, whatever they brought (but see `regard`)."""
+
+    parts = 1
+    """Calls of a round that are made one after the other are drawn in so many parts."""
+
+    def learn(self, known: Row, refused: Row | None, calls: Calls) -> None:
+        """What calls that are made at once will teach peers of each other; for one plane, as it is before them."""
+
+    def meet_in_order(self, known: Row, accepts: Row, refused: Row, calls: Calls) -> None:
+        """Make calls one after the other; one plane."""
+        passes.meet_in_order(known, accepts, refused, calls.callers, calls.asked, calls.told)
+
+
+class Graph(Neighbourhood):
     """Who knows whom, in rows: `starts` (n + 1) and `neighbours` (of everybody, one after the other)."""
 
     def __init__(self, starts: ArrayLike, neighbours: ArrayLike) -> None:
@@ -103,18 +117,15 @@ class Graph:
         alone = self._alone[np.searchsorted(self._alone, low) : np.searchsorted(self._alone, high)]
         callees[alone] = alone
 
-    def draw_for(self, callers: NDArray[np.int64], words: NDArray[np.uint64]) -> NDArray[np.int32]:
+    def draw_for(self, callers: NDArray[Any], words: NDArray[np.uint64]) -> NDArray[np.int32]:
         """Whom callers call, by one word each."""
         first, counts = self.starts[callers], self.starts[callers + 1] - self.starts[callers]
         found = self.neighbours[first + _below(words, counts)]
         return np.where(counts > 0, found, callers).astype(np.int32)
 
-    def learn(self, known: Row, refused: Row | None, accepts: Row | None, calls: Calls, at_once: bool) -> None:
-        """Nothing: peers call all alike, whatever they brought (but see `regard`)."""
 
-
-@dataclass(frozen=True, slots=True)
-class Crowds:
+@dataclass(frozen=True)
+class Crowds(Neighbourhood):
     """Complete graphs of `crowd` peers each, side by side: of the same rule as many independent runs as crowds."""
 
     peers: int
@@ -131,14 +142,11 @@ class Crowds:
         else:
             passes.draw_others(callees, self.crowd, of_round, low, high)
 
-    def draw_for(self, callers: NDArray[np.int64], words: NDArray[np.uint64]) -> NDArray[np.int32]:
+    def draw_for(self, callers: NDArray[Any], words: NDArray[np.uint64]) -> NDArray[np.int32]:
         """Whom callers call, by one word each."""
         first = callers - callers % self.crowd
         others = first + _below(words, np.full(len(callers), self.crowd - 1))
         return np.where(self.crowd > 1, others + (others >= callers), callers).astype(np.int32)
-
-    def learn(self, known: Row, refused: Row | None, accepts: Row | None, calls: Calls, at_once: bool) -> None:
-        """Nothing: peers call all alike, whatever they brought (but see `regard`)."""
 
 
 class Fleet:
@@ -199,8 +207,8 @@ class Fleet:
         asked = callers if self.rule.call == "push" else asked
         told = callers if self.rule.call == "pull" else told
         self.latest = Calls(callers, asked, told)
-        self._learn(at_once=False)
         for plane, (known, then) in enumerate(zip(self.known, self._then, strict=True)):
+            self.graph.learn(known, None if self.refused is None else self.refused[plane], self.latest)
             if self.rule.call == "push":
                 then[:] = known
             else:
@@ -222,13 +230,6 @@ class Fleet:
         accepts, refused = self.accepts[plane], self.refused[plane]
         self._threads.each(partial(passes.gate, then, accepts, refused))
 
-    def _learn(self, at_once: bool) -> None:
-        """Before the calls of a round are carried out: what they will teach peers of each other."""
-        for plane, known in enumerate(self.known):
-            refused = None if self.refused is None else self.refused[plane]
-            accepts = None if self.accepts is None else self.accepts[plane]
-            self.graph.learn(known, refused, accepts, self.latest, at_once)
-
     def _flood(self) -> None:
         starts, neighbours = self.graph.rows()
         of_round = counter.nth(np.array([self._word("chance")]), np.arange(len(self.known), dtype=np.uint64))
@@ -242,18 +243,26 @@ class Fleet:
         self.known, self._then = self._then, self.known
 
     def _meet_in_order(self) -> None:
-        callers, callees = self._callers_in_order()
-        asked, told = self._come_through(callers, callees)
-        asked = callers if self.rule.call == "push" else asked
-        told = callers if self.rule.call == "pull" else told
-        self.latest = Calls(callers, asked, told)
-        self._learn(at_once=True)
-        for plane, known in enumerate(self.known):
-            accepts = np.full(self.peers, _ALL) if self.accepts is None else self.accepts[plane]
-            refused = np.zeros_like(known) if self.refused is None else self.refused[plane]
-            passes.meet_in_order(known, accepts, refused, callers, asked, told)
+        callers, words = self._callers_in_order()
+        parts = self.graph.parts if self.rule.answers == "all" else 1
+        accepts = np.full_like(self.known, _ALL) if self.accepts is None else self.accepts
+        refused = np.zeros_like(self.known) if self.refused is None else self.refused
+        made = []
+        for part, drawn in enumerate(zip(np.array_split(callers, parts), np.array_split(words, parts), strict=True)):
+            made.append(self._calls_of(*drawn, part))
+            for plane, known in enumerate(self.known):
+                self.graph.meet_in_order(known, accepts[plane], refused[plane], made[-1])
+        columns = zip(*((each.callers, each.asked, each.told) for each in made), strict=True)
+        self.latest = Calls(*map(np.concatenate, columns))
 
-    def _callers_in_order(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    def _calls_of(self, callers: NDArray[np.int32], words: NDArray[np.uint64], part: int) -> Calls:
+        asked, told = self._come_through(callers, self.graph.draw_for(callers, words), part)
+        return Calls(
+            callers, callers if self.rule.call == "push" else asked, callers if self.rule.call == "pull" else told
+        )
+
+    def _callers_in_order(self) -> tuple[NDArray[np.int32], NDArray[np.uint64]]:
+        """Who calls, in that order, and a word of each call to draw whom."""
         items = np.arange(self.peers)
         words = counter.words(self._keys["calls"], self.round, items)
         if self.rule.clock == "phased":
@@ -262,29 +271,25 @@ class Fleet:
         else:
             drawn = counter.words(self._keys["phases"], self.round, items)
             callers = _below(drawn, np.full(self.peers, self.peers))
-        return callers.astype(np.int32), self.graph.draw_for(callers, words)
+        return callers.astype(np.int32), words
 
     def _come_through(
-        self, callers: NDArray[np.int32], callees: NDArray[np.int32]
+        self, callers: NDArray[np.int32], callees: NDArray[np.int32], part: int = 0
     ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Whom calls ask and whom they tell, after all that may come between; `callees` are changed in place."""
         if self.losses.edges:
             passes.drop_edges(callers, callees, self._word("edges"), self.losses.edges)
         if self.rule.answers == "one":
             passes.answer_one(callers, callees, np.empty(self.peers, dtype=np.uint64), self._word("answers"))
-        return self._kept(callers, callees, self.losses.asked), self._kept(callers, callees, self.losses.told)
-
-    def _kept(self, callers: NDArray[np.int32], callees: NDArray[np.int32], share: float) -> NDArray[np.int32]:
-        if not share:
-            return callees
-        kept = np.empty_like(callees)
-        passes.lose(callers, callees, kept, self._word("loss"), share)
-        return kept
+        kept = [callees, callees]
+        for way, share in enumerate((self.losses.asked, self.losses.told)):
+            if share:
+                kept[way] = np.empty_like(callees)
+                passes.lose(callers, callees, kept[way], _nth(self._word("loss"), part), share)
+        return kept[0], kept[1]
 
     def _word(self, purpose: str) -> np.uint64:
-        start = self._keys[purpose]
-        word: np.uint64 = counter.nth(np.array([start]), np.array([self.round], dtype=np.uint64))[0]
-        return word
+        return _nth(self._keys[purpose], self.round)
 
 
 _ALL = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
@@ -306,6 +311,11 @@ class _Threads:
             work(*self._parts[0])
         else:
             list(self._pool.map(work, *zip(*self._parts, strict=True)))
+
+
+def _nth(seed: np.uint64, index: int) -> np.uint64:
+    word: np.uint64 = counter.nth(np.array([seed]), np.array([index], dtype=np.uint64))[0]
+    return word
 
 
 def _below(words: NDArray[np.uint64], counts: NDArray[Any]) -> NDArray[np.int64]:

@@ -15,13 +15,15 @@ Not handled here: offenders, and that regard fades within days.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from plora.sim import counter
-from plora.sim.fleet.compiled import compiled
+from plora.sim.fleet.compiled import compiled, inlined
 from plora.sim.fleet.engine import Calls, Graph, Row
-from plora.sim.fleet.passes import Array, below, nth
+from plora.sim.fleet.passes import Array, below, hear, nth
 
 
 class Regarding(Graph):
@@ -29,6 +31,8 @@ class Regarding(Graph):
 
     `earned` has a byte for each entry of `neighbours`: whether that neighbour earned a lot of their own.
     """
+
+    parts = 32
 
     def __init__(self, starts: ArrayLike, neighbours: ArrayLike) -> None:
         super().__init__(starts, neighbours)
@@ -40,18 +44,21 @@ class Regarding(Graph):
         words = counter.nth(np.array([of_round]), callers.astype(np.uint64))
         callees[low:high] = self.draw_for(callers, words)
 
-    def draw_for(self, callers: NDArray[np.int64], words: NDArray[np.uint64]) -> NDArray[np.int32]:
+    def draw_for(self, callers: NDArray[Any], words: NDArray[np.uint64]) -> NDArray[np.int32]:
         """Whom callers call, by one word each."""
         callees = np.empty(len(callers), dtype=np.int32)
         _draw(callers, callees, self.starts, self.neighbours, self.earned, words)
         return callees
 
-    def learn(self, known: Row, refused: Row | None, accepts: Row | None, calls: Calls, at_once: bool) -> None:
-        """Take in what the calls of a round bring of one plane, which held `known` and `refused` when it began."""
+    def learn(self, known: Row, refused: Row | None, calls: Calls) -> None:
+        """As `Neighbourhood` has it."""
         seen = known.copy() if refused is None else known | refused
-        wanted = np.full(len(known), ~np.uint64(0)) if accepts is None else accepts
-        said = known.copy() if at_once else known
-        _earn(said, seen, wanted, calls.callers, calls.asked, calls.told, at_once, *self.rows(), self.earned)
+        _earn(known, seen, calls.callers, calls.asked, calls.told, *self.rows(), self.earned)
+
+    def meet_in_order(self, known: Row, accepts: Row, refused: Row, calls: Calls) -> None:
+        """As `Neighbourhood` has it."""
+        ends = (calls.callers, calls.asked, calls.told)
+        _meet_in_order(known, accepts, refused, *ends, *self.rows(), self.earned)
 
 
 @compiled
@@ -75,28 +82,48 @@ def _draw(callers: Array, callees: Array, starts: Array, neighbours: Array, earn
                 place -= 1
 
 
+@inlined
+def _credit(starts: Array, neighbours: Array, earned: Array, hearer: Any, speaker: Any) -> None:
+    for slot in range(starts[hearer], starts[hearer + 1]):
+        if neighbours[slot] == speaker:
+            earned[slot] = 1
+
+
 @compiled
 def _earn(
-    said: Array,
+    known: Array,
     seen: Array,
-    wanted: Array,
     callers: Array,
     asked: Array,
     told: Array,
-    at_once: bool,
     starts: Array,
     neighbours: Array,
     earned: Array,
 ) -> None:
+    """`seen` are those that each peer knows or refuses, and afterwards also those that come."""
     for call, caller in enumerate(callers):
-        theirs, mine = said[asked[call]], said[caller]
-        for hearer, speaker, words in ((caller, asked[call], theirs), (told[call], caller, mine)):
-            new = words & ~seen[hearer]
-            if new == 0:
-                continue
-            seen[hearer] |= new
-            if at_once:
-                said[hearer] |= new & wanted[hearer]
-            for slot in range(starts[hearer], starts[hearer + 1]):
-                if neighbours[slot] == speaker:
-                    earned[slot] = 1
+        for hearer, speaker in ((caller, asked[call]), (told[call], caller)):
+            if known[speaker] & ~seen[hearer]:
+                seen[hearer] |= known[speaker]
+                _credit(starts, neighbours, earned, hearer, speaker)
+
+
+@compiled
+def _meet_in_order(
+    known: Array,
+    accepts: Array,
+    refused: Array,
+    callers: Array,
+    asked: Array,
+    told: Array,
+    starts: Array,
+    neighbours: Array,
+    earned: Array,
+) -> None:
+    """`plora.sim.fleet.passes.meet_in_order`, with regard."""
+    for call, caller in enumerate(callers):
+        mine, theirs = known[caller], known[asked[call]]
+        for hearer, speaker, said in ((caller, asked[call], theirs), (told[call], caller, mine)):
+            if said & ~(known[hearer] | refused[hearer]):
+                hear(known, accepts, refused, hearer, said)
+                _credit(starts, neighbours, earned, hearer, speaker)

@@ -9,10 +9,10 @@
 
 Not handled here: the rounds themselves (`engine`), the report (`plora.sim.report`).
 
->>> told = Scenario.parse({"engine": "fleet", "agents": 64, "graph": {"kind": "ring"}, "publish": {"plasmids": 1}})
+>>> told = Scenario.parse({"engine": "fleet", "agents": 64, "graph": {"kind": "ring"}, "rounds": 50})
 >>> outcome = run_fleet(told)
->>> outcome.rounds[0].holders[0] in (2, 3), outcome.rounds[-1].holders
-(True, (64,))
+>>> outcome.rounds[0].holders[0] in (2, 3), outcome.rounds[-1].holders[:3]
+(True, (64, 64, 64))
 """
 
 from __future__ import annotations
