@@ -18,6 +18,7 @@ from typing import Any, get_args
 
 from plora.node.core.streams import Streams
 from plora.sim.build import members_of
+from plora.sim.drawn_faults import draw_faults
 from plora.sim.scenario import DelayKind, Scenario
 
 AGENTS = (3, 8)
@@ -44,6 +45,7 @@ def draw(seed: int, number: int, told: Mapping[str, Any] | None = None) -> Scena
         "invariants": True,
         "settle": SETTLE,
     }
+    values |= draw_faults(Streams(seed, "").stream(f"search/{number}/faults"), values["rounds"])
     values = over(values, told or {})
     security = values["security"]
     if security["consensus"]:
