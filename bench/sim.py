@@ -37,7 +37,6 @@ from bench import sim_swarm
 from bench.report import Row, finish, show
 from ndlib.models.ModelConfig import Configuration
 
-from plora.sim.fleet.counts import holders
 from plora.sim.fleet.engine import Fleet, Graph, Rule
 from plora.sim.fleet.gates import Chance, accepts_of
 from plora.sim.topology import Graph as Topology
@@ -118,7 +117,7 @@ def _fleet_si(topology: Topology, first: int, reached: int, seed: int) -> tuple[
 
     def step() -> int:
         fleet.step()
-        return int(holders(fleet.known, 1)[0])
+        return int(np.count_nonzero(fleet.known))
 
     return _until(step, reached)
 
