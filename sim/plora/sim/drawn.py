@@ -19,11 +19,12 @@ from typing import Any, get_args
 from plora.node.core.streams import Streams
 from plora.sim.build import members_of
 from plora.sim.drawn_faults import draw_faults
+from plora.sim.kinds import KINDS, LYING, VOTING
 from plora.sim.scenario import DelayKind, Scenario
 
 AGENTS = (3, 8)
 ROUNDS = (6, 16)
-SETTLE = 60
+SETTLE = 300
 QUORUMS = (2, 3)
 BANDWIDTHS = (0, 0, 20_000)
 PROBABILITIES = (0.0, 0.0, 0.1, 0.3, 0.5)
@@ -48,8 +49,9 @@ def draw(seed: int, number: int, told: Mapping[str, Any] | None = None) -> Scena
     values |= draw_faults(Streams(seed, "").stream(f"search/{number}/faults"), values["rounds"])
     values = over(values, told or {})
     security = values["security"]
-    if security["consensus"]:
-        values["agents"] = max(values["agents"], security.get("members") or members_of(security["quorum"]))
+    members = (security.get("members") or members_of(security["quorum"])) if security["consensus"] else 0
+    values["agents"] = max(values["agents"], members)
+    values.setdefault("adversaries", _adversaries(draws, values["agents"], members))
     return Scenario.parse(values, where="a drawn scenario")
 
 
@@ -88,6 +90,17 @@ def _security(draws: Random) -> dict[str, Any]:
         "quorum": draws.choice(QUORUMS),
         "inspect_ms": draws.choice((10.0, 1000.0)),
     }
+
+
+def _adversaries(draws: Random, agents: int, members: int) -> list[dict[str, Any]]:
+    """So few that most are honest; those who lie as members are members."""
+    kinds = [name for name, kind in KINDS.items() if members or not issubclass(kind, LYING)]
+    numbers = draws.sample(range(agents), draws.choice((0, 0, 1, 1, 2)))
+    found = []
+    for number in numbers[: (agents - 1) // 2]:
+        kind = draws.choice([name for name in kinds if number < members or not issubclass(KINDS[name], VOTING)])
+        found.append({"kind": kind, "peers": (number,), "from_round": draws.choice((0.0, 2.0, 5.0))})
+    return found
 
 
 def _core(draws: Random) -> dict[str, Any]:

@@ -37,6 +37,7 @@ from plora.node.core.council_rows import BALLOTS, CERTIFICATES
 from plora.node.core.effects import Emit, Expose, Merge, Persist, Send, ServeMerge, SignWord
 from plora.node.core.events import BlobFinished, ChunkStored
 from plora.node.core.messages import Have, Push
+from plora.node.core.plasmid import Plasmid
 from plora.node.core.reputations import OWNER
 from plora.node.core.rows import UNTOLD, VERDICTS, VERSIONS, decode_verdict
 from plora.node.gossip.entries import entry_of
@@ -259,13 +260,15 @@ def all_have_the_same_root(world: World, part: Sequence[SimPeer]) -> Iterator[tu
 
 
 def everything_clean_arrived(world: World, part: Sequence[SimPeer]) -> Iterator[tuple[SimPeer, str, str]]:
-    """What is clean and known to one is accepted by all who reach each other; detectors may hold it for a person.
+    """What is clean, and whose bytes one of them has, is accepted by all who reach each other; detectors may hold it for
+    a person.
 
     Where certificates decide, only those who reach a quorum of honest members that may vote can have one.
     """
     if any(peer.core.desk.policy.consensus for peer in part) and not _have_quorum(part):
         return
-    known = {key for peer in part for key in peer.core.desk.book.live if key in world.clean}
+    known = {key for peer in part for key, one in peer.core.desk.book.live.items() if _has_bytes(peer, one)}
+    known &= world.clean
     for peer in part:
         for key in sorted(known):
             plasmid = peer.core.desk.book.live.get(key)
@@ -313,6 +316,10 @@ def _digest(peer: SimPeer, digest: str) -> str:
     if not peer.disk.exists(path):
         return ""
     return hashlib.sha256(peer.disk.read(path, 0, peer.disk.size(path))).hexdigest()
+
+
+def _has_bytes(peer: SimPeer, plasmid: Plasmid) -> bool:
+    return plasmid.manifest.artifacts.sha256 in peer.core.desk.larder.held
 
 
 def _have_quorum(part: Sequence[SimPeer]) -> bool:
