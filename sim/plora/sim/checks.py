@@ -47,12 +47,12 @@ class Checks:
     def at_end(self) -> list[Broken]:
         """Let the swarm come to rest, look again, and say all that broke."""
         settle = self._simulation.scenario.settle
-        if settle and not self.broken:
+        if settle:
             make_well(self._simulation)
             for _ in range(settle):
                 self._simulation.step()
                 self.after_round()
-                if self.broken or not self._watcher.unrest():
+                if not self._watcher.unrest():
                     break
             self._watcher.at_rest()
         return self.broken

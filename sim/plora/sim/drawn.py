@@ -109,4 +109,6 @@ def _core(draws: Random) -> dict[str, Any]:
         core["eager_fanout"] = 2
     if draws.random() < 0.3:
         core["merge_delay_ms"] = 0
+    if draws.random() < 0.3:
+        core["bounds"] = {"untrusted_owners": draws.choice((2, 8))}
     return core

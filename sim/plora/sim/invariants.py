@@ -251,17 +251,18 @@ def the_audit_holds(look: Look) -> Iterator[Fault]:
 
 
 def all_have_the_same_root(world: World, part: Sequence[SimPeer]) -> Iterator[tuple[SimPeer, str, str]]:
-    """Peers that reach each other have the same live statements."""
-    roots = Counter(peer.core.live_root for peer in part)
-    common = roots.most_common(1)[0][0]
+    """Peers that reach each other have the same live statements; of strangers, unless a bound left some out."""
+    roots = {peer.id: _root(peer, all(map(_has_room, part))) for peer in part}
+    common, count = Counter(roots.values()).most_common(1)[0]
     for peer in part:
-        if peer.core.live_root != common:
-            yield peer, "", f"it has other statements than {roots[common]} of {len(part)} peers who reach each other"
+        if roots[peer.id] != common:
+            yield peer, "", f"it has other statements than {count} of {len(part)} peers who reach each other"
 
 
 def everything_clean_arrived(world: World, part: Sequence[SimPeer]) -> Iterator[tuple[SimPeer, str, str]]:
-    """What is clean, and whose bytes one of them has, is accepted by all who reach each other; detectors may hold it for
-    a person.
+    """What is clean, and whose bytes one of them has, is accepted by all who reach each other.
+
+    Detectors may hold it for a person.
 
     Where certificates decide, only those who reach a quorum of honest members that may vote can have one.
     """
@@ -316,6 +317,19 @@ def _digest(peer: SimPeer, digest: str) -> str:
     if not peer.disk.exists(path):
         return ""
     return hashlib.sha256(peer.disk.read(path, 0, peer.disk.size(path))).hexdigest()
+
+
+def _root(peer: SimPeer, strangers: bool) -> object:
+    """What a peer holds; without `strangers` only what trusted owners say."""
+    if strangers:
+        return peer.core.live_root
+    trusted = {owner.owner for owner in peer.core.desk.trust.believed}
+    return frozenset(entry.id for entry in peer.core.gossip.seen.entries() if entry.owner in trusted)
+
+
+def _has_room(peer: SimPeer) -> bool:
+    """Whether no stranger, and nothing of one, had to be left out for a bound."""
+    return not any('"kind":"bound_hit"' in line for line in peer.log)
 
 
 def _has_bytes(peer: SimPeer, plasmid: Plasmid) -> bool:

@@ -65,20 +65,27 @@ def search(
 
 def first_break(scenario: Scenario, peer: type[SimPeer] = SimPeer) -> Broken | None:
     """What breaks first in a scenario; None where all holds."""
+    broken = breaks(scenario, peer, until=bool)
+    return broken[0] if broken else None
+
+
+def breaks(
+    scenario: Scenario, peer: type[SimPeer], until: Callable[[list[Broken]], bool] = lambda _: False
+) -> list[Broken]:
+    """All that breaks in a scenario, in order, up to the end of the round in which it is enough."""
     simulation = Simulation(scenario, dict.fromkeys(range(scenario.agents), peer))
     try:
         checks = Checks(simulation)
         for _ in range(scenario.rounds):
             simulation.step()
             checks.after_round()
-            if checks.broken:
-                return checks.broken[0]
-        broken = checks.at_end()
+            if until(checks.broken):
+                return checks.broken
+        return checks.at_end()
     except PloraError:
         raise
     except Exception as error:
-        return Broken(f"{NOTHING_RAISES} ({type(error).__name__})", str(error), -1, round=simulation.number)
-    return broken[0] if broken else None
+        return [Broken(f"{NOTHING_RAISES} ({type(error).__name__})", str(error), -1, round=simulation.number)]
 
 
 def smallest(scenario: Scenario, broken: Broken, number: int = 0, peer: type[SimPeer] = SimPeer) -> Found:

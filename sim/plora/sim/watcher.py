@@ -3,7 +3,7 @@
 - The watcher hears what a core asks for before it is carried out (`SimPeer.watch`), looks at every running peer after
   each round, and at all of them at rest. It changes nothing: a watched run is byte for byte one that isn't.
 - Adversaries are not watched, only named: who is honest comes from whoever makes the swarm.
-- It goes on after a break; `broken` holds the first `BROKEN_MAX`, in order.
+- It goes on after a break; `broken` holds the first `BROKEN_MAX` of each invariant, in order.
 
     watcher = watch(swarm, honest=ids[:8], owners=[ada.id])
     swarm.run(1)
@@ -16,6 +16,7 @@ Not handled here: the invariants themselves (`invariants`), bringing a swarm to 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -53,6 +54,7 @@ class Watcher:
         self.broken: list[Broken] = []
         self.begin_ns = begin_ns
         self._round_ns = round_ns
+        self._counts: Counter[str] = Counter()
         self._numbers = {name: number for number, name in enumerate(world.swarm.peers)}
         self._memories = {name: Memory() for name in world.honest}
 
@@ -97,7 +99,8 @@ class Watcher:
 
     def _note(self, invariant: str, peer: SimPeer, faults: Iterable[tuple[str, str]]) -> None:
         for about, what in faults:
-            if len(self.broken) < BROKEN_MAX:
+            self._counts[invariant] += 1
+            if self._counts[invariant] <= BROKEN_MAX:
                 round_ = (self.world.swarm.clock.mono_ns - self.begin_ns) / self._round_ns
                 self.broken.append(
                     Broken(invariant.replace("_", " "), what, self._numbers[peer.first_id], about, round_)
