@@ -19,6 +19,7 @@ from plora.sim.topology import complete
 from plora.sim.watcher import watch
 
 SEED, TRIES = 1, 20
+NO_FAULTS = {"happenings": (), "churn": {"percent": 0.0}}
 SERIES = frozenset({"rollback"})
 """Mutants that break only where a series has two versions."""
 
@@ -36,7 +37,7 @@ def words(name: str) -> str:
 def found(guard: str, invariant: str) -> bool:
     """Whether the search meets a break of the invariant, and of none by peers that have the guard."""
     for number in range(TRIES):
-        scenario = draw(SEED, number, TOLD.get(guard))
+        scenario = draw(SEED, number, {**NO_FAULTS, **TOLD.get(guard, {})})
         broken = breaks(scenario, MUTANTS[guard], lambda broken: invariant in {one.invariant for one in broken})
         if invariant in {one.invariant for one in broken}:
             return first_break(scenario) is None
