@@ -8,19 +8,16 @@ Each decision draws from a sequence of its own, so that a repeated draw shifts n
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from plora.sim import counter
+from plora.sim.compiled import compiled, inlined
 
-nth: Any = njit(cache=True)(counter.nth)
-uniform: Any = njit(cache=True)(counter.uniform)
+nth, uniform = inlined(counter.nth), inlined(counter.uniform)
 
 
-@njit(cache=True)
+@compiled
 def rewired(n: int, half: int, beta: float, key: np.uint64, attempt: np.uint64) -> NDArray[np.int32]:
     """The far ends, shape (n, half), of the edges that each peer owns: to its right neighbours, or rewired."""
     start = nth(key, attempt)
@@ -40,7 +37,7 @@ def rewired(n: int, half: int, beta: float, key: np.uint64, attempt: np.uint64) 
     return far
 
 
-@njit(cache=True)
+@compiled
 def _free_end(far: NDArray[np.int32], peer: int, of_edge: np.uint64) -> int:
     draw = 1
     while True:
@@ -50,7 +47,7 @@ def _free_end(far: NDArray[np.int32], peer: int, of_edge: np.uint64) -> int:
         draw += 1
 
 
-@njit(cache=True)
+@compiled
 def attached(n: int, m: int, key: np.uint64) -> NDArray[np.int32]:
     """The edges, shape (m (n - m), 2), of preferential attachment to a star of m + 1 peers."""
     edges = np.empty((m * (n - m), 2), np.int32)
@@ -69,7 +66,7 @@ def attached(n: int, m: int, key: np.uint64) -> NDArray[np.int32]:
     return edges
 
 
-@njit(cache=True)
+@compiled
 def _has(peers: NDArray[np.int32], one: int) -> bool:
     for peer in peers:  # noqa: SIM110 - numba has no `any` of a generator
         if peer == one:

@@ -18,7 +18,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from plora.sim.fleet.compiled import compiled
+from plora.sim.compiled import compiled
 from plora.sim.fleet.engine import Calls
 
 Planes = NDArray[np.uint64]

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy import stats  # type: ignore[import-untyped]
 
 from plora.sim import counter
-from plora.sim.fleet.compiled import compiled
+from plora.sim.compiled import compiled
 from plora.sim.fleet.passes import nth, uniform
 
 

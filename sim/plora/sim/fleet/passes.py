@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from plora.sim import counter
-from plora.sim.fleet.compiled import compiled, inlined
+from plora.sim.compiled import compiled, inlined
 
 nth, uniform, edge_item = inlined(counter.nth), inlined(counter.uniform), inlined(counter.edge_item)
 

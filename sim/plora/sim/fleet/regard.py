@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from plora.sim import counter
-from plora.sim.fleet.compiled import compiled, inlined
+from plora.sim.compiled import compiled, inlined
 from plora.sim.fleet.engine import Calls, Graph, Row
 from plora.sim.fleet.passes import Array, below, hear, nth
 

@@ -24,9 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plora.proto.errors import UsageError
-from plora.sim import topology
+from plora.sim import compiled, topology
 from plora.sim.build import truths
-from plora.sim.fleet import compiled
 from plora.sim.fleet.counts import Knowing, digest, heard, holders
 from plora.sim.fleet.engine import Calls, Crowds, Fleet, Graph, Losses, Rule
 from plora.sim.fleet.gates import Chance, accepts_of
