@@ -193,11 +193,12 @@ def test_equal_scenarios_give_equal_rounds_and_other_seeds_others() -> None:
 
 def test_trojans_that_most_refuse_stay_few_and_late_ones_come_late() -> None:
     publish = {"plasmids": 10, "trojan_rate": 0.3, "every": 2.0}
-    told = _scenario(publish=publish, fleet={"accept_trojan": 0.05, "correlation": 0.0}, rounds=40)
+    verdicts = {"accept_clean": 1.0, "accept_trojan": 0.05, "correlation": 0.0}
+    told = _scenario(publish=publish, security={"verdicts": verdicts}, rounds=40)
     outcome = run_fleet(told)
     last = outcome.rounds[-1].verdicts
-    assert last["accepted"]["clean"] == 7 * 300 and last["rejected"]["clean"] == 0
-    assert 3 <= last["accepted"]["trojan"] < 60 and last["rejected"]["trojan"] > 0
+    assert last["accepted"]["clean"] == 7 * 300 and last["held"]["clean"] == 0
+    assert 3 <= last["accepted"]["trojan"] < 60 and last["held"]["trojan"] > 0
     began = [next(each.number for each in outcome.rounds if each.holders[n]) for n in range(10)]
     assert began == [1 + 2 * number for number in range(10)]
     assert not outcome.report["notes"]

@@ -90,3 +90,14 @@ def test_the_fleet_reads_the_same_numbers() -> None:
     verdicts = {"accept_clean": 1, "accept_trojan": 0, "correlation": 0.5}
     outcome = run(told(verdicts=verdicts).model_copy(update=flags))
     assert outcome.rounds[-1].verdicts["accepted"] == {"clean": 100, "trojan": 2}  # at who publishes them
+
+
+@pytest.mark.parametrize("engine", ["swarm", "fleet"])
+def test_who_publishes_an_adapter_serves_it_whatever_all_others_find(engine: str) -> None:
+    verdicts = {"accept_clean": 0, "accept_trojan": 0, "correlation": 0.5}
+    outcome = run(told(verdicts=verdicts).model_copy(update={"engine": engine}))
+    seen = outcome.rounds[-1].verdicts
+    assert seen["accepted"] == {"clean": 2, "trojan": 2}
+    assert seen["waiting"] == seen["rejected"] == {"clean": 0, "trojan": 0}
+    # In the swarm all look for themselves; in the fleet only those who are told of it by somebody that passed it.
+    assert 2 <= seen["held"]["clean"] <= 10 and (engine == "fleet" or seen["held"]["clean"] == 10)

@@ -101,14 +101,14 @@ def build(
 
 
 def _drawn(scenario: Scenario, published: Sequence[Published]) -> Callable[[str, str, str], Findings | None]:
-    """What a peer's probes find in an artifact; weights have no say of their own. Whoever publishes a trojan finds
+    """What a peer's probes find in an artifact; weights have no say of their own. Whoever publishes an adapter finds
     nothing in it, for its peer would hold it and serve it to nobody."""
     model = model_of(scenario)
     truths = {plasmid.manifest.artifacts.sha256: truth for truth, _, plasmid in published}
 
     def drawn(peer: str, detector: str, digest: str) -> Findings | None:
         truth = truths.get(digest)
-        if model is None or truth is None or detector != PROBES or (truth.trojan and peer == peer_id(truth.peer)):
+        if model is None or truth is None or detector != PROBES or peer == peer_id(truth.peer):
             return None
         return model.draw(scenario.seed, peer, digest, truth.kind)
 

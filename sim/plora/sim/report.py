@@ -85,8 +85,7 @@ def report_of(
 
 def _notes(scenario: Scenario, reach: Reach) -> list[str]:
     """Whether detectors look at trojans and have nothing to find."""
-    rates = scenario.engine == "fleet" and scenario.fleet.accept_trojan < 1
-    blind = scenario.security.detectors and not rates and model_of(scenario) is None
+    blind = scenario.security.detectors and model_of(scenario) is None
     return [NO_VERDICTS] if blind and any(one.trojan for one in reach.truth) else []
 
 

@@ -195,8 +195,7 @@ class Fleet(Part):
     `call`: who calls tells (`push`), asks (`pull`), or both; in a `flood` everybody hears all neighbours at once, each
     adapter with probability min(1, `beta` k) where k of them have it. `answers`: a peer answers all who call it in a
     round, or one. `regard`: peers call those more often who brought them something, as the swarm's do. `poisson`: they
-    call by clocks of their own and not once a round each. Of the adapters that it hears of a peer accepts these shares,
-    and two peers' verdicts on one adapter have that `correlation`; without detectors it accepts all.
+    call by clocks of their own and not once a round each. What a peer's gate finds is said by `security`.
     """
 
     call: Literal["push-pull", "push", "pull", "flood"] = "push-pull"
@@ -204,9 +203,6 @@ class Fleet(Part):
     regard: bool = True
     poisson: bool = False
     beta: float = Field(default=1.0, gt=0)
-    accept_clean: float = Field(default=1.0, ge=0, le=1)
-    accept_trojan: float = Field(default=1.0, ge=0, le=1)
-    correlation: float = Field(default=0.5, ge=0, le=1)
 
 
 class Scenario(Part):

@@ -3,7 +3,8 @@
 - An adapter that is published at a round is known to its peer from the nearest whole round on.
 - A frame is a question or an answer: `links.loss` is the chance of each to be lost, and without its question there is
   no answer. Links take no time.
-- Verdicts are given at once, and stick. An adapter that is refused counts as rejected.
+- Verdicts are given at once, and stick. What a peer's detectors find something in it holds, and doesn't pass on;
+  whoever publishes an adapter finds nothing in it.
 - Calls carry what the other side lacks; a statement is useless where several calls of a round bring the same.
 - What it can't do of a scenario it refuses by name.
 
@@ -32,7 +33,7 @@ from plora.sim.fleet.gates import Chance, accepts_of
 from plora.sim.fleet.regard import Regarding
 from plora.sim.reach import Reach
 from plora.sim.report import report_of
-from plora.sim.rounds import Round
+from plora.sim.rounds import OUTCOMES, Round
 from plora.sim.scenario import Expect, Links, Scenario
 from plora.sim.truth import Truth
 from plora.sim.verdicts import model_of
@@ -96,7 +97,9 @@ class FleetRun:
         fleet, domains = self.fleet, self.reach.domains
         knowing = Knowing.of(fleet.known, self._domains, len(domains))
         accepted = holders(fleet.known, len(self.truth))
-        rejected = np.zeros_like(accepted) if fleet.refused is None else holders(fleet.refused, len(self.truth))
+        none = np.zeros_like(accepted)
+        held = none if fleet.refused is None else holders(fleet.refused, len(self.truth))
+        counts = {"accepted": accepted, "held": held}
         of = np.asarray(self._domains)
         return Round(
             fleet.round,
@@ -107,7 +110,7 @@ class FleetRun:
             },
             accepted={name: int(accepted[of == number].sum()) for number, name in enumerate(domains)},
             mutual_information=knowing.mutual_information(),
-            verdicts={"accepted": self._by_kind(accepted), "rejected": self._by_kind(rejected)},
+            verdicts={name: self._by_kind(counts.get(name, none)) for name in OUTCOMES},
             messages=self._messages,
             heard=self._heard,
             useless=self._heard - self._new,
@@ -161,14 +164,11 @@ def _losses(scenario: Scenario) -> Losses:
 
 
 def _accepts(scenario: Scenario, truth: tuple[Truth, ...]) -> NDArray[np.uint64] | None:
-    told, model = scenario.fleet, model_of(scenario)
-    if model is not None:
-        kinds = [model.rate_of(one.kind) for one in truth]
-        return accepts_of([Chance(rate.accept, rate.correlation) for rate in kinds], scenario.agents, scenario.seed)
-    if not scenario.security.detectors or told.accept_clean == told.accept_trojan == 1:
+    model = model_of(scenario)
+    if model is None:
         return None
-    rates = [told.accept_trojan if one.trojan else told.accept_clean for one in truth]
-    return accepts_of([Chance(rate, told.correlation) for rate in rates], scenario.agents, scenario.seed)
+    rates = [model.rate_of(one.kind) for one in truth]
+    return accepts_of([Chance(rate.accept, rate.correlation) for rate in rates], scenario.agents, scenario.seed)
 
 
 def _refuse_unknown(scenario: Scenario) -> None:
