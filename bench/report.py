@@ -98,7 +98,7 @@ def shown(row: Row) -> str:
     >>> shown(Row.of("bytes", 13312, "bytes")), shown(Row.of("ratio", 0.81234, "x"))
     ('13,312 bytes', '0.812 x')
     """
-    number = f"{row.value:,.0f}" if row.value == int(row.value) or abs(row.value) >= 1000 else f"{row.value:.3g}"
+    number = f"{row.value:,.0f}" if abs(row.value) >= 1000 or row.value == int(row.value) else f"{row.value:.3g}"
     return f"{number} {row.unit}".strip()
 
 

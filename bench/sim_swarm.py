@@ -17,11 +17,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import resource
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -57,6 +58,11 @@ class Figures:
     trace: str
 
     @property
+    def covering_s(self) -> float:
+        """Seconds of CPU time to full coverage; without end where it wasn't reached."""
+        return math.inf if self.rounds is None else self.cpu_s
+
+    @property
     def events_per_s(self) -> float:
         """Core events in a second of CPU time."""
         return self.events / self.cpu_s
@@ -72,14 +78,14 @@ def measure(agents: int, plasmids: int, seed: int, loss: float) -> Figures:
     return Figures(agents, rounds, round(cpu_s, 2), _events(swarm), peak, peak - before, swarm.digest())
 
 
-def rows() -> list[Row]:
-    """1,000 and 10,000 peers against their goals."""
-    small, large = _run(1000), _run(10_000)
+def rows(run: Callable[[int], Figures] | None = None) -> list[Row]:
+    """1,000 and 10,000 peers against their goals; `run` measures so many, in a process of its own unless told."""
+    small, large = map(run or _run, (1000, 10_000))
     what, peer = "cores to full coverage, 30 plasmids", "a limit of this project"
     return [
-        Row.of(f"1,000 {what}", small.cpu_s, "s CPU", goal="<= 15", peer=peer, command=COMMAND),
+        Row.of(f"1,000 {what}", small.covering_s, "s CPU", goal="<= 15", peer=peer, command=COMMAND),
         Row.of("core events at 1,000", small.events_per_s, "1/s", goal=">= 40000", peer=peer, command=COMMAND),
-        Row.of(f"10,000 {what}", large.cpu_s, "s CPU", goal="<= 300", peer=peer, command=COMMAND),
+        Row.of(f"10,000 {what}", large.covering_s, "s CPU", goal="<= 300", peer=peer, command=COMMAND),
         Row.of("memory of 10,000", large.peak_bytes / GIB, "GiB", goal="<= 3", peer=peer, command=COMMAND),
         Row.of("memory of one of 10,000", large.grown_bytes / 10_000 / 1000, "kB", peer=peer, command=COMMAND),
     ]

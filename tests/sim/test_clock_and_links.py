@@ -146,6 +146,35 @@ def test_of_two_dials_in_one_direction_the_newer_stays() -> None:
     assert world.b.events[-1] == LinkOpened(A, dialed=True) and len(world.b.events) == 2
 
 
+class Frail(End):
+    """A process that ends when it hears that a link closed."""
+
+    def handle(self, event: Event) -> None:
+        super().handle(event)
+        if isinstance(event, LinkClosed):
+            self.up = False
+
+
+def test_who_ends_when_its_link_is_replaced_gets_no_other() -> None:
+    for frail in (A, B):
+        world = World()
+        world.network.endpoints[frail] = Frail()
+        world.linked(A)
+        world.network.dial(A, B)
+        world.clock.run_until(world.clock.mono_ns + DIAL_TIMEOUT_NS + 100 * MS)
+        assert not world.network.linked(A, B)
+        assert world.a.events[1:] == ([DialFailed(B, "unreachable")] if frail == B else [])
+
+
+def test_a_broken_path_stays_broken_under_another_name() -> None:
+    world = World()
+    world.network.down.update({(A, B), (B, A)})
+    world.network.rename(B, "c")
+    world.network.dial(A, "c")
+    world.clock.run_until(world.clock.mono_ns + DIAL_TIMEOUT_NS + 100 * MS)
+    assert world.a.events == [DialFailed("c", "unreachable")]
+
+
 def test_a_dead_process_answers_nobody_and_its_frames_are_lost() -> None:
     world = World().linked()
     world.network.send(A, B, beat(1))

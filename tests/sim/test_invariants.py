@@ -7,11 +7,15 @@ from random import Random
 import pytest
 
 from plora.gate import Trust
+from plora.node.core.effects import Emit
+from plora.proto.records import Penalty
+from plora.sim.invariants import nobody_honest_is_blamed
 from plora.sim.material import make_owner, make_plasmid, tiny_adapter
 from plora.sim.shared import Shared
 from plora.sim.swarm import SWARM_ID, Swarm
 from plora.sim.topology import ring
 from plora.sim.watcher import Watcher, watch
+from plora.sim.world import Look, Memory
 
 OWNERS = [make_owner(name, SWARM_ID) for name in ("ada", "bob", "cyd")]
 TRUST = Trust(owners=tuple(owner.trusted for owner in OWNERS))
@@ -34,6 +38,20 @@ def pass_rounds(swarm: Swarm, watcher: Watcher, count: int) -> None:
     for _ in range(count):
         swarm.run(1)
         watcher.after_round()
+
+
+def test_blame_under_any_name_of_an_honest_peer_is_seen() -> None:
+    swarm, ids, watcher = small(0)
+    peer = swarm.peer(ids[1])
+    peer.crash()
+    peer.rename("ee" * 32)
+    look = Look(swarm.peer(ids[0]), Memory(), watcher.world, peer.now)
+    blamed = [name for name in (ids[1], "ee" * 32, "ff" * 32) for _ in nobody_honest_is_blamed(look, blame(name))]
+    assert blamed == [ids[1], "ee" * 32]
+
+
+def blame(name: str) -> Emit:
+    return Emit(Penalty(name, "malformed"))
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -179,7 +179,7 @@ def no_merge_is_served_of_what_was_never_shown(look: Look, effect: ServeMerge) -
 def nobody_honest_is_blamed(look: Look, effect: Emit) -> Iterator[Fault]:
     """No honest peer is penalised for a content, and no honest owner or member found guilty."""
     match effect.body:
-        case Penalty(subject, reason) if subject in look.world.honest and reason in CONTENT_FAULTS:
+        case Penalty(subject, reason) if reason in CONTENT_FAULTS and look.world.is_honest(subject):
             yield subject, f"an honest peer is blamed: {reason}"
         case Reputation(subject, subject_kind=kind, reason=reason) if kind == OWNER and reason not in GOOD_CONDUCT:
             if subject in look.world.owners:

@@ -135,6 +135,8 @@ class Network:
                 parting.sides[new] = parting.sides[name]
         for a, b in [pair for pair in self._cuts if name in pair]:
             self._cuts[new if a == name else a, new if b == name else b] = None
+        self.down |= {(new if a == name else a, new if b == name else b) for a, b in self.down if name in (a, b)}
+        self._open_links.pop(name, None)
 
     def linked(self, a: str, b: str) -> bool:
         """Whether the two have an open link."""
@@ -233,7 +235,7 @@ class Network:
         if here is None or not here.up:
             return
         if there is None or not self._reachable(dialer, target, addresses):
-            self._clock.after(DIAL_TIMEOUT_NS, self._teller(dialer, DialFailed(target, "unreachable")))
+            self._unreachable(dialer, target)
             return
         standing = self._between(dialer, target)
         if standing is not None:
@@ -241,11 +243,17 @@ class Network:
                 here.handle(DialFailed(target, "linked already"))
                 return
             self._close(standing, "replaced by another link")
+            if not (here.up and there.up):  # hearing of it may have ended one of them
+                self._unreachable(dialer, target)
+                return
         link = _Link(dialer, target)
         self._open_links.setdefault(dialer, {})[target] = self._open_links.setdefault(target, {})[dialer] = link
         here.handle(LinkOpened(target, True, *self._place(target)))
         if not link.closed:
             there.handle(LinkOpened(dialer, False, *self._place(dialer)))
+
+    def _unreachable(self, dialer: str, target: str) -> None:
+        self._clock.after(DIAL_TIMEOUT_NS, self._teller(dialer, DialFailed(target, "unreachable")))
 
     def _close(self, link: _Link, reason: str) -> None:
         if link.closed:

@@ -107,7 +107,7 @@ class SimPeer:
     `handled` counts the events that its core took, over its boots. `listen` is told of each record with its number in
     this boot; `detectors` are ready as soon as it has started. `wall_ahead_ms` is how far its wall clock is
     ahead of the swarm's, `gate_slowness` how many times as long as usual examining takes; `first_id` is the id that it
-    began with.
+    began with, `names` are all that it has had.
     """
 
     core_class: ClassVar[type[PeerCore]] = PeerCore
@@ -126,6 +126,7 @@ class SimPeer:
     ) -> None:
         self.config = config
         self.first_id = config.peer
+        self.names = {config.peer}
         self.vote_key = vote_key
         self.policy = policy
         self.trust = trust
@@ -185,6 +186,7 @@ class SimPeer:
         """Be somebody else from the next boot on, on the same disk; only for who is down."""
         self._network.rename(self.id, name)
         self.config = replace(self.config, peer=name)
+        self.names.add(name)
 
     @property
     def now(self) -> Now:

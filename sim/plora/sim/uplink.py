@@ -60,6 +60,7 @@ class Uplink:
     def clear(self) -> None:
         """The process is gone, and with it all that waits."""
         self._lanes.clear()
+        self._sending = None
         self._epoch += 1
 
     def _turn(self) -> None:
