@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from tests.sim.kept import keep
 
+from plora.node.gossip.rows import STATEMENTS
 from plora.proto.errors import UsageError
 from plora.sim.counter import edges_down
 from plora.sim.recount import recount
@@ -136,6 +137,27 @@ def test_a_peer_whose_disk_is_broken_starts_once_it_is_mended() -> None:
     ]
     found = after(simulation(happenings=told), 12)
     assert up(found) == list(range(6)) and holders(found) == [6, 6]
+
+
+def test_who_is_killed_while_away_stays_away_until_a_start() -> None:
+    told = [happening(5, "kill", *range(6)), happening(12.5, "start", 2)]
+    found = after(simulation(churn={"percent": 30, "away": 3.0}, rounds=13, happenings=told), 5)
+    assert up(after(found, 6)) == []
+    assert up(after(found, 2)) == [2]
+
+
+def test_a_stop_finishes_what_is_under_way_and_a_kill_does_not() -> None:
+    rows = {}
+    for do in ("stop", "kill"):
+        found = simulation(plasmids=1)
+        found.begin()
+        found.swarm.clock.run_until(found.begin_ns)
+        peer = found.swarm.peer(found.ids[0])
+        assert not list(peer.disk.rows(STATEMENTS))
+        peer.stop() if do == "stop" else peer.crash()
+        rows[do] = len(list(peer.disk.rows(STATEMENTS)))
+        peer.boot()
+    assert rows == {"stop": 2, "kill": 0}
 
 
 def test_shares_and_counts_are_drawn_and_equal_seeds_draw_the_same() -> None:

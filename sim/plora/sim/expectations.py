@@ -77,7 +77,7 @@ def _failures(expect: Expect, simulation: Simulation) -> Iterator[str]:
 
 def _blamed(peers: Sequence[SimPeer]) -> dict[str, str]:
     """Honest peers that others penalised for contents, and for what."""
-    ids = {name for peer in peers for name in peer.names}
+    ids = {name for peer in peers for name in peer.called}
     lines = (line for peer in peers for line in peer.log if f'"kind":"{Penalty.kind}"' in line)
     bodies = (record_from_line(line).body for line in lines)
     told = (body for body in bodies if isinstance(body, Penalty) and body.reason in CONTENT_FAULTS)

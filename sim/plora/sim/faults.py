@@ -7,6 +7,7 @@
   starts whoever is down.
 - What is asked of a peer that is down (a clock, a gate, a disk) holds when it starts again. One whose disk lets it not
   start tries again each round, as under a supervisor.
+- An end holds until a `start`: churn brings nobody back, and no start is tried again, whom something ended meanwhile.
 - Churn kills as many as its share asks for on average, each at a moment of its own in the round, of those that are up.
 - Who whitewashes comes back under a new id, on the same disk, and knows what its neighbours are called by then. Members
   keep theirs, for it is theirs that their votes are known by.
@@ -23,6 +24,7 @@ frozenset({8})
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -79,6 +81,7 @@ class Faults:
         self._swarm = simulation.swarm
         self._streams = Streams(simulation.scenario.seed, "")
         self._churn = self._streams.stream("churn")
+        self._ends: Counter[str] = Counter()
         self._called = {peer.id: peer for peer in simulation.swarm.peers.values()}
         self._edges = np.asarray(simulation.edges, dtype=np.int64).reshape(-1, 2)
         self._do: dict[str, Callable[[SimPeer, Happening], None]] = {
@@ -120,8 +123,13 @@ class Faults:
                 self._swarm.network.links = told.links or self._scenario.links
             case _:
                 for peer in peers:
-                    if peer.up or told.do not in ENDS:
-                        self._do[told.do](peer, told)
+                    self._befall(peer, told)
+
+    def _befall(self, peer: SimPeer, told: Happening) -> None:
+        if told.do in ENDS:
+            self._ends[peer.first_id] += 1
+        if peer.up or told.do not in ENDS:
+            self._do[told.do](peer, told)
 
     def _peer(self, number: int) -> SimPeer:
         return self._swarm.peer(self._simulation.ids[number])
@@ -132,7 +140,13 @@ class Faults:
         try:
             peer.boot()
         except StoreError:
-            self._swarm.clock.after(self._simulation.round_ns, partial(self._start, peer))
+            again = self._unless_ended(peer, partial(self._start, peer))
+            self._swarm.clock.after(self._simulation.round_ns, again)
+
+    def _unless_ended(self, peer: SimPeer, call: Callable[[], None]) -> Callable[[], None]:
+        """The call, which does nothing once the peer has been ended again."""
+        ends = self._ends[peer.first_id]
+        return lambda: call() if ends == self._ends[peer.first_id] else None
 
     def _drop_edges(self, round_: int) -> None:
         dropout = self._scenario.graph.dropout
@@ -153,7 +167,8 @@ class Faults:
         peer = self._peer(number)
         if peer.up:
             peer.crash()
-            self._swarm.clock.at(self._simulation.at(back), partial(self._come_back, peer))
+            back_again = self._unless_ended(peer, partial(self._come_back, peer))
+            self._swarm.clock.at(self._simulation.at(back), back_again)
 
     def _come_back(self, peer: SimPeer) -> None:
         if self._scenario.churn.whitewash and peer.vote_key is None and not peer.up:

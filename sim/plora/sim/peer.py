@@ -4,7 +4,8 @@
 - Work on blobs is done when the effect comes, so that it keeps its order, and answered after a virtual cost; a
   transaction is committed when half of its cost has passed, and acknowledged after the other half: a crash may come
   before the one or between both.
-- Answers of a process that has crashed reach nobody.
+- Answers of a process that has crashed reach nobody. One that is stopped finishes what it is
+  writing; what it examines, inspects and merges it gives up.
 - Merges are not computed here: the answer is a report without figures.
 - `watch`, where it is set, is told of each event and of what the core asks for, before any of it is carried out.
 - `core_class` and `store_class` are what a boot makes; a subclass that breaks one shows who notices.
@@ -107,7 +108,7 @@ class SimPeer:
     `handled` counts the events that its core took, over its boots. `listen` is told of each record with its number in
     this boot; `detectors` are ready as soon as it has started. `wall_ahead_ms` is how far its wall clock is
     ahead of the swarm's, `gate_slowness` how many times as long as usual examining takes; `first_id` is the id that it
-    began with, `names` are all that it has had.
+    began with, `called` are all that it has had.
     """
 
     core_class: ClassVar[type[PeerCore]] = PeerCore
@@ -126,7 +127,7 @@ class SimPeer:
     ) -> None:
         self.config = config
         self.first_id = config.peer
-        self.names = {config.peer}
+        self.called = {config.peer}
         self.vote_key = vote_key
         self.policy = policy
         self.trust = trust
@@ -151,6 +152,8 @@ class SimPeer:
         self._boots = 0
         self._timers: dict[str, int] = {}
         self._timer_number = 0
+        self._under_way: dict[int, Callable[[], Event | None]] = {}
+        self._work_number = 0
         self._recorder: Recorder | None = None
         self._carry: dict[type, Callable[[Any], None]] = {
             Send: self._send,
@@ -186,7 +189,7 @@ class SimPeer:
         """Be somebody else from the next boot on, on the same disk; only for who is down."""
         self._network.rename(self.id, name)
         self.config = replace(self.config, peer=name)
-        self.names.add(name)
+        self.called.add(name)
 
     @property
     def now(self) -> Now:
@@ -212,13 +215,17 @@ class SimPeer:
             self.handle(self.detectors)
 
     def stop(self) -> None:
-        """End the process in good order."""
+        """End the process in good order: what is being written is finished and answered first, as in the daemon."""
         self.handle(Stop())
-        self.crash()
+        while self._under_way:
+            self._answer(self._under_way.pop(next(iter(self._under_way))))
+        if self.up:
+            self.crash()
 
     def crash(self, power: Random | None = None) -> None:
         """End the process without a word; with `power`, as a power cut whose luck is drawn from it."""
         self.up = False
+        self._under_way.clear()
         self.disk = self.disk.kill() if power is None else self.disk.power_cut(power)
         self._network.drop_peer(self.id)
 
@@ -263,6 +270,13 @@ class SimPeer:
 
         self._clock.after(int(cost_ms * MS), arrive)
 
+    def _finished(self, cost_ms: float, answer: Callable[[], Event | None]) -> None:
+        """The same for what is written, which a stop waits for."""
+        self._work_number += 1
+        number = self._work_number
+        self._under_way[number] = answer
+        self._later(cost_ms, lambda: answer() if self._under_way.pop(number, None) else None)
+
     def _answer(self, answer: Callable[[], Event | None]) -> None:
         try:
             event = answer()
@@ -305,9 +319,9 @@ class SimPeer:
     def _persist(self, effect: Persist) -> None:
         def commit() -> None:
             answer = self._commit(effect)
-            self._later(self._costs.persist_ms / 2, lambda: answer)
+            self._finished(self._costs.persist_ms / 2, lambda: answer)
 
-        self._later(self._costs.persist_ms / 2, commit)
+        self._finished(self._costs.persist_ms / 2, commit)
 
     def _commit(self, effect: Persist) -> Event:
         try:
@@ -319,7 +333,7 @@ class SimPeer:
     def _store_chunk(self, effect: StoreChunk) -> None:
         answer = self.store.store_chunk(effect)
         self.stored_chunks.append((effect.digest, effect.index))
-        self._later(self._costs.chunk_ms, lambda: answer)
+        self._finished(self._costs.chunk_ms, lambda: answer)
 
     def _serve_chunk(self, effect: ServeChunk) -> None:
         try:
@@ -348,7 +362,7 @@ class SimPeer:
 
     def _finish_blob(self, effect: FinishBlob) -> None:
         answer = self.store.finish_blob(effect)
-        self._later(self._costs.finish_ms, lambda: answer)
+        self._finished(self._costs.finish_ms, lambda: answer)
 
     def _examine(self, effect: Examine) -> None:
         features = self._shared.examine(self.store, effect.digest)

@@ -94,7 +94,7 @@ class Memory:
 class World:
     """What is true of a swarm, and what its peers have in common.
 
-    `honest` are first ids of peers and `owners` of owners who keep the rules, `clean` the content ids of what nobody has
+    `honest` are first ids of peers, `owners` of owners who keep the rules, `clean` the content ids of what nobody has
     reason to refuse; `liars` is how many members of the consensus don't. `slots` and `contents` are what was agreed on.
     """
 
@@ -125,7 +125,7 @@ class World:
 
     def is_honest(self, peer: str) -> bool:
         """Whether that is an id of an honest peer, its own now or one that it had before."""
-        return any(peer in self.swarm.peers[name].names for name in self.honest)
+        return any(peer in self.swarm.peers[name].called for name in self.honest)
 
     def signed(self, entry: Entry, peer: SimPeer) -> bool:
         """Whether a key that may speak here signed it; the keys of a record that did are known from then on."""
