@@ -26,6 +26,8 @@ def test_a_file_is_a_scenario(tmp_path: Path) -> None:
         ("[links]\nloss = 1.1", "links.loss"),
         ("[[happenings]]\nround = 1\ndo = 'explode'", "happenings.0.do"),
         ("[churn]\nrate = 3", "churn.rate"),
+        ("[[happenings]]\nround = 1\ndo = 'jump_clock'\nby = nan", "happenings.0.by"),
+        ("[publish]\nevery = inf", "publish.every"),
         ("agents = ", "no scenario"),
     ],
 )

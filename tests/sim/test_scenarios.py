@@ -58,6 +58,11 @@ def test_what_is_not_as_expected_is_named_in_a_sentence() -> None:
     assert failures(replace(ended, scenario=ended.scenario.model_copy(update={"expect": Expect()}))) == []
 
 
+def test_nobody_who_is_up_is_no_agreement() -> None:
+    told = {"agents": 2, "rounds": 2, "graph": {"kind": "complete"}, "happenings": [{"round": 1, "do": "kill"}]}
+    assert failures(run(Scenario.parse({**told, "expect": {"agree": True}}))) == ["agree: nobody is up at the end"]
+
+
 def test_the_manual_names_every_scenario_and_every_kind() -> None:
     manual = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text(encoding="utf-8")
     assert [name for name in (*scenarios.names(), *KINDS) if f"`{name}`" not in manual] == []

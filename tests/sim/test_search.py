@@ -12,9 +12,17 @@ from pathlib import Path
 import pytest
 from tests.sim.mutants import MUTANTS
 
+from plora.cli.main import main
 from plora.cli.sim_search import peer_class
+from plora.node.core.effects import Effect
+from plora.node.core.events import Event, Received
+from plora.node.core.now import Now
+from plora.node.core.peer import PeerCore
 from plora.proto.errors import UsageError
+from plora.sim.build import voters
 from plora.sim.drawn import draw
+from plora.sim.peer import SimPeer
+from plora.sim.run import run
 from plora.sim.scenario import Happening, Scenario
 from plora.sim.search import Found, as_toml, first_break, search
 from plora.sim.shrink import shrink, simpler
@@ -50,6 +58,8 @@ def test_what_is_told_stands_whatever_is_drawn() -> None:
     told = {"agents": 5, "graph": {"kind": "ring"}, "security": {"consensus": False}}
     for one in (draw(1, number, told) for number in range(20)):
         assert (one.agents, one.graph.kind, one.security.consensus) == (5, "ring", False)
+    for one in (draw(7, number, {"agents": 2, "security": {"consensus": True}}) for number in range(10)):
+        assert one.agents == 2 and voters(one) <= 2
 
 
 def test_the_smallest_keeps_what_a_failure_needs_and_nothing_else() -> None:
@@ -95,6 +105,8 @@ def test_what_is_written_is_the_scenario_that_was_found() -> None:
 
 def test_a_found_failure_is_written_and_shown_again(tmp_path: Path) -> None:
     mutant = ("--mutant", "tests.sim.mutants:durability")
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "0099.jsonl").write_text("of an earlier failure")
     found = command("--until-failure", "--tries", "9", "--json", "--report_dir", str(tmp_path), *mutant)
     assert found.returncode == 1, found.stderr
     told = json.loads(found.stdout)
@@ -102,14 +114,13 @@ def test_a_found_failure_is_written_and_shown_again(tmp_path: Path) -> None:
     scenario = tmp_path / "scenario.toml"
     assert str(scenario) in told["replay"] and Scenario.read(scenario).agents <= 3
     assert json.loads((tmp_path / "report.json").read_text())["broken"][0] == told["broken"]
+    assert len(list((tmp_path / "logs").iterdir())) == Scenario.read(scenario).agents
     again = command(str(scenario), "-q", *mutant)
     assert again.returncode == 1 and told["broken"] in again.stderr
     assert command(str(scenario), "-q").returncode == 0
 
 
 def test_a_watched_run_leaves_the_logs_of_one_that_is_not() -> None:
-    from plora.sim.run import run
-
     told = {"agents": 4, "rounds": 4, "graph": {"kind": "complete"}}
     seen, unseen = (run(Scenario.parse(told | {"invariants": watched})) for watched in (True, False))
     assert seen.report["trace_sha256"] == unseen.report["trace_sha256"] and seen.report["broken"] == []
@@ -120,6 +131,57 @@ def test_a_mutant_that_is_not_there_is_named() -> None:
         peer_class("tests.sim.mutants:nobody")
 
 
-def test_an_exception_in_a_core_is_a_break() -> None:
-    broken = first_break(draw(1, 0), MUTANTS["raising"])
-    assert broken is not None and "KeyError" in broken.invariant
+class Refusing(PeerCore):
+    """Has a defect that raises what a wrong command does."""
+
+    def handle(self, event: Event, now: Now) -> list[Effect]:
+        """Nothing from when anything was received."""
+        if isinstance(event, Received):
+            raise UsageError("not so")
+        return super().handle(event, now)
+
+
+class RefusingPeer(SimPeer):
+    core_class = Refusing
+
+
+@pytest.mark.parametrize(("peer", "raised"), [(MUTANTS["raising"], "KeyError"), (RefusingPeer, "UsageError")])
+def test_an_exception_in_a_core_is_a_break_and_ends_a_watched_run(peer: type[SimPeer], raised: str) -> None:
+    scenario = draw(1, 0)
+    broken = first_break(scenario, peer)
+    assert broken is not None and raised in broken.invariant
+    outcome = run(scenario, peer=peer)
+    assert outcome.report["broken"] == [str(broken)] and len(outcome.rounds) == max(1, broken.round)
+
+
+def test_a_scenario_that_cannot_be_built_is_refused_and_no_break() -> None:
+    with pytest.raises(UsageError, match="no peer 9"):
+        first_break(Scenario.parse({"agents": 3, "publish": {"at": [9]}}))
+
+
+def test_what_is_found_is_kept_before_it_is_made_smaller_which_ends_in_time() -> None:
+    kept: list[Found] = []
+    found = search(lambda _: True, seed=1, peer=MUTANTS["raising"], keep=kept.append, in_time=lambda: False)
+    assert found is not None and kept[0].scenario == draw(1, found.number)
+    assert found.scenario.agents == kept[0].scenario.agents
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--tries", "0"),
+        ("--tries", "-5"),
+        ("--minutes", "-1"),
+        ("--minutes", "nan"),
+        ("--engine", "fleet"),
+        ("--plot",),
+        ("--page",),
+        ("--trace",),
+        ("--logs", "here"),
+        ("--all_clean",),
+    ],
+)
+def test_a_search_refuses_what_it_cannot_do(flags: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["sim", "--until-failure", *flags])
+    assert ended.value.code == 2 and flags[0] in capsys.readouterr().err

@@ -121,7 +121,9 @@ def sim(
         return
     told = _scenario(scenario, flags)
     if until_failure:
-        Hunt(tries, minutes, mutant, report_dir).go(output, told.model_dump(exclude_unset=True), _write)
+        beside = {"--plot": plot, "--page": page, "--trace": trace, "--logs": logs, "--all_clean": all_clean}
+        hunt = Hunt(tries, minutes, mutant, report_dir, beside)
+        hunt.go(output, told.model_dump(exclude_unset=True), _write)
         return
     outcome = _carried_out(output, told, mutant, views, report_dir, logs)
     raise_if_broken(outcome.report)

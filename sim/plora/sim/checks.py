@@ -3,12 +3,16 @@
 - What adversaries do is not asked about; owners of clean adapters are honest, and those adapters are to arrive.
 - After all rounds the network and all machines are well for `settle` rounds at most, until all have the same
   statements and accepted what is clean; what isn't so then is a break. With `settle` 0 rest is not asked about.
+- An exception that comes out of a core, whatever its type, is a break too, and the last one: the run `ended` with it.
 
 Not handled here: the invariants (`invariants`), searching for a scenario that breaks one (`search`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import PurePath
+from traceback import extract_tb
 from typing import TYPE_CHECKING
 
 from plora.sim.faults import make_well
@@ -19,12 +23,15 @@ from plora.sim.world import World
 if TYPE_CHECKING:
     from plora.sim.run import Simulation
 
+NOTHING_RAISES = "cores go on whatever they hear"
+
 
 class Checks:
     """Looks on at a simulation that has yet to begin, and begins it."""
 
     def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
+        self.ended = False
         clean = [truth for truth in simulation.truth.values() if truth.kind == CLEAN]
         contents = [bytes.fromhex(truth.content) for truth in clean]
         owners = [simulation.plasmids[truth.content].manifest.owner for truth in clean]
@@ -32,27 +39,45 @@ class Checks:
         world = World.of(simulation.swarm, honest, owners=owners, clean=contents)
         self._watcher = Watcher(world, round_ns=simulation.round_ns)
         self._watcher.attach()
-        simulation.begin()
-        self._watcher.begin_ns = simulation.begin_ns
+        self._guarded(self._begin)
 
     @property
     def broken(self) -> list[Broken]:
         """What broke so far, in order."""
         return self._watcher.broken
 
-    def after_round(self) -> None:
-        """Look at every honest peer that runs."""
-        self._watcher.after_round()
+    def step(self) -> None:
+        """Let a round pass, and look at every honest peer that runs."""
+        self._guarded(self._step)
 
     def at_end(self) -> list[Broken]:
         """Let the swarm come to rest, look again, and say all that broke."""
-        settle = self._simulation.scenario.settle
-        if settle:
-            make_well(self._simulation)
-            for _ in range(settle):
-                self._simulation.step()
-                self.after_round()
-                if not self._watcher.unrest():
-                    break
-            self._watcher.at_rest()
+        if self._simulation.scenario.settle and not self.ended:
+            self._guarded(self._settle)
         return self.broken
+
+    def _begin(self) -> None:
+        self._simulation.begin()
+        self._watcher.begin_ns = self._simulation.begin_ns
+
+    def _step(self) -> None:
+        self._simulation.pass_round()
+        self._watcher.after_round()
+
+    def _settle(self) -> None:
+        make_well(self._simulation)
+        for _ in range(self._simulation.scenario.settle):
+            self._step()
+            if not self._watcher.unrest():
+                break
+        self._watcher.at_rest()
+
+    def _guarded(self, part: Callable[[], None]) -> None:
+        try:
+            part()
+        except Exception as error:
+            self.ended = True
+            invariant = f"{NOTHING_RAISES} ({type(error).__name__})"
+            place = extract_tb(error.__traceback__)[-1]
+            what = f"{error} ({place.name}, line {place.lineno} of {PurePath(place.filename).name})"
+            self.broken.append(Broken(invariant, what, -1, round=self._simulation.number))

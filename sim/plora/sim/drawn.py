@@ -49,10 +49,18 @@ def draw(seed: int, number: int, told: Mapping[str, Any] | None = None) -> Scena
     values |= draw_faults(Streams(seed, "").stream(f"search/{number}/faults"), values["rounds"])
     values = over(values, told or {})
     security = values["security"]
+    fixed = told or {}
+    if "agents" in fixed and "quorum" not in fixed.get("security", {}):
+        security["quorum"] = _fitting(security["quorum"], values["agents"])
     members = (security.get("members") or members_of(security["quorum"])) if security["consensus"] else 0
-    values["agents"] = max(values["agents"], members)
+    values["agents"] = values["agents"] if "agents" in fixed else max(values["agents"], members)
     values.setdefault("adversaries", _adversaries(draws, values["agents"], members))
     return Scenario.parse(values, where="a drawn scenario")
+
+
+def _fitting(quorum: int, agents: int) -> int:
+    """That quorum, or the largest below it whose members are no more than the peers."""
+    return next(one for one in range(quorum, 0, -1) if members_of(one) <= agents)
 
 
 def over(values: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:

@@ -64,8 +64,8 @@ def _failures(expect: Expect, simulation: Simulation) -> Iterator[str]:
     if expect.trojans_accepted_max is not None and poisoned > expect.trojans_accepted_max:
         yield f"trojans_accepted_max: {poisoned:.3f}, at most {expect.trojans_accepted_max} was expected"
     roots = {peer.core.live_root for peer in peers if peer.up}
-    if expect.agree and len(roots) > 1:
-        yield f"agree: {len(roots)} different sets of live statements"
+    if expect.agree and len(roots) != 1:
+        yield f"agree: {len(roots)} different sets of live statements" if roots else "agree: nobody is up at the end"
     blamed = _blamed(peers)
     if expect.blamed_max is not None and len(blamed) > expect.blamed_max:
         reasons = ", ".join(sorted(dict.fromkeys(blamed.values())))

@@ -97,11 +97,19 @@ class Simulation:
 
     def step(self) -> Round:
         """Let one round pass and look."""
+        self.pass_round()
+        return self.look()
+
+    def pass_round(self) -> None:
+        """Let one round pass."""
         if not self.begin_ns:
             self.begin()
         self.number += 1
         self.swarm.clock.run_until(self.at(self.number))
-        return measured(self.number, self.tally, self.reach, self.traffic, self._state())
+
+    def look(self) -> Round:
+        """The figures of the round under way, which is the first one until it has begun."""
+        return measured(max(1, self.number), self.tally, self.reach, self.traffic, self._state())
 
     def _publish(self, published: Published) -> None:
         truth, owner, plasmid = published
@@ -143,6 +151,8 @@ class Outcome:
 def run(scenario: Scenario, watch: Watch = lambda _: None, peer: type[SimPeer] = SimPeer) -> Outcome:
     """Run all rounds of a scenario; `watch` is told of each. Raises `UsageError` for what the engine can't do.
 
+    Where invariants are watched an exception in a core is one that broke, and the last round ends with it.
+
     `peer` is the class of its peers; others than the usual one show which invariants notice.
     """
     if scenario.engine == "fleet":
@@ -153,10 +163,10 @@ def run(scenario: Scenario, watch: Watch = lambda _: None, peer: type[SimPeer] =
     checks = Checks(simulation) if scenario.invariants else None
     rounds = []
     for _ in range(scenario.rounds):
-        rounds.append(simulation.step())
-        if checks is not None:
-            checks.after_round()
+        rounds.append(_round(simulation, checks))
         watch(rounds[-1])
+        if checks is not None and checks.ended:
+            break
     truth = tuple(simulation.truth.values())
     report = report_of(scenario, simulation.edges, simulation.reach, rounds, simulation.tally)
     report["traffic"] |= _frames(simulation)
@@ -170,6 +180,15 @@ def run(scenario: Scenario, watch: Watch = lambda _: None, peer: type[SimPeer] =
     outcome = Outcome(scenario, tuple(rounds), report, truth, simulation)
     report["unexpected"] = failures(outcome)
     return outcome
+
+
+def _round(simulation: Simulation, checks: Checks | None) -> Round:
+    """The next round, or as far as it came."""
+    if checks is None:
+        return simulation.step()
+    if not checks.ended:
+        checks.step()
+    return simulation.look()
 
 
 def _frames(simulation: Simulation) -> dict[str, Any]:

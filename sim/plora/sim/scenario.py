@@ -47,9 +47,9 @@ Action = Literal[
 
 
 class Part(BaseModel):
-    """A table of a scenario: nothing unknown in it, nothing changed later."""
+    """A table of a scenario: nothing unknown in it, nothing changed later, no number that isn't one."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Graph(Part):

@@ -1,7 +1,7 @@
 """Searches for a scenario in which an invariant breaks, and makes it as small as it can.
 
 - Try n of a seed draws the same scenario everywhere (`drawn`); a run ends with the first break.
-- An exception in a core is a break as well.
+- An exception in a core is a break as well, whatever its type. What raises `UsageError` when it is built can't be run.
 - What is found is smaller (`shrink`) and breaks the same invariant, and `as_toml` writes it to be run again.
 
 Not handled here: time, progress and files (`plora sim --until-failure`).
@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from plora.proto.errors import PloraError
 from plora.sim.checks import Checks
 from plora.sim.drawn import draw
 from plora.sim.peer import SimPeer
@@ -24,12 +23,10 @@ from plora.sim.scenario import Scenario
 from plora.sim.shrink import shrink
 from plora.sim.watcher import Broken
 
-NOTHING_RAISES = "cores go on whatever they hear"
-
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A failure: the smallest scenario, what broke in it first, and the number of the try that led to it."""
+    """A failure: a scenario, what broke in it first, and the number of the try that led to it."""
 
     scenario: Scenario
     broken: Broken
@@ -41,16 +38,18 @@ def search(
     seed: int = 0,
     told: Mapping[str, Any] | None = None,
     peer: type[SimPeer] = SimPeer,
-    shrinking: Callable[[Broken], None] = lambda _: None,
+    keep: Callable[[Found], None] = lambda _: None,
+    in_time: Callable[[], bool] = lambda: True,
 ) -> Found | None:
-    """The first failure, or None.
+    """The first failure, as small as it gets, or None.
 
     Args:
         more: whether to go on with the try of that number (from 0).
         seed: of what is drawn.
         told: plain values that every scenario has.
         peer: the class of the peers.
-        shrinking: told once that something broke and is made smaller now.
+        keep: told of the failure before it is made smaller.
+        in_time: whether to go on with making it smaller.
     """
     for number in count():
         if not more(number):
@@ -58,8 +57,8 @@ def search(
         scenario = draw(seed, number, told)
         broken = first_break(scenario, peer)
         if broken is not None:
-            shrinking(broken)
-            return smallest(scenario, broken, number, peer)
+            keep(Found(scenario, broken, number))
+            return smallest(scenario, broken, number, peer, in_time)
     return None
 
 
@@ -74,22 +73,22 @@ def breaks(
 ) -> list[Broken]:
     """All that breaks in a scenario, in order, up to the end of the round in which it is enough."""
     simulation = Simulation(scenario, dict.fromkeys(range(scenario.agents), peer))
-    try:
-        checks = Checks(simulation)
-        for _ in range(scenario.rounds):
-            simulation.step()
-            checks.after_round()
-            if until(checks.broken):
-                return checks.broken
-        return checks.at_end()
-    except PloraError:
-        raise
-    except Exception as error:
-        return [Broken(f"{NOTHING_RAISES} ({type(error).__name__})", str(error), -1, round=simulation.number)]
+    checks = Checks(simulation)
+    for _ in range(scenario.rounds):
+        if checks.ended or until(checks.broken):
+            return checks.broken
+        checks.step()
+    return checks.broken if until(checks.broken) else checks.at_end()
 
 
-def smallest(scenario: Scenario, broken: Broken, number: int = 0, peer: type[SimPeer] = SimPeer) -> Found:
-    """The scenario that breaks the same invariant and is as small as it gets."""
+def smallest(
+    scenario: Scenario,
+    broken: Broken,
+    number: int = 0,
+    peer: type[SimPeer] = SimPeer,
+    in_time: Callable[[], bool] = lambda: True,
+) -> Found:
+    """The scenario that breaks the same invariant and is as small as it gets, or gets in time."""
 
     def fails(candidate: Scenario) -> bool:
         found = first_break(candidate, peer)
@@ -97,7 +96,7 @@ def smallest(scenario: Scenario, broken: Broken, number: int = 0, peer: type[Sim
 
     until = max(1, math.ceil(broken.round))
     cut = scenario.model_copy(update={"rounds": until, "settle": 0}) if until <= scenario.rounds else scenario
-    small = shrink(cut if fails(cut) else scenario, fails)
+    small = shrink(cut if fails(cut) else scenario, fails, in_time=in_time)
     return Found(small, first_break(small, peer) or broken, number)
 
 

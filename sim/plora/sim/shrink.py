@@ -32,8 +32,8 @@ SMALLER = {"": ("rounds", "agents"), "publish": ("plasmids",)}
 KEPT = frozenset({"name", "about", "engine", "seed", "invariants"})
 
 
-def shrink(scenario: Scenario, fails: Fails, tries: int = 400) -> Scenario:
-    """The simplest scenario found that `fails` as that one does, looking at `tries` others at most.
+def shrink(scenario: Scenario, fails: Fails, tries: int = 400, in_time: Callable[[], bool] = lambda: True) -> Scenario:
+    """The simplest scenario found that `fails` as that one does, looking at `tries` others at most, while `in_time`.
 
     `fails` may raise `UsageError` for a scenario that makes no sense: that one is passed over.
     """
@@ -43,7 +43,7 @@ def shrink(scenario: Scenario, fails: Fails, tries: int = 400) -> Scenario:
         for candidate in _with_seeds(simpler(scenario)):
             if _key(candidate) in seen:
                 continue
-            if not tries:
+            if not tries or not in_time():
                 return scenario
             tries -= 1
             seen.add(_key(candidate))
