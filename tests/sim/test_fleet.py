@@ -11,7 +11,7 @@ import pytest
 from plora.analysis.diffusion import mutual_information
 from plora.proto.errors import UsageError
 from plora.sim import counter, topology
-from plora.sim.fleet.counts import Knowing, heard, holders
+from plora.sim.fleet.counts import Knowing, frames, heard, holders
 from plora.sim.fleet.engine import Crowds, Fleet, Graph, Losses, Rule
 from plora.sim.fleet.gates import Chance, accepts_of
 from plora.sim.fleet.regard import Regarding
@@ -234,6 +234,36 @@ def test_every_rule_brings_everything_to_everybody(fleet: dict[str, object]) -> 
     outcome = run_fleet(_scenario(fleet=fleet, rounds=60))
     assert outcome.report["clean_arrived"]
     assert outcome.rounds[-1].heard - outcome.rounds[-1].useless == 6 * 299
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+@pytest.mark.parametrize(("call", "each"), [("push-pull", 1.5), ("pull", 1.5), ("push", 1.0)])
+def test_what_is_lost_was_sent(call: Call, each: float, clock: Clock) -> None:
+    """Each asks once; half of the questions come, and are answered."""
+    fleet = Fleet(Crowds(20_000, 20_000), 1, 4, Rule(call, clock=clock), Losses(told=0.5, asked=0.75))
+    fleet.step()
+    assert frames(fleet.latest, call) / 20_000 == pytest.approx(each, abs=0.02)
+
+
+@pytest.mark.parametrize(("rule", "losses"), [(Rule(answers="one"), Losses()), (Rule(), Losses(edges=0.9))])
+def test_a_question_that_nobody_answers_was_sent(rule: Rule, losses: Losses) -> None:
+    fleet = _fleet(rule, losses, graph=Graph(*topology.ring(PEERS).csr()))
+    fleet.step()
+    answered = int((fleet.latest.told != fleet.latest.callers).sum())
+    assert 0 < answered < PEERS and frames(fleet.latest, "push-pull") == PEERS + answered
+
+
+def test_a_flood_by_chance_is_heard_as_often_as_it_is_passed_on() -> None:
+    graph = {"kind": "complete"}
+    outcome = run_fleet(_scenario(agents=40, graph=graph, rounds=3, fleet={"call": "flood", "beta": 1e-9}))
+    assert (outcome.rounds[-1].heard, outcome.rounds[-1].messages) == (0, 3 * 2 * 40 * 39)
+
+
+def test_rounds_count_from_the_one_of_the_publication() -> None:
+    publish = {"plasmids": 1, "first_round": 2.4}
+    outcome = run_fleet(_scenario(agents=2, graph={"kind": "complete"}, rounds=4, publish=publish))
+    adapter = outcome.report["adapters"][0]
+    assert (adapter["round"], adapter["rounds_to"]["100%"]) == (2.0, 1.0)
 
 
 @pytest.mark.parametrize("clock", ["together", "phased"])

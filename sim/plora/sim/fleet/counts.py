@@ -67,6 +67,12 @@ def heard(known: Planes, refused: Planes | None, calls: Calls) -> int:
     return count
 
 
+def frames(calls: Calls, call: str) -> int:
+    """Questions that were sent, lost ones among them, and an answer to each that came, unless callers only push."""
+    questions = int(np.count_nonzero(calls.called != calls.callers))
+    return questions + (0 if call == "push" else int(np.count_nonzero(calls.reached != calls.callers)))
+
+
 def digest(*planes: Planes) -> str:
     """SHA-256 of a state."""
     whole = hashlib.sha256()

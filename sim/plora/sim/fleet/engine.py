@@ -18,10 +18,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -74,12 +74,28 @@ class Losses:
 class Calls:
     """Who called in a round, whom they asked and whom they told; who asks or tells nobody has their own number there.
 
-    What a `Rule` has no use for (asking where all push) may stand there nevertheless.
+    What a `Rule` has no use for (asking where all push) may stand there nevertheless. `called` are those to whom
+    questions were sent, whatever became of them; `reached` those to whom they came and who answer, if that is the rule.
     """
 
     callers: NDArray[np.int32]
     asked: NDArray[np.int32]
     told: NDArray[np.int32]
+    called: NDArray[np.int32]
+    reached: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, callers: NDArray[np.int32], called: NDArray[np.int32]) -> Self:
+        """Calls of which none is lost."""
+        return cls(callers, called, called, called, called)
+
+    def by(self, rule: Rule) -> Calls:
+        """Who pushes asks nobody, and who pulls tells nobody."""
+        return replace(
+            self,
+            asked=self.callers if rule.call == "push" else self.asked,
+            told=self.callers if rule.call == "pull" else self.told,
+        )
 
 
 class Neighbourhood:
@@ -173,7 +189,7 @@ class Fleet:
         self._keys["edges"] = counter.key(seed, "dropout")
         self._callers = np.arange(self.peers, dtype=np.int32)
         self._callees = np.zeros(self.peers, dtype=np.int32)
-        self.latest = Calls(self._callers, self._callers, self._callers)
+        self.latest = Calls.of(self._callers, self._callers)
         self._threads = _Threads(threads, self.peers)
         _check(self.rule, self.losses, graph)
 
@@ -202,11 +218,8 @@ class Fleet:
     def _meet_together(self) -> None:
         of_round = self._word("calls")
         self._threads.each(partial(self.graph.draw, self._callees, of_round))
-        callers = self._callers
-        asked, told = self._come_through(callers, self._callees)
-        asked = callers if self.rule.call == "push" else asked
-        told = callers if self.rule.call == "pull" else told
-        self.latest = Calls(callers, asked, told)
+        self.latest = self._come_through(self._callers, self._callees)
+        asked, told = self.latest.asked, self.latest.told
         for plane, (known, then) in enumerate(zip(self.known, self._then, strict=True)):
             self.graph.learn(known, None if self.refused is None else self.refused[plane], self.latest)
             if self.rule.call == "push":
@@ -249,17 +262,11 @@ class Fleet:
         refused = np.zeros_like(self.known) if self.refused is None else self.refused
         made = []
         for part, drawn in enumerate(zip(np.array_split(callers, parts), np.array_split(words, parts), strict=True)):
-            made.append(self._calls_of(*drawn, part))
+            made.append(self._come_through(drawn[0], self.graph.draw_for(*drawn), part))
             for plane, known in enumerate(self.known):
                 self.graph.meet_in_order(known, accepts[plane], refused[plane], made[-1])
-        columns = zip(*((each.callers, each.asked, each.told) for each in made), strict=True)
+        columns = zip(*((one.callers, one.asked, one.told, one.called, one.reached) for one in made), strict=True)
         self.latest = Calls(*map(np.concatenate, columns))
-
-    def _calls_of(self, callers: NDArray[np.int32], words: NDArray[np.uint64], part: int) -> Calls:
-        asked, told = self._come_through(callers, self.graph.draw_for(callers, words), part)
-        return Calls(
-            callers, callers if self.rule.call == "push" else asked, callers if self.rule.call == "pull" else told
-        )
 
     def _callers_in_order(self) -> tuple[NDArray[np.int32], NDArray[np.uint64]]:
         """Who calls, in that order, and a word of each call to draw whom."""
@@ -273,10 +280,9 @@ class Fleet:
             callers = _below(drawn, np.full(self.peers, self.peers))
         return callers.astype(np.int32), words
 
-    def _come_through(
-        self, callers: NDArray[np.int32], callees: NDArray[np.int32], part: int = 0
-    ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Whom calls ask and whom they tell, after all that may come between; `callees` are changed in place."""
+    def _come_through(self, callers: NDArray[np.int32], callees: NDArray[np.int32], part: int = 0) -> Calls:
+        """What becomes of calls, after all that may come between; `callees` are changed in place."""
+        called = callees.copy() if self.losses.edges or self.rule.answers == "one" else callees
         if self.losses.edges:
             passes.drop_edges(callers, callees, self._word("edges"), self.losses.edges)
         if self.rule.answers == "one":
@@ -286,7 +292,7 @@ class Fleet:
             if share:
                 kept[way] = np.empty_like(callees)
                 passes.lose(callers, callees, kept[way], _nth(self._word("loss"), part), share)
-        return kept[0], kept[1]
+        return Calls(callers, kept[0], kept[1], called, kept[1]).by(self.rule)
 
     def _word(self, purpose: str) -> np.uint64:
         return _nth(self._keys[purpose], self.round)

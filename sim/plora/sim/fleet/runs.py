@@ -1,8 +1,8 @@
 """Runs a scenario on the fleet: what the scenario means for it, and the series of figures that reports are made from.
 
-- An adapter that is published at a round is known to its peer from the nearest whole round on.
+- An adapter is published at the nearest whole round, and the truth names that one.
 - A frame is a question or an answer: `links.loss` is the chance of each to be lost, and without its question there is
-  no answer. Links take no time.
+  no answer. Those that are lost, or go over an edge that is down, were sent. Links take no time.
 - Verdicts are given at once, and stick. What a peer's detectors find something in it holds, and doesn't pass on;
   whoever publishes an adapter finds nothing in it.
 - Calls carry what the other side lacks; a statement is useless where several calls of a round bring the same.
@@ -19,6 +19,7 @@ Not handled here: the rounds themselves (`engine`), the report (`plora.sim.repor
 from __future__ import annotations
 
 from collections.abc import Callable, Sized
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from numpy.typing import NDArray
 from plora.proto.errors import UsageError
 from plora.sim import compiled, topology
 from plora.sim.build import truths
-from plora.sim.fleet.counts import Knowing, digest, heard, holders
+from plora.sim.fleet.counts import Knowing, digest, frames, heard, holders
 from plora.sim.fleet.engine import Calls, Crowds, Fleet, Graph, Losses, Rule
 from plora.sim.fleet.gates import Chance, accepts_of
 from plora.sim.fleet.regard import Regarding
@@ -50,7 +51,8 @@ class FleetRun:
 
     def __init__(self, scenario: Scenario, threads: int) -> None:
         _refuse_unknown(scenario)
-        self.scenario, self.truth = scenario, tuple(truths(scenario))
+        self.scenario = scenario
+        self.truth = tuple(replace(one, round=float(int(one.round + 0.5))) for one in truths(scenario))
         graph, self.edges, components = _graph(scenario)
         self.reach = Reach(components, self.truth)
         self.fleet = Fleet(
@@ -70,7 +72,7 @@ class FleetRun:
     def step(self) -> Round:
         """Let one round pass and look."""
         for number, one in enumerate(self.truth):
-            if int(one.round + 0.5) == self.fleet.round:
+            if one.round == self.fleet.round:
                 self.fleet.publish(number, one.peer)
         known = self.fleet.known.copy()
         refused = None if self.fleet.refused is None else self.fleet.refused.copy()
@@ -85,12 +87,11 @@ class FleetRun:
 
     def _count_traffic(self, known: Any, refused: Any, new: int) -> None:
         rule, calls = self.fleet.rule, self.all_pairs or self.fleet.latest
-        arrived = calls.asked if rule.call in ("pull", "flood") else calls.told
-        self._messages += int(np.count_nonzero(arrived != calls.callers)) * (1 if rule.call == "push" else 2)
+        self._messages += frames(calls, rule.call)
         self._new += new
-        if rule.clock == "together":
+        if rule.clock == "together" and rule.beta >= 1:
             self._heard += heard(known, refused, calls)
-        else:  # one after the other, each asks for what is still lacking
+        else:  # one after the other, each asks for what is still lacking; what chance passes on is passed on once
             self._heard += new
 
     def _measured(self) -> Round:
@@ -145,10 +146,10 @@ def _graph(scenario: Scenario) -> tuple[Graph | Crowds, Sized, NDArray[np.int32]
 
 
 def _all_pairs(graph: Graph | Crowds) -> Calls:
-    """Everybody asks all of their neighbours."""
+    """Everybody asks all of their neighbours, and tells nobody."""
     starts, neighbours = graph.rows()
     callers = np.repeat(np.arange(graph.peers, dtype=np.int32), np.diff(starts))
-    return Calls(callers, neighbours[:-1], callers)
+    return replace(Calls.of(callers, neighbours[:-1]), told=callers)
 
 
 def _rule(scenario: Scenario) -> Rule:
