@@ -39,7 +39,7 @@ def layers(verdict: Verdict) -> tuple[Layer, ...]:
 
 def verdict_to_json(verdict: Verdict) -> str:
     """One line of JSON with sorted keys."""
-    return json.dumps(verdict.plain, sort_keys=True, separators=(",", ":"))
+    return verdict.line
 
 
 def verdict_from_json(text: str) -> Verdict:

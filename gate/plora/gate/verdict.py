@@ -11,11 +11,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
 
 Evidence = Mapping[str, object]
 
@@ -83,6 +83,6 @@ class Verdict:
         return next((s.evidence for s in self.stages if s.stage == self.stage), {})
 
     @cached_property
-    def plain(self) -> dict[str, Any]:
-        """The verdict as JSON has it: made once, for it is written in more than one place."""
-        return asdict(self)
+    def line(self) -> str:
+        """One line of JSON with sorted keys: made once, for it is written in more than one place."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))

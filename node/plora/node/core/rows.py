@@ -70,7 +70,7 @@ class VersionRow:
 def verdict_row(content_id: bytes, row: VerdictRow) -> Put:
     """The row of a verdict."""
     fields = {
-        "verdict": row.verdict.plain,
+        "verdict": json.loads(row.verdict.line),
         "seen_ms": row.seen_ms,
         "accepted_ms": row.accepted_ms,
         "asked": row.asked,
