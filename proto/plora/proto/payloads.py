@@ -11,7 +11,7 @@ Rules:
 from __future__ import annotations
 
 from enum import StrEnum
-from functools import cached_property
+from functools import lru_cache
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -26,6 +26,12 @@ from plora.proto.openssf import ECDSA_P256_SHA256, ExportKey
 from plora.proto.payload import KeyedPayload, Payload, StrictModel
 
 OWNER_KEYS_MAX = 16
+KEYS_READ_MAX = 512
+
+
+@lru_cache(maxsize=KEYS_READ_MAX)  # the same few keys are read from record after record
+def _key_of(text: str) -> PublicKey:
+    return PublicKey.from_text(text)
 
 
 class OwnerKey(StrictModel):
@@ -50,11 +56,7 @@ class OwnerKey(StrictModel):
 
     def key(self) -> PublicKey:
         """The key itself; `FormatError` for an export key, which signs nothing of Plora's."""
-        return self._key
-
-    @cached_property
-    def _key(self) -> PublicKey:
-        return PublicKey.from_text(self.public_key)
+        return _key_of(self.public_key)
 
     def export_key(self) -> ExportKey:
         """The key of an entry whose purpose is export."""
@@ -116,15 +118,11 @@ class OwnerRecord(KeyedPayload):
 
     def signing_keys(self) -> tuple[PublicKey, ...]:
         """The keys that may sign for this owner, in the record's order."""
-        return self._signing_keys
+        return tuple(entry.key() for entry in self.keys if entry.purpose == "sign")
 
     def signing_key_ids(self) -> tuple[str, ...]:
         """Ids of the keys that may sign for this owner, in the record's order."""
-        return tuple(key.key_id for key in self._signing_keys)
-
-    @cached_property
-    def _signing_keys(self) -> tuple[PublicKey, ...]:
-        return tuple(entry.key() for entry in self.keys if entry.purpose == "sign")
+        return tuple(key.key_id for key in self.signing_keys())
 
 
 class Attestation(KeyedPayload):
