@@ -191,17 +191,11 @@ class Reputations:
         return reputation_row(known) if known else Delete(REPUTATIONS, bytes.fromhex(subject))
 
 
-_TELLING = frozenset((Penalty, FetchDone, EvidenceFound, MergeProbed))
-"""Records that say something of conduct: most don't."""
-
-
 def witness(book: Reputations, body: Body, owner_of: Callable[[str], str], now: Now, lag_ms: int) -> bool:
     """Take down what a record says of somebody's conduct; whether it says anything.
 
     `owner_of` gives the owner of a content, both as hex; empty where it isn't known. `lag_ms`: how late this peer is.
     """
-    if type(body) not in _TELLING:
-        return False
     match body:
         case Penalty(subject=peer, reason=reason, weight=weight):
             book.fault(PEER, _peer_of(peer), reason, now.wall_ms, weight=weight, lag_ms=lag_ms)
