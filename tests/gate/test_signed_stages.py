@@ -16,7 +16,7 @@ from plora.gate.stages import largest_scale
 from plora.proto.dsse import StatementKind
 from plora.proto.fields import parse_timestamp
 from plora.proto.keys import generate_private_key
-from plora.proto.manifest import Lora
+from plora.proto.manifest import Lora, Manifest
 from plora.proto.signatures import sign_sha256_hex
 from plora.proto.statement import Statement, sign_statement
 
@@ -598,3 +598,13 @@ def test_nickname_is_only_local(world: World, ada: Owner) -> None:
 def test_time_is_an_argument(world: World, ada: Owner) -> None:
     assert world.case(ada).now_ms == NOW_MS
     assert sign_statement(StatementKind.MANIFEST, world.case(ada).manifest, ada.key).id == world.case(ada).statement.id
+
+
+def test_what_changed_in_memory_after_it_was_read_is_not_what_was_signed(world: World, ada: Owner) -> None:
+    case = world.case(ada)
+    shared = case.statement.opened
+    assert isinstance(shared, Manifest)
+    case = replace(case, manifest=shared)
+    assert decide(case, Policy(), world.trust(ada)).accepted
+    shared.lora.rank_pattern["q_proj"] = 4096
+    assert fell(decide(case, Policy(), world.trust(ada))) == rejected("strict manifest", "manifest_differs")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import pickle
 from typing import Any
 
 import pytest
@@ -271,3 +272,13 @@ def test_payload_rules(key: PrivateKey, model: type[Payload], change: dict[str, 
 
 def test_there_is_a_model_for_each_kind() -> None:
     assert sorted(PAYLOAD_MODELS) == sorted(StatementKind)
+
+
+def test_a_record_that_was_changed_has_the_keys_it_names() -> None:
+    keys = [OwnerKey.of(private_key_from_seed(bytes([number]) * 32).public) for number in (1, 2)]
+    fields = {"swarm": SWARM, "issued": ISSUED, "key_id": keys[0].key_id, "name": "ada", "version": 1, "threshold": 1}
+    record = OwnerRecord(**fields, keys=(keys[0],))  # type: ignore[arg-type]
+    assert record.signing_key_ids() == (keys[0].key_id,)
+    assert record.model_copy(update={"keys": (keys[1],)}).signing_key_ids() == (keys[1].key_id,)
+    assert keys[0].model_copy(update={"public_key": keys[1].public_key}).key_id == keys[1].key_id
+    assert pickle.loads(pickle.dumps(record)) == record

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from plora.gate import Case, Outcome, Policy, Trust, decide
 from plora.gate.reputation import Reputation
 from plora.proto.fields import parse_timestamp
@@ -70,3 +72,11 @@ def test_a_certificate_may_become_overdue() -> None:
     later = replace(one, now_ms=one.now_ms + 10 * policy.certificate_wait_ms)
     for each in (one, later):
         assert shared.judge(each, policy, TRUST) == decide(each, policy, TRUST)
+
+
+@pytest.mark.parametrize("altered_first", [True, False])
+def test_an_altered_envelope_decides_for_itself_alone(altered_first: bool) -> None:
+    shared, key = Shared(), ADA.key.public
+    copies = [replace(ADA.record, algorithm="RSA-PSS-SHA256"), replace(ADA.record, key_id=BOB.key.public.key_id)]
+    for each in [*copies, ADA.record] if altered_first else [ADA.record, *copies]:
+        assert shared.verify(each, key) == (each is ADA.record)

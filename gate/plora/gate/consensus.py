@@ -31,7 +31,7 @@ from plora.proto.errors import ConfigError, FormatError
 from plora.proto.keys import PublicKey
 from plora.proto.manifest import Manifest
 from plora.proto.payloads import Choice, Evidence, Slot, Vote
-from plora.proto.statement import Statement, open_statement, statement_from_json, statement_to_json, verify_statement
+from plora.proto.statement import Statement, statement_from_json, statement_to_json, verify_statement
 
 MEMBERS_MAX = 64
 OTHER_EPOCH = "other_epoch"
@@ -167,11 +167,10 @@ class Guilt:
     votes: tuple[Statement, Statement]
 
 
-@lru_cache(maxsize=4096)
 def vote_of(statement: Statement) -> Vote | None:
     """The vote in a statement, unverified; None where there is none."""
     try:
-        payload = open_statement(statement)
+        payload = statement.opened
     except FormatError:
         return None
     return payload if isinstance(payload, Vote) else None

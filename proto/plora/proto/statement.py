@@ -84,18 +84,18 @@ class Statement:
             raise StatementError(str(error), where="issued") from error
 
     @cached_property
+    def version(self) -> int:
+        """The version that the payload says, before anybody checked it; 0 where it says none."""
+        try:
+            version = self.body().get("version")
+        except StatementError:
+            return 0
+        return version if isinstance(version, int) else 0
+
+    @cached_property
     def opened(self) -> Payload:
-        """The payload, strictly parsed, once; raises as `open_statement`, which is how to ask for it."""
-        model = PAYLOAD_MODELS.get(self.kind)
-        if model is None:
-            raise StatementError(f"unknown kind '{self.kind}'", mend="a newer Plora may know it")
-        payload = model.from_bytes(self.payload)
-        if payload.signer_key_id != self.key_id:
-            raise StatementError("the payload names another key than the statement", where="key_id")
-        algorithm = getattr(getattr(payload, "signer", None), "algo", self.algorithm)
-        if algorithm != self.algorithm:
-            raise StatementError("the payload names another algorithm than the statement", where="signer.algo")
-        return payload
+        """What `open_statement` gives, or raises, kept as long as the statement: all who ask share one payload."""
+        return open_statement(self)
 
     def body(self) -> dict[str, Any]:
         """The payload as plain JSON fields; `StatementError` when it is no canonical JSON object."""
@@ -145,12 +145,21 @@ def named_key_id(statement: Statement) -> str:
 
 
 def open_statement(statement: Statement) -> Payload:
-    """The payload, strictly parsed. The signature is *not* verified here.
+    """The payload, strictly parsed from the bytes at each call. The signature is *not* verified here.
 
     Raises `StatementError` (`ManifestError` for a manifest) when the kind is unknown, the payload breaks its schema or
     names another key than the statement.
     """
-    return statement.opened
+    model = PAYLOAD_MODELS.get(statement.kind)
+    if model is None:
+        raise StatementError(f"unknown kind '{statement.kind}'", mend="a newer Plora may know it")
+    payload = model.from_bytes(statement.payload)
+    if payload.signer_key_id != statement.key_id:
+        raise StatementError("the payload names another key than the statement", where="key_id")
+    algorithm = getattr(getattr(payload, "signer", None), "algo", statement.algorithm)
+    if algorithm != statement.algorithm:
+        raise StatementError("the payload names another algorithm than the statement", where="signer.algo")
+    return payload
 
 
 def statement_to_json(statement: Statement) -> str:

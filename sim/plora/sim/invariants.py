@@ -27,7 +27,6 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from plora.gate import Outcome, decide
@@ -298,16 +297,12 @@ def unacceptable(look: Look, content_id: bytes) -> str:
 
 def _objection(look: Look, content_id: bytes, manifest: Manifest) -> str:
     """What the gate says against it, asked anew of the bytes on the disk and by what the core knows beside them."""
-    core, desk, now_ms = look.peer.core, look.peer.core.desk, look.now.wall_ms
+    desk = look.peer.core.desk
     plasmid = desk.book.live.get(content_id)
     if plasmid is None:
         return "its manifest isn't live"
     features = look.world.features(look.peer, manifest.artifacts.sha256)
-    case = desk.docket.case(content_id, now_ms, features, granted=plasmid.usable)
-    case = replace(case, reputation=desk.reputations.of(manifest.owner, now_ms))
-    verdict = decide(
-        desk.detectors.case(core.council.case(case, plasmid.seen_ms), desk.policy), desk.policy, desk.trust
-    )
+    verdict = decide(desk.case_of(plasmid, features, look.now), desk.policy, desk.trust)
     return "" if verdict.accepted else f"the gate says {_reason(verdict)}"
 
 

@@ -203,7 +203,13 @@ class SimPeer:
         self.store = self.store_class(self.disk)
         snapshot = self.store.load_snapshot(self.now.wall_ms)
         self.core = self.core_class(
-            self.config, self.policy, self.trust, snapshot, verify=self._shared.verify, judge=self._shared.judge
+            self.config,
+            self.policy,
+            self.trust,
+            snapshot,
+            verify=self._shared.verify,
+            judge=self._shared.judge,
+            row=self._shared.row,
         )
         self._ledger = Ledger(self.id, self.config.boot)
         self._timers = {}

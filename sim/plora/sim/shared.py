@@ -9,27 +9,32 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable
+from functools import lru_cache
 
 from plora.gate import Case, Features, Policy, Trust, Verdict, decide
 from plora.gate.findings import Findings
 from plora.gate.reputation import Reputation
 from plora.gate.tensors import examine_descriptor
+from plora.node.gossip.rows import RowOf, statement_row
 from plora.node.store.store import Store, blob_path
 from plora.proto.fields import parse_timestamp
 from plora.proto.keys import PublicKey
 from plora.proto.statement import Statement, verify_statement
 
 JUDGED_MAX = 1 << 16
+ROWS_MAX = 1024
 
 
 class Shared:
     """The memos of one simulation, or of many that use the same statements."""
 
     def __init__(self) -> None:
-        self._verified: dict[tuple[bytes, bytes, str], bool] = {}
+        self._verified: dict[tuple[bytes, bytes, str, str, str], bool] = {}
         self._features: dict[str, Features] = {}
         self._judged: dict[tuple[object, ...], tuple[Case, Policy, Trust, Verdict]] = {}
         self.findings: dict[tuple[str, str], Findings] = {}
+        self.row: RowOf = lru_cache(maxsize=ROWS_MAX)(statement_row)
+        """Made once, and so kept once: what one peer writes, others write too."""
         self.drawn: Callable[[str, str, str], Findings | None] = lambda peer, detector, digest: None
 
     def find(self, peer: str, detector: str, digest: str) -> Findings:
@@ -38,8 +43,8 @@ class Shared:
         return self.findings.get((detector, digest), Findings("sim")) if drawn is None else drawn
 
     def verify(self, statement: Statement, key: PublicKey) -> bool:
-        """`verify_statement`, once for each statement, signature and key."""
-        name = (statement.id, statement.signature, key.key_id)
+        """`verify_statement`, once for each statement, all that stands on its envelope, and key."""
+        name = (statement.id, statement.signature, statement.key_id, statement.algorithm, key.key_id)
         if name not in self._verified:
             self._verified[name] = verify_statement(statement, key)
         return self._verified[name]

@@ -1,11 +1,18 @@
-"""Which statements belong to a case, and which plasmids a statement touches."""
+"""Which statements belong to a case, which plasmids a statement touches, and that none outlives its use."""
 
 from __future__ import annotations
+
+import gc
+import weakref
 
 import pytest
 
 from plora.gate import BaseFacts
-from plora.node.core.docket import Docket
+from plora.gate.consensus import vote_of
+from plora.node.core.docket import Docket, owner_speaking
+from plora.node.core.messages import Carried
+from plora.node.gossip.parcels import arrival_order
+from plora.node.gossip.rows import statement_row
 from plora.proto.dsse import StatementKind
 from plora.proto.payloads import OwnerKey, OwnerRecord
 from plora.proto.statement import Statement, sign_statement
@@ -137,3 +144,18 @@ def test_a_key_touches_all_owners_of_whose_records_one_lists_it() -> None:
     assert made.touched_by(struck) == [V1.content_id]
     made.drop(ADA.record)
     assert made.listing(ADA.key.public.key_id) == () and made.keys_like(ADA.key.public.key_id) == []
+
+
+def test_a_statement_that_was_looked_at_and_refused_is_let_go() -> None:
+    """Whoever sends unsigned statements takes no room here."""
+    fields = (b'{"version":7}', "ab" * 32, "Ed25519", b"s")
+    statements = [Statement(kind, *fields) for kind in (*StatementKind, "application/x-new")]
+    for statement in statements:
+        arrival_order(Carried(statement, 1))
+        statement_row(statement, 1)
+        owner_speaking(statement)
+        vote_of(statement)
+    left = [weakref.ref(statement) for statement in statements]
+    del statement, statements
+    gc.collect()
+    assert [one() for one in left] == [None] * len(left)

@@ -24,7 +24,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from plora.gate import BaseFacts, Case, Outcome, Policy, Trust, Verdict, decide
+from plora.gate import BaseFacts, Case, Features, Outcome, Policy, Trust, Verdict, decide
 from plora.node.core.alarms import CLOCK_MS_MAX, CLOCK_TIMER, Alarms
 from plora.node.core.backing import Backing
 from plora.node.core.blames import BLAMES, Blames
@@ -257,8 +257,7 @@ class Desk:
         out += [*self._follow(owner.owner for owner in self.trust.believed), *self._look(now)]
         self._writing.rows += self.detectors.forget(lambda digest: not self.book.of_digest(digest))
         out += self._judge_all(list(self.book.live), now)
-        usable = [plasmid for plasmid in self.book.live.values() if plasmid.usable]
-        out += [effect for plasmid in usable for effect in self.showing.show(plasmid)]
+        out += [effect for one in list(self.book.live.values()) if one.usable for effect in self.showing.show(one)]
         return [*out, *self.merges.touch_all(now, self.book.bases()), *self.larder.start(now)]
 
     def _recall(self, plasmid: Plasmid) -> None:
@@ -285,8 +284,7 @@ class Desk:
             wish = self.wishes.get(statement.id)
             via = None if wish is not None and wish.own else notice.via
             self.book.add(Plasmid(statement, payload, via, notice.hops, now.wall_ms))
-            self._writing.rows += self.wishes.arrive(statement.id)
-            self._writing.rows += self.larder.arrived(payload.artifacts.sha256)
+            self._writing.rows += [*self.wishes.arrive(statement.id), *self.larder.arrived(payload.artifacts.sha256)]
         out += [Emit(revoked_body(payload))] if isinstance(payload, Revocation) else []
         if self.docket.takes_back(payload) and self.trust.hears(speaks_for or ""):
             out += self.merges.touch_all(now)
@@ -374,21 +372,24 @@ class Desk:
 
     def verdict_under(self, trust: Trust, plasmid: Plasmid, now: Now) -> Verdict:
         """What the gate says of a live plasmid under this peer's policy and some trust. Changes nothing."""
-        features = self.larder.features(plasmid.artifact)
-        earned = self.reputations.of(plasmid.manifest.owner, now.wall_ms)
-        released = self.wishes.released(plasmid.content_id)
-        beside = self.blames.named(plasmid.digest, self.showing.title_of_bytes)
-        others = {"granted": plasmid.usable, "reputation": earned, "released": released, "blamed_beside": beside}
-        known = self.docket.case(plasmid.content_id, now.wall_ms, features, **others)
-        case = self.detectors.case(self._voted(known, plasmid.seen_ms), self.policy)
+        case = self.case_of(plasmid, self.larder.features(plasmid.artifact), now)
         verdict = self._gate(case, self.policy, trust)
-        gone = features is not None and not self.larder.has(plasmid)
+        gone = case.features is not None and not self.larder.has(plasmid)
         if gone and not stands_without_bytes(verdict, asked=plasmid.asked):
             return self._gate(replace(case, features=None), self.policy, trust)
         if plasmid.digest in self.larder.unreadable and verdict.wants_bytes:
             outcome = Outcome.REJECT if plasmid.digest in self.larder.defects else Outcome.QUARANTINE
             return unexamined(verdict, outcome, self.larder.unreadable[plasmid.digest])
         return verdict
+
+    def case_of(self, plasmid: Plasmid, features: Features | None, now: Now) -> Case:
+        """All that the gate is told of a live plasmid whose bytes have these features. Changes nothing."""
+        earned = self.reputations.of(plasmid.manifest.owner, now.wall_ms)
+        released = self.wishes.released(plasmid.content_id)
+        beside = self.blames.named(plasmid.digest, self.showing.title_of_bytes)
+        known = self.docket.case(plasmid.content_id, now.wall_ms, features)
+        known = replace(known, granted=plasmid.usable, reputation=earned, released=released, blamed_beside=beside)
+        return self.detectors.case(self._voted(known, plasmid.seen_ms), self.policy)
 
     def _remember_version(self, plasmid: Plasmid) -> None:
         """Raise the floor by what was signed well; written again with the verdict, in case it could not be written."""

@@ -16,8 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from plora.gate import BaseFacts, Case, Features
 from plora.node.core.rows import VersionRow
@@ -27,7 +26,7 @@ from plora.proto.manifest import Manifest
 from plora.proto.payload import Payload
 from plora.proto.payloads import Attestation, Freshness, OwnerRecord, Revocation, Slot
 from plora.proto.rotation import Dossier
-from plora.proto.statement import Statement, open_statement
+from plora.proto.statement import Statement
 
 Series = tuple[str, str, str]
 """(owner, lineage, plasmid id): within it, versions compare."""
@@ -124,8 +123,8 @@ class Docket:
                 return self.struck_by(revocation)
         return []
 
-    def case(self, content_id: bytes, now_ms: int, features: Features | None, **known: Any) -> Case:
-        """Everything the gate may know of a live manifest, with the fields of a case that others know.
+    def case(self, content_id: bytes, now_ms: int, features: Features | None) -> Case:
+        """Everything that statements say of a live manifest, and its features; what others know is for them to add.
 
         Raises KeyError for one that isn't live.
         """
@@ -155,7 +154,6 @@ class Docket:
             same_version=tuple(sorted(dict.fromkeys(other for other in rivals if other != content_id))),
             features=features,
             base=self.bases.get(manifest.base_model),
-            **known,
         )
 
     def dossier(self, owner: str) -> Dossier:
@@ -281,11 +279,10 @@ class Docket:
         return any(entry.key_id == key_id for entry, _ in self._witnesses(content_id))
 
 
-@lru_cache(maxsize=4096)
 def opened(statement: Statement) -> Payload | None:
     """The payload; None for a kind that this version doesn't know or a payload that breaks its schema."""
     try:
-        return open_statement(statement)
+        return statement.opened
     except StatementError:
         return None  # an unknown kind is relayed, never judged
 

@@ -89,6 +89,7 @@ from plora.node.core.reputations import reputations_of, witness
 from plora.node.core.streams import Streams
 from plora.node.core.throttle import Throttle
 from plora.node.gossip.core import Gossip
+from plora.node.gossip.rows import RowOf, statement_row
 from plora.node.gossip.seen import Verify
 from plora.node.store.snapshot import Snapshot
 from plora.node.transfer.core import Transfer
@@ -159,7 +160,8 @@ class BoundReached:
 class PeerCore:
     """One peer. `bases` are the base models at hand, by name; without them the gate checks less of the base.
 
-    `verify` checks the signatures of what gossip takes in, `judge` is the gate; a simulator gives all peers one memo.
+    `verify` checks the signatures of what gossip takes in, `judge` is the gate, `row` makes the row of a statement: a
+    simulator gives all peers one memo of each.
     """
 
     def __init__(
@@ -171,11 +173,12 @@ class PeerCore:
         bases: Mapping[str, BaseFacts] | None = None,
         verify: Verify = verify_statement,
         judge: Judge = decide,
+        row: RowOf = statement_row,
     ) -> None:
         self.config = config
         streams = Streams(config.seed, config.peer)
         self.reputations = reputations_of(config, snapshot)
-        self.gossip = Gossip(config, snapshot, streams, trust.heard, verify, self.reputations)
+        self.gossip = Gossip(config, snapshot, streams, trust.heard, verify, self.reputations, row)
         self.transfer = Transfer(config, snapshot, self.reputations)
         self.council = Council(config, snapshot, self.gossip.live)
         self.desk = Desk(

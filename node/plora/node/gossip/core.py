@@ -87,7 +87,7 @@ from plora.node.gossip.exchange import FEELER, Exchange
 from plora.node.gossip.link import Link
 from plora.node.gossip.links import BEAT_TIMER, DIAL_TIMER, Links
 from plora.node.gossip.reconcile import BRANCH, open_ranges, respond
-from plora.node.gossip.rows import HOPS_MAX, STATEMENTS, decode_statement, forget_statement, statement_row
+from plora.node.gossip.rows import HOPS_MAX, STATEMENTS, RowOf, decode_statement, forget_statement, statement_row
 from plora.node.gossip.seen import Dropped, Entrance, SeenSet, Verify
 from plora.node.gossip.sessions import Session, Sessions
 from plora.node.gossip.strays import Strays
@@ -135,7 +135,7 @@ class _Arrival:
 
 
 class Gossip:
-    """The gossip of one peer. `trusted` are ids of trusted owners; `verify` may be a memo that many peers share."""
+    """The gossip of one peer. `trusted` are ids of trusted owners; `verify` and `row` may be memos that peers share."""
 
     def __init__(
         self,
@@ -145,8 +145,10 @@ class Gossip:
         trusted: Iterable[str] = (),
         verify: Verify = verify_statement,
         reputations: Reputations | None = None,
+        row: RowOf = statement_row,
     ) -> None:
         self.round_number = 0
+        self._row = row
         self._reputations = reputations_of(config, snapshot, reputations)
         self.seen = SeenSet(config.swarm, config.bounds, trusted, verify, config.members)
         self.exchange = Exchange(config, streams.stream("gossip:exchange"), snapshot)
@@ -433,7 +435,7 @@ class Gossip:
                     self._strays.keep(item.statement.id, owner=admission.stray, peer=peer)
             else:
                 out += self._refusal(admission.reason, item.statement)
-        out += self._persist([statement_row(each.entry.statement, each.entry.hops) for each in arrivals], arrivals)
+        out += self._persist([self._row(each.entry.statement, each.entry.hops) for each in arrivals], arrivals)
         return [*out, *self._want(peer, again, now)]
 
     def _chase(self, orphan: bytes, missing: bytes | None) -> list[bytes]:
@@ -482,7 +484,7 @@ class Gossip:
                 reason = admission.reason or admission.entrance.value
                 self.refusals[item.statement.id] = reason
                 out.append(Emit(ErrorMet(f"can't publish: {reason}", where=item.statement.id.hex())))
-        return [*out, *self._persist([statement_row(each.entry.statement, 0) for each in arrivals], arrivals)]
+        return [*out, *self._persist([self._row(each.entry.statement, 0) for each in arrivals], arrivals)]
 
     def _persist(self, rows: Sequence[RowOp], arrivals: list[_Arrival]) -> Outputs:
         if not rows:

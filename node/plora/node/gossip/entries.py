@@ -25,7 +25,7 @@ from plora.proto.keys import PublicKey
 from plora.proto.manifest import Manifest
 from plora.proto.payload import Payload
 from plora.proto.payloads import PAYLOAD_MODELS, Attestation, Evidence, Freshness, OwnerRecord, Revocation, Vote
-from plora.proto.statement import Statement, named_key_id, open_statement
+from plora.proto.statement import Statement, named_key_id
 
 Series = tuple[str, str, str]
 
@@ -68,7 +68,7 @@ def entry_of(statement: Statement, hops: int = 0) -> Entry:
     """Read a statement; `FormatError` when its payload breaks a rule."""
     if statement.kind not in PAYLOAD_MODELS:
         return _opaque(statement, hops)
-    payload = open_statement(statement)
+    payload = statement.opened
     common = (statement, _key(statement), payload.swarm)
     rank = next((place for place, model in enumerate(_RANKS) if isinstance(payload, model)), len(_RANKS))
     match payload:

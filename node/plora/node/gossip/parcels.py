@@ -7,12 +7,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
 
 from plora.node.core.messages import FRAME_BYTES_MAX, HAVE_MAX, Carried
 from plora.node.gossip.entries import Entry
 from plora.proto.dsse import StatementKind
-from plora.proto.errors import StatementError
 from plora.proto.statement import Statement
 
 _OVERHEAD = 320
@@ -30,17 +28,7 @@ def arrival_order(item: Carried) -> tuple[int, int, bytes]:
     """Owner records first, older before newer ones, then manifests, then the rest; by id among equals."""
     statement = item.statement
     rank = next((place for place, first in enumerate(_FIRST) if statement.kind == first), len(_FIRST))
-    return rank, _version(statement) if statement.kind == StatementKind.OWNER else 0, statement.id
-
-
-@lru_cache(maxsize=4096)
-def _version(statement: Statement) -> int:
-    """What a record says of its version; 0 where it is malformed, as whoever takes it up will find."""
-    try:
-        version = statement.body().get("version")
-    except StatementError:
-        return 0
-    return version if isinstance(version, int) else 0
+    return rank, statement.version if statement.kind == StatementKind.OWNER else 0, statement.id
 
 
 def frames(entries: Iterable[Entry]) -> list[tuple[Carried, ...]]:

@@ -11,7 +11,7 @@ True
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable
 
 from plora.node.store.disk import Delete, Put
 from plora.proto.errors import FormatError, StoreError
@@ -22,8 +22,10 @@ HOPS_MAX = 0xFFFF
 
 _HOPS_BYTES = 2
 
+RowOf = Callable[[Statement, int], Put]
+"""`statement_row`, or a memo of it."""
 
-@lru_cache(maxsize=1024)  # what one peer writes, others of a simulation write too: made and kept once
+
 def statement_row(statement: Statement, hops: int) -> Put:
     """The row of a live statement that crossed `hops` links."""
     counted = min(hops, HOPS_MAX).to_bytes(_HOPS_BYTES, "big")
