@@ -11,6 +11,7 @@ from plora.proto.errors import UsageError
 from plora.sim.kinds import KINDS, line_up
 from plora.sim.run import Simulation
 from plora.sim.scenario import Adversaries, Scenario
+from plora.sim.search import first_break
 from plora.sim.topology import complete
 from plora.sim.watcher import watch
 
@@ -114,3 +115,23 @@ def test_an_eclipse_leaves_a_peer_so_many_honest_neighbours() -> None:
 def test_who_cannot_be_is_named(entry: dict[str, Any], members: int, named: str) -> None:
     with pytest.raises(UsageError, match=named):
         choose(entry, members=members)
+
+
+def test_a_multitude_does_not_part_neighbours_who_were_down() -> None:
+    """While one of the two is away, the many take all the links that the other lets in, and soon its own."""
+    happenings = [
+        {"round": 1, "do": "kill", "peers": [0, 1]},
+        {"round": 2, "do": "start", "peers": [0]},
+        {"round": 10, "do": "start", "peers": [1]},
+    ]
+    told = {
+        "agents": 3,
+        "rounds": 14,
+        "graph": {"kind": "complete"},
+        "publish": {"plasmids": 1, "at": [0], "first_round": 12.0},
+        "security": {"detectors": False},
+        "adversaries": [{"kind": "multitude", "peers": [2]}],
+        "happenings": happenings,
+        "settle": 100,
+    }
+    assert first_break(Scenario.parse(told)) is None

@@ -38,7 +38,7 @@ MEANINGS: Mapping[str, str] = {
     "discovery.exchange": "Tell linked peers of one another, and dial further members that way.",
     "discovery.exchange_ms": "How often.",
     "discovery.links_out": "As many peers are dialed, neighbours included; 8 neighbours leave no room for others.",
-    "discovery.links_in": "As many links of peers that dial this one are taken.",
+    "discovery.links_in": "As many links of peers that dial this one are taken; strangers make way for neighbours.",
     "discovery.passive_max": "As many further peers are remembered.",
     "gossip.round_ms": "How often this peer reconciles with others.",
     "gossip.fanout": "With how many neighbours a round.",

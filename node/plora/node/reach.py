@@ -70,7 +70,7 @@ PARTINGS: Mapping[str, Outcome] = {
     "clocks_apart": OUTCOMES[CLOCKS_APART],
     "denied": Outcome("one of the two denies the other", "see `deny` in both peer.yaml files"),
     "shunned": Outcome("it was sent away for breaking a rule", "see `penalty` in `plora events` on both sides"),
-    "links_in": Outcome("it has all the links that it takes", "raise `links_in` there, or dial another member"),
+    "links_in": Outcome("it has all the links that it takes", "raise `links_in` there, or become a neighbour there"),
     "silent": Outcome("it fell silent", "see whether it still runs, and the network between"),
 }
 """Why a link was ended by a Goodbye, where a person can do something about it."""

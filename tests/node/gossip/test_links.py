@@ -22,7 +22,7 @@ from plora.node.gossip.wants import WINDOW, Wants
 from plora.node.store.snapshot import Snapshot
 from plora.proto.records import Penalty
 
-ME, ADA, BEN = "5" * 64, "a" * 64, "b" * 64
+ME, ADA, BEN, CAT = "5" * 64, "a" * 64, "b" * 64, "c" * 64
 SWARM = "ab" * 32
 DAY = 20_000
 NEIGHBOUR = PeerAddress(ADA, ("ada:1",))
@@ -204,6 +204,23 @@ def test_links_in_are_bounded_and_a_place_is_given_back() -> None:
     links.closed(BEN, "", at(1))
     links.closed(ADA, "", at(1))
     assert said(links.opened(BEN, False, at(2)), Hello)
+
+
+def test_strangers_keep_no_neighbour_out() -> None:
+    links = links_of(NEIGHBOUR, bounds=Bounds(links_in=2))
+    for stranger in (BEN, CAT):
+        links.opened(stranger, False, at(0))
+    outputs = links.opened(ADA, False, at(1))
+    assert HangUp(CAT, "links_in") in outputs
+    assert len(said(outputs, Hello)) == 1
+    assert (links.get(ADA) is None, links.get(BEN) is None, links.get(CAT) is None) == (False, False, True)
+
+
+def test_neighbours_keep_to_links_in_among_themselves() -> None:
+    links = links_of(NEIGHBOUR, PeerAddress(BEN, ()), bounds=Bounds(links_in=1))
+    links.opened(ADA, False, at(0))
+    assert HangUp(BEN, "links_in") in links.opened(BEN, False, at(1))
+    assert links.get(ADA) is not None
 
 
 def test_a_replaced_link_is_lost_first() -> None:

@@ -11,7 +11,8 @@ Rules (PROTOCOL "RPCs", "Membership"):
 - A link on which nothing was heard for `link_timeout_ms`, plus twice what this peer's own loop was late, is hung up.
 - A peer that broke a rule is hung up and not let in again for `redial_ms_max`, doubled with each fault that is still
   held against it. Denied peers are never let in.
-- At most `links_in` links that others dialed, `links_out` of one's own.
+- At most `links_in` links that others dialed, `links_out` of one's own. A configured neighbour that dials is never kept
+  out by strangers: the one that came last leaves for it. Else whoever has many names could part neighbours for good.
 
 Not handled here: what is said on a ready link (`core`).
 """
@@ -114,13 +115,15 @@ class Links:
         self._links[peer] = Link(peer, dialed, now.mono_ns, now.mono_ns, address, forwarded=forwarded)
         self._dialing.linked(peer)
         self._exchange.opened(peer)
-        reason = self._unwelcome(peer, dialed, now)
+        reason = self._unwelcome(peer, now)
         if reason:
-            bounds = self._config.bounds
-            if reason == "links_in":
-                out.append(Emit(BoundHit("discovery.links_in", bounds.links_in, bounds.links_in + 1)))
             return [*out, *self.part(peer, reason, now, self._config.redial_ms_max)]
-        return [*out, Send(peer, self._hello(now))]
+        supernumerary = self._supernumerary(peer)
+        if supernumerary:
+            limit = self._config.bounds.links_in
+            out.append(Emit(BoundHit("discovery.links_in", limit, limit + 1)))
+            out += self.part(supernumerary, "links_in", now, self._config.redial_ms_max)
+        return out if supernumerary == peer else [*out, Send(peer, self._hello(now))]
 
     def closed(self, peer: str, reason: str, now: Now) -> Outputs:
         """A link is gone; dial again later when it is a neighbour's."""
@@ -260,15 +263,21 @@ class Links:
             nickname=config.name,
         )
 
-    def _unwelcome(self, peer: str, dialed: bool, now: Now) -> str:
+    def _unwelcome(self, peer: str, now: Now) -> str:
         if self._stopped:
             return "stopping"
         if peer in self._denied or peer == self._config.peer:
             return "denied"
         if self._shunned.get(peer, 0) > now.mono_ns:
             return "shunned"
-        dialed_here = sum(not link.dialed and not link.closing for link in self._links.values())
-        return "links_in" if not dialed and dialed_here > self._config.bounds.links_in else ""
+        return ""
+
+    def _supernumerary(self, peer: str) -> str:
+        """Who leaves so that `links_in` is kept, now that `peer` is linked: the newest stranger, else `peer`."""
+        inbound = [one.peer for one in self._links.values() if not one.dialed and not one.closing]
+        if len(inbound) <= self._config.bounds.links_in or self._links[peer].dialed:
+            return ""
+        return next((one for one in reversed(inbound) if one not in self._dialing), peer)
 
     def _misfit(self, hello: Hello, now: Now) -> str:
         if hello.swarm != self._config.swarm:
