@@ -227,6 +227,11 @@ def test_what_it_cannot_do_it_refuses_by_name(field: str, changes: dict[str, obj
         run_fleet(_scenario(**changes))
 
 
+def test_a_complete_graph_of_a_million_may_be_had_where_nobody_is_regarded() -> None:
+    with pytest.raises(UsageError, match=r"^agents: .*fleet\.regard = false"):
+        run_fleet(_scenario(agents=1_000_000, graph={"kind": "complete"}))
+
+
 @pytest.mark.parametrize(
     "fleet", [{"call": "flood", "beta": 0.2}, {"call": "push", "regard": False}, {"answers": "one"}, {"poisson": True}]
 )

@@ -21,6 +21,7 @@ from plora.node.store.store import blob_path
 from plora.proto.chunks import chunk_hashes
 from plora.proto.record_lines import record_from_line
 from plora.sim.disk import PowerCutError
+from plora.sim.event_log import log_file, log_files
 from plora.sim.material import Plasmid, attest, make_owner, make_plasmid, revoke, tiny_adapter
 from plora.sim.peer import SimPeer
 from plora.sim.replay import first_difference, replay
@@ -235,6 +236,12 @@ def test_logs_are_the_daemons_format(tmp_path: Path) -> None:
         found = [record_from_line(line) for line in path.read_text().splitlines(keepends=True)]
         assert [record.seq for record in found] == list(range(len(found)))
         assert {record.peer for record in found} == {peer.id}
+
+
+def test_logs_of_many_peers_are_in_the_order_of_the_peers(tmp_path: Path) -> None:
+    for number in (10_000, 1001, 7):
+        log_file(tmp_path, number).touch()
+    assert [path.stem for path in log_files(tmp_path)] == ["0007", "1001", "10000"]
 
 
 def recorded() -> tuple[SimPeer, list[str]]:

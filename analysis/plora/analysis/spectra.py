@@ -264,6 +264,8 @@ def _sums(values: Array) -> Array:
 
 
 def _random_cuts(matrix: Any, weights: Array, cuts: int, seed: int) -> float:
+    if not _is_connected(matrix):
+        return 0.0
     drawn, best, total = np.random.default_rng(seed), inf, float(weights.sum())
     for _ in range(cuts):
         side = drawn.integers(0, 2, len(weights)).astype(np.float64)

@@ -1,6 +1,7 @@
 """The event log of a simulated peer: lines as a daemon writes them, made when somebody reads them.
 
-Most lines of a large swarm are never read, and a record takes less room than its line.
+Most lines of a large swarm are never read, and a record takes less room than its line. In a folder there is one file a
+peer, named by its number: `0000.jsonl`, `0001.jsonl` … `10000.jsonl`.
 
 >>> from plora.node.core.ledger import Ledger
 >>> from plora.node.core.now import Now
@@ -14,9 +15,20 @@ Most lines of a large swarm are never read, and a record takes less room than it
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import overload
 
 from plora.proto.record_lines import Record, record_to_line
+
+
+def log_file(folder: Path, number: int) -> Path:
+    """The file of a peer's log."""
+    return folder / f"{number:04d}.jsonl"
+
+
+def log_files(folder: Path) -> list[Path]:
+    """The logs in a folder by the numbers of their peers, whose names grow longer from the 10000th on."""
+    return sorted(folder.glob("*.jsonl"), key=lambda path: (len(path.name), path.name))
 
 
 class EventLog(Sequence[str]):
@@ -30,6 +42,10 @@ class EventLog(Sequence[str]):
     def append(self, record: Record) -> None:
         """The next record."""
         self._records.append(record)
+
+    def since(self, place: int) -> Sequence[Record]:
+        """The records from a place on, as they are."""
+        return self._records[place:]
 
     def __len__(self) -> int:
         return len(self._records)

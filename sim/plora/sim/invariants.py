@@ -46,7 +46,7 @@ from plora.node.store.rows import CHUNKS, CORE_TABLES
 from plora.node.store.store import blob_path
 from plora.proto.manifest import Manifest
 from plora.proto.payloads import Choice, Slot, Vote
-from plora.proto.records import EvidenceFound, Penalty, Reputation, VerdictGiven
+from plora.proto.records import BoundHit, EvidenceFound, Penalty, Reputation, VerdictGiven
 from plora.proto.statement import statement_from_json
 from plora.sim.peer import SimPeer
 from plora.sim.world import Look, World
@@ -324,7 +324,7 @@ def _root(peer: SimPeer, strangers: bool) -> object:
 
 def _has_room(peer: SimPeer) -> bool:
     """Whether no stranger, and nothing of one, had to be left out for a bound."""
-    return not any('"kind":"bound_hit"' in line for line in peer.log)
+    return not any(isinstance(record.body, BoundHit) for record in peer.log.since(0))
 
 
 def _has_bytes(peer: SimPeer, plasmid: Plasmid) -> bool:
@@ -359,11 +359,10 @@ def _honest_voters(world: World) -> set[str]:
 def _newest_verdicts(look: Look) -> Mapping[str, tuple[str, str, str]]:
     """The newest verdict of each content in the peer's log, read as far as it goes."""
     memory, log = look.memory, look.peer.log
-    for line in log[memory.read_lines :]:
-        if f'"kind":"{VerdictGiven.kind}"' in line:
-            record = json.loads(line)
-            memory.told[record["id"]] = (record["outcome"], record["stage"], record["reason"])
-    memory.read_lines = len(log)
+    for record in log.since(memory.read_records):
+        if isinstance(record.body, VerdictGiven):
+            memory.told[record.body.id] = (record.body.outcome, record.body.stage, record.body.reason)
+    memory.read_records = len(log)
     return memory.told
 
 

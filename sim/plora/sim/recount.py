@@ -12,6 +12,7 @@ from pathlib import Path
 from plora.node.transport.traffic import Traffic
 from plora.proto.record_lines import Record, record_from_line
 from plora.sim.build import edges_of
+from plora.sim.event_log import log_files
 from plora.sim.reach import Reach
 from plora.sim.report import measured
 from plora.sim.rounds import Round
@@ -26,7 +27,7 @@ def recount(folder: Path) -> list[Round]:
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     truth = from_plain(json.loads((folder / "truth.json").read_text(encoding="utf-8")))
     scenario = Scenario.parse(report["scenario"])
-    logs = {path.stem: _records(path) for path in sorted((folder / "logs").glob("*.jsonl"))}
+    logs = {path.stem: _records(path) for path in log_files(folder / "logs")}
     named = {log[0].peer if log else name: log for name, log in logs.items()}
     tally = Tally(named, truth)
     told = ((record, name) for name, log in named.items() for record in log)

@@ -22,6 +22,7 @@ from plora.node.core.messages import PeerAddress
 from plora.node.core.streams import Streams
 from plora.proto.keys import PrivateKey
 from plora.sim.clock import MS, WALL_START_MS, VirtualClock
+from plora.sim.event_log import log_file
 from plora.sim.links import Network
 from plora.sim.peer import Costs, SimPeer
 from plora.sim.scenario import Links
@@ -148,7 +149,7 @@ class Swarm:
     def write_logs(self, folder: Path) -> list[Path]:
         """One JSONL file a peer, as daemons write them."""
         folder.mkdir(parents=True, exist_ok=True)
-        paths = [folder / f"{number:04d}.jsonl" for number in range(len(self.peers))]
+        paths = [log_file(folder, number) for number in range(len(self.peers))]
         for path, peer in zip(paths, self.peers.values(), strict=True):
             path.write_text("".join(peer.log), encoding="utf-8")
         return paths

@@ -101,6 +101,7 @@ def graph_of(n: int, edges: ArrayLike) -> Graph:
         raise UsageError(f"no edge {a} - {b} among {n} peers", mend=f"two different numbers from 0 to {n - 1}")
     keys = np.sort(np.minimum(found[:, 0], found[:, 1]) * n + np.maximum(found[:, 0], found[:, 1]))
     keys = keys[np.diff(keys, prepend=-1) > 0]  # much faster than `np.unique`, which hashes
+    _fits(len(keys))
     return Graph(n, np.stack((keys // n, keys % n), axis=1).astype(np.int32))
 
 
@@ -113,12 +114,14 @@ def complete(n: int) -> Graph:
 
 def ring(n: int) -> Graph:
     """A cycle; for n = 2 one edge, for n = 1 none."""
+    _fits(n)
     here = np.arange(n if n > 2 else n - 1)
     return graph_of(n, np.stack((here, (here + 1) % n), axis=1))
 
 
 def star(n: int) -> Graph:
     """Peer 0 is the hub that all others know."""
+    _fits(n - 1)
     leaves = np.arange(1, n)
     return graph_of(n, np.stack((np.zeros_like(leaves), leaves), axis=1))
 
@@ -126,6 +129,7 @@ def star(n: int) -> Graph:
 def hypercube(n: int) -> Graph:
     """Peers know those whose number differs in one bit; n is a power of two."""
     _check(n >= 1 and n & (n - 1) == 0, f"no hypercube of {n} peers", "a power of two")
+    _fits(n * (n.bit_length() - 1) / 2)
     here = np.arange(n)
     flipped = [np.stack((here, here ^ (1 << bit)), axis=1) for bit in range(n.bit_length() - 1)]
     return graph_of(n, np.concatenate(flipped) if flipped else [])

@@ -25,6 +25,7 @@ from typing import Any
 from plora.proto import records
 from plora.proto.errors import UsageError
 from plora.proto.record_lines import record_from_line
+from plora.sim.event_log import log_files
 from plora.sim.plans import planned
 from plora.sim.scenario import Scenario
 from plora.sim.tally import Tally, take
@@ -100,7 +101,7 @@ def read_trace(folder: Path) -> Trace:
     """All of a run; `UsageError` where the folder has no report."""
     report = read_report(folder)
     truth = tuple(from_plain(_json(folder / TRUTH_FILE)))
-    logs = sorted((folder / LOGS_FOLDER).glob("*.jsonl"), key=lambda path: (len(path.name), path.name))
+    logs = log_files(folder / LOGS_FOLDER)
     if not logs or "clock" not in report:
         return Trace(report, truth)
     reader = _Reader(report, truth)

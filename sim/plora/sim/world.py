@@ -51,7 +51,7 @@ class Memory:
     unsure: set[Place] = field(default_factory=set)
     pending: dict[int, tuple[RowOp, ...]] = field(default_factory=dict)
     told: dict[str, tuple[str, str, str]] = field(default_factory=dict)
-    read_lines: int = 0
+    read_records: int = 0
     floors: dict[bytes, int] = field(default_factory=dict)
     shown: dict[tuple[str, ...], int] = field(default_factory=dict)
     exposed: set[bytes] = field(default_factory=set)

@@ -47,8 +47,8 @@ class Rule:
     probability min(1, beta k) where k of them know it (the rule of NDlib's SI model).
     `answers`: whether a peer answers all who call it in a round, or one of them, drawn evenly.
     `clock`: `together` all call at once and hear what was known when the round began. Else calls come one after the
-    other and count at once: `phased`, in an order that is the same in every round, or by `poisson` clocks, where in a
-    round there are as many calls as peers, each by anybody.
+    other and count at once: `phased`, in an order that is the same in every round, or by `poisson` clocks, where a
+    round is as many calls as peers, each by anybody: the calls of such clocks in their order, without their times.
     """
 
     call: Literal["push-pull", "push", "pull", "flood"] = "push-pull"

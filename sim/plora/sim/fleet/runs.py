@@ -138,7 +138,11 @@ def run_fleet(scenario: Scenario, watch: Watch = lambda _: None, threads: int = 
 def _graph(scenario: Scenario) -> tuple[Graph | Crowds, Sized, NDArray[np.int32]]:
     """The graph, its edges, and the component of each peer. A complete one isn't written down unless it must be."""
     agents = scenario.agents
-    if scenario.graph.kind == "complete" and scenario.fleet.call != "flood" and not scenario.fleet.regard:
+    may_be_huge = scenario.graph.kind == "complete" and scenario.fleet.call != "flood"
+    if may_be_huge and scenario.fleet.regard and agents * (agents - 1) // 2 > topology.EDGES_MAX:
+        mend = "fleet.regard = false, by which it needn't be written down"
+        raise UsageError(f"a complete graph of {agents} peers is too large", where="agents", mend=mend)
+    if may_be_huge and not scenario.fleet.regard:
         return Crowds(agents, agents), range(agents * (agents - 1) // 2), np.zeros(agents, dtype=np.int32)
     made = topology.of(scenario.graph, agents, scenario.seed)
     kind = Regarding if scenario.fleet.regard else Graph
