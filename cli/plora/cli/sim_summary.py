@@ -100,8 +100,9 @@ def _figures(report: Mapping[str, Any]) -> Table:
     table.add_row("redundancy", known)
     if traffic["hops"]:
         table.add_row("hops", _hops(traffic["hops"]))
-    if report["theory"]:
+    if report["graph"]["spectrum"]:
         table.add_row("graph", _spectrum(report["graph"]["spectrum"]))
+    if report["theory"]:
         table.add_row("rounds to all", _theory(report["theory"]))
     return table
 
@@ -116,7 +117,8 @@ def _spectrum(spectrum: Mapping[str, Any]) -> str:
 def _theory(rounds: Mapping[str, Any]) -> str:
     seen = "not all arrived" if rounds["observed"] is None else f"{rounds['observed']:.1f} on average"
     expected = f"a complete graph would take {rounds['complete_graph']:.1f}"
-    return f"{seen}; {expected}; ln n / λ₂ is {rounds['spectral_shape']:.3g}"
+    shape = "" if rounds["spectral_shape"] is None else f"; ln n / λ₂ is {rounds['spectral_shape']:.3g}"
+    return f"{seen}; {expected}{shape}"
 
 
 def _traffic(traffic: Mapping[str, Any]) -> str:

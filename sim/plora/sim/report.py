@@ -63,7 +63,7 @@ def report_of(
         "graph": {**_graph(scenario, edges, reach), "spectrum": spectrum},
         "rounds": [_round(one, gain) for one, gain in zip(rounds, gains, strict=True)],
         "rounds_to": {domain: _marks([one.coverage[domain] for one in rounds]) for domain in reach.domains},
-        "theory": _theory(scenario, spectrum, adapters) if spectrum else None,
+        "theory": _theory(scenario, spectrum, adapters, reach),
         "adapters": adapters,
         "gate": {"pairs": dict(last.verdicts), "reasons": _reasons(tally, reach.truth) if tally else {}},
         "notes": _notes(scenario, reach),
@@ -110,10 +110,15 @@ def _spectrum(scenario: Scenario, edges: Sized) -> dict[str, Any] | None:
     return theory.spectrum(topology.of(scenario.graph, scenario.agents, scenario.seed))
 
 
-def _theory(scenario: Scenario, spectrum: Mapping[str, Any], adapters: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Of the clean adapters that were published in the component that the spectrum is of."""
-    there = [one for one in adapters if one["kind"] == CLEAN and one["reachable"] == spectrum["peers"]]
-    return theory.rounds(spectrum, [one["rounds_to"]["100%"] for one in there], synchronous=scenario.synchronous)
+def _theory(
+    scenario: Scenario, spectrum: Mapping[str, Any] | None, adapters: Sequence[Mapping[str, Any]], reach: Reach
+) -> dict[str, Any] | None:
+    """Of the clean adapters that were published in the component that the spectrum is of; None for other rules."""
+    if scenario.engine == "fleet" and (scenario.fleet.call, scenario.fleet.answers) != ("push-pull", "all"):
+        return None
+    there = reach.components == theory.largest(reach.components)
+    took = [one["rounds_to"]["100%"] for one in adapters if one["kind"] == CLEAN and there[one["peer"]]]
+    return theory.rounds(int(there.sum()), spectrum, took, synchronous=scenario.synchronous)
 
 
 def _round(one: Round, information_gain: float) -> dict[str, Any]:

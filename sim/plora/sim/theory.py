@@ -1,8 +1,10 @@
 """What theory says of a run's graph and of its rounds, to stand in the report beside what was seen.
 
-- All is of the largest component: what is published there reaches nobody else.
+- All is of the largest component (`largest`): what is published there reaches nobody else.
 - Eigenvalues have ten digits: further ones depend on how many threads computed them.
-- Of graphs beyond `PEERS_MAX` or `EDGES_MAX`, and of peers alone, nothing is said: None.
+- Of graphs beyond `PEERS_MAX` or `EDGES_MAX` there is no spectrum; of peers alone nothing is said: None.
+- Rounds are seen as whole ones. Where peers begin them at all times, half a round too much is seen on average, and
+  taken off.
 
 Not handled here: the formulas (`plora.analysis`), and which of them suits a graph (docs/simulator.md).
 
@@ -10,8 +12,10 @@ Not handled here: the formulas (`plora.analysis`), and which of them suits a gra
 >>> found = spectrum(complete(4))
 >>> found["lambda2_combinatorial"], found["conductance"]["value"]
 (4.0, 0.6666666666666666)
->>> rounds(found, [3.0, 2.0], synchronous=True)["observed"]
+>>> rounds(4, found, [3.0, 2.0], synchronous=True)["observed"]
 2.5
+>>> rounds(4, found, [3.0, 2.0], synchronous=False)["observed"]
+2.0
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from plora.analysis.diffusion import asynchronous_rounds, push_pull_rounds, push_pull_rounds_exact
 from plora.analysis.spectra import cheeger_bounds, conductance_estimate, predicted_rounds_spectral, spectral_gap
@@ -48,15 +53,24 @@ def spectrum(graph: Graph) -> dict[str, Any] | None:
     }
 
 
-def rounds(spectrum: Mapping[str, Any], took: Sequence[float | None], *, synchronous: bool) -> dict[str, float | None]:
-    """Rounds until all know: the mean of what adapters `took` (None if any isn't through), and what theory has."""
-    n = spectrum["peers"]
+def rounds(
+    n: int, spectrum: Mapping[str, Any] | None, took: Sequence[float | None], *, synchronous: bool
+) -> dict[str, float | None] | None:
+    """Rounds until all n know: the mean of what adapters `took` (None if any isn't through), and what theory has."""
+    if n < 2:
+        return None
     arrived = [one for one in took if one is not None]
+    seen = float(np.mean(arrived)) - (0.0 if synchronous else 0.5) if arrived else None
     return {
-        "observed": float(np.mean(arrived)) if arrived and len(arrived) == len(took) else None,
+        "observed": seen if len(arrived) == len(took) else None,
         "complete_graph": _on_a_complete_graph(n, synchronous),
-        "spectral_shape": predicted_rounds_spectral(n, spectrum["lambda2_normalized"], C=1.0),
+        "spectral_shape": predicted_rounds_spectral(n, spectrum["lambda2_normalized"], C=1.0) if spectrum else None,
     }
+
+
+def largest(components: ArrayLike) -> int:
+    """The component, of those that peers are in, that has the most of them."""
+    return int(np.bincount(np.asarray(components)).argmax())
 
 
 def _ten_digits(value: float) -> float:
@@ -71,6 +85,6 @@ def _on_a_complete_graph(n: int, synchronous: bool) -> float:
 
 def _largest_component(graph: Graph) -> Graph:
     labels = graph.components()
-    kept = labels == np.bincount(labels).argmax()
+    kept = labels == largest(labels)
     number = np.cumsum(kept) - 1
     return graph_of(int(kept.sum()), number[graph.edges[kept[graph.edges[:, 0]]]])
