@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -74,6 +74,10 @@ class Merged:
     clean: float
 
 
+Result = tuple[int, Row, list[Merged]]
+"""How many peers, which layers, and what each seed gave."""
+
+
 def scenario(row: Row, peers: int, seed: int, verdicts: Verdicts | None, graph: Path, quorum: int = QUORUM) -> Scenario:
     """The simulation of one row; `graph` is a file of edges."""
     policy = {
@@ -119,8 +123,8 @@ def merged(simulation: Simulation) -> Merged:
 
 def measured(
     row: Row, peers: int, seeds: Iterable[int], verdicts: Verdicts | None = None, quorum: int = QUORUM
-) -> Merged:
-    """The means over runs with these seeds. `UsageError` where detectors have nothing to find by."""
+) -> list[Merged]:
+    """What a run with each of these seeds gives. `UsageError` where detectors have nothing to find by."""
     if "detectors" in row.on and verdicts is None and VerdictModel.read() is None:
         raise UsageError(NO_VERDICTS, where=str(MEASURED))
     found = []
@@ -129,23 +133,29 @@ def measured(
             graph = Path(folder) / f"{seed}.edges"
             graph.write_text(edges(peers, seed, quorum), encoding="utf-8")
             simulation = run(scenario(row, peers, seed, verdicts, graph, quorum)).simulation
-            found.append(merged(simulation) if simulation else Merged(0, 0, 0))
-    return Merged(*(fmean(getattr(one, name) for one in found) for name in Merged.__slots__))
+            if simulation is None:
+                raise AssertionError("a run of the swarm has a simulation")
+            found.append(merged(simulation))
+    return found
 
 
-def table(results: Sequence[tuple[int, Row, Merged]], source: str) -> str:
-    """The results as a table in Markdown."""
+def table(results: Sequence[Result], source: str) -> str:
+    """The results as a table in Markdown: means over the seeds, and what the seeds range over where they differ."""
     lines = [
         f"Detectors find by {source}.",
         "",
         "| peers | layers | serve a trojan | trojans merged | clean merged |",
         "|---|---|---|---|---|",
     ]
-    lines += [
-        f"| {peers:,} | {row.name} | {one.peers:.1%} | {one.trojans:.1%} | {one.clean:.1%} |"
-        for peers, row, one in results
-    ]
+    lines += [f"| {peers:,} | {row.name} | {' | '.join(_cells(found))} |" for peers, row, found in results]
     return "\n".join(lines) + "\n"
+
+
+def _cells(found: Sequence[Merged]) -> Iterator[str]:
+    for name in Merged.__slots__:
+        shares = [getattr(one, name) for one in found]
+        least, most = f"{min(shares):.1%}", f"{max(shares):.1%}"
+        yield f"{fmean(shares):.1%}" + (f" ({least} to {most})" if least != most else "")
 
 
 def written(page: str, text: str) -> str:
@@ -166,33 +176,63 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"all of these or none: {', '.join(f'--{name}' for name in Verdicts.model_fields)}")
     verdicts = Verdicts.model_validate(rates) if rates else None
     source = "what was measured" if verdicts is None else f"rates told by hand ({_said(rates)}), not measured ones"
-    results = []
     try:
-        for peers in told.sizes:
-            for row in ROWS:
-                results.append((peers, row, measured(row, peers, range(told.seeds), verdicts)))
-                sys.stderr.write(f"{peers} peers, {row.name}: {results[-1][-1]}\n")
-        text = table(results, f"{source}; means of {told.seeds} seeds")
+        page = _page(told.write) if told.write else ""
+        text = table(_results(told, verdicts), f"{source}; means of {told.seeds} seeds (range over the seeds)")
+        sys.stdout.write(text)
         if told.write:
-            told.write.write_text(written(told.write.read_text(encoding="utf-8"), text), encoding="utf-8")
-    except PloraError as error:
+            told.write.write_text(written(page, text), encoding="utf-8")
+    except (PloraError, OSError) as error:
         sys.stderr.write(f"layers: {error}\n")
         return 2
-    sys.stdout.write(text)
     return 0
+
+
+def _page(path: Path) -> str:
+    """A page that has the marks."""
+    try:
+        page = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"no page: {error}", where="--write", mend=f"a page with {BEGIN} and {END}") from None
+    written(page, "")
+    return page
+
+
+def _results(told: argparse.Namespace, verdicts: Verdicts | None) -> list[Result]:
+    results: list[Result] = []
+    for peers in told.sizes:
+        for row in ROWS:
+            results.append((peers, row, measured(row, peers, range(told.seeds), verdicts)))
+            sys.stderr.write(f"{peers} peers, {row.name}: {results[-1][-1]}\n")
+    return results
 
 
 def _said(rates: dict[str, float]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {rate:g}" for name, rate in rates.items())
 
 
+def _at_least(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if (value := int(text)) < least:
+            raise argparse.ArgumentTypeError(f"{value} is below {least}")
+        return value
+
+    return number
+
+
+def _share(text: str) -> float:
+    if not 0 <= (value := float(text)) <= 1:
+        raise argparse.ArgumentTypeError(f"{value} is outside of 0 to 1")
+    return value
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m plora.sim.layers", description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--sizes", type=int, nargs="+", default=[20, 1000], help="numbers of peers")
-    parser.add_argument("--seeds", type=int, default=3, help="runs of each row")
+    parser.add_argument("--sizes", type=_at_least(2), nargs="+", default=[20, 1000], help="numbers of peers")
+    parser.add_argument("--seeds", type=_at_least(1), default=3, help="runs of each row")
     parser.add_argument("--write", type=Path, help="a page with marks, whose table is replaced")
     for name in Verdicts.model_fields:
-        parser.add_argument(f"--{name}", type=float, help="of the verdict model, instead of what was measured")
+        parser.add_argument(f"--{name}", type=_share, help="of the verdict model, instead of what was measured")
     return parser
 
 
