@@ -50,7 +50,7 @@ GRAPHS: tuple[dict[str, Any], ...] = (
 )
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("graph", GRAPHS, ids=lambda graph: str(graph["kind"]))
 def test_what_is_clean_arrives_in_every_topology(seed: int, graph: dict[str, Any]) -> None:
     outcome = run(scenario(agents=8, rounds=10, seed=seed, graph=graph))
@@ -164,12 +164,12 @@ def command(*arguments: str, hash_seed: str = "0") -> subprocess.CompletedProces
 
 
 def test_the_command_is_deterministic_under_every_hash_seed(tmp_path: Path) -> None:
-    arguments = ("--agents", "8", "--graph_p", "0.5", "--seed", "4", "--loss", "0.1", "--rounds", "4", "-q")
+    arguments = ("--agents", "5", "--graph_p", "0.8", "--seed", "4", "--loss", "0.1", "--rounds", "4", "-q")
     for hash_seed in "12":
         done = command(*arguments, "--report_dir", str(tmp_path / hash_seed), hash_seed=hash_seed)
         assert done.returncode == 0, done.stderr
     first, second = (sorted((tmp_path / hash_seed).rglob("*.json*")) for hash_seed in "12")
-    assert len(first) == 10 and [one.read_bytes() for one in first] == [one.read_bytes() for one in second]
+    assert len(first) == 7 and [one.read_bytes() for one in first] == [one.read_bytes() for one in second]
     report = json.loads((tmp_path / "1" / "report.json").read_text())
     assert len(report["rounds"]) == 4 and report["scenario"]["links"]["loss"] == 0.1
     again = recount(tmp_path / "1")
