@@ -99,6 +99,13 @@ dump-policy: $(READY) ## the policy that is in force, and where each value comes
 mutate-gate: $(READY) ## switch off each check of the gate and see that a test of an attack notices
 	$(BIN)/python bench/mutate_gate.py
 
+.PHONY: determinism mutants
+determinism: $(READY) ## run every scenario again under other hash seeds, the fleet's with other threads, and compare rounds, report, logs; NAMES="replay churn", ROUNDS=10
+	$(BIN)/python -m plora.sim.determinism $(NAMES) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+mutants: $(READY) ## peers that lack one guard each: some invariant of the simulator finds each of them
+	$(BIN)/python -m pytest -q -n 2 tests/sim/test_mutants.py
+
 .PHONY: fuzz
 SECONDS_EACH ?= 600
 fuzz: $(READY) ## strangers' bytes, mutated by what code they reach: statement (signed or not), plora.yml, tensor file, frame; SECONDS_EACH=600

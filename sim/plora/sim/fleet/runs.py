@@ -50,7 +50,7 @@ class FleetRun:
     """A scenario under way: `step` lets a round pass and looks. `threads` changes nothing that is seen."""
 
     def __init__(self, scenario: Scenario, threads: int) -> None:
-        _refuse_unknown(scenario)
+        refuse_unknown(scenario)
         self.scenario = scenario
         self.truth = tuple(replace(one, round=float(int(one.round + 0.5))) for one in truths(scenario))
         graph, self.edges, components = _graph(scenario)
@@ -176,7 +176,7 @@ def _accepts(scenario: Scenario, truth: tuple[Truth, ...]) -> NDArray[np.uint64]
     return accepts_of([Chance(rate.accept, rate.correlation) for rate in rates], scenario.agents, scenario.seed)
 
 
-def _refuse_unknown(scenario: Scenario) -> None:
+def refuse_unknown(scenario: Scenario) -> None:
     """What this engine would leave out it refuses."""
     told, fleet = scenario, scenario.fleet
     wrong = {
