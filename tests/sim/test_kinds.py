@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from plora.proto.errors import UsageError
+from plora.sim.crooks import owner_of
 from plora.sim.kinds import KINDS, line_up
 from plora.sim.run import Simulation
 from plora.sim.scenario import Adversaries, Scenario
@@ -135,3 +136,24 @@ def test_a_multitude_does_not_part_neighbours_who_were_down() -> None:
         "settle": 100,
     }
     assert first_break(Scenario.parse(told)) is None
+
+
+@pytest.mark.parametrize("kind", ["equivocator", "rollback", "clock-liar", "junk-dealer"])
+def test_who_cheats_on_a_full_disk_does_so_once_it_has_room(kind: str) -> None:
+    happenings = [{"round": 0.5, "do": "disk_full", "peers": [2]}, {"round": 3, "do": "disk_free", "peers": [2]}]
+    told: dict[str, Any] = {
+        "agents": 3,
+        "rounds": 7,
+        "graph": {"kind": "complete"},
+        "publish": {"plasmids": 1},
+        "security": {"detectors": False},
+        "adversaries": [{"kind": kind, "peers": [2], "from_round": 1.0}],
+        "happenings": happenings,
+    }
+    simulation = Simulation(Scenario.parse(told))
+    honest, crook = (simulation.swarm.peer(simulation.ids[number]) for number in (0, 2))
+    owner, known = owner_of(crook.id, crook.config.swarm).id, []
+    for _ in range(told["rounds"]):
+        simulation.step()
+        known.append(any(entry.owner == owner for entry in honest.core.gossip.seen.entries()))
+    assert (known[2], known[-1]) == (False, True)

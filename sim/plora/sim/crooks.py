@@ -20,11 +20,13 @@ from typing import ClassVar
 
 from plora.node.core.effects import Send
 from plora.node.core.messages import Heartbeat, Hello, IHave, Message
+from plora.proto.errors import StoreError
 from plora.sim.adversary import Speaker
 from plora.sim.clock import MS
 from plora.sim.material import Owner, Plasmid, make_owner, make_plasmid, tiny_adapter
 
-DAY_S, ROUND_NS = 86_400, 1000 * MS
+DAY_S, ROUND_MS = 86_400, 1000
+ROUND_NS = ROUND_MS * MS
 VERSION_ROUNDS = 8
 
 
@@ -47,10 +49,14 @@ class Crook(Speaker):
         return owner_of(self.id, self.config.swarm)
 
     def show(self, plasmid: Plasmid, half: int | None = None) -> None:
-        """Tell of a plasmid, and serve its bytes, from now on."""
+        """Tell of a plasmid, and serve its bytes, from now on or from when its disk takes them."""
         if not self.up:
             return
-        self.store.import_blob(io.BytesIO(plasmid.data), plasmid.manifest.artifacts.chunk_bytes)
+        try:
+            self.store.import_blob(io.BytesIO(plasmid.data), plasmid.manifest.artifacts.chunk_bytes)
+        except StoreError:
+            self._later(ROUND_MS, partial(self.show, plasmid, half))
+            return
         artifacts = plasmid.manifest.artifacts
         self.core.transfer.serve(artifacts.sha256, artifacts.size_bytes, artifacts.chunk_bytes)
         self.say(self.owner.record, plasmid.statement, half=half)
