@@ -58,6 +58,14 @@ def test_what_is_not_as_expected_is_named_in_a_sentence() -> None:
     assert failures(replace(ended, scenario=ended.scenario.model_copy(update={"expect": Expect()}))) == []
 
 
+def test_another_release_is_asked_as_all_others_are() -> None:
+    deaf = {"agents": 2, "rounds": 3, "graph": {"kind": "complete"}, "links": {"bulk_loss": 1.0}}
+    told = {**deaf, "publish": {"plasmids": 1}, "adversaries": [{"kind": "elder", "peers": [1]}]}
+    ended = run(Scenario.parse({**told, "expect": {"clean_accepted": 1.0}}))
+    assert failures(ended) == ["clean_accepted: 0.500, at least 1.0 was expected"]
+    assert ended.report["adversaries"] == [] and [one["kind"] for one in ended.report["other_releases"]] == ["elder"]
+
+
 def test_nobody_who_is_up_is_no_agreement() -> None:
     told = {"agents": 2, "rounds": 2, "graph": {"kind": "complete"}, "happenings": [{"round": 1, "do": "kill"}]}
     assert failures(run(Scenario.parse({**told, "expect": {"agree": True}}))) == ["agree: nobody is up at the end"]

@@ -56,6 +56,8 @@ def _head(report: Mapping[str, Any]) -> Text:
     if breaking := report.get("adversaries"):
         kinds = ", ".join(dict.fromkeys(safe(one["kind"]) for one in breaking))
         line.append(f" · {len(breaking)} break rules ({kinds})", style="yellow")
+    if others := report.get("other_releases"):
+        line.append(f" · {len(others)} of other releases")
     if graph["reached"] < graph["peers"]:
         line.append(f" · {graph['reached']:,} peers can be reached", style="yellow")
     return line.append(f" · {_counted(len(report['rounds']), 'round')} · seed {told['seed']}")

@@ -13,7 +13,7 @@ Not handled here: which rules are broken (`adversaries`, `floods`, `crooks`, `li
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from plora.node.core.effects import Send
 from plora.node.core.messages import HAVE_MAX, Carried, Heartbeat, Message, Push
@@ -26,9 +26,12 @@ Kind = TypeVar("Kind", bound="Adversary")
 
 
 class Adversary(SimPeer):
-    """Behaves well until `betrays_ns` of virtual time; then what it sends is what `tampered` makes of it."""
+    """Behaves well until `betrays_ns` of virtual time; then what it sends is what `tampered` makes of it.
+
+    One that `keeps_rules` is of another release, and must fare as all others do."""
 
     betrays_ns: int = 0
+    keeps_rules: ClassVar[bool] = False
 
     @property
     def betraying(self) -> bool:

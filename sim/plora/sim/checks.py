@@ -35,7 +35,7 @@ class Checks:
         clean = [truth for truth in simulation.truth.values() if truth.kind == CLEAN]
         contents = [bytes.fromhex(truth.content) for truth in clean]
         owners = [simulation.plasmids[truth.content].manifest.owner for truth in clean]
-        honest = [name for number, name in enumerate(simulation.ids) if number not in simulation.line_up.kinds]
+        honest = [name for number, name in enumerate(simulation.ids) if number not in simulation.line_up.breaking]
         world = World.of(simulation.swarm, honest, owners=owners, clean=contents)
         self._watcher = Watcher(world, round_ns=simulation.round_ns)
         self._watcher.attach()

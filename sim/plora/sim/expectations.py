@@ -38,8 +38,8 @@ def failures(outcome: Outcome) -> list[str]:
 
 def honest(simulation: Simulation) -> list[SimPeer]:
     """The peers that keep the rules, by number."""
-    kept = (name for number, name in enumerate(simulation.ids) if number not in simulation.line_up.kinds)
-    return [simulation.swarm.peer(name) for name in kept]
+    breaking = simulation.line_up.breaking
+    return [simulation.swarm.peer(name) for number, name in enumerate(simulation.ids) if number not in breaking]
 
 
 def shares(simulation: Simulation) -> tuple[float, float]:
@@ -47,7 +47,7 @@ def shares(simulation: Simulation) -> tuple[float, float]:
 
     1 and 0 of none.
     """
-    rows = [number for number in range(len(simulation.ids)) if number not in simulation.line_up.kinds]
+    rows = [number for number in range(len(simulation.ids)) if number not in simulation.line_up.breaking]
     truths = list(simulation.truth.values())
     accepted: Accepted = simulation.tally.accepted[rows]
     trojan = np.array([truth.trojan for truth in truths], dtype=bool)

@@ -33,7 +33,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from plora.node.core.streams import Streams
-from plora.proto.errors import StoreError, UsageError
+from plora.proto.errors import StoreError
+from plora.sim.choices import everybody, pick
 from plora.sim.counter import edges_down
 from plora.sim.peer import SimPeer
 from plora.sim.scenario import Choice, Happening, Links, Scenario
@@ -48,7 +49,7 @@ def late(scenario: Scenario) -> frozenset[int]:
     """The peers that are not there when the others begin."""
     first: dict[int, str] = {}
     for happening, peers in chosen(scenario):
-        if happening.do in ENDS or (happening.do == "start" and not _everybody(happening)):
+        if happening.do in ENDS or (happening.do == "start" and not everybody(happening)):
             for number in peers:
                 first.setdefault(number, happening.do)
     return frozenset(number for number, do in first.items() if do == "start")
@@ -186,17 +187,5 @@ def chosen(scenario: Scenario) -> list[tuple[Happening, list[int]]]:
 
 
 def _peers(choice: Choice, number: int, scenario: Scenario) -> list[int]:
-    everybody = range(scenario.agents)
-    strange = [peer for peer in choice.peers if peer not in everybody]
-    if strange:
-        mend = f"use 0 to {scenario.agents - 1}"
-        raise UsageError(f"there is no peer {strange[0]}", where=f"happenings.{number}.peers", mend=mend)
-    if choice.peers or _everybody(choice):
-        return list(choice.peers or everybody)
-    count = choice.count if choice.count is not None else round((choice.share or 0.0) * scenario.agents)
     draws = Streams(scenario.seed, "").stream(f"happening/{number}")
-    return sorted(draws.sample(everybody, min(count, scenario.agents)))
-
-
-def _everybody(choice: Choice) -> bool:
-    return not choice.peers and choice.share is None and choice.count is None
+    return pick(choice, scenario.agents, range(scenario.agents), draws, f"happenings.{number}")

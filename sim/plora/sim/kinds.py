@@ -2,7 +2,9 @@
 
 - A kind is a class of peers (`KINDS`). A scenario's `adversaries` say which, who, and from which round on.
 - Who is drawn is drawn from the scenario's seed, without those that an earlier entry has taken or that watch what
-  becomes of an eclipse (`around`).
+  becomes of an eclipse (`around`). An entry that names one of those is refused.
+- Peers of another release are among them, and keep the rules of their time: they are not `LineUp.breaking`, and say
+  what that release says from their first greeting on, unless a later round is told.
 - Owners who cheat are as trusted as all others: `LineUp.owners` go into everybody's trust.
 - Kinds that lie about the consensus need one, and those that lie as members must be members; `UsageError` says so.
 
@@ -21,6 +23,7 @@ from plora.node.core.streams import Streams
 from plora.proto.errors import UsageError
 from plora.sim import adversaries, crooks, floods, liars, masks, versions
 from plora.sim.adversary import Adversary, dormant
+from plora.sim.choices import check, pick
 from plora.sim.material import Owner
 from plora.sim.scenario import Adversaries
 from plora.sim.swarm import SWARM_ID, peer_id
@@ -61,7 +64,8 @@ LYING = (liars.Liar, liars.HalfPasser)
 
 @dataclass(frozen=True, slots=True)
 class LineUp:
-    """The peers that break rules, how it is called, and from which round on, by number; and the owners among them."""
+    """The peers that are no plain ones, what they are called, and from which round on, by number; and the owners among
+    them."""
 
     names: Mapping[int, str]
     kinds: Mapping[int, type[Adversary]]
@@ -73,6 +77,11 @@ class LineUp:
         """Who they are, in order."""
         return tuple(sorted(self.kinds))
 
+    @property
+    def breaking(self) -> frozenset[int]:
+        """Those that break the rules."""
+        return frozenset(number for number, kind in self.kinds.items() if not kind.keeps_rules)
+
 
 def line_up(listed: Sequence[Adversaries], near: Sequence[Sequence[int]], *, seed: int, members: int = 0) -> LineUp:
     """Who breaks which rules.
@@ -83,18 +92,24 @@ def line_up(listed: Sequence[Adversaries], near: Sequence[Sequence[int]], *, see
         seed: of what is drawn.
         members: how many of the first peers vote; 0 without a consensus.
 
-    Raises UsageError for a kind or a peer that isn't there, or a liar who has no vote.
+    Raises UsageError for a kind or a peer that isn't there, for a liar who has no vote, and for a peer that two entries
+    mean.
     """
     draws = Streams(seed, "").stream("adversaries")
     watched = {one.around for one in listed if one.around is not None}
     kinds: dict[int, type[Adversary]] = {}
     names: dict[int, str] = {}
     rounds: dict[int, float] = {}
-    for one in listed:
+    for place, one in enumerate(listed):
         free = [number for number in range(len(near)) if number not in kinds and number not in watched]
-        kind = dormant(_kind(one.kind))
-        for number in _chosen(one, free, near, draws):
+        kind = _kind(one.kind)
+        kind = kind if kind.keeps_rules and not one.from_round else dormant(kind)
+        where = f"adversaries.{place}"
+        for number in _chosen(one, free, near, draws, where):
             _check(one.kind, kind, number, members)
+            if number not in free or number in kinds:
+                said = f"is taken as {names[number]}" if number in names else "is one that others are `around`"
+                raise UsageError(f"peer {number} {said}", where=where, mend="name another peer")
             names[number], kinds[number], rounds[number] = one.kind, kind, one.from_round
     crooked = (number for number, kind in sorted(kinds.items()) if issubclass(kind, crooks.Crook))
     return LineUp(names, kinds, rounds, tuple(crooks.owner_of(peer_id(number), SWARM_ID) for number in crooked))
@@ -109,17 +124,11 @@ def _kind(name: str) -> type[Adversary]:
     return found
 
 
-def _chosen(one: Adversaries, free: list[int], near: Sequence[Sequence[int]], draws: Random) -> list[int]:
-    for number in (*one.peers, *(() if one.around is None else (one.around,))):
-        if number >= len(near):
-            raise UsageError(f"there is no peer {number}", where="adversaries", mend=f"0 to {len(near) - 1}")
-    if one.peers:
-        return list(one.peers)
-    if one.around is not None:
-        known = [number for number in near[one.around] if number in free]
-        return known[one.spared :]
-    count = one.count if one.count is not None else round((one.share or 0.0) * len(near))
-    return sorted(draws.sample(free, min(count, len(free))))
+def _chosen(one: Adversaries, free: list[int], near: Sequence[Sequence[int]], draws: Random, where: str) -> list[int]:
+    if one.around is None or one.peers:
+        return pick(one, len(near), free, draws, where)
+    check(one.around, len(near), f"{where}.around")
+    return [number for number in near[one.around] if number in free][one.spared :]
 
 
 def _check(name: str, kind: type[Adversary], number: int, members: int) -> None:

@@ -16,7 +16,7 @@ Not handled here: the fleet (`plora.sim.fleet.runs`), the report (`plora.sim.rep
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -50,7 +50,7 @@ Watch = Callable[[Round], None]
 
 class Simulation:
     """A scenario under way. `ids` are those of the peers by number; `truth` and `plasmids` go by content id in hex.
-    `line_up` says which peers break rules.
+    `line_up` says which peers break rules, or are of another release.
 
     What is sent before round 1 is in `warm_up`, and from then on in `traffic`."""
 
@@ -170,10 +170,9 @@ def run(scenario: Scenario, watch: Watch = lambda _: None, peer: type[SimPeer] =
     truth = tuple(simulation.truth.values())
     report = report_of(scenario, simulation.edges, simulation.reach, rounds, simulation.tally)
     report["traffic"] |= _frames(simulation)
-    report["adversaries"] = [
-        {"peer": number, "kind": name, "from_round": simulation.line_up.rounds[number]}
-        for number, name in sorted(simulation.line_up.names.items())
-    ]
+    breaking = simulation.line_up.breaking
+    report["adversaries"] = _named(simulation, breaking)
+    report["other_releases"] = _named(simulation, simulation.line_up.kinds.keys() - breaking)
     report["clock"] = {"begin_ns": simulation.begin_ns, "round_ns": simulation.round_ns}
     report["broken"] = list(map(str, checks.at_end())) if checks is not None else []
     report["trace_sha256"] = simulation.swarm.digest()
@@ -189,6 +188,11 @@ def _round(simulation: Simulation, checks: Checks | None) -> Round:
     if not checks.ended:
         checks.step()
     return simulation.look()
+
+
+def _named(simulation: Simulation, numbers: Iterable[int]) -> list[dict[str, Any]]:
+    names, rounds = simulation.line_up.names, simulation.line_up.rounds
+    return [{"peer": number, "kind": names[number], "from_round": rounds[number]} for number in sorted(numbers)]
 
 
 def _frames(simulation: Simulation) -> dict[str, Any]:

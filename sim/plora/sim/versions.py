@@ -9,6 +9,7 @@ Not handled here: wire versions without a common one, which the greeting refuses
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import ClassVar
 
 from plora.node.core.messages import WIRE_VERSION, DialBack, DialedBack, Heartbeat, Hello, Message
 from plora.sim.adversary import Adversary
@@ -16,6 +17,8 @@ from plora.sim.adversary import Adversary
 
 class Elder(Adversary):
     """The first release."""
+
+    keeps_rules: ClassVar[bool] = True
 
     def tampered(self, message: Message) -> tuple[Message, ...]:
         """Without what came later."""
@@ -31,6 +34,8 @@ class Elder(Adversary):
 
 class Newer(Adversary):
     """The next release."""
+
+    keeps_rules: ClassVar[bool] = True
 
     def tampered(self, message: Message) -> tuple[Message, ...]:
         """With what is to come."""
