@@ -43,7 +43,9 @@ def test_an_earlier_run_is_drawn_from_its_folder(folder: Path, capsys: pytest.Ca
     ("arguments", "named"),
     [
         (("--seed", 3), "can only be looked at"),
-        (("--plasmids", 3, "--page"), "can only be looked at"),
+        (("--plasmids", 3, "--page"), "leave out --plasmids,"),
+        (("--report_dir", "out", "--all_clean"), "leave out --report-dir, --all-clean,"),
+        (("--until-failure", "--mutant", "a:b"), "leave out --until-failure, --mutant,"),
     ],
 )
 def test_no_flag_changes_an_earlier_run(

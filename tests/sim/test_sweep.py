@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from plora.cli.main import main
 from plora.proto.errors import UsageError
 from plora.sim.sweep import Sweep
 from plora.sim.sweep_rows import opened
@@ -63,6 +64,8 @@ def test_the_thesis_sweep_compares_graphs_of_the_same_mean_degree() -> None:
 @pytest.mark.parametrize(
     ("text", "named"),
     [
+        ("base: {graph: {kind: ws}}\naxes: {agents: [9], graph.k: [4, 3]}", "agents=9, graph.k=3: no ring of 9 peers"),
+        ("base: eclipse.toml\naxes: {seed: [1]}", "did you mean eclipse"),
         ("axes: {seed: [1}", "no sweep: line 1: expected"),
         ("axes: {seed: 3}", "axes.seed: an axis is a list of values"),
         ("- 1", "no sweep"),
@@ -87,6 +90,8 @@ def test_a_base_may_be_a_scenario_beside_it(tmp_path: Path) -> None:
     path = tmp_path / "late-sweep.yaml"
     path.write_text("base: late.toml\naxes: {seed: {first: 3, count: 2}}\n")
     assert [(run.scenario.agents, run.scenario.seed) for run in Sweep.read(path).runs()] == [(7, 3), (7, 4)]
+    path.write_text("base: eclipse\naxes: {seed: [3]}\n")
+    assert Sweep.read(path).runs()[0].scenario.adversaries[0].kind == "withholder"
 
 
 @pytest.mark.parametrize("cut", [1, 5, 40])
@@ -118,7 +123,7 @@ def test_two_sweeps_never_write_the_same_file(tmp_path: Path) -> None:
 
 
 def test_processes_give_a_row_a_run_and_a_failure_stops_no_other() -> None:
-    runs = sweep(seed=[1, 2], graph=[{"kind": "ring"}, {"kind": "file"}]).runs()
+    runs = sweep(seed=[1, 2], graph=[{"kind": "ring"}, {"kind": "file", "file": "gone"}]).runs()
     results = list(on_processes(runs, ORIGIN, 2))
     rows = {row["digest"]: row for row in results if not isinstance(row, Failed)}
     failed = [one for one in results if isinstance(one, Failed)]
@@ -128,6 +133,20 @@ def test_processes_give_a_row_a_run_and_a_failure_stops_no_other() -> None:
     assert row["at"] == {"seed": 1, "graph": {"kind": "ring"}} and row["report"]["scenario"]["seed"] == 1
     assert row["provenance"].items() >= {"seed": 1, "config_sha256": "ab" * 32, "command": ORIGIN.command}.items()
     assert row["provenance"]["versions"].keys() >= {"python", "plora", "numpy"}
+
+
+def test_a_run_that_ends_otherwise_than_it_must_is_said_whenever_the_sweep_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = tmp_path / "hasty.yaml", tmp_path / "rows.jsonl"
+    path.write_text(json.dumps({"base": BASE, "axes": {"expect": [{"met": ["two_contents"]}, {}]}}))
+    for _ in range(2):
+        with pytest.raises(SystemExit) as ended:
+            main(["sweep", str(path), "--out", str(out), "--jobs", "1", "--json"])
+        told = capsys.readouterr()
+        assert ended.value.code == 1 and json.loads(told.out)["otherwise"] == 1
+        assert "expect={'met': ['two_contents']}: met: nobody's log names two_contents" in told.err
+        assert "1 run did not end as expected" in told.err
 
 
 @pytest.mark.slow

@@ -179,16 +179,19 @@ def share_apart(n: int, p: float) -> float:
         (scenario.Graph(kind="star"), 200_000_000, "too large"),
         (scenario.Graph(kind="hypercube"), 1 << 24, "too large"),
         (scenario.Graph(kind="ws", k=3), 10, "even"),
-        (scenario.Graph(kind="ws", k=10), 10, "even k below n"),
-        (scenario.Graph(kind="ba", m=10), 10, "m < n"),
-        (scenario.Graph(kind="regular", d=3), 5, "n d even"),
+        (scenario.Graph(kind="ws", k=10), 10, "even k from 2 that is below"),
+        (scenario.Graph(kind="ba", m=10), 10, "below the number of peers"),
+        (scenario.Graph(kind="regular", d=3), 5, "an even one where"),
         (scenario.Graph(kind="hypercube"), 12, "power of two"),
-        (scenario.Graph(kind="file"), 12, "no file"),
+        (scenario.Graph(kind="file"), 12, "file isn't named; .*--graph_file"),
     ],
 )
 def test_what_cannot_be_is_said(wanted: scenario.Graph, agents: int, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         topology.of(wanted, agents, 0)
+    if not wanted.connected:
+        with pytest.raises(UsageError, match=said):
+            topology.check(wanted, agents)
 
 
 def of_file(path: Path, agents: int, *, connected: bool = False) -> Graph:

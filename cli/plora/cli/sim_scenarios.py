@@ -5,14 +5,14 @@ Not handled here: what is looked at (`plora.sim.expectations`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from plora.cli.output import Output
 from plora.proto.errors import PloraError
 
 if TYPE_CHECKING:
-    from plora.sim.run import Outcome
     from plora.sim.scenario import Scenario
 
 
@@ -32,17 +32,14 @@ def told_by(path: Path | None) -> Scenario:
 
     if path is None:
         return Scenario()
-    is_name = len(path.parts) == 1 and not path.suffix and not path.exists()
-    return scenarios.find(path.name) if is_name else Scenario.read(path)
+    return Scenario.read(scenarios.path_of(str(path)))
 
 
-def raise_if_unexpected(output: Output, outcome: Outcome) -> None:
+def raise_if_unexpected(output: Output, report: Mapping[str, Any]) -> None:
     """`PloraError` where the run didn't end as its scenario says; each thing that isn't so goes to stderr."""
-    from plora.sim.expectations import failures
-
-    missed = failures(outcome)
+    missed = report.get("unexpected", ())
     for sentence in missed:
         output.failure(sentence)
     if missed:
-        name = outcome.scenario.name
+        name = report["scenario"]["name"]
         raise PloraError(f"{name} did not end as it must", mend="the scenario's `expect` says how; see the report")

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plora.cli.output import Output
+from plora.proto.amounts import counted
 from plora.proto.errors import PloraError, UsageError
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from plora.sim.search import Found
 
 TRIES = 100
+MEND = "docs/simulator.md says what always holds"
 FOLDER = Path("failure")
 NOT_TOLD = ("seed", "name", "about")
 OWN_FILES = ("scenario.toml", "report.json", "truth.json", "run.png", "run.pdf", "run.html")
@@ -53,15 +55,15 @@ class Hunt:
         self._check(told)
         found, tried = self._search(output, told)
         if found is None:
-            output.document({"tries": tried, "broken": None}, [f"{tried} scenarios, and nothing broke"])
+            output.document({"tries": tried, "broken": None}, [f"{counted(tried, 'scenario')}, and nothing broke"])
             return
         path = self._keep(found)
         self._show_again(path, write)
         replay = shlex.join(["plora", "sim", str(path), *(["--mutant", self.mutant] if self.mutant else [])])
-        size = f"{found.scenario.agents} peers, {found.scenario.rounds} rounds"
+        size = f"{counted(found.scenario.agents, 'peer')}, {counted(found.scenario.rounds, 'round')}"
         document = {"tries": tried, "broken": str(found.broken), "scenario": str(path), "replay": replay}
         output.document(document, [str(found.broken), f"the smallest scenario: {path} ({size})", f"replay: {replay}"])
-        raise PloraError(f"scenario {tried} breaks an invariant", where=str(path), mend="see 'What always holds'")
+        raise PloraError(f"scenario {tried} breaks an invariant", where=str(path), mend=MEND)
 
     def _check(self, told: Mapping[str, Any]) -> None:
         """`UsageError` for what a search can't do."""

@@ -14,18 +14,21 @@ from rich.table import Table
 from rich.text import Text
 
 from plora.cli.output import safe
-from plora.proto.amounts import size_text
+from plora.proto.amounts import counted, size_text
+from plora.sim.scenario import Expect
 
 STRIP_CELLS = 30
 SHADES = " ▁▂▃▄▅▆▇█"
 REASONS_SHOWN = 4
+NOTHING = Expect().model_dump(mode="json")
+"""What a scenario expects that says nothing of it."""
 
 
 def summary(report: Mapping[str, Any]) -> RenderableType:
     """The whole summary."""
     parts: list[RenderableType] = [_head(report), Text(), _domains(report), Text(), _gate(report), *_reasons(report)]
     notes = (Text(note, style="yellow") for note in report["notes"])
-    return Group(*parts, Text(), _figures(report), Text(), *notes, verdict(report))
+    return Group(*parts, Text(), _figures(report), Text(), *notes, verdict(report), *_ending(report))
 
 
 def strip(values: Sequence[float], most: float = 1.0) -> str:
@@ -50,21 +53,17 @@ def _head(report: Mapping[str, Any]) -> Text:
     parts = ", ".join(map(str, graph["components"][:3])) + (", …" if len(graph["components"]) > 3 else "")
     whole = "connected" if graph["connected"] else f"in {len(graph['components'])} parts ({parts})"
     line = Text.assemble(
-        (safe(told["name"]), "bold"), f" · engine {told['engine']} · {_counted(graph['peers'], 'peer')}"
+        (safe(told["name"]), "bold"), f" · engine {told['engine']} · {counted(graph['peers'], 'peer')}"
     )
-    line.append(f" · {told['graph']['kind']}, {_counted(graph['edges'], 'edge')}, {whole}")
+    line.append(f" · {told['graph']['kind']}, {counted(graph['edges'], 'edge')}, {whole}")
     if breaking := report.get("adversaries"):
         kinds = ", ".join(dict.fromkeys(safe(one["kind"]) for one in breaking))
-        line.append(f" · {len(breaking)} break rules ({kinds})", style="yellow")
+        line.append(f" · {len(breaking)} break{'s' if len(breaking) == 1 else ''} rules ({kinds})", style="yellow")
     if others := report.get("other_releases"):
         line.append(f" · {len(others)} of other releases")
     if graph["reached"] < graph["peers"]:
-        line.append(f" · {graph['reached']:,} peers can be reached", style="yellow")
-    return line.append(f" · {_counted(len(report['rounds']), 'round')} · seed {told['seed']}")
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}" + ("" if number == 1 else "s")
+        line.append(f" · {counted(graph['reached'], 'peer')} can be reached", style="yellow")
+    return line.append(f" · {counted(len(report['rounds']), 'round')} · seed {told['seed']}")
 
 
 def _domains(report: Mapping[str, Any]) -> Table:
@@ -150,6 +149,14 @@ def verdict(report: Mapping[str, Any]) -> Text:
             f"{len(short)} of {len(clean)} clean adapters didn't reach everybody ({held}){trojans}", style="red"
         )
     return Text(f"Everything clean reached everybody{trojans}", style="red" if taken else "green")
+
+
+def _ending(report: Mapping[str, Any]) -> Iterator[Text]:
+    """Whether it ended as its scenario expects, where that expects anything."""
+    if missed := report.get("unexpected", ()):
+        yield from (Text(safe(f"Not as expected: {one}"), style="red") for one in missed)
+    elif report["scenario"].get("expect", NOTHING) != NOTHING:
+        yield Text("Ended as its scenario expects", style="green")
 
 
 def _table(*columns: str) -> Table:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 OnOff = Literal["on", "off"]
 GraphKind = Literal["er", "ws", "ba", "complete", "ring", "star", "hypercube", "regular", "file"]
-
+"""As the scenario's, which can't be imported here: `plora --help` loads no room."""
 
 PLACES = {
     "agents": "agents",
@@ -40,6 +40,7 @@ PLACES = {
     "ws_k": "graph.k",
     "ws_beta": "graph.beta",
     "ba_m": "graph.m",
+    "graph_file": "graph.file",
     "loss": "links.loss",
     "plasmids": "publish.plasmids",
     "trojan_rate": "publish.trojan_rate",
@@ -53,6 +54,11 @@ PLACES = {
 """Where a scenario has what an option says."""
 
 SWITCH = {"on": True, "off": False}
+KIND_OF = {"graph_p": "er", "ws_k": "ws", "ws_beta": "ws", "ba_m": "ba", "graph_file": "file"}
+"""Options that one kind of graph alone has."""
+
+LOOKING = ("scenario", "plot", "page", "trace", "json_", "quiet")
+"""Options that go with an earlier run."""
 
 
 def _flag(name: str, text: str, **options: Any) -> Any:
@@ -74,6 +80,7 @@ def sim(
     ws_k: Annotated[int | None, _flag("ws_k", "`ws`: neighbours on the ring.")] = None,
     ws_beta: Annotated[float | None, _flag("ws_beta", "`ws`: share of edges that are rewired.")] = None,
     ba_m: Annotated[int | None, _flag("ba_m", "`ba`: edges of each new peer.")] = None,
+    graph_file: Annotated[Path | None, _flag("graph_file", "`file`: an edge list or GraphML.")] = None,
     plasmids: Annotated[int | None, _flag("plasmids", "How many adapters are published.")] = None,
     trojan_rate: Annotated[float | None, _flag("trojan_rate", "Share of adapters that are trojans.")] = None,
     security: Annotated[OnOff | None, _flag("security", "Detectors in the gate.")] = None,
@@ -107,45 +114,41 @@ def sim(
 
     Flags beside a scenario's file override it. Equal scenarios give equal reports and logs, byte for byte.
     """
-    flags = _told(locals())
+    given, output, views = _given(locals()), Output(json_, quiet), Views(plot, page, trace)
     if list_:
-        list_scenarios(Output(json_, quiet))
-        return
-    if summarise is not None:
+        list_scenarios(output)
+    elif summarise is not None:
         _summarise(summarise)
-        return
-    output, views = Output(json_, quiet), Views(plot, page, trace)
-    if scenario is not None and scenario.is_dir():
-        _say_earlier(output, scenario, flags)
-        views.show(output, scenario)
-        return
-    told = _scenario(scenario, flags)
-    if until_failure:
+    elif scenario is not None and scenario.is_dir():
+        _look_at(output, views, scenario, given)
+    elif until_failure:
+        told = _scenario(output, scenario, given).model_dump(exclude_unset=True)
         beside = {"--plot": plot, "--page": page, "--trace": trace, "--logs": logs, "--all_clean": all_clean}
-        hunt = Hunt(tries, minutes, mutant, report_dir, beside)
-        hunt.go(output, told.model_dump(exclude_unset=True), _write)
-        return
-    outcome = _carried_out(output, told, mutant, views, report_dir, logs)
-    raise_if_broken(outcome.report)
-    raise_if_unexpected(output, outcome)
-    if all_clean and not outcome.report["clean_arrived"]:
-        raise PloraError("not every clean adapter reached everybody", mend="more rounds, or see the report for why")
+        Hunt(tries, minutes, mutant, report_dir, beside).go(output, told, _write)
+    else:
+        outcome = _carried_out(output, _scenario(output, scenario, given), mutant, views, report_dir, logs)
+        _raise_if_failed(output, outcome.report)
+        if all_clean and not outcome.report["clean_arrived"]:
+            raise PloraError("not every clean adapter reached everybody", mend="more rounds, or see the report for why")
 
 
-def _told(options: Mapping[str, Any]) -> dict[str, Any]:
-    """What options say of the scenario, as its tables have it; None where one wasn't given.
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that were given."""
+    return {name: value for name, value in options.items() if value is not None and value is not False and value != ""}
 
-    >>> _told({"seed": 3, "graph_p": 0.5, "security": "off", "quiet": True})
-    {'seed': 3, 'graph': {'p': 0.5}, 'security': {'detectors': False}}
+
+def _told(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What options say of the scenario, as its tables have it.
+
+    >>> _told({"seed": 3, "graph_p": 0.5, "graph": "er", "security": "off", "quiet": True})
+    {'seed': 3, 'graph': {'kind': 'er', 'p': 0.5}, 'security': {'detectors': False}}
     """
+    from plora.sim.scenario import at_path, laid_over
+
     found: dict[str, Any] = {}
     for name, place in PLACES.items():
-        if name in options:
-            *tables, field = place.split(".")
-            table = found
-            for one in tables:
-                table = table.setdefault(one, {})
-            table[field] = SWITCH.get(options[name], options[name])
+        if name in given:
+            found = laid_over(found, at_path(place, SWITCH.get(given[name], given[name])))
     return found
 
 
@@ -168,14 +171,23 @@ def _summarise(folder: Path) -> None:
     Output(as_json=True).document(summarised(folder), ())
 
 
-def _say_earlier(output: Output, folder: Path, flags: Mapping[str, Any]) -> None:
-    """The report of a run that has ended, which no flag changes any more."""
+def _look_at(output: Output, views: Views, folder: Path, given: Mapping[str, Any]) -> None:
+    """Show a run that has ended, which no flag changes any more, and end as it did."""
     from plora.sim.trace import read_report
 
-    if _over({}, flags):
-        mend = "name its scenario's file instead, or leave the flags out"
+    vain = [f"--{name.replace('_', '-')}" for name in given if name not in LOOKING]
+    if vain:
+        mend = f"leave out {', '.join(vain)}, or name its scenario's file instead"
         raise UsageError("an earlier run can only be looked at", where=str(folder), mend=mend)
-    _say(output, read_report(folder))
+    report = read_report(folder)
+    _say(output, report)
+    views.show(output, folder)
+    _raise_if_failed(output, report)
+
+
+def _raise_if_failed(output: Output, report: Mapping[str, Any]) -> None:
+    raise_if_broken(report)
+    raise_if_unexpected(output, report)
 
 
 def _say(output: Output, report: Mapping[str, Any]) -> None:
@@ -190,26 +202,18 @@ def _say(output: Output, report: Mapping[str, Any]) -> None:
     Console(highlight=False, width=width).print(summary(report))
 
 
-def _scenario(path: Path | None, flags: Mapping[str, Any]) -> Scenario:
-    from plora.sim.scenario import Scenario
+def _scenario(output: Output, path: Path | None, given: Mapping[str, Any]) -> Scenario:
+    """What file and flags say together; `UsageError` for a flag that another kind of graph has."""
+    from plora.sim.scenario import Scenario, laid_over
 
-    return Scenario.parse(_over(told_by(path).model_dump(exclude_unset=True), flags))
-
-
-def _over(values: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
-    """The values with the flags that were given in their place.
-
-    >>> _over({"graph": {"kind": "ring"}, "seed": 1}, {"graph": {"p": 0.5, "m": None}, "seed": None})
-    {'graph': {'kind': 'ring', 'p': 0.5}, 'seed': 1}
-    """
-    result = dict(values)
-    for name, flag in flags.items():
-        if isinstance(flag, Mapping):
-            table = _over(values.get(name) or {}, flag)
-            result |= {name: table} if table else {}
-        elif flag is not None:
-            result[name] = flag
-    return result
+    told = Scenario.parse(laid_over(told_by(path).model_dump(exclude_unset=True), _told(given)))
+    for name, kind in KIND_OF.items():
+        if name in given and told.graph.kind != kind:
+            mend = f"leave it out, or add --graph {kind}"
+            raise UsageError(f"a graph {told.graph.kind} has none", where=f"--{name}", mend=mend)
+    if "quorum" in given and not told.security.consensus:
+        output.hint("--quorum does nothing without --consensus on")
+    return told
 
 
 @contextmanager

@@ -13,7 +13,8 @@ import typer
 from plora.cli.errors import INTERRUPTED
 from plora.cli.options import Json, Quiet
 from plora.cli.output import Output
-from plora.proto.errors import UsageError
+from plora.proto.amounts import counted
+from plora.proto.errors import PloraError, UsageError
 
 if TYPE_CHECKING:
     from plora.sim.sweep import Run
@@ -59,13 +60,25 @@ def sweep(
             output.hint(f"{path}: cut off a last line that was torn ({rows.repaired_bytes} bytes)")
         todo = [run for run in runs if run.digest not in rows.done]
         if len(todo) < len(runs):
-            output.hint(f"{len(runs) - len(todo)} of {len(runs)} runs are in {path} already")
+            output.hint(f"{len(runs) - len(todo)} of {counted(len(runs), 'run')} are in {path} already")
         origin = Origin(asked.name, asked.digest, command)
         failed = _carry_out(output, todo, origin, rows, jobs, ray, len(runs))
     done = len(runs) - len(failed)
-    document = {"file": str(path), "runs": len(runs), "done": done, "failed": len(failed)}
-    output.document(document, [f"{path}: {done} of {len(runs)} runs"])
-    _say_failures(output, failed)
+    otherwise = [(run, rows.otherwise[run.digest]) for run in runs if run.digest in rows.otherwise]
+    document = {"file": str(path), "runs": len(runs), "done": done, "failed": len(failed), "otherwise": len(otherwise)}
+    output.document(document, [f"{path}: {done} of {counted(len(runs), 'run')}"])
+    _raise_if_wrong(output, path, failed, otherwise)
+
+
+def _raise_if_wrong(output: Output, path: Path, failed: list[Failed], otherwise: list[tuple[Run, str]]) -> None:
+    """`PloraError` where a run has no row, or one that says that it ended otherwise than it must."""
+    _say(output, [(one.run, one.reason) for one in failed])
+    _say(output, otherwise)
+    if failed:
+        raise UsageError(f"{counted(len(failed), 'run')} failed", mend="the same command tries again")
+    if otherwise:
+        what = f"{counted(len(otherwise), 'run')} did not end as expected"
+        raise PloraError(what, where=str(path), mend="`unexpected` and `broken` of the reports say how")
 
 
 def _carry_out(
@@ -109,13 +122,12 @@ def _work(todo: list[Run], origin: Origin, jobs: int | None, ray: str | None) ->
         yield from on_processes(todo, origin, min(jobs or len(os.sched_getaffinity(0)), len(todo)))
 
 
-def _say_failures(output: Output, failed: list[Failed]) -> None:
-    if not failed:
-        return
-    for one in failed[:FAILURES_SHOWN]:
-        at = ", ".join(f"{field}={value}" for field, value in one.run.at.items())
-        output.failure(f"{at}: {one.reason}")
-    raise UsageError(f"{len(failed)} runs failed", mend="the same command runs them again")
+def _say(output: Output, wrong: list[tuple[Run, str]]) -> None:
+    """Where on the axes something is wrong, and what: the first of it."""
+    from plora.sim.sweep import said_at
+
+    for run, reason in wrong[:FAILURES_SHOWN]:
+        output.failure(f"{said_at(run.at)}: {reason}")
 
 
 def _command(file: Path, out: Path, jobs: int | None, ray: str | None) -> str:

@@ -6,6 +6,8 @@
 '2.4 MiB/s'
 >>> span_text(65_000), span_text(90_061_000), span_text(400)
 ('1 min 5 s', '1 d 1 h', '0 s')
+>>> counted(1, "peer"), counted(2000, "peer")
+('1 peer', '2,000 peers')
 """
 
 from __future__ import annotations
@@ -20,6 +22,11 @@ def size_text(size_bytes: int) -> str:
         if size_bytes >= unit:
             return f"{size_bytes / unit:.1f}".removesuffix(".0") + f" {name}"
     return f"{size_bytes} B"
+
+
+def counted(number: int, what: str) -> str:
+    """So many of something whose plural ends in s."""
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
 
 
 def rate_text(bytes_s: int) -> str:

@@ -20,7 +20,7 @@ from plora.node.core.streams import Streams
 from plora.sim.build import members_of
 from plora.sim.drawn_faults import draw_faults
 from plora.sim.kinds import KINDS, LYING, VOTING
-from plora.sim.scenario import DelayKind, Scenario
+from plora.sim.scenario import DelayKind, Scenario, laid_over
 
 AGENTS = (3, 8)
 ROUNDS = (6, 16)
@@ -47,7 +47,7 @@ def draw(seed: int, number: int, told: Mapping[str, Any] | None = None) -> Scena
         "settle": SETTLE,
     }
     values |= draw_faults(Streams(seed, "").stream(f"search/{number}/faults"), values["rounds"])
-    values = over(values, told or {})
+    values = laid_over(values, told or {})
     security = values["security"]
     fixed = told or {}
     if "agents" in fixed and "quorum" not in fixed.get("security", {}):
@@ -61,15 +61,6 @@ def draw(seed: int, number: int, told: Mapping[str, Any] | None = None) -> Scena
 def _fitting(quorum: int, agents: int) -> int:
     """That quorum, or the largest below it whose members are no more than the peers."""
     return next(one for one in range(quorum, 0, -1) if members_of(one) <= agents)
-
-
-def over(values: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
-    """Values with others in their place, table by table."""
-    result = dict(values)
-    for name, value in told.items():
-        both = isinstance(value, Mapping) and isinstance(values.get(name), Mapping)
-        result[name] = over(values[name], value) if both else value
-    return result
 
 
 def _graph(draws: Random) -> dict[str, Any]:

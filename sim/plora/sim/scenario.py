@@ -206,6 +206,31 @@ class Fleet(Part):
     beta: float = Field(default=1.0, gt=0)
 
 
+def laid_over(base: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain values with others in their place, table by table.
+
+    >>> laid_over({"graph": {"kind": "ring"}, "seed": 1}, {"graph": {"p": 0.5}, "rounds": 3})
+    {'graph': {'kind': 'ring', 'p': 0.5}, 'seed': 1, 'rounds': 3}
+    """
+    laid = dict(base)
+    for name, value in told.items():
+        both = isinstance(value, Mapping) and isinstance(laid.get(name), Mapping)
+        laid[name] = laid_over(laid[name], value) if both else value
+    return laid
+
+
+def at_path(path: str, value: Any) -> dict[str, Any]:
+    """A value in the tables that a dotted path names.
+
+    >>> at_path("security.verdicts.correlation", 0.9)
+    {'security': {'verdicts': {'correlation': 0.9}}}
+    """
+    for name in reversed(path.split(".")):
+        value = {name: value}
+    found: dict[str, Any] = value
+    return found
+
+
 class Scenario(Part):
     """One simulation. `synchronous`: all peers begin their rounds at once, else each at a phase of its own. With
     `invariants` honest peers are watched, and after all rounds network and machines are well for `settle` more at most,
@@ -247,5 +272,6 @@ class Scenario(Part):
         try:
             values = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise UsageError(f"no scenario: {error}", where=str(path), mend="see docs/simulator.md") from None
+            said = error.strerror if isinstance(error, OSError) else error
+            raise UsageError(f"no scenario: {said}", where=str(path), mend="see docs/simulator.md") from None
         return cls.parse({"name": path.stem} | values, where=str(path))

@@ -30,7 +30,8 @@ from pydantic import Discriminator, Field, Tag, ValidationError
 
 from plora.proto.canonical import canonical_bytes
 from plora.proto.errors import UsageError
-from plora.sim.scenario import Part, Scenario
+from plora.sim import scenarios, topology
+from plora.sim.scenario import Part, Scenario, at_path, laid_over
 
 MEND = "see docs/simulator.md"
 
@@ -91,14 +92,18 @@ class Sweep(Part):
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """The sweep of a YAML file, whose `base` may name a scenario's TOML file beside it; `UsageError` if wrong."""
+        """The sweep of a YAML file; its `base` may name a scenario's file beside it, or one that comes along.
+
+        `UsageError` if anything is wrong.
+        """
         try:
             values = yaml.safe_load(path.read_text(encoding="utf-8"))
             if not isinstance(values, dict):
                 raise UsageError("no sweep: a table of `base` and `axes` is missing", where=str(path), mend=MEND)
             if isinstance(values.get("base"), str):
-                base = path.parent / values["base"]
-                values["base"] = tomllib.loads(base.read_text(encoding="utf-8"))
+                values["base"] = tomllib.loads(
+                    scenarios.path_of(values["base"], path.parent).read_text(encoding="utf-8")
+                )
         except (OSError, UnicodeDecodeError, yaml.YAMLError, tomllib.TOMLDecodeError) as error:
             raise UsageError(f"no sweep: {_said(error)}", where=str(path), mend=MEND) from None
         return cls.parse({"name": path.stem} | values, where=str(path))
@@ -109,32 +114,26 @@ class Sweep(Part):
         return _sha256(self.model_dump(mode="json", include={"base", "axes"}))
 
     def runs(self, where: str = "sweep") -> list[Run]:
-        """All runs, each checked; `UsageError` names the first value that no scenario has."""
+        """All runs, each checked; `UsageError` names the first value that no scenario has, or no graph."""
         axes = [_changes(name, values, where) for name, values in self.axes.items()]
         found: dict[str, Run] = {}
         for place in product(*axes):
             at = {field: value for changes in place for field, value in changes.items()}
-            run = Run(at, Scenario.parse(laid_over(self.base, at), where))
+            run = Run(at, Scenario.parse(_laid(self.base, at), where))
+            topology.check(run.scenario.graph, run.scenario.agents, f"{where}: {said_at(at)}")
             found.setdefault(run.digest, run)
         return list(found.values())
 
 
-def laid_over(base: Mapping[str, Any], at: Mapping[str, Any]) -> dict[str, Any]:
+def _laid(base: Mapping[str, Any], at: Mapping[str, Any]) -> dict[str, Any]:
     """The base with the values of these dotted fields.
 
-    >>> laid_over({"graph": {"kind": "ws"}, "seed": 1}, {"graph.k": 6, "seed": 2})
+    >>> _laid({"graph": {"kind": "ws"}, "seed": 1}, {"graph.k": 6, "seed": 2})
     {'graph': {'kind': 'ws', 'k': 6}, 'seed': 2}
     """
     laid = dict(base)
     for field, value in at.items():
-        head, _, rest = field.partition(".")
-        below = laid.get(head)
-        if rest:
-            laid[head] = laid_over(below if isinstance(below, Mapping) else {}, {rest: value})
-        elif isinstance(value, Mapping) and isinstance(below, Mapping):
-            laid[head] = laid_over(below, value)
-        else:
-            laid[head] = value
+        laid = laid_over(laid, at_path(field, value))
     return laid
 
 
@@ -159,6 +158,11 @@ def _pairs(fields: Sequence[str], value: Any, where: str) -> Iterator[tuple[str,
     if not isinstance(value, list | tuple) or len(value) != len(fields):
         raise UsageError(f"{value!r} has no value for each of {len(fields)} fields", where=where, mend=MEND)
     yield from zip(fields, value, strict=True)
+
+
+def said_at(at: Mapping[str, Any]) -> str:
+    """A place on the axes."""
+    return ", ".join(f"{field}={value}" for field, value in at.items())
 
 
 def _said(error: Exception) -> str:

@@ -27,13 +27,15 @@ FIRST = b'{"digest": "'
 
 
 class Rows:
-    """An open file of rows; `done` has the digests of those in it."""
+    """An open file of rows: `done` has their digests, `otherwise` by digest what ended otherwise than it must."""
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
         self._file = file
         file.seek(0)
         *lines, torn = file.read().split(b"\n")
-        self.done = frozenset(_digest(path, number, line) for number, line in enumerate(lines, start=1))
+        found = [_row(path, number, line) for number, line in enumerate(lines, start=1)]
+        self.done = frozenset(row["digest"] for row in found)
+        self.otherwise = {row["digest"]: said for row in found if (said := _otherwise(row))}
         if not (torn.startswith(FIRST) or FIRST.startswith(torn)):
             raise _refused(path, len(lines) + 1)
         self.repaired_bytes = len(torn)
@@ -44,6 +46,8 @@ class Rows:
         self._file.write(json.dumps(row, allow_nan=False).encode() + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())
+        if said := _otherwise(row):
+            self.otherwise[row["digest"]] = said
 
 
 @contextmanager
@@ -58,15 +62,21 @@ def opened(path: Path) -> Iterator[Rows]:
         yield Rows(path, file)
 
 
-def _digest(path: Path, number: int, line: bytes) -> str:
-    """The digest of the run that a line is about; `UsageError` if it is no row."""
+def _otherwise(row: Mapping[str, Any]) -> str:
+    """What a run's report says that broke, or isn't as its scenario expects."""
+    report = row.get("report", {})
+    return "; ".join([*report.get("broken", ()), *report.get("unexpected", ())])
+
+
+def _row(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    """The row of a line; `UsageError` if it is none."""
     try:
         row = json.loads(line)
     except ValueError:
         raise _refused(path, number) from None
     if not isinstance(row, dict) or not isinstance(row.get("digest"), str):
         raise _refused(path, number)
-    return str(row["digest"])
+    return row
 
 
 def _refused(path: Path, line: int) -> UsageError:

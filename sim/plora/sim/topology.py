@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import log1p
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -96,7 +97,7 @@ class Graph:
 def graph_of(n: int, edges: ArrayLike) -> Graph:
     """The graph of edges in any order and direction, doubles counted once; UsageError where an edge can't be."""
     found = np.asarray(edges, np.int64).reshape(-1, 2)
-    _check(n >= 1, f"no graph of {n} peers", "n >= 1")
+    _check_some(n)
     for a, b in found[(found < 0).any(1) | (found >= n).any(1) | (found[:, 0] == found[:, 1])][:1]:
         raise UsageError(f"no edge {a} - {b} among {n} peers", mend=f"two different numbers from 0 to {n - 1}")
     keys = np.sort(np.minimum(found[:, 0], found[:, 1]) * n + np.maximum(found[:, 0], found[:, 1]))
@@ -107,8 +108,7 @@ def graph_of(n: int, edges: ArrayLike) -> Graph:
 
 def complete(n: int) -> Graph:
     """Everybody knows everybody."""
-    _check(n >= 1, f"no graph of {n} peers", "n >= 1")
-    _fits(n * (n - 1) / 2)
+    _check_complete(n)
     return Graph(n, _pairs_at(np.arange(n * (n - 1) // 2), n))
 
 
@@ -128,8 +128,7 @@ def star(n: int) -> Graph:
 
 def hypercube(n: int) -> Graph:
     """Peers know those whose number differs in one bit; n is a power of two."""
-    _check(n >= 1 and n & (n - 1) == 0, f"no hypercube of {n} peers", "a power of two")
-    _fits(n * (n.bit_length() - 1) / 2)
+    _check_hypercube(n)
     here = np.arange(n)
     flipped = [np.stack((here, here ^ (1 << bit)), axis=1) for bit in range(n.bit_length() - 1)]
     return graph_of(n, np.concatenate(flipped) if flipped else [])
@@ -141,8 +140,7 @@ def erdos_renyi_graph(n: int, p: float, seed: int, *, connected: bool = False) -
     Drawn by skipping from edge to edge in time O(n + m), Batagelj and Brandes, "Efficient generation of large random
     networks", Phys. Rev. E 71, 036113 (2005).
     """
-    _check(n >= 1 and 0.0 <= p <= 1.0, f"no graph of {n} peers with edge probability {p}", "n >= 1 and 0 <= p <= 1")
-    _fits(n * (n - 1) / 2 * p)
+    _check_er(n, p)
     if p == 1.0:
         return complete(n)
     start = counter.key(seed, "erdos-renyi")
@@ -156,9 +154,7 @@ def watts_strogatz_graph(n: int, k: int, beta: float, seed: int, *, connected: b
     distance, then by peer; the new end is uniform over those that give neither loop nor double; n k / 2 edges remain.
     It is networkx's `watts_strogatz_graph` with even k.
     """
-    _check(n > k >= 2 and k % 2 == 0, f"no ring of {n} peers that know the {k} nearest", "an even k below n")
-    _check(0.0 <= beta <= 1.0, f"{beta} is no probability", "0 <= beta <= 1")
-    _fits(n * k / 2)
+    _check_ws(n, k, beta)
     from plora.sim.wiring import rewired
 
     start = counter.key(seed, "watts-strogatz")
@@ -178,8 +174,7 @@ def barabasi_albert_graph(n: int, m: int, seed: int) -> Graph:
     what a repeated choice means: here it starts from a star of m + 1 peers, and a repetition is drawn again, as
     networkx's `barabasi_albert_graph`. Always connected; m (n - m) edges.
     """
-    _check(1 <= m < n, f"no graph of {n} peers that get to know {m}", "1 <= m < n")
-    _fits(m * (n - m))
+    _check_ba(n, m)
     from plora.sim.wiring import attached
 
     return graph_of(n, attached(n, m, counter.key(seed, "barabasi-albert")))
@@ -192,8 +187,7 @@ def random_regular_graph(n: int, d: int, seed: int, *, connected: bool = False) 
     loops or doubles are paired anew, and it starts over where that can't end. Where d is above half, the complement is
     drawn.
     """
-    _check(0 <= d < n and n * d % 2 == 0, f"no graph of {n} peers that each know {d}", "0 <= d < n, n d even")
-    _fits(n * d / 2)
+    _check_regular(n, d)
     start = counter.key(seed, "random-regular")
 
     def draw(attempt: int) -> Graph:
@@ -234,9 +228,7 @@ def neighbours(n: int, edges: Iterable[tuple[int, int]]) -> list[list[int]]:
 def _of_file(wanted: scenario.Graph, agents: int) -> Graph:
     from plora.sim.graph_files import read
 
-    if wanted.file is None:
-        raise UsageError("no file of the graph is named", mend="graph.file, an edge list or GraphML")
-    return read(wanted.file, agents)
+    return read(_named_file(wanted), agents)
 
 
 KINDS: Mapping[scenario.GraphKind, Callable[[scenario.Graph, int, int], Graph]] = {
@@ -252,13 +244,80 @@ KINDS: Mapping[scenario.GraphKind, Callable[[scenario.Graph, int, int], Graph]] 
 }
 
 
+def check(wanted: scenario.Graph, agents: int, where: str = "") -> None:
+    """UsageError where there is no such graph of so many peers, whatever is drawn; files aren't opened."""
+    try:
+        CHECKS[wanted.kind](wanted, agents)
+    except UsageError as error:
+        raise UsageError(error.what, where=where, mend=error.mend) from None
+
+
+CHECKS: Mapping[scenario.GraphKind, Callable[[scenario.Graph, int], object]] = {
+    "er": lambda wanted, n: _check_er(n, wanted.p),
+    "ws": lambda wanted, n: _check_ws(n, wanted.k, wanted.beta),
+    "ba": lambda wanted, n: _check_ba(n, wanted.m),
+    "regular": lambda wanted, n: _check_regular(n, wanted.d),
+    "complete": lambda wanted, n: _check_complete(n),
+    "ring": lambda wanted, n: _check_some(n),
+    "star": lambda wanted, n: _check_some(n),
+    "hypercube": lambda wanted, n: _check_hypercube(n),
+    "file": lambda wanted, n: _named_file(wanted),
+}
+
+
+def _check_some(n: int) -> None:
+    _check(n >= 1, f"no graph of {n} peers", "use one peer at least")
+
+
+def _check_complete(n: int) -> None:
+    _check_some(n)
+    _fits(n * (n - 1) / 2)
+
+
+def _check_hypercube(n: int) -> None:
+    _check(n >= 1 and n & (n - 1) == 0, f"no hypercube of {n} peers", "use a power of two of them")
+    _fits(n * (n.bit_length() - 1) / 2)
+
+
+def _check_er(n: int, p: float) -> None:
+    _check_some(n)
+    _check(0.0 <= p <= 1.0, f"no graph with edge probability {p}", "use a p from 0 to 1")
+    _fits(n * (n - 1) / 2 * p)
+
+
+def _check_ws(n: int, k: int, beta: float) -> None:
+    mend = "use an even k from 2 that is below the number of peers"
+    _check(n > k >= 2 and k % 2 == 0, f"no ring of {n} peers that know the {k} nearest", mend)
+    _check(0.0 <= beta <= 1.0, f"{beta} is no probability", "use a beta from 0 to 1")
+    _fits(n * k / 2)
+
+
+def _check_ba(n: int, m: int) -> None:
+    mend = "use an m from 1 that is below the number of peers"
+    _check(1 <= m < n, f"no graph of {n} peers that get to know {m}", mend)
+    _fits(m * (n - m))
+
+
+def _check_regular(n: int, d: int) -> None:
+    mend = "use a d below the number of peers, and an even one where that number is odd"
+    _check(0 <= d < n and n * d % 2 == 0, f"no graph of {n} peers that each know {d}", mend)
+    _fits(n * d / 2)
+
+
+def _named_file(wanted: scenario.Graph) -> Path:
+    if wanted.file is None:
+        mend = "name an edge list or GraphML by --graph_file, or by `file` in the table `graph`"
+        raise UsageError("the graph's file isn't named", mend=mend)
+    return wanted.file
+
+
 def _check(holds: bool, said: str, mend: str) -> None:
     if not holds:
         raise UsageError(said, mend=mend)
 
 
 def _fits(edges: float) -> None:
-    _check(edges <= EDGES_MAX, f"a graph of {edges:.0f} edges is too large", f"at most {EDGES_MAX} edges")
+    _check(edges <= EDGES_MAX, f"a graph of {edges:.0f} edges is too large", f"have at most {EDGES_MAX} edges")
 
 
 def _drawn(draw: Callable[[int], Graph], connected: bool, what: str, mend: str) -> Graph:

@@ -32,9 +32,9 @@ MEASURED = Path(__file__).parent / "assets" / "verdicts.json"
 NOTHING_FOUND = Findings("sim", p_value=1.0, alpha=0.01)
 FOUND = Findings("sim", p_value=0.0, alpha=0.01, note="drawn by the simulation's verdict model")
 NO_VERDICTS = (
-    "Detectors find nothing here, and hold no trojan back: there are no measured verdicts. Make them by "
-    "`python -m plora.lab.verdict_rates --table READINGS --out sim/plora/sim/assets/verdicts.json`, or tell some: "
-    "`--accept_trojan .05 --accept_clean .99 --correlation .9`."
+    "Detectors find nothing here, and hold no trojan back: no verdicts were measured. Tell some by "
+    "`--accept_trojan .05 --accept_clean .99 --correlation .9`, or measure those of a zoo by "
+    "`python -m plora.lab.verdict_rates`."
 )
 
 

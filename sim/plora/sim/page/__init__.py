@@ -22,6 +22,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from plora.proto.amounts import counted
 from plora.sim.page.layout import places_of
 from plora.sim.rounds import OUTCOMES
 from plora.sim.trace import Frame, Trace
@@ -80,15 +81,16 @@ def facts_of(report: Mapping[str, Any]) -> str:
     adapters = report["adapters"]
     trojans = sum(one["kind"] != "clean" for one in adapters)
     told = [
-        f"{scenario['engine']} of {graph['peers']:,} peers",
-        f"graph {scenario['graph']['kind']} with {graph['edges']:,} edges",
-        f"{len(adapters)} adapters, {trojans} of them trojans",
+        f"{scenario['engine']} of {counted(graph['peers'], 'peer')}",
+        f"graph {scenario['graph']['kind']} with {counted(graph['edges'], 'edge')}",
+        f"{counted(len(adapters), 'adapter')}, of which trojans: {trojans}",
         f"detectors {'on' if scenario['security']['detectors'] else 'off'}",
         f"consensus {'on' if scenario['security']['consensus'] else 'off'}",
         f"seed {scenario['seed']}",
     ]
     if report.get("adversaries"):
-        told.insert(-1, f"{len(report['adversaries'])} peers break rules")
+        count = len(report["adversaries"])
+        told.insert(-1, f"{counted(count, 'peer')} break{'s' if count == 1 else ''} rules")
     return " · ".join(told)
 
 
