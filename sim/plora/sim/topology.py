@@ -114,14 +114,14 @@ def complete(n: int) -> Graph:
 
 def ring(n: int) -> Graph:
     """A cycle; for n = 2 one edge, for n = 1 none."""
-    _fits(n)
+    _check_sparse(n, n)
     here = np.arange(n if n > 2 else n - 1)
     return graph_of(n, np.stack((here, (here + 1) % n), axis=1))
 
 
 def star(n: int) -> Graph:
     """Peer 0 is the hub that all others know."""
-    _fits(n - 1)
+    _check_sparse(n, n - 1)
     leaves = np.arange(1, n)
     return graph_of(n, np.stack((np.zeros_like(leaves), leaves), axis=1))
 
@@ -258,8 +258,8 @@ CHECKS: Mapping[scenario.GraphKind, Callable[[scenario.Graph, int], object]] = {
     "ba": lambda wanted, n: _check_ba(n, wanted.m),
     "regular": lambda wanted, n: _check_regular(n, wanted.d),
     "complete": lambda wanted, n: _check_complete(n),
-    "ring": lambda wanted, n: _check_some(n),
-    "star": lambda wanted, n: _check_some(n),
+    "ring": lambda wanted, n: _check_sparse(n, n),
+    "star": lambda wanted, n: _check_sparse(n, n - 1),
     "hypercube": lambda wanted, n: _check_hypercube(n),
     "file": lambda wanted, n: _named_file(wanted),
 }
@@ -267,6 +267,11 @@ CHECKS: Mapping[scenario.GraphKind, Callable[[scenario.Graph, int], object]] = {
 
 def _check_some(n: int) -> None:
     _check(n >= 1, f"no graph of {n} peers", "use one peer at least")
+
+
+def _check_sparse(n: int, edges: int) -> None:
+    _check_some(n)
+    _fits(edges)
 
 
 def _check_complete(n: int) -> None:
