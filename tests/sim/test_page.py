@@ -74,8 +74,10 @@ def test_the_page_is_scrubbed_by_slider_and_keys(trace: Trace, tmp_path: Path) -
         tab.on("pageerror", lambda error: said.append(str(error)))
         tab.on("request", lambda request: said.append(request.url) if not request.url.startswith("file:") else None)
         tab.goto((tmp_path / "run.html").as_uri())
-        expect(tab.locator("#when")).to_have_text(f"Before round 1 of {last}")
+        expect(tab.locator("#when")).to_have_text(f"Round {last} of {last}")
         slider = tab.get_by_role("slider", name="Round")
+        slider.fill("0")
+        expect(tab.locator("#when")).to_have_text(f"Before round 1 of {last}")
         slider.fill(str(last))
         shares = [f"{100 * share:.0f} %" for share in trace.report["rounds"][-1]["coverage"].values()]
         assert coverage_in(tab) == shares

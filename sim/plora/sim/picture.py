@@ -12,11 +12,14 @@ Not handled here: what the figures mean (docs/simulator.md).
 from __future__ import annotations
 
 import importlib.util
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from plora.proto.amounts import counted
 from plora.proto.errors import UsageError
+from plora.sim.scenario import Scenario
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,6 +32,8 @@ DASHES: tuple[Any, ...] = ("-", (0, (6, 2)), (0, (2, 2)), (0, (7, 2, 2, 2)), (0,
 MARKERS = {"50%": "o", "90%": "^", "100%": "s"}
 OUTCOMES = {"accepted": COLOURS[0], "held": COLOURS[4], "waiting": "#999999", "rejected": COLOURS[3]}
 LEGEND_MAX = 8
+NOTE_CHARACTERS = 150
+"""So many fit in a line of a note."""
 STYLE: Mapping[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 10,
@@ -66,13 +71,13 @@ def drawn(report: Mapping[str, Any]) -> Figure:
 
     figure = Figure(figsize=(8.3, 6.4), layout="constrained")
     scenario, graph = report["scenario"], report["graph"]
-    told = (
-        f"{scenario['engine']} of {graph['peers']:,} peers, graph {scenario['graph']['kind']}, seed {scenario['seed']}"
-    )
-    title = f"{scenario['name']}: {told}"
+    swarm = f"{scenario['engine']} of {counted(graph['peers'], 'peer')}"
+    name = "" if scenario["name"] == Scenario().name else f"{scenario['name']}: "
+    title = f"{name}{swarm}, graph {scenario['graph']['kind']}, seed {scenario['seed']}"
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     if report["notes"]:
-        figure.supxlabel("\n".join(report["notes"]), x=0.01, ha="left", fontsize=7)
+        notes = (textwrap.fill(note, NOTE_CHARACTERS) for note in report["notes"])
+        figure.supxlabel("\n".join(notes), x=0.01, ha="left", fontsize=7)
     axes = figure.subplots(2, 2)
     _draw_coverage(axes[0][0], report)
     _draw_verdicts(axes[0][1], report["rounds"])
@@ -97,7 +102,8 @@ def _draw_coverage(axes: Axes, report: Mapping[str, Any]) -> None:
         for mark, when in report["rounds_to"][domain].items():
             if when is not None:
                 axes.plot(when, shares[int(when) - 1], MARKERS[mark], color=colour, markersize=5, clip_on=False)
-    for mark, marker in MARKERS.items():
+    there = [mark for mark in MARKERS if any(one[mark] is not None for one in report["rounds_to"].values())]
+    for mark, marker in ((mark, MARKERS[mark]) for mark in there):
         axes.plot([], [], marker, color="#444444", markersize=5, label=f"{mark[:-1]} % reached")
     more = f" ({len(domains)} domains)" if len(domains) > LEGEND_MAX else ""
     axes.set_title(f"Coverage{more}")

@@ -405,7 +405,7 @@ function begin() {
   readColours();
   charts();
   legend();
-  show(0);
+  show(last);
 }
 
 element("round").addEventListener("input", event => show(Number(event.target.value)));
