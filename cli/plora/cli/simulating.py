@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 OnOff = Literal["on", "off"]
 GraphKind = Literal["er", "ws", "ba", "complete", "ring", "star", "hypercube", "regular", "file"]
-"""As the scenario's, which can't be imported here: `plora --help` loads no room."""
+"""As the scenario's, which can't be imported here, for help loads no room."""
 
 PLACES = {
     "agents": "agents",

@@ -101,9 +101,7 @@ class Sweep(Part):
             if not isinstance(values, dict):
                 raise UsageError("no sweep: a table of `base` and `axes` is missing", where=str(path), mend=MEND)
             if isinstance(values.get("base"), str):
-                values["base"] = tomllib.loads(
-                    scenarios.path_of(values["base"], path.parent).read_text(encoding="utf-8")
-                )
+                values["base"] = _base(values["base"], path)
         except (OSError, UnicodeDecodeError, yaml.YAMLError, tomllib.TOMLDecodeError) as error:
             raise UsageError(f"no sweep: {_said(error)}", where=str(path), mend=MEND) from None
         return cls.parse({"name": path.stem} | values, where=str(path))
@@ -123,6 +121,15 @@ class Sweep(Part):
             topology.check(run.scenario.graph, run.scenario.agents, f"{where}: {said_at(at)}")
             found.setdefault(run.digest, run)
         return list(found.values())
+
+
+def _base(said: str, path: Path) -> dict[str, Any]:
+    """The scenario that the sweep of that file names."""
+    try:
+        found = scenarios.path_of(said, path.parent)
+    except UsageError as error:
+        raise UsageError(f"base: {said}: {error.what}", where=str(path), mend=error.mend) from None
+    return tomllib.loads(found.read_text(encoding="utf-8"))
 
 
 def _laid(base: Mapping[str, Any], at: Mapping[str, Any]) -> dict[str, Any]:
