@@ -179,13 +179,13 @@ def test_events_follow_shows_what_happens_next(plora: Run, world: Path) -> None:
     assert plora("sign", "out/medical", "--key", "a/owner/a.pem", "--domain", "medical").code == 0
     with running("up", "--home", "a", ready=Path("a/run/admin.sock")):
         command = [str(PLORA), "events", "-f", "--json", "--kind", "published", "--home", "a"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as follower:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as follower:
             assert follower.stdout is not None
             assert plora("publish", "out/medical", "--home", "a").code == 0
             assert json.loads(follower.stdout.readline())["plasmid_id"] == "medical"
             follower.send_signal(signal.SIGINT)
-            follower.stdout.read()
-        assert follower.returncode == 130
+            _, said = follower.communicate()
+        assert follower.returncode == 130 and said == "plora: interrupted\n"
 
 
 def test_publish_refuses_bytes_that_were_not_signed(plora: Run, world: Path) -> None:

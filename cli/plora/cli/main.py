@@ -39,7 +39,7 @@ from plora.cli import (
     walk,
     watching,
 )
-from plora.cli.errors import explain
+from plora.cli.errors import INTERRUPTED, explain
 from plora.cli.output import Output
 from plora.cli.usage import PANELS, App, Sections, wrong_call
 
@@ -146,7 +146,10 @@ PANELS["lab"] = "On files, without any peer"
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: run a command, and turn what it raises into one line and an exit code; raises SystemExit."""
     try:
-        sys.exit(app(arguments, prog_name="plora", standalone_mode=False))
+        code = app(arguments, prog_name="plora", standalone_mode=False)
+        if code == INTERRUPTED:  # what typer makes of Ctrl-C, without a word
+            raise KeyboardInterrupt
+        sys.exit(code)
     except (Exception, KeyboardInterrupt) as error:
         failure = explain(wrong_call(error) if isinstance(error, typer.TyperException) else error)
         if failure is None:

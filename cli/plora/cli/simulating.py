@@ -53,6 +53,9 @@ PLACES = {
 }
 """Where a scenario has what an option says."""
 
+VERDICTS = {"accept_clean", "accept_trojan", "correlation"}
+"""Flags that mean nothing without each other."""
+
 SWITCH = {"on": True, "off": False}
 KIND_OF = {"graph_p": "er", "ws_k": "ws", "ws_beta": "ws", "ba_m": "ba", "graph_file": "file"}
 """Options that one kind of graph alone has."""
@@ -206,7 +209,10 @@ def _scenario(output: Output, path: Path | None, given: Mapping[str, Any]) -> Sc
     """What file and flags say together; `UsageError` for a flag that another kind of graph has."""
     from plora.sim.scenario import Scenario, laid_over
 
-    told = Scenario.parse(laid_over(told_by(path).model_dump(exclude_unset=True), _told(given)))
+    values = laid_over(told_by(path).model_dump(exclude_unset=True), _told(given))
+    if VERDICTS & given.keys():
+        _refuse_half_told(values["security"]["verdicts"])
+    told = Scenario.parse(values)
     for name, kind in KIND_OF.items():
         if name in given and told.graph.kind != kind:
             mend = f"leave it out, or add --graph {kind}"
@@ -214,6 +220,14 @@ def _scenario(output: Output, path: Path | None, given: Mapping[str, Any]) -> Sc
     if "quorum" in given and not told.security.consensus:
         output.hint("--quorum does nothing without --consensus on")
     return told
+
+
+def _refuse_half_told(verdicts: Mapping[str, Any]) -> None:
+    """`UsageError` where flags tell some of the verdicts, and nothing tells the others."""
+    if not verdicts.keys() >= VERDICTS:
+        together = ", ".join(f"--{name}" for name in sorted(VERDICTS))
+        missing = ", ".join(f"--{name}" for name in sorted(VERDICTS - verdicts.keys()))
+        raise UsageError(f"{together} go together", mend=f"give {missing} too")
 
 
 @contextmanager

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from plora.cli.errors import INTERRUPTED
 from plora.cli.options import Json, Quiet
 from plora.cli.output import Output
 from plora.proto.amounts import counted
@@ -107,7 +106,7 @@ def _carry_out(
                 bar.advance(task)
         except KeyboardInterrupt:
             output.hint(f"\nStopped; the same command goes on: {origin.command}")
-            raise typer.Exit(INTERRUPTED) from None
+            raise
     return failed
 
 
