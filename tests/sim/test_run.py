@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.sim.kept import keep
 
 from plora.cli import simulating
 from plora.cli.main import main
+from plora.node.core.config import CoreConfig
 from plora.proto.errors import UsageError
+from plora.sim.build import configured
 from plora.sim.evaluate import summarised
 from plora.sim.recount import recount
 from plora.sim.run import Simulation, run
@@ -31,6 +34,8 @@ from plora.sim.scenario import (
     Scenario,
     Security,
 )
+
+CORE = CoreConfig(peer="", swarm="", boot="")
 
 
 def scenario(**values: Any) -> Scenario:
@@ -93,6 +98,44 @@ def test_shares_are_of_the_component_that_holds_the_publishers() -> None:
     told = outcome.report["graph"]
     assert not told["connected"] and told["reached"] < 12 and sum(told["components"]) == 12
     assert outcome.report["clean_arrived"] and outcome.rounds[-1].holders == (told["reached"],)
+
+
+def test_shares_are_of_honest_peers(tmp_path: Path) -> None:
+    """A flooder takes nothing up that others publish."""
+    told = {"agents": 6, "rounds": 8, "graph": {"kind": "complete"}, "publish": {"plasmids": 2, "at": [0]}}
+    keep(tmp_path, Scenario.parse({**told, "adversaries": [{"kind": "flooder", "peers": [3]}]}))
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["clean_arrived"] and report["graph"]["reached"] == 5
+    assert [(one["reachable"], one["holders"][-1]) for one in report["adapters"]] == [(5, 5)] * 2
+    assert report["rounds"][-1]["coverage"] == {"arithmetic": 1.0, "legal": 1.0}
+    assert report["theory"] is not None
+    for one, row in zip(recount(tmp_path), report["rounds"], strict=True):
+        assert (one.coverage, one.mutual_information) == (row["coverage"], row["mutual_information"])
+
+
+def test_settings_of_the_core_are_told_as_they_are_declared() -> None:
+    told = {"phase": 0.25, "denied": ["ab"], "recipe": {"max_delta_fro": 2}, "limits": {"lan_exempt": False}}
+    found = configured(CORE, told, "core")
+    assert (found.phase, found.denied, found.recipe.max_delta_fro, found.limits.lan_exempt) == (0.25, ("ab",), 2, False)
+    assert configured(found, {"phase": None}, "core").phase is None
+
+
+@pytest.mark.parametrize(
+    ("told", "named"),
+    [
+        ({"round_ms": "5"}, r"core\.round_ms"),
+        ({"round_ms": True}, r"core\.round_ms"),
+        ({"fanout": 1.5}, r"core\.fanout"),
+        ({"limits": {"store_max": [1]}}, r"core\.limits\.store_max"),
+        ({"phase": float("inf")}, "phase"),
+        ({"phase": 1.0}, "phase: 1.0 is no part of a round"),
+        ({"phase": -0.1}, "phase: -0.1 is no part of a round"),
+        ({"members": {}}, r"core\.members"),
+    ],
+)
+def test_settings_of_another_type_or_out_of_bounds_are_named(told: dict[str, Any], named: str) -> None:
+    with pytest.raises(UsageError, match=named):
+        configured(CORE, told, "core")
 
 
 def test_what_the_engine_cannot_do_is_named() -> None:
@@ -192,6 +235,14 @@ def test_the_command_fails_where_what_is_clean_must_arrive_and_does_not(capsys: 
 def test_the_command_says_what_is_wrong() -> None:
     done = command("--agents", "0")
     assert done.returncode == 2 and "agents" in done.stderr and not done.stdout and done.stderr.count("\n") == 1
+
+
+def test_flags_that_go_together_are_named_together(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["sim", "--accept_trojan", "0.1"])
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert all(f"--{name}" in said for name in ("accept_clean", "accept_trojan", "correlation")), said
 
 
 def test_without_its_libraries_the_command_names_the_extra() -> None:

@@ -10,7 +10,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
-from typing import Any
+from typing import Any, get_type_hints
+
+from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
+from pydantic_core import to_json
 
 from plora.gate import Policy, Trust
 from plora.gate.consensus import Member, membership, quorum_of
@@ -137,11 +140,20 @@ def configured(default: Any, changes: Mapping[str, Any], where: str) -> Any:
         standing = getattr(default, name)
         if is_dataclass(standing) and isinstance(value, Mapping):
             values[name] = configured(standing, value, f"{where}.{name}")
-        elif type(value) is type(standing):
-            values[name] = value
         else:
-            raise UsageError(f"not {type(standing).__name__}: {value!r}", where=f"{where}.{name}")
+            values[name] = _of_type(get_type_hints(type(default))[name], value, f"{where}.{name}")
     return replace(default, **values)
+
+
+def _of_type(declared: Any, value: Any, where: str) -> Any:
+    """The value as a field of that type has it: lists of TOML as tuples, whole numbers as fractions; nothing else."""
+    try:
+        written = to_json(value, inf_nan_mode="constants")
+        return TypeAdapter(declared).validate_json(written, strict=True)
+    except PydanticSchemaGenerationError:
+        raise UsageError("it can't be told", where=where) from None
+    except ValidationError as error:
+        raise UsageError(f"{error.errors()[0]['msg']}: {value!r}", where=where) from None
 
 
 def voters(scenario: Scenario) -> int:

@@ -32,7 +32,8 @@ def recount(folder: Path) -> list[Round]:
     tally = Tally(named, truth)
     told = ((record, name) for name, log in named.items() for record in log)
     records = sorted(told, key=lambda one: one[0].mono_ns)  # stable: each log keeps its order
-    reach = Reach(components(scenario.agents, edges_of(scenario)), truth)
+    adversaries = [one["peer"] for one in report["adversaries"]]
+    reach = Reach(components(scenario.agents, edges_of(scenario)), truth, adversaries)
     clock, rounds, next_record = report["clock"], [], 0
     for number in range(1, len(report["rounds"]) + 1):
         end_ns = clock["begin_ns"] + number * clock["round_ns"]

@@ -37,7 +37,9 @@ def measured(number: int, tally: Tally, reach: Reach, traffic: Traffic, digest: 
     return Round(
         number,
         holders=tuple(int(accepted[reach.of_adapter(one), one].sum()) for one in range(len(reach.truth))),
-        coverage={domain: float(knows[mask, column].mean()) for domain, (mask, column) in domains.items()},
+        coverage={
+            domain: share(int(knows[mask, column].sum()), int(mask.sum())) for domain, (mask, column) in domains.items()
+        },
         accepted={domain: int(accepted[:, _of(reach.truth, domain)].sum()) for domain in reach.domains},
         mutual_information=mutual_information(knows[reach.anybody]),
         verdicts=pairs(tally.verdicts, reach.truth),
@@ -48,6 +50,15 @@ def measured(number: int, tally: Tally, reach: Reach, traffic: Traffic, digest: 
         useless=tally.useless,
         digest=digest,
     )
+
+
+def share(count: int, total: int) -> float:
+    """So many of those who can be reached; where nobody can, nobody lacks anything.
+
+    >>> share(1, 4), share(0, 0)
+    (0.25, 1.0)
+    """
+    return count / total if total else 1.0
 
 
 def report_of(
@@ -140,7 +151,7 @@ def _round(one: Round, information_gain: float) -> dict[str, Any]:
 
 def _adapter(number: int, truth: Truth, reach: Reach, rounds: Sequence[Round]) -> dict[str, Any]:
     reached = int(reach.of_adapter(number).sum())
-    shares = [one.holders[number] / reached for one in rounds]
+    shares = [share(one.holders[number], reached) for one in rounds]
     return {
         "plasmid": truth.plasmid,
         "content": truth.content,

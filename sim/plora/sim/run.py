@@ -64,7 +64,8 @@ class Simulation:
         self.line_up = line_up(scenario.adversaries, near, seed=scenario.seed, members=voters(scenario))
         kinds = {**(kinds or {}), **self.line_up.kinds}
         self.swarm, self.ids = build(scenario, self.edges, published, kinds, self.line_up.owners)
-        self.reach = Reach(components(scenario.agents, self.edges), tuple(self.truth.values()))
+        parts = components(scenario.agents, self.edges)
+        self.reach = Reach(parts, tuple(self.truth.values()), self.line_up.numbers)
         self.tally = Tally(self.ids, tuple(self.truth.values()))
         self.round_ns = self.swarm.peer(self.ids[0]).config.round_ms * MS
         self.begin_ns = 0

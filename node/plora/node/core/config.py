@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from plora.gate.consensus import Membership
 from plora.node.core.messages import PeerAddress
+from plora.proto.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,8 @@ class ProbeBudget:
 class CoreConfig:
     """Everything the core needs to know of its configuration.
 
-    Rounds begin at a phase of a peer's own, which is drawn; with `phase`, at that part of a round after its start.
+    Rounds begin at a phase of a peer's own, which is drawn; with `phase`, at that part of a round after its start;
+    `UsageError` unless it is at least 0 and less than 1.
     `members` vote on what is accepted; `vote_key` is the id of this peer's own key among theirs, "" if it has none.
     """
 
@@ -116,3 +118,7 @@ class CoreConfig:
     members: Membership | None = None
     vote_key: str = ""
     bounds: Bounds = Bounds()
+
+    def __post_init__(self) -> None:
+        if self.phase is not None and not 0 <= self.phase < 1:
+            raise UsageError(f"{self.phase} is no part of a round", where="phase", mend="use 0 or more, less than 1")
