@@ -145,10 +145,6 @@ def verdict(report: Mapping[str, Any]) -> Text:
     if short:
         worst = min(short, key=lambda one: one["holders"][-1] / one["reachable"])
         held = f"{safe(worst['plasmid'])} reached {worst['holders'][-1]:,} of {worst['reachable']:,}"
-        if breaking := len(report.get("adversaries", ())):
-            held += (
-                f"; of all {report['graph']['peers']:,} peers {breaking:,} break{'s' if breaking == 1 else ''} rules"
-            )
         return Text(
             f"{len(short)} of {len(clean)} clean adapters didn't reach everybody ({held}){trojans}", style="red"
         )

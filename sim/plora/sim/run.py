@@ -65,7 +65,7 @@ class Simulation:
         kinds = {**(kinds or {}), **self.line_up.kinds}
         self.swarm, self.ids = build(scenario, self.edges, published, kinds, self.line_up.owners)
         parts = components(scenario.agents, self.edges)
-        self.reach = Reach(parts, tuple(self.truth.values()), self.line_up.numbers)
+        self.reach = Reach(parts, tuple(self.truth.values()), self.line_up.breaking)
         self.tally = Tally(self.ids, tuple(self.truth.values()))
         self.round_ns = self.swarm.peer(self.ids[0]).config.round_ms * MS
         self.begin_ns = 0
