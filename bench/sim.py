@@ -90,12 +90,11 @@ def _round_and_copy(fleet: Fleet) -> tuple[float, float]:
 def si_rows() -> list[Row]:
     """The same epidemic by NDlib, by EoN and by the fleet."""
     topology = erdos_renyi_graph(SI_PEERS, DEGREE / SI_PEERS, 1)
-    labels = topology.components()
-    largest = np.flatnonzero(labels == np.bincount(labels).argmax())
+    largest = sim_swarm.largest_component(topology)
     network: Any = nx.Graph()
     network.add_nodes_from(range(SI_PEERS))
     network.add_edges_from(topology.pairs())
-    first, reached = int(largest[0]), len(largest)
+    first, reached = largest[0], len(largest)
     ours = [_fleet_si(topology, first, reached, seed) for seed in range(5)]
     whole_s, round_s = min(total for total, _ in ours), min(total / rounds for total, rounds in ours)
     theirs_s, rounds = _ndlib_si(network, first, reached)

@@ -101,7 +101,7 @@ def _published(
     ids = swarm.add(agents, graph, trust=Trust(owners=tuple(owner.trusted for owner in owners)))
     swarm.boot()
     swarm.run(WARM_UP_S)
-    component = _largest_component(graph)
+    component = largest_component(graph)
     for number, (owner, adapter) in enumerate(zip(owners, adapters, strict=True)):
         at = ids[component[number * len(component) // plasmids]]
         swarm.peer(at).publish((owner.record, adapter.statement), (adapter.data,))
@@ -121,7 +121,7 @@ def _has_all(swarm: Swarm, name: str, contents: Sequence[bytes]) -> bool:
     return all((plasmid := live.get(content)) is not None and plasmid.usable for content in contents)
 
 
-def _largest_component(graph: Graph) -> list[int]:
+def largest_component(graph: Graph) -> list[int]:
     """The peers of the largest component, in order."""
     labels = graph.components()
     found: list[int] = np.flatnonzero(labels == np.bincount(labels).argmax()).tolist()

@@ -25,6 +25,7 @@ from plora.node.core.streams import Streams
 from plora.proto.errors import UsageError
 from plora.proto.keys import PrivateKey, private_key_from_seed
 from plora.sim import topology
+from plora.sim.choices import check
 from plora.sim.material import BASE_DIGEST, Owner, Plasmid, make_owner, make_plasmid, tiny_adapter
 from plora.sim.peer import Costs, SimPeer
 from plora.sim.scenario import Scenario
@@ -51,9 +52,8 @@ def edges_of(scenario: Scenario) -> Edges:
 def truths(scenario: Scenario) -> list[Truth]:
     """What is published, in the order of its times; content ids are "". UsageError for a publisher that isn't there."""
     told = scenario.publish
-    wrong = [peer for peer in told.at if not 0 <= peer < scenario.agents]
-    if wrong:
-        raise UsageError(f"there is no peer {wrong[0]}", where="publish.at", mend=f"use 0 to {scenario.agents - 1}")
+    for peer in told.at:
+        check(peer, scenario.agents, "publish.at")
     trojans, found = _trojans(scenario), []
     for number in range(told.plasmids):
         domain = told.domains[number % len(told.domains)]

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from plora.proto.errors import UsageError
-from plora.proto.record_lines import record_from_line
 from plora.proto.records import Penalty
 from plora.sim.invariants import CONTENT_FAULTS
 from plora.sim.peer import SimPeer
@@ -78,7 +77,6 @@ def _failures(expect: Expect, simulation: Simulation) -> Iterator[str]:
 def _blamed(peers: Sequence[SimPeer]) -> dict[str, str]:
     """Honest peers that others penalised for contents, and for what."""
     ids = {name for peer in peers for name in peer.called}
-    lines = (line for peer in peers for line in peer.log if f'"kind":"{Penalty.kind}"' in line)
-    bodies = (record_from_line(line).body for line in lines)
+    bodies = (record.body for peer in peers for record in peer.log.since(0))
     told = (body for body in bodies if isinstance(body, Penalty) and body.reason in CONTENT_FAULTS)
     return {body.subject: body.reason for body in told if body.subject in ids}
