@@ -9,8 +9,6 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from numpy.typing import ArrayLike
-from scipy import stats  # type: ignore[import-untyped]
 
 from plora.analysis.diffusion import (
     asynchronous_rounds,
@@ -19,19 +17,13 @@ from plora.analysis.diffusion import (
     push_pull_rounds_exact,
     star_rounds,
 )
+from plora.analysis.equivalence import equivalence_to
 from plora.sim import topology
 from plora.sim.fleet.counts import holders
 from plora.sim.fleet.engine import Crowds, Fleet, Graph, Rule
 from plora.sim.fleet.gates import Chance, accepts_of
 
-BOUND, ALPHA = 0.5, 0.05
-
-
-def equivalent(sample: ArrayLike, expected: float, bound: float = BOUND) -> float:
-    """The p-value of a mean that is further than the bound from what is expected."""
-    below = stats.ttest_1samp(sample, expected - bound, alternative="greater").pvalue
-    above = stats.ttest_1samp(sample, expected + bound, alternative="less").pvalue
-    return float(max(below, above))
+BOUND = 0.5
 
 
 def rounds_of_crowds(crowd: int, crowds: int, rule: Rule, seed: int = 1) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
@@ -46,35 +38,30 @@ def rounds_of_crowds(crowd: int, crowds: int, rule: Rule, seed: int = 1) -> np.n
     return taken
 
 
-def test_the_test_tells_what_is_equal_from_what_is_not() -> None:
-    draws = np.random.default_rng(1).normal(7.0, 1.0, 60)
-    assert equivalent(draws, 7.1) < ALPHA < equivalent(draws, 7.6)
-
-
 @pytest.mark.parametrize(("crowd", "answers"), [(4, "all"), (8, "all"), (20, "all"), (4, "one"), (7, "one")])
 def test_complete_graphs_against_the_exact_chain(crowd: int, answers: Literal["all", "one"]) -> None:
     taken = rounds_of_crowds(crowd, 4000, Rule(answers=answers))
-    assert equivalent(taken, push_pull_rounds_exact(crowd, answers), bound=0.1) < ALPHA
+    assert equivalence_to(taken, push_pull_rounds_exact(crowd, answers), bound=0.1).equivalent
 
 
 @pytest.mark.parametrize("power", [8, 10, 12])
 def test_complete_graphs_against_the_formula(power: int) -> None:
     taken = rounds_of_crowds(1 << power, 1 << 16 - power, Rule())
-    assert equivalent(taken, push_pull_rounds(1 << power)) < ALPHA
+    assert equivalence_to(taken, push_pull_rounds(1 << power), BOUND).equivalent
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("power", [14, 16, 18, 20])
 def test_large_complete_graphs_against_the_formula(power: int) -> None:
     taken = np.concatenate([rounds_of_crowds(1 << power, 1, Rule(), seed) for seed in range(12)])
-    assert equivalent(taken, push_pull_rounds(1 << power)) < ALPHA
+    assert equivalence_to(taken, push_pull_rounds(1 << power), BOUND).equivalent
 
 
 @pytest.mark.parametrize("crowd", [8, 64])
 def test_clocks_of_their_own_against_the_exact_expectation(crowd: int) -> None:
     """Of a time whose whole round is counted, half a round too much is counted on average."""
     taken = rounds_of_crowds(crowd, 2000, Rule(clock="poisson"))
-    assert equivalent(taken - 0.5, asynchronous_rounds(crowd), bound=0.15) < ALPHA
+    assert equivalence_to(taken - 0.5, asynchronous_rounds(crowd), bound=0.15).equivalent
 
 
 @pytest.mark.parametrize(("peer", "from_hub"), [(0, True), (7, False)])
