@@ -65,6 +65,8 @@ RANDOM = {
     "ba": nx.barabasi_albert_graph(LARGE, 2, seed=3),
     "tree": nx.random_labeled_tree(LARGE, seed=3),
     "barbell": barbell(LARGE),
+    "hubs": nx.barabasi_albert_graph(4 * LARGE, 2, seed=3),
+    "hubs far apart": nx.compose(nx.star_graph(LARGE), nx.path_graph(range(LARGE, 3 * LARGE))),
 }
 
 

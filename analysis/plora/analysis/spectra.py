@@ -19,13 +19,16 @@ Conductance(value=0.3333333333333333, exact=True, method='exact')
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf, log, sqrt
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from plora.analysis import lanczos
 
 Neighbours = Sequence[Sequence[int]]
 Csr = tuple[NDArray[Any], NDArray[Any]]
@@ -35,7 +38,10 @@ EXACT_MAX = 20
 """So many peers have their cuts tried one by one."""
 
 DENSE_MAX = 200
-STEPS_MAX = 300
+STEPS_MAX = 400
+HUBS = 8
+"""Who has so many times as many neighbours as the mean is a hub."""
+
 TOLERANCE = 1e-8
 
 
@@ -163,11 +169,46 @@ def _dense(laplacian: Any, weights: Array) -> Array:
 
 
 def _sparse(laplacian: Any, weights: Array) -> Array:
-    """Lanczos on the pseudo-inverse, whose largest eigenvalue is 1/λ₂ and apart from the others where λ₂ is small."""
-    from scipy.sparse.linalg import LinearOperator, eigsh  # type: ignore[import-untyped]
+    """By what suits the graph: the Laplacian itself where things spread fast, else its inverse."""
+    if (degrees := laplacian.diagonal()).max() > HUBS * degrees.mean() and (weights == 1).all():
+        found = _beside_hubs(laplacian)
+    else:
+        found = _by_lanczos(laplacian, np.sqrt(weights))
+    return _inverted(laplacian, np.sqrt(weights)) if found is None else found
 
-    solve, root = _Solver(laplacian), np.sqrt(weights)
-    null = root / np.linalg.norm(root)
+
+def _by_lanczos(laplacian: Any, root: Array) -> Array | None:
+    null, whole = root / np.linalg.norm(root), laplacian.copy()
+    whole.data /= np.repeat(root, np.diff(whole.indptr)) * root[whole.indices]
+    found = lanczos.smallest(whole.__matmul__, null)
+    if found is None:
+        return None
+    _check(found.error_of(float(np.linalg.norm(whole @ found.vector - found.value * found.vector))), found.value)
+    return np.asarray(found.vector / root)
+
+
+def _beside_hubs(laplacian: Any) -> Array | None:
+    """D - A where some have far more neighbours than most: its largest eigenvalues are theirs, and slow Lanczos down.
+
+    Knyazev, "Toward the optimal preconditioned eigensolver" (SIAM J. Sci. Comput. 23, 2001), by degrees.
+    """
+    from scipy.sparse import diags_array
+    from scipy.sparse.linalg import lobpcg  # type: ignore[import-untyped]
+
+    n, degrees = laplacian.shape[0], laplacian.diagonal()
+    start = np.random.default_rng(0).standard_normal((n, 1))
+    options = {"M": diags_array(1 / degrees), "Y": np.ones((n, 1)), "largest": False, "maxiter": STEPS_MAX}
+    with warnings.catch_warnings(action="ignore"):  # that it wasn't reached is seen below
+        (value,), vectors = lobpcg(laplacian, start, tol=TOLERANCE * degrees.min() / 10, **options)
+    u = np.asarray(vectors[:, 0])
+    return u if np.linalg.norm(laplacian @ u - value * u) <= TOLERANCE * value else None
+
+
+def _inverted(laplacian: Any, root: Array) -> Array:
+    """Of the pseudo-inverse the largest eigenvalue is 1/λ₂, and apart from the others where λ₂ is small."""
+    from scipy.sparse.linalg import LinearOperator, eigsh
+
+    solve, null = _solver(laplacian), root / np.linalg.norm(root)
 
     def apply(x: Array) -> Array:
         x = x.ravel() - null * (null @ x.ravel())
@@ -182,46 +223,27 @@ def _sparse(laplacian: Any, weights: Array) -> Array:
     return np.asarray(x / root)
 
 
-def _check(residual: Any, scale: float) -> None:
-    if not residual <= TOLERANCE * scale:
-        raise ArithmeticError(f"λ₂ was not found: residual {residual:.1e} at {scale:.1e}")
+def _check(error: Any, scale: float) -> None:
+    if not error <= TOLERANCE * scale:
+        raise ArithmeticError(f"λ₂ was not found: off by {error:.1e} at {scale:.1e}")
 
 
-class _Solver:
-    """Solves L u = b where b sums to zero, by what suits the graph.
+def _solver(laplacian: Any) -> Callable[[Array], Array]:
+    """Solves L u = b where b sums to zero, by elimination: graphs that are long and thin fill in little by it."""
+    from scipy.sparse.linalg import splu
 
-    Conjugate gradients need few steps where things spread fast, as on random graphs, which elimination would fill.
-    Where they need many, the graph is long and thin, and elimination fills in little.
-    """
+    rest = laplacian[:-1, :-1].tocsc()  # without the last peer it isn't singular, and needs no pivots
+    factors = splu(rest, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
 
-    def __init__(self, laplacian: Any) -> None:
-        from scipy.sparse import diags_array
+    def solved(b: Array) -> Array:
+        return np.append(factors.solve(b[:-1]), 0.0)
 
-        self._laplacian = laplacian
-        self._scale = diags_array(1 / laplacian.diagonal())
-        self._factors: Any = None
-
-    def __call__(self, b: Array) -> Array:
-        if self._factors is None:
-            from scipy.sparse.linalg import cg
-
-            u, failed = cg(self._laplacian, b, rtol=TOLERANCE / 100, maxiter=STEPS_MAX, M=self._scale)
-            if not failed:
-                return np.asarray(u - u.mean())
-            self._factors = self._eliminated()
-        u = self._solved(b)
-        u += self._solved(b - self._laplacian @ u)  # what rounding left, for the smallest eigenvalues are near it
+    def solve(b: Array) -> Array:
+        u = solved(b)
+        u += solved(b - laplacian @ u)  # what rounding left, for the smallest eigenvalues are near it
         return np.asarray(u - u.mean())
 
-    def _eliminated(self) -> Any:
-        """Without the last peer L is not singular, and needs no pivots."""
-        from scipy.sparse.linalg import splu
-
-        rest = self._laplacian[:-1, :-1].tocsc()
-        return splu(rest, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
-
-    def _solved(self, b: Array) -> Array:
-        return np.append(self._factors.solve(b[:-1]), 0.0)
+    return solve
 
 
 def _best(cut: Array, weight: Array, total: float) -> float:
