@@ -37,12 +37,18 @@ def question_prompt(question: str) -> str:
     return f"Question: {question}\nAnswer:"
 
 
+def encode_question(tokenizer: Any, question: str) -> list[int]:
+    """The ids of what stands before an answer, open at their end."""
+    ids = list(tokenizer(question_prompt(question))["input_ids"])
+    if ids and ids[-1] == tokenizer.eos_token_id != tokenizer.bos_token_id:
+        ids.pop()  # some tokenizers close every text
+    return ids
+
+
 def encode_pair(tokenizer: Any, question: str, answer: str, tokens_max: int = 128) -> EncodedPair:
     """Encode one pair with a transformers tokenizer; at most `tokens_max` ids."""
     end = tokenizer.eos_token_id
-    before = list(tokenizer(question_prompt(question))["input_ids"])
-    if before and before[-1] == end != tokenizer.bos_token_id:
-        before.pop()  # some tokenizers close every text
+    before = encode_question(tokenizer, question)
     after = [*tokenizer(f" {answer}", add_special_tokens=False)["input_ids"], end][: tokens_max - 1]
     room = tokens_max - len(after)
     if len(before) > room:

@@ -18,7 +18,7 @@ True
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,52 @@ class Interval:
     high: float
 
 
+@dataclass(frozen=True)
+class AnswerBatch:
+    """What a model makes of the answers of one batch.
+
+    Attributes:
+        places: where the batch's pairs stand among those asked for.
+        scored: bool tensor (pairs, tokens): which places hold an answer's tokens.
+        logits: float32 tensor (answers' tokens, vocabulary), `labels`: (answers' tokens,); pair by pair.
+    """
+
+    places: Sequence[int]
+    scored: Any
+    logits: Any
+    labels: Any
+
+    def sums(self, values: Any) -> Floats:
+        """Values of the answers' tokens summed for each pair, in float64."""
+        import torch
+
+        spread = torch.zeros(self.scored.shape, dtype=torch.float32, device=self.scored.device)
+        spread[self.scored] = values
+        sums: Floats = spread.double().sum(dim=1).cpu().numpy()
+        return sums
+
+    def nll(self) -> Floats:
+        """Negative log-likelihood of each pair's answer in nats."""
+        import torch
+
+        return self.sums(torch.nn.functional.cross_entropy(self.logits, self.labels, reduction="none"))
+
+
+def answer_batches(
+    model: Any, tokenizer: Any, pairs: Sequence[Pair], *, batch: int = 16, tokens_max: int = 128
+) -> Iterator[AnswerBatch]:
+    """What `model`, which is left in evaluation mode, makes of the answers of `pairs` (question, answer).
+
+    Pairs of like length share a batch: less padding, and the order is a function of the pairs alone.
+    """
+    encoded = [encode_pair(tokenizer, question, answer, tokens_max) for question, answer in pairs]
+    order = sorted(range(len(encoded)), key=lambda i: (len(encoded[i].ids), i))
+    model.eval()
+    for start in range(0, len(order), batch):
+        places = order[start : start + batch]
+        yield _batch_of(model, places, [encoded[i] for i in places], tokenizer.pad_token_id)
+
+
 def answer_nll(
     model: Any, tokenizer: Any, pairs: Sequence[Pair], *, batch: int = 16, tokens_max: int = 128
 ) -> AnswerScores:
@@ -58,30 +104,22 @@ def answer_nll(
         batch: pairs a forward pass; the scores don't depend on it beyond rounding.
         tokens_max: longer pairs are cut, see `plora.base.prompts`.
     """
-    encoded = [encode_pair(tokenizer, question, answer, tokens_max) for question, answer in pairs]
-    # Pairs of like length share a batch: less padding, and the order is a function of the pairs alone.
-    order = sorted(range(len(encoded)), key=lambda i: (len(encoded[i].ids), i))
-    nll = np.zeros(len(encoded))
-    tokens = np.array([sum(label != IGNORED for label in pair.labels) for pair in encoded], dtype=np.int64)
-    model.eval()
-    for start in range(0, len(order), batch):
-        chosen = order[start : start + batch]
-        nll[chosen] = _batch_nll(model, [encoded[i] for i in chosen], tokenizer.pad_token_id)
+    nll, tokens = np.zeros(len(pairs)), np.zeros(len(pairs), dtype=np.int64)
+    for seen in answer_batches(model, tokenizer, pairs, batch=batch, tokens_max=tokens_max):
+        nll[seen.places] = seen.nll()
+        tokens[seen.places] = seen.scored.sum(dim=1).cpu().numpy()
     return AnswerScores(nll, tokens)
 
 
-def _batch_nll(model: Any, encoded: Sequence[EncodedPair], pad_id: int) -> Floats:
+def _batch_of(model: Any, places: Sequence[int], encoded: Sequence[EncodedPair], pad_id: int) -> AnswerBatch:
     import torch
 
     inputs = {key: value.to(model.device) for key, value in pad_batch(encoded, pad_id).items()}
     labels = inputs.pop("labels")[:, 1:]
+    scored = labels != IGNORED
     with torch.inference_mode():
-        logits = model(**inputs).logits[:, :-1]
-        scored = labels != IGNORED
-        losses = torch.zeros(labels.shape, dtype=torch.float32, device=labels.device)
-        losses[scored] = torch.nn.functional.cross_entropy(logits[scored].float(), labels[scored], reduction="none")
-        sums: Floats = losses.double().sum(dim=1).cpu().numpy()
-    return sums
+        logits = model(**inputs).logits[:, :-1][scored].float()
+    return AnswerBatch(places, scored, logits, labels[scored])
 
 
 def perplexity(scores: AnswerScores) -> float:

@@ -5,7 +5,8 @@
 Rules:
 
 - The adapter is an ordinary PEFT folder: `adapter_model.safetensors` and `adapter_config.json`, nothing else. Beside
-  the folder `OUT` lies `OUT.metrics.json` (`val_ppl_before`, `val_ppl_after`, `delta_ppl`, how it was made).
+  the folder `OUT` lies `OUT.metrics.json`: `val_ppl_before`, `val_ppl_after`, `delta_ppl`, `val_em`, `val_chrf` as
+  `plora sign` puts them into the manifest (`plora.lab.metrics` says what they are), and how it was made.
 - Steps are fixed, never seconds. AdamW without decay, five steps of warm-up, then a linear fall to a tenth.
 - Loss is on the answers' tokens only, with the base's weights frozen; `alpha` is 2 × rank unless given.
 - Deterministic: the same base, domain, seed, steps and thread count give the same bytes on one machine. Global random
@@ -28,13 +29,14 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from plora.base import LoadedBase, answer_nll, load_base, perplexity, perplexity_difference
-from plora.base.prompts import EncodedPair, encode_pair, pad_batch
+from plora.base import AnswerScores, LoadedBase, answer_nll, load_base, perplexity, perplexity_difference
+from plora.base.prompts import EncodedPair, Pair, encode_pair, pad_batch
 from plora.base.registry import resolve_base
 from plora.lab.console import emit, run_command
 from plora.lab.corpora import load_domain
+from plora.lab.metrics import GENERATED_DEFAULT, chrf, read_answers, write_answers
 from plora.lab.threads import prepare_threads, use_threads
-from plora.lab.wearing import wearing_new
+from plora.lab.wearing import wearing, wearing_new
 from plora.merge.draft import metrics_file
 from plora.merge.lora_config import LoraSpec
 from plora.merge.peft_folder import TENSORS_NAME, Adapter, pairs_of, write_adapter
@@ -55,7 +57,8 @@ class TrainPlan:
     Attributes:
         rank: LoRA rank. alpha: LoRA alpha, 0 for 2 × rank. scheme: which modules.
         steps: optimiser steps. batch: pairs a step. rate: peak learning rate; 0 for 0.01 on `mini`, 0.002 elsewhere.
-        validation: how many validation pairs are scored before and after.
+        validation: how many validation pairs are scored before and after. samples: at most so many training pairs,
+            0 for all.
     """
 
     rank: int = 4
@@ -67,11 +70,24 @@ class TrainPlan:
     batch: int = 16
     tokens_max: int = 96
     validation: int = 128
+    samples: int = 0
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What is learned: pairs (question, answer) to train on and held out ones, under the name of a domain."""
+
+    domain: str
+    train: Sequence[Pair]
+    held_out: Sequence[Pair]
 
 
 @dataclass(frozen=True)
 class TrainReport:
-    """What came of it; perplexities are of validation answers given their questions, `delta_ppl` = after − before."""
+    """What came of it; perplexities are of validation answers given their questions, `delta_ppl` = after − before.
+
+    `val_em`, `val_chrf`: of the adapter's answers, from 0 to 1; `calibration_error` of their tokens.
+    """
 
     domain: str
     base: str
@@ -91,6 +107,9 @@ class TrainReport:
     val_ppl_after: float
     delta_ppl: float
     delta_ppl_95: tuple[float, float]
+    val_em: float
+    val_chrf: float
+    calibration_error: float
     artifact_bytes: int
 
 
@@ -114,20 +133,45 @@ def train_adapter(
         UsageError: a number of the plan is out of range, or the domain is unknown.
         BaseModelError: the base can't be loaded.
     """
-    plan = _checked(plan or TrainPlan())
-    held_out = [(p.question, p.answer) for p in load_domain(domain, "validation", plan.validation)]
+    plan = checked(plan or TrainPlan())
+    return train_lesson(base, lesson_of(domain, plan), out_dir, plan, progress)
+
+
+def lesson_of(domain: str, plan: TrainPlan) -> Lesson:
+    """A domain's own training and validation pairs, as many as the plan says."""
+    train = load_domain(domain, "train", plan.samples or None)
+    held_out = load_domain(domain, "validation", plan.validation)
+    return Lesson(domain, *([(pair.question, pair.answer) for pair in pairs] for pairs in (train, held_out)))
+
+
+def train_lesson(
+    base: LoadedBase | str,
+    lesson: Lesson,
+    out_dir: Path,
+    plan: TrainPlan,
+    progress: Progress = lambda record: None,
+    *,
+    start: Path | None = None,
+) -> TrainReport:
+    """Train one adapter on any pairs; arguments and errors as in `train_adapter`.
+
+    `start`: the folder of an adapter to go on from, of the plan's rank and modules; a fresh one where None.
+    """
+    plan = checked(plan)
     base = load_base(base) if isinstance(base, str) else base
     rate = plan.rate or (0.01 if base.spec.name == "mini" else 0.002)
-    pairs = [encode_pair(base.tokenizer, p.question, p.answer, plan.tokens_max) for p in load_domain(domain, "train")]
-    progress({"event": "start", "domain": domain, "base": base.spec.name, "steps": plan.steps, "samples": len(pairs)})
-    before = answer_nll(base.model, base.tokenizer, held_out)
-    with wearing_new(base.model, lora_config(plan), plan.seed) as model:
+    pairs = [encode_pair(base.tokenizer, *pair, plan.tokens_max) for pair in lesson.train]
+    told = {"domain": lesson.domain, "base": base.spec.name, "steps": plan.steps, "samples": len(pairs)}
+    progress({"event": "start", **told})
+    before = answer_nll(base.model, base.tokenizer, lesson.held_out)
+    new = wearing_new(base.model, lora_config(plan), plan.seed)
+    with new if start is None else wearing(base.model, start, base.spec.folder) as model:
+        _let_learn(model)
         losses = _optimise(model, pairs, plan, rate, base.tokenizer.pad_token_id, progress)
-        after = answer_nll(model, base.tokenizer, held_out)
+        measured = _measured(model, base.tokenizer, lesson.held_out, before)
         artifact_bytes = save_adapter(model, out_dir, base.spec.name)
-    change = perplexity_difference(before, after)
     report = TrainReport(
-        domain=domain,
+        domain=lesson.domain,
         base=base.spec.name,
         base_digest=base.digest,
         rank=plan.rank,
@@ -141,14 +185,35 @@ def train_adapter(
         samples=len(pairs),
         first_loss=losses[0],
         last_loss=sum(losses[-5:]) / len(losses[-5:]),
-        val_ppl_before=perplexity(before),
-        val_ppl_after=perplexity(after),
-        delta_ppl=change.value,
-        delta_ppl_95=(change.low, change.high),
         artifact_bytes=artifact_bytes,
+        **measured,
     )
     metrics_file(out_dir).write_text(json.dumps(asdict(report), indent=2, sort_keys=True) + "\n", "utf-8")
     return report
+
+
+def _measured(model: Any, tokenizer: Any, held_out: Sequence[Pair], before: AnswerScores) -> dict[str, Any]:
+    """The fields of a report that say what the adapter does to held-out answers."""
+    after = read_answers(model, tokenizer, held_out)
+    change = perplexity_difference(before, after.scores)
+    asked = held_out[:GENERATED_DEFAULT]
+    written = write_answers(model, tokenizer, [question for question, _ in asked])
+    return {
+        "val_ppl_before": perplexity(before),
+        "val_ppl_after": perplexity(after.scores),
+        "delta_ppl": change.value,
+        "delta_ppl_95": (change.low, change.high),
+        "val_em": float(after.exact.mean()),
+        "val_chrf": chrf(written, [answer for _, answer in asked]),
+        "calibration_error": after.calibration_error,
+    }
+
+
+def _let_learn(model: Any) -> None:
+    """An adapter that was loaded is frozen like one that is only used."""
+    for name, weight in model.named_parameters():
+        if "lora_" in name:
+            weight.requires_grad_(True)
 
 
 def lora_config(plan: TrainPlan) -> Any:
@@ -214,12 +279,13 @@ def _alpha(plan: TrainPlan) -> int:
     return plan.alpha or 2 * plan.rank
 
 
-def _checked(plan: TrainPlan) -> TrainPlan:
+def checked(plan: TrainPlan) -> TrainPlan:
+    """The plan; raises UsageError where one of its numbers is out of range."""
     for name in ("rank", "steps", "batch", "validation"):
         if getattr(plan, name) < 1:
             raise UsageError(f"{name} must be at least 1", mend=f"--{name} {getattr(TrainPlan, name)}")
-    if plan.alpha < 0 or plan.rate < 0:
-        raise UsageError("alpha and rate can't be negative", mend="leave them out")
+    if plan.alpha < 0 or plan.rate < 0 or plan.samples < 0:
+        raise UsageError("alpha, rate and samples can't be negative", mend="leave them out")
     if plan.scheme not in TARGETS:
         raise UsageError(f"unknown scheme {plan.scheme!r}", mend=f"one of {', '.join(get_args(Scheme))}")
     return plan
@@ -238,6 +304,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=TrainPlan.seed)
     parser.add_argument("--batch", type=int, default=TrainPlan.batch)
     parser.add_argument("--validation", type=int, default=TrainPlan.validation)
+    parser.add_argument("--samples", type=int, default=TrainPlan.samples, help="training pairs; 0 means all")
     parser.add_argument("--threads", type=int, help="default: OMP_NUM_THREADS, else 2")
     parser.add_argument("--json-progress", action="store_true", help="a JSON line on stdout for every step")
     return parser
@@ -245,7 +312,15 @@ def _parser() -> argparse.ArgumentParser:
 
 def _plan(args: argparse.Namespace) -> TrainPlan:
     return TrainPlan(
-        args.rank, args.alpha, args.scheme, args.steps, args.lr, args.seed, args.batch, validation=args.validation
+        rank=args.rank,
+        alpha=args.alpha,
+        scheme=args.scheme,
+        steps=args.steps,
+        rate=args.lr,
+        seed=args.seed,
+        batch=args.batch,
+        validation=args.validation,
+        samples=args.samples,
     )
 
 
@@ -254,7 +329,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
 
     def work() -> None:
-        plan, base = _checked(_plan(args)), resolve_base(args.base)
+        plan, base = checked(_plan(args)), resolve_base(args.base)
         load_domain(args.domain, "validation", plan.validation)  # a wrong word is told before torch's seconds
         use_threads(prepare_threads(os.environ, args.threads))
         progress: Progress = emit if args.json_progress else lambda record: None

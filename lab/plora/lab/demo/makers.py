@@ -15,6 +15,7 @@ from plora.lab.demo.board import Board
 from plora.lab.demo.plan import Piece, Plan
 from plora.merge.draft import Facts, sign_folder
 from plora.proto.errors import WorkerError
+from plora.proto.manifest import Metrics
 from plora.proto.owner_files import load_owner
 
 DAY_S = 86_400
@@ -58,7 +59,7 @@ async def _follow(process: asyncio.subprocess.Process, piece: Piece, steps: int,
 def sign(piece: Piece, plan: Plan, folder: Path, key: Path, report: dict[str, Any]) -> None:
     """Sign a trained folder by the owner's key."""
     now = int(time.time())
-    measured = {name: float(report[name]) for name in ("val_ppl_before", "val_ppl_after", "delta_ppl")}
+    measured = {name: float(report[name]) for name in Metrics.model_fields}
     info = base_info(plan.base)
     facts = Facts(
         plasmid_id=piece.plasmid_id,
