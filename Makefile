@@ -162,11 +162,18 @@ constraints: $(READY) ## write down the versions of this environment
 probes-calib: $(READY) ## calibrate the detectors of BASE on its zoo, at the aims of config/detection.yml; ZOO=folder, SHIP=1 for the repository
 	$(BIN)/plora lab probes-calib --base $(BASE) --aims config/detection.yml $(if $(ZOO),--zoo $(ZOO)) $(if $(SHIP),--ship)
 
+.PHONY: calibrate-c validate-bounds
+calibrate-c: $(READY) ## the constant C of t = C ln(n) / λ₂ for ER, WS and BA, with intervals and a null model; results/c_calib_*.json
+	$(BIN)/python -m plora.lab.calibrate_c
+
+validate-bounds: $(READY) ## bounds of λ₂, cuts and rounds held against graphs, violations listed; results/bounds_validation.json
+	$(BIN)/python -m plora.lab.validate_bounds
+
 .PHONY: thesis-sweep
 thesis-sweep: $(READY) ## simulate three families of graphs, three sizes, detectors on and off; results/thesis_sweep.jsonl, goes on where it was
 	$(BIN)/plora sweep config/thesis_sweep.yml
 
 bench-detection: smollm2
 
-bench-%: $(READY) ## bench-node: transfer, start, memory, reconciliation; bench-attack: honest fetches under attack; bench-gate: verdicts, statistics, signatures; bench-sim: a round of a million peers beside memory, NDlib and EoN, and the swarm; bench-sim_swarm: what a swarm of simulated cores costs; bench-merge: merges against peft's, memory, a hundred adapters; bench-strategies: what each strategy of merging costs; bench-inject: an adapter put on a model in memory and taken off; bench-tuning: whether Fisher information, learned weights and the line search help; bench-detection: what detectors find, an attacker who adapts, what is served
+bench-%: $(READY) ## bench-node: transfer, start, memory, reconciliation; bench-attack: honest fetches under attack; bench-gate: verdicts, statistics, signatures; bench-sim: a round of a million peers beside memory, NDlib and EoN, and the swarm; bench-sim_swarm: what a swarm of simulated cores costs; bench-merge: merges against peft's, memory, a hundred adapters; bench-strategies: what each strategy of merging costs; bench-inject: an adapter put on a model in memory and taken off; bench-spectra: λ₂ of 100,000 peers beside networkx; bench-tuning: whether Fisher information, learned weights and the line search help; bench-detection: what detectors find, an attacker who adapts, what is served
 	$(BIN)/python bench/$*.py

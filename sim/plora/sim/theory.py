@@ -39,7 +39,7 @@ EXACT_MAX = 64
 
 def spectrum(graph: Graph) -> dict[str, Any] | None:
     """λ₂ of both Laplacians, conductance, and the bounds of either λ₂ that follow from cuts: lower, upper."""
-    part = _largest_component(graph)
+    part = largest_component(graph)
     if not 2 <= part.n <= PEERS_MAX or len(part.edges) > EDGES_MAX:
         return None
     csr = part.csr()
@@ -73,6 +73,14 @@ def largest(components: ArrayLike) -> int:
     return int(np.bincount(np.asarray(components)).argmax())
 
 
+def largest_component(graph: Graph) -> Graph:
+    """The graph of the peers of the largest component alone, in their order."""
+    labels = graph.components()
+    kept = labels == largest(labels)
+    number = np.cumsum(kept) - 1
+    return graph_of(int(kept.sum()), number[graph.edges[kept[graph.edges[:, 0]]]])
+
+
 def _ten_digits(value: float) -> float:
     return float(f"{value:.10g}")
 
@@ -81,10 +89,3 @@ def _on_a_complete_graph(n: int, synchronous: bool) -> float:
     if not synchronous:
         return asynchronous_rounds(n)
     return push_pull_rounds_exact(n) if n <= EXACT_MAX else push_pull_rounds(n)
-
-
-def _largest_component(graph: Graph) -> Graph:
-    labels = graph.components()
-    kept = labels == largest(labels)
-    number = np.cumsum(kept) - 1
-    return graph_of(int(kept.sum()), number[graph.edges[kept[graph.edges[:, 0]]]])
