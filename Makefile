@@ -1,7 +1,7 @@
 # Plora's targets. `make help` lists them.
 SHELL := /bin/bash
 PYTHON ?= python3
-BASE ?= mini
+BASE ?= $(or $(PLORA_BASE_MODEL),mini)
 VENV := .venv
 VLLM := .venv-vllm
 BIN := $(VENV)/bin
@@ -82,6 +82,46 @@ layers-table: $(READY) ## who merged a trojan with which layer on, 20 and 1,000 
 
 swarm-v2-eval: $(READY) ## what came of the simulations under REPORTS, as one JSON document
 	$(BIN)/plora sim --summarise $(REPORTS)
+
+##@ The experiment
+.PHONY: dry-run-lite dry-run-lite-status dry-run-lite-reset full-experiment full-experiment-status full-experiment-reset
+.PHONY: config-use-dry config-use-full artefacts-check prepare-data
+# BASE counts where somebody said it; else PLORA_BASE_MODEL, else the configuration's own.
+EXPERIMENT := $(BIN)/python -m plora.lab.experiment
+SAID_BASE := $(if $(filter command environment,$(firstword $(origin BASE))),--base $(BASE))
+
+dry-run-lite: $(READY) ## all steps of the experiment at their smallest, half an hour on two cores; stop it anywhere, it goes on
+	@$(EXPERIMENT) run --config config/plora.dry.yml $(SAID_BASE)
+
+dry-run-lite-status: $(READY) ## where each step of the dry run stands
+	@$(EXPERIMENT) status --config config/plora.dry.yml $(SAID_BASE)
+
+dry-run-lite-reset: $(READY) ## forget the dry run and take its results away; keys stay
+	@$(EXPERIMENT) reset --config config/plora.dry.yml $(SAID_BASE)
+
+full-experiment: $(READY) ## the same steps as config/plora.full.yml has them, for many hours
+	@$(EXPERIMENT) run --config config/plora.full.yml $(SAID_BASE)
+
+full-experiment-status: $(READY) ## where each step of the full experiment stands
+	@$(EXPERIMENT) status --config config/plora.full.yml $(SAID_BASE)
+
+full-experiment-reset: $(READY) ## forget the full experiment and take its results away; keys stay
+	@$(EXPERIMENT) reset --config config/plora.full.yml $(SAID_BASE)
+
+config-use-dry: $(READY) ## make the dry run's configuration that of experiment-STEP and artefacts-check
+	@$(EXPERIMENT) use --config config/plora.dry.yml
+
+config-use-full: $(READY) ## the same with the full experiment's
+	@$(EXPERIMENT) use --config config/plora.full.yml
+
+experiment-%: $(READY) ## one step, and those that it needs, by its name or number (experiment-train-all)
+	@$(EXPERIMENT) run $* $(SAID_BASE)
+
+artefacts-check: $(READY) ## which artifacts are missing, and the step that makes each
+	@$(EXPERIMENT) check $(SAID_BASE)
+
+prepare-data: $(READY) ## the corpora, counted, with splits that have no question in common; results/data.json
+	$(BIN)/python -m plora.lab.prepare_data
 
 ##@ Look after the code
 .PHONY: web-pictures

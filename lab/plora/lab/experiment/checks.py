@@ -1,0 +1,227 @@
+"""What must be true of the outputs of each step; a function returns what is not, one sentence a fault.
+
+Rules:
+
+- Checks look at outputs and at what these must fit, run nothing, and change nothing.
+- They ask for what any right run has, never for a result that somebody hopes for.
+
+Not handled here: outputs that are missing or can't be read, which the pipeline tells of itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from plora.lab import calibrate_c, validate_bounds
+from plora.lab.corpora import DOMAINS
+from plora.lab.experiment.artifacts import file_digest
+from plora.lab.experiment.config import Experiment
+from plora.lab.experiment.step import Seen
+from plora.lab.spread import FAMILIES
+from plora.proto.errors import PloraError
+from plora.proto.owner_chain import read_owner_file
+from plora.proto.statement import verify_statement
+from plora.proto.yaml_view import PLORA_YML, read_plora_yml
+
+OWNER = "keys/owner.owner"
+TENSORS = "adapter_model.safetensors"
+
+
+def tests_passed(experiment: Experiment, seen: Seen) -> list[str]:
+    """Some tests ran, and none failed."""
+    counts = seen.document("results/tests.xml")
+    failed = counts["failures"] + counts["errors"]
+    ran = counts["tests"] - counts["skipped"]
+    return _said((f"{failed} of {counts['tests']} tests failed", failed), ("no test ran", ran <= 0))
+
+
+def data_are_apart(experiment: Experiment, seen: Seen) -> list[str]:
+    """Each domain has enough pairs to train and to judge on, and no question is in two splits."""
+    found = seen.document("results/data.json")["domains"]
+    return [fault for domain in experiment.domains for fault in _domain(domain, found.get(domain), experiment)]
+
+
+def _domain(domain: str, told: Any, experiment: Experiment) -> list[str]:
+    if told is None or domain not in DOMAINS:
+        return [f"{domain}: no data"]
+    splits, repeated = told["splits"], told["questions_in_two_splits"]
+    few = [
+        name for name, wanted in (("train", experiment.samples), ("validation", 1)) if splits[name]["pairs"] < wanted
+    ]
+    return _said(
+        (f"{domain}: {repeated} questions are in two splits", repeated),
+        *((f"{domain}: only {splits[name]['pairs']} pairs of {name}", True) for name in few),
+    )
+
+
+def constants_hold_together(experiment: Experiment, seen: Seen) -> list[str]:
+    """Each family of graphs was measured at every size, with figures inside their own intervals."""
+    return [fault for name in calibrations() for fault in calibrate_c.faults(seen.path(name))]
+
+
+def bounds_hold(experiment: Experiment, seen: Seen) -> list[str]:
+    """No bound that is proved failed, and rounds were held against the constants of every family."""
+    name = "results/bounds_validation.json"
+    lacking = sorted(set(FAMILIES) - set(seen.document(name)["C_bound"]))
+    return [
+        *validate_bounds.faults(seen.path(name)),
+        *_said((f"without the constant of {', '.join(lacking)}", lacking)),
+    ]
+
+
+def calibrations() -> list[str]:
+    """The artifacts of step 3."""
+    return [f"results/c_calib_{family}.json" for family in FAMILIES]
+
+
+def adapters_learned(experiment: Experiment, seen: Seen) -> list[str]:
+    """Each adapter has the asked rank, finite weights that are not all zero, and a loss that fell."""
+    return [
+        fault
+        for domain in experiment.domains
+        for fault in learned(seen, f"out/{domain}", experiment.adapters.rank, experiment.adapters.steps)
+    ]
+
+
+def learned(seen: Seen, folder: str, rank: int, steps: int) -> list[str]:
+    """The faults of one trained folder and of its report beside it."""
+    report, config = seen.document(f"{folder}.metrics.json"), seen.document(f"{folder}/adapter_config.json")
+    weights = load_file(seen.path(f"{folder}/{TENSORS}"))
+    finite = all(np.isfinite(one).all() for one in weights.values())
+    still = all(not np.any(one) for name, one in weights.items() if "lora_B" in name)
+    return _said(
+        (f"{folder}: rank {config['r']}, not {rank}", config["r"] != rank),
+        (f"{folder}: {report['steps']} steps, not {steps}", report["steps"] != steps),
+        (f"{folder}: weights that are no numbers", not finite),
+        (f"{folder}: nothing was learned, every B is zero", still),
+        (f"{folder}: the loss didn't fall ({report['first_loss']:.3g})", report["last_loss"] >= report["first_loss"]),
+        (f"{folder}: no perplexity", not _positive(report["val_ppl_before"], report["val_ppl_after"])),
+    )
+
+
+def adapters_signed(experiment: Experiment, seen: Seen) -> list[str]:
+    """Each manifest is signed by the owner's key, over exactly the bytes that lie there."""
+    keys = read_owner_file(seen.root / OWNER).keys
+    return [fault for domain in experiment.domains for fault in _signed(seen, f"out/{domain}", keys)]
+
+
+def _signed(seen: Seen, folder: str, keys: Iterable[Any]) -> list[str]:
+    try:
+        signed = read_plora_yml(seen.path(f"{folder}/{PLORA_YML}"))
+    except PloraError as error:
+        return [f"{folder}: {error.what}"]
+    statement, artifacts = signed.statement(), signed.manifest.artifacts
+    valid = any(verify_statement(statement, key) for key in keys)
+    same = artifacts.sha256 == file_digest(seen.path(f"{folder}/{TENSORS}"))
+    return _said(
+        (f"{folder}: the owner's key did not sign this manifest", not valid),
+        (f"{folder}: the manifest is of other bytes", not same),
+    )
+
+
+def swarm_is_safe(experiment: Experiment, seen: Seen) -> list[str]:
+    """Every seed has a report of as many rounds as asked with detectors on, and clean adapters were accepted."""
+    faults = []
+    for seed in experiment.swarm.seeds:
+        report = seen.document(f"results/swarm_v2/seed-{seed}/report.json")
+        told, pairs = report["scenario"], report["gate"]["pairs"]["accepted"]
+        faults += _said(
+            (f"seed {seed}: the report is of seed {told['seed']}", told["seed"] != seed),
+            (f"seed {seed}: {len(report['rounds'])} rounds", len(report["rounds"]) != experiment.swarm.rounds),
+            (f"seed {seed}: security was off", not told["security"]["detectors"]),
+            (f"seed {seed}: nothing clean was accepted", pairs["clean"] <= 0),
+            (f"seed {seed}: {'; '.join(report.get('broken', ()))}", report.get("broken")),
+        )
+    return faults
+
+
+def summary_is_of_the_runs(experiment: Experiment, seen: Seen) -> list[str]:
+    """The summary has each run once, with the coverage that its report ends with."""
+    runs = {run["seed"]: run for run in seen.document("results/summary_v2.json")["runs"]}
+    faults = _said((f"runs of seeds {sorted(runs)}", sorted(runs) != sorted(experiment.swarm.seeds)))
+    for seed in set(runs) & set(experiment.swarm.seeds):
+        last = seen.document(f"results/swarm_v2/seed-{seed}/report.json")["rounds"][-1]
+        faults += _said((f"seed {seed}: not what its report says", runs[seed]["coverage"] != last["coverage"]))
+    return faults
+
+
+def consensus_certified(experiment: Experiment, seen: Seen) -> list[str]:
+    """With a quorum of members and no trojan, all that is clean reached everybody."""
+    report = seen.document("results/consensus_smoke/report.json")
+    accepted = report["gate"]["pairs"]["accepted"]
+    return _said(
+        ("consensus was off", not report["scenario"]["security"]["consensus"]),
+        ("not every clean adapter reached everybody", not report["clean_arrived"]),
+        (f"{accepted['trojan']} trojans, of which there are none", accepted["trojan"]),
+    )
+
+
+def fetched_what_was_offered(experiment: Experiment, seen: Seen) -> list[str]:
+    """Another process got each domain's signed bytes, the very ones that were offered."""
+    rows = {row["domain"]: row for row in seen.document("results/grpc_demo.json")["fetched"]}
+    faults = []
+    for domain in experiment.domains:
+        row = rows.get(domain, {})
+        same = row.get("sha256") == file_digest(seen.path(f"out/{domain}/{TENSORS}"))
+        faults += _said(
+            (f"{domain}: was not fetched", not row), (f"{domain}: other bytes were fetched", row and not same)
+        )
+    return faults
+
+
+def policy_fails_closed(experiment: Experiment, seen: Seen) -> list[str]:
+    """The dump has a value and a source for every rule, and signatures are asked for."""
+    rows = {row["setting"]: row for row in seen.document("results/policy.json")}
+    bare = sorted(name for name, row in rows.items() if "value" not in row or not row.get("source"))
+    signatures = rows.get("policy.signatures_enabled", {}).get("value")
+    return _said(
+        ("no rules", not rows),
+        (f"without value or source: {', '.join(bare)}", bare),
+        ("signatures are not asked for", signatures is not True),
+    )
+
+
+def sweep_is_whole(experiment: Experiment, seen: Seen) -> list[str]:
+    """Each run that the sweep asks for has one row, and none ended otherwise than it must."""
+    from plora.sim.sweep import Sweep
+
+    asked = [run.digest for run in Sweep.read(seen.root / experiment.sweep).runs()]
+    rows = seen.document("results/thesis_sweep.jsonl")
+    found = [row["digest"] for row in rows]
+    broken = [row["digest"][:12] for row in rows if row["report"].get("broken") or row["report"].get("unexpected")]
+    return _said(
+        (f"{len(set(asked) - set(found))} of {len(asked)} runs are missing", set(asked) - set(found)),
+        ("runs that nobody asked for", set(found) - set(asked)),
+        ("a run is there twice", len(found) != len(set(found))),
+        (f"ended otherwise than they must: {', '.join(broken)}", broken),
+    )
+
+
+def probes_are_calibrated(experiment: Experiment, seen: Seen) -> list[str]:
+    """Thresholds of this base with intervals around them, from clean and poisoned adapters."""
+    calibration = seen.document("results/probes_calib.json")
+    source, figures = calibration["provenance"], (calibration.get("probes") or {}).get("figures", ())
+    return _said(
+        (f"of the base {calibration['base']}", calibration["base"] != experiment.base),
+        ("no clean adapters", source["clean"] <= 0),
+        ("no poisoned adapters", source["poisoned"] <= 0),
+        ("no thresholds", not figures),
+        *(
+            (f"{one['name']}: outside its interval", not one["low"] <= one["threshold"] <= one["high"])
+            for one in figures
+        ),
+    )
+
+
+def _positive(*figures: Any) -> bool:
+    return all(isinstance(one, int | float) and math.isfinite(one) and one > 0 for one in figures)
+
+
+def _said(*found: tuple[str, Any]) -> list[str]:
+    """The sentences whose condition holds."""
+    return [what for what, wrong in found if wrong]

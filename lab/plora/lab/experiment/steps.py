@@ -1,0 +1,231 @@
+"""The steps of the experiment that there are, with the specification's numbers.
+
+Not handled here: what each must leave (`plora.lab.experiment.checks`), when it runs (`plora.lab.experiment.pipeline`).
+
+>>> [step.name for step in STEPS if step.number in (6, 7)]
+['train-all', 'sign-all']
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from plora.lab.experiment import checks
+from plora.lab.experiment.checks import OWNER, TENSORS
+from plora.lab.experiment.config import Experiment
+from plora.lab.experiment.step import Command, Step, To, needed
+from plora.proto.errors import UsageError
+
+KEY = "keys/owner.pem"
+SOURCES = ("*/plora/**/*.py", "tests/**/*.py", "pyproject.toml")
+OWN_TESTS = "tests/lab/experiment"
+
+
+def _tests(experiment: Experiment, to: To) -> Sequence[Command]:
+    asked = experiment.tests
+    words = ["python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", str(asked.jobs), "-m", asked.marks]
+    return [Command((*words, f"--ignore={OWN_TESTS}", f"--junitxml={to('results/tests.xml')}", *asked.paths))]
+
+
+def _data(experiment: Experiment, to: To) -> Sequence[Command]:
+    domains = ",".join(experiment.domains)
+    return [Command(("python", "-m", "plora.lab.prepare_data", "--domains", domains, "--out", to("results/data.json")))]
+
+
+def _constants(experiment: Experiment, to: To) -> Sequence[Command]:
+    asked = experiment.spectra
+    words = ("python", "-m", "plora.lab.calibrate_c", "--sizes", *map(str, asked.sizes))
+    words += ("--held-out", *map(str, asked.held_out), "--seeds", str(asked.seeds))
+    return [Command((*words, "--results", to("results")))]
+
+
+def _bounds(experiment: Experiment, to: To) -> Sequence[Command]:
+    asked = experiment.spectra
+    words = ("python", "-m", "plora.lab.validate_bounds", "--sizes", *map(str, asked.sizes))
+    return [Command((*words, "--seeds", str(asked.seeds), "--results", to("results")))]
+
+
+def _probes(experiment: Experiment, to: To) -> Sequence[Command]:
+    zoo, base = to("zoo"), experiment.base
+    grow = ("python", "-m", "plora.lab.zoo", "--base", base, "--kinds", experiment.zoo.kinds)
+    calibrate = ("python", "-m", "plora.lab.calibrate", "--base", base, "--zoo", zoo, "--aims", experiment.zoo.aims)
+    return [
+        Command((*grow, "--seeds", experiment.zoo.seeds, "--out", zoo)),
+        Command((*calibrate, "--out", to("results/probes_calib.json"))),
+    ]
+
+
+def _train(experiment: Experiment, to: To) -> Sequence[Command]:
+    asked = experiment.adapters
+    words: tuple[str, ...] = ("python", "-m", "plora.lab.train", "--json-progress", "--base", experiment.base)
+    words += ("--rank", str(asked.rank), "--scheme", asked.scheme, "--steps", str(asked.steps))
+    words += ("--samples", str(experiment.samples), "--validation", str(experiment.dev_size))
+    words += ("--seed", str(experiment.seeds[0]))
+    return [Command((*words, "--domain", name, "--out", to(f"out/{name}"))) for name in experiment.domains]
+
+
+def _sign(experiment: Experiment, to: To) -> Sequence[Command]:
+    return [Command(("plora", "sign", to(f"out/{name}"), "--key", KEY)) for name in experiment.domains]
+
+
+def _trained(experiment: Experiment) -> list[str]:
+    """What training leaves of each domain."""
+    return [
+        name
+        for domain in experiment.domains
+        for name in (f"out/{domain}/{TENSORS}", f"out/{domain}/adapter_config.json", f"out/{domain}.metrics.json")
+    ]
+
+
+def _signed(experiment: Experiment) -> list[str]:
+    return [f"out/{domain}/plora.yml" for domain in experiment.domains]
+
+
+def _calibrations(experiment: Experiment) -> list[str]:
+    return checks.calibrations()
+
+
+def _report(seed: int) -> str:
+    return f"results/swarm_v2/seed-{seed}"
+
+
+def _reports(experiment: Experiment) -> list[str]:
+    return [f"{_report(seed)}/report.json" for seed in experiment.swarm.seeds]
+
+
+def _sim(experiment: Experiment) -> tuple[str, ...]:
+    asked = experiment.swarm
+    words: tuple[str, ...] = ("plora", "sim", "--quiet", "--graph", "er", "--graph_p", str(asked.graph_p))
+    words += ("--agents", str(asked.agents), "--rounds", str(asked.rounds))
+    return (*words, "--consensus", "on", "--quorum", str(asked.quorum))
+
+
+def _swarm(experiment: Experiment, to: To) -> Sequence[Command]:
+    words: tuple[str, ...] = (*_sim(experiment), "--security", "on", "--trojan_rate", str(experiment.swarm.trojan_rate))
+    if found := experiment.swarm.verdicts:
+        words += ("--accept_clean", str(found.accept_clean), "--accept_trojan", str(found.accept_trojan))
+        words += ("--correlation", str(found.correlation))
+    return [
+        Command((*words, "--seed", str(seed), "--report_dir", to(_report(seed)))) for seed in experiment.swarm.seeds
+    ]
+
+
+def _summary(experiment: Experiment, to: To) -> Sequence[Command]:
+    return [Command(("plora", "sim", "--summarise", "results/swarm_v2"), stdout="results/summary_v2.json")]
+
+
+def _sweep(experiment: Experiment, to: To) -> Sequence[Command]:
+    return [Command(("plora", "sweep", experiment.sweep, "--quiet", "--out", to("results/thesis_sweep.jsonl")))]
+
+
+def _consensus(experiment: Experiment, to: To) -> Sequence[Command]:
+    words = (*_sim(experiment), "--trojan_rate", "0", "--seed", str(experiment.swarm.seeds[0]), "--all_clean")
+    return [Command((*words, "--report_dir", to("results/consensus_smoke")))]
+
+
+def _demo(experiment: Experiment, to: To) -> Sequence[Command]:
+    folders = tuple(f"out/{domain}" for domain in experiment.domains)
+    words = ("python", "-m", "plora.lab.offer_fetch", *folders, "--owner", OWNER)
+    return [Command((*words, "--out", to("results/grpc_demo.json")))]
+
+
+def _policy(experiment: Experiment, to: To) -> Sequence[Command]:
+    return [Command(("plora", "dump-policy", "--json"), stdout="results/policy.json")]
+
+
+STEPS = (
+    Step(
+        1, "tests", "Tests, without the experiment's own", ("tests",),
+        outputs=lambda experiment: ["results/tests.xml"], commands=_tests, check=checks.tests_passed,
+        sources=SOURCES, seconds=300,
+    ),
+    Step(
+        2, "prepare-data", "Question and answer pairs", ("domains", "samples"),
+        outputs=lambda experiment: ["results/data.json"], commands=_data, check=checks.data_are_apart, seconds=5,
+    ),
+    Step(
+        3, "calibrate-c", "Spectral constant C of three families", ("spectra",),
+        outputs=_calibrations, commands=_constants, check=checks.constants_hold_together, seconds=30,
+    ),
+    Step(
+        4, "validate-bounds", "Spectral and Cheeger bounds", ("spectra",), inputs=_calibrations, laid=_calibrations,
+        outputs=lambda experiment: ["results/bounds_validation.json"], commands=_bounds,
+        check=checks.bounds_hold, seconds=30,
+    ),
+    Step(
+        5, "probes-calib", "Calibration of the probes on a small zoo", ("zoo",),
+        outputs=lambda experiment: ["results/probes_calib.json"], commands=_probes,
+        check=checks.probes_are_calibrated, needs_base=True, goes_on=True, beside=True, seconds=200,
+    ),
+    Step(
+        6, "train-all", "An adapter of each domain", ("domains", "samples", "dev_size", "adapters", "seeds", "device"),
+        inputs=lambda experiment: ["results/data.json"],
+        outputs=_trained, commands=_train, check=checks.adapters_learned, needs_base=True, seconds=60,
+    ),
+    Step(
+        7, "sign-all", "Signed manifests", ("domains",),
+        inputs=lambda experiment: [*_trained(experiment), OWNER], laid=_trained,
+        outputs=_signed, commands=_sign, check=checks.adapters_signed, needs_base=True,
+        aside=frozenset({"issued", "expires", "signature_b64"}), beside=True, seconds=5,
+    ),
+    Step(
+        8, "swarm-v2-smoke", "Simulated swarm with security on", ("swarm",),
+        outputs=lambda experiment: [_report(seed) for seed in experiment.swarm.seeds],
+        commands=_swarm, check=checks.swarm_is_safe, seconds=30,
+    ),
+    Step(
+        9, "swarm-v2-eval", "What the simulations came to", ("swarm",), inputs=_reports,
+        outputs=lambda experiment: ["results/summary_v2.json"], commands=_summary,
+        check=checks.summary_is_of_the_runs, seconds=2,
+    ),
+    Step(
+        12, "thesis-sweep", "Three families of graphs", ("sweep",), inputs=lambda experiment: [experiment.sweep],
+        outputs=lambda experiment: ["results/thesis_sweep.jsonl"], commands=_sweep, check=checks.sweep_is_whole,
+        goes_on=True, beside=True, seconds=120,
+    ),
+    Step(
+        16, "consensus-smoke", "A quorum makes certificates", ("swarm",),
+        outputs=lambda experiment: ["results/consensus_smoke"], commands=_consensus,
+        check=checks.consensus_certified, seconds=15,
+    ),
+    Step(
+        17, "grpc-demo", "Offered by one process, fetched by another", ("domains",),
+        inputs=lambda experiment: [*_trained(experiment), *_signed(experiment), OWNER],
+        outputs=lambda experiment: ["results/grpc_demo.json"], commands=_demo,
+        check=checks.fetched_what_was_offered, seconds=10,
+    ),
+    Step(
+        18, "dump-policy", "The policy that is in force", (),
+        outputs=lambda experiment: ["results/policy.json"], commands=_policy,
+        check=checks.policy_fails_closed, beside=True, seconds=2,
+    ),
+)  # fmt: skip
+
+
+def chosen(names: Sequence[str], experiment: Experiment) -> list[Step]:
+    """These steps and all that they need, in order; all where none is named. UsageError for a name that isn't there.
+
+    >>> from plora.lab.experiment.config import Experiment
+    >>> few = Experiment.model_construct(domains=("legal",))
+    >>> [step.number for step in chosen(["sign-all"], few)]
+    [2, 6, 7]
+    """
+    if not names:
+        return list(STEPS)
+    wanted = {_named(name).number for name in names}
+    while more := _needed_by(wanted, experiment) - wanted:
+        wanted |= more
+    return [step for step in STEPS if step.number in wanted]
+
+
+def _needed_by(numbers: set[int], experiment: Experiment) -> set[int]:
+    steps = (step for step in STEPS if step.number in numbers)
+    return {one.number for step in steps for one in needed(step, STEPS, experiment)}
+
+
+def _named(name: str) -> Step:
+    for step in STEPS:
+        if name in (step.name, str(step.number), step.label):
+            return step
+    listed = ", ".join(step.name for step in STEPS)
+    raise UsageError("no such step", where=name, mend=f"one of {listed}")

@@ -1,0 +1,90 @@
+"""The corpora, counted: what `make prepare-data` and step 2 of the experiment leave.
+
+    python -m plora.lab.prepare_data --domains arithmetic,legal,medical --out results/data.json
+
+Rules:
+
+- Each domain has its splits with sizes and the digest of their pairs, the packages that they come from with their
+  versions, and how many questions are in two splits (none, or something is wrong).
+- Everything comes from packages that are installed; nothing is fetched.
+
+Not handled here: other corpora than `plora.lab.corpora` has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
+from pathlib import Path
+from typing import Any, get_args
+
+from plora.lab.console import emit, run_command
+from plora.lab.corpora import DOMAINS, QAPair, Split, load_domain
+
+
+def prepare_data(domains: Sequence[str], out: Path) -> dict[str, Any]:
+    """Write the document about these domains and return it; raises UsageError for a domain that isn't there."""
+    told = {"domains": {name: described(name) for name in domains}}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    draft = out.with_name(f".{out.name}.draft")
+    draft.write_text(json.dumps(told, indent=1, sort_keys=True) + "\n", "utf-8")
+    draft.replace(out)
+    return told
+
+
+def described(domain: str) -> dict[str, Any]:
+    """What there is of a domain.
+
+    >>> found = described("arithmetic")
+    >>> found["questions_in_two_splits"], sorted(found["splits"])
+    (0, ['test', 'train', 'validation'])
+    """
+    splits: dict[str, list[QAPair]] = {name: load_domain(domain, name, environ={}) for name in get_args(Split)}
+    asked = Counter(chain.from_iterable({pair.question for pair in pairs} for pairs in splits.values()))
+    sources = sorted({pair.source for pairs in splits.values() for pair in pairs})
+    return {
+        "splits": {name: {"pairs": len(pairs), "sha256": _digest(pairs)} for name, pairs in splits.items()},
+        "questions_in_two_splits": sum(count > 1 for count in asked.values()),
+        "sources": {name: _version(name) for name in sources},
+    }
+
+
+def _digest(pairs: Sequence[QAPair]) -> str:
+    lines = (json.dumps([pair.question, pair.answer]) for pair in pairs)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _version(package: str) -> str:
+    """The version of a package, or that of Plora, whose generators are the other sources."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return version("plora")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prepare as the arguments say; JSON lines on stdout, the last one `{"event": "done", …}`."""
+    parser = argparse.ArgumentParser(prog="python -m plora.lab.prepare_data", description="Count the corpora.")
+    parser.add_argument("--domains", default=",".join(DOMAINS), help="comma-separated")
+    parser.add_argument("--out", type=Path, default=Path("results/data.json"))
+    args = parser.parse_args(argv)
+
+    def work() -> None:
+        told = prepare_data(args.domains.split(","), args.out)
+        sizes = {
+            name: {split: one["pairs"] for split, one in told["splits"].items()}
+            for name, told in told["domains"].items()
+        }
+        emit({"event": "done", "path": str(args.out), "pairs": sizes})
+
+    return run_command(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
