@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from plora.cli import (
+    analyzing,
     auditing,
     consensus,
     cosigning,
@@ -115,7 +116,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         trusting.distrust,
         cosigning.cosign,
     ),
-    "Without any network": (simulating.sim, sweeping.sweep),
+    "Without any network": (simulating.sim, sweeping.sweep, analyzing.analyze),
     "The specification's walk": (walk.offer,),
 }
 for panel, commands in COMMANDS.items():

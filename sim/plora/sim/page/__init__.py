@@ -33,18 +33,24 @@ LINKS_MAX = 20_000
 
 def page_of(trace: Trace, say: Callable[[str], str]) -> str:
     """The page of a run."""
+    return render(f"Run of {trace.report['scenario']['name']}", data_of(trace, say))
+
+
+def render(title: str, data: Mapping[str, Any], more: str = "") -> str:
+    """A page of what its script shows (see `data_of`); `more` is markup below it, with pictures in `data:` URLs."""
     parts = {name: resources.files(__package__).joinpath(f"page.{name}").read_text("utf-8") for name in ("css", "js")}
     policy = (
         f"default-src 'none'; script-src '{_digest(parts['js'])}'; style-src '{_digest(parts['css'])}'; "
-        "base-uri 'none'; form-action 'none'"
+        f"{'img-src data:; ' if more else ''}base-uri 'none'; form-action 'none'"
     )
-    text = json.dumps(data_of(trace, say), separators=(",", ":"), allow_nan=False)
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
     return Template(resources.files(__package__).joinpath("page.html").read_text("utf-8")).substitute(
-        title=html.escape(f"Run of {trace.report['scenario']['name']}"),
+        title=html.escape(title),
         policy=html.escape(policy),
         style=parts["css"],
         script=parts["js"],
         data=text.replace("<", "\\u003c"),
+        more=more,
     )
 
 
@@ -64,6 +70,9 @@ def data_of(trace: Trace, say: Callable[[str], str]) -> dict[str, Any]:
         "notes": list(report["notes"]),
         "note": _note(trace, len(links), len(shown)),
         "outcomes": list(OUTCOMES),
+        "kinds": ["clean", "trojan"],
+        "moments": None,
+        "shares": "Share of the peers that can be reached; the last three columns say in which round.",
         "adapters": [
             {"name": one.plasmid, "domain": one.domain, "kind": one.kind, "trojan": one.trojan} for one in trace.truth
         ],

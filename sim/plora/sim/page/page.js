@@ -207,7 +207,11 @@ function svg(tag, attributes, text = "") {
 const percent = share => `${(100 * share).toFixed(share > 0 && share < .1 ? 1 : 0)} %`;
 const count = value => value.toLocaleString("en");
 const shortCount = value => value < 10000 ? String(Math.round(value)) : new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 }).format(value);
-const roundText = value => value === null ? "–" : String(Math.round(value * 10) / 10);
+const roundText = value => value === null ? "–" : run.moments ? run.moments[value] : String(Math.round(value * 10) / 10);
+const axisText = round => run.moments ? run.moments[round] : round ? `round ${round}` : "0";
+const whenText = round => run.moments ? run.moments[round] : round ? `Round ${round} of ${last}` : `Before round 1 of ${last}`;
+const KINDS = run.kinds; // unknown stands where nobody said what is a trojan
+const good = KINDS.includes("unknown") ? "adapters" : "clean ones";
 
 function swatch(fill, rim, width = 1) {
   const box = svg("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" });
@@ -218,14 +222,14 @@ function swatch(fill, rim, width = 1) {
 function legend() {
   const rows = state.colour.startsWith("adapter ")
     ? [["var(--unseen)", "var(--down)", 1, "not heard of"], ...OUTCOMES.map(one => [`var(--${one})`, "var(--ink)", 1, one])]
-    : [["var(--unseen)", "var(--down)", 1, "none accepted"], ["var(--least)", "var(--down)", 1, "few of the clean ones"],
-      ["var(--most)", "var(--down)", 1, "all clean ones"], ["var(--unseen)", "var(--trojan)", 3, "a trojan accepted"]];
+    : [["var(--unseen)", "var(--down)", 1, "none accepted"], ["var(--least)", "var(--down)", 1, `few of the ${good}`],
+      ["var(--most)", "var(--down)", 1, `all ${good}`], ["var(--unseen)", "var(--trojan)", 3, "a trojan accepted"]];
   element("legend").replaceChildren(...rows.map(([fill, rim, width, text]) => {
     const row = made("li", "");
     row.append(swatch(fill, rim, width), text);
     return row;
   }), ...(Object.keys(run.liars).length ? [lineOf("var(--down)", "breaks rules", square)] : []),
-    lineOf("var(--moved)", "news came this way in this round", flow));
+    lineOf("var(--moved)", run.moments ? "news came this way" : "news came this way in this round", flow));
 }
 
 const flow = colour => svg("line", { x1: 0, y1: 8, x2: 16, y2: 8, stroke: colour, "stroke-width": 2.5 });
@@ -254,7 +258,7 @@ function chart(holder, name, series, top, tick) {
     box.append(svg("text", { x: left - 5, y: y(share * top) + 4, "text-anchor": "end" }, tick(share * top)));
   }
   for (const round of [0, Math.floor(last / 2), last]) {
-    box.append(svg("text", { x: x(round), y: height - 6, "text-anchor": round === last ? "end" : "middle" }, round ? `round ${round}` : "0"));
+    box.append(svg("text", { x: x(round), y: height - 6, "text-anchor": round === last ? "end" : "middle" }, axisText(round)));
   }
   series.forEach(({ values, colour, dash }) => {
     const points = [0, ...values].map((value, round) => `${x(round).toFixed(1)} ${y(value).toFixed(1)}`);
@@ -292,7 +296,7 @@ function charts() {
     values: run.rounds.map(one => one.coverage[domain]), colour: seriesColour(number), dash: seriesDash(number),
   }));
   chart(element("coverage-chart"), "Coverage of each domain over the rounds; figures are in the table", coverage, 1, percent);
-  const judged = OUTCOMES.flatMap(outcome => ["clean", "trojan"].map(kind => ({
+  const judged = OUTCOMES.flatMap(outcome => KINDS.map(kind => ({
     values: pairsOver(outcome, kind), colour: `var(--${outcome})`, dash: kind === "trojan" ? "6 3" : "",
   }))).filter(one => one.values.some(Boolean));
   const most = Math.max(1, ...judged.flatMap(one => one.values));
@@ -315,7 +319,7 @@ function tables() {
     const head = made("th", "", { scope: "row" });
     head.append(key(`var(--${outcome})`, ""), outcome);
     const bad = outcome === "accepted" && counts.trojan ? { class: "bad" } : {};
-    row.append(head, made("td", count(counts.clean || 0)), made("td", count(counts.trojan || 0), bad));
+    row.append(head, ...KINDS.map(kind => made("td", count(counts[kind] || 0), kind === "trojan" ? bad : {})));
     return row;
   }));
 }
@@ -329,7 +333,7 @@ function chosen() {
     const outcome = verdicts[state.peer * adapters + number];
     const row = made("tr", "");
     row.append(
-      made("td", adapter.name), made("td", adapter.domain), made("td", adapter.trojan ? adapter.kind : "clean"),
+      made("td", adapter.name), made("td", adapter.domain), made("td", adapter.kind),
       made("td", outcome < 0 ? "–" : OUTCOMES[outcome], adapter.trojan && outcome === ACCEPTED ? { class: "bad" } : {}),
     );
     return row;
@@ -342,7 +346,7 @@ function show(round) {
   wind(Math.max(0, Math.min(last, round)));
   const slider = element("round");
   slider.value = String(state.round);
-  const text = state.round ? `Round ${state.round} of ${last}` : `Before round 1 of ${last}`;
+  const text = whenText(state.round);
   slider.setAttribute("aria-valuetext", text);
   element("when").textContent = text;
   tables();
@@ -397,6 +401,9 @@ function begin() {
   element("left").hidden = !peers;
   const alarms = run.alarms.map(alarm => made("li", alarm, { class: "bad" }));
   element("notes").replaceChildren(...alarms, ...run.notes.concat(run.note || []).map(note => made("li", note)));
+  const kinds = KINDS.map(kind => made("th", kind[0].toUpperCase() + kind.slice(1), { scope: "col" }));
+  element("verdicts-kinds").append(...kinds);
+  element("shares").textContent = run.shares;
   element("round").max = String(last);
   element("peer").max = String(peers - 1);
   const choices = [["all", "all adapters"], ...domains.map(domain => [`domain ${domain}`, `domain ${domain}`]),
