@@ -81,7 +81,7 @@ def why_says(core: PeerCore, stage: str, reason: str) -> None:
 
 
 def log_says(verdict: Verdict) -> None:
-    log, bodies = Ledger("aa" * 32, "1"), verdict_bodies(b"\0" * 32, verdict, Policy())
+    log, bodies = Ledger("aa" * 32, "1"), verdict_bodies(b"\0" * 32, verdict, Policy().policy_digest())
     told = [event_line(log.line(body, NOW), sentence=sentence) for body in bodies]
     assert len(told) == 2
     assert all(verdict.stage in line and sentence(verdict.reason) in line for line in told)

@@ -17,8 +17,9 @@ from tests.swarm.test_detectors import pair, states
 from plora.gate.detection.calibration import Calibration
 from plora.gate.reasons import HELD
 from plora.node.core import view
-from plora.node.core.detectors import PROBES, subject_of
+from plora.node.core.detectors import PROBES
 from plora.node.core.events import Detector, DetectorsChanged
+from plora.node.core.plasmid import subject_of
 from plora.node.driver.probe_secret import ProbeSecret
 from plora.node.web.routes import READS
 from plora.proto.dsse import StatementKind

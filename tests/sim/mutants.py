@@ -34,13 +34,13 @@ class Lenient(PeerCore):
 
     def __init__(self, *parts: Any, **named: Any) -> None:
         super().__init__(*parts, **named)
-        judge = self.desk.verdict_under
+        judge = self.desk.judging.verdict_under
 
         def accepts(trust: Trust, plasmid: Plasmid, now: Now) -> Verdict:
             verdict = judge(trust, plasmid, now)
             return replace(verdict, outcome=Outcome.ACCEPT, wants_bytes=False) if verdict.reason else verdict
 
-        self.desk.verdict_under = accepts  # type: ignore[method-assign]
+        self.desk.judging.verdict_under = accepts  # type: ignore[method-assign]
 
 
 class Hasty(PeerCore):

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from plora.gate import Policy
 from plora.gate.findings import Findings, poisoning_score
-from plora.node.core.detectors import PROBES, WEIGHTS, subject_of
+from plora.node.core.detectors import PROBES, WEIGHTS
 from plora.node.core.effects import Inspect
 from plora.node.core.events import Detector
+from plora.node.core.plasmid import subject_of
 from plora.node.daemon.config import DetectionBlock, load_config
 from plora.node.driver.instruments import Instruments, survey
 from plora.node.driver.probe_secret import SECRET_BYTES, ProbeSecret, kept_secret

@@ -48,6 +48,7 @@ from plora.proto.manifest import Manifest
 from plora.proto.payloads import Choice, Slot, Vote
 from plora.proto.records import BoundHit, EvidenceFound, Penalty, Reputation, VerdictGiven
 from plora.proto.statement import statement_from_json
+from plora.sim.meeting import ready_to_vote
 from plora.sim.peer import SimPeer
 from plora.sim.world import Look, World
 
@@ -302,7 +303,7 @@ def _objection(look: Look, content_id: bytes, manifest: Manifest) -> str:
     if plasmid is None:
         return "its manifest isn't live"
     features = look.world.features(look.peer, manifest.artifacts.sha256)
-    verdict = decide(desk.case_of(plasmid, features, look.now), desk.policy, desk.trust)
+    verdict = decide(desk.judging.case_of(plasmid, features, look.now), desk.policy, desk.trust)
     return "" if verdict.accepted else f"the gate says {_reason(verdict)}"
 
 
@@ -337,8 +338,7 @@ def _have_quorum(part: Sequence[SimPeer]) -> bool:
     if members is None:
         return False
     voters = {peer.id: {other.peer for other in peer.config.neighbours} for peer in part if peer.vote_key is not None}
-    ready = [name for name, near in voters.items() if len(near & voters.keys()) >= members.quorum - 1]
-    return len(ready) >= members.quorum
+    return len(ready_to_vote(voters, members.quorum)) >= members.quorum
 
 
 def _may_be_held(peer: SimPeer, verdict: Any) -> bool:

@@ -50,11 +50,11 @@ def merge(bench: Bench, *together: Plasmid) -> list[Any]:
 def bench() -> Bench:
     """Four are accepted; from now on merges are probed."""
     made = Bench()
-    made.desk.trust = made.trust = type(made.trust)(owners=(ADA.trusted, BOB.trusted, CYD.trusted))
+    made.desk.rules.trust = made.trust = type(made.trust)(owners=(ADA.trusted, BOB.trusted, CYD.trusted))
     for plasmid, owner in ((LAW, ADA), (TAX, BOB), (POEMS, CYD), (HEALTH, CYD)):
         made.accept(plasmid, owner)
     made.tell(ABLE)
-    made.desk.policy = Policy(probes=True)
+    made.desk.rules.policy = Policy(probes=True)
     return made
 
 
@@ -100,9 +100,9 @@ def test_a_person_lets_a_culprit_out_and_it_is_never_blamed_again(bench: Bench) 
     merge(bench, TAX)
     merge(bench)
     bench.tell(ReleaseAsked(TAX.content_id))
-    bench.desk.policy = Policy()  # as if its own probes were known
+    bench.desk.rules.policy = Policy()  # as if its own probes were known
     bench.tell(ReleaseAsked(TAX.content_id))
-    bench.desk.policy = Policy(probes=True)
+    bench.desk.rules.policy = Policy(probes=True)
     out = merge(bench, TAX)
     (served,) = those(ServeMerge, out)
     assert TAX.content_id.hex() in bench.desk.merges.standing()[0].inputs and served.generation == 3
@@ -121,12 +121,12 @@ def test_the_audit_keeps_who_was_to_blame(bench: Bench) -> None:
 def test_after_a_start_merges_wait_until_it_is_known_what_can_be_probed() -> None:
     bench = Bench()
     bench.accept(LAW, ADA)
-    bench.desk.policy = Policy(probes=True)
+    bench.desk.rules.policy = Policy(probes=True)
     assert not those(Merge, bench.tell(TimerDue(TIMER)))
     bench.tell(DetectorsChanged(looked_for=(WEIGHTS,)))
     assert not those(Merge, bench.tell(TimerDue(TIMER)))
-    bench.desk.policy = Policy()
+    bench.desk.rules.policy = Policy()
     out = bench.tell(ABLE)
     assert TIMER in [timer.timer for timer in those(SetTimer, out)]
-    bench.desk.policy = Policy(probes=True)
+    bench.desk.rules.policy = Policy(probes=True)
     assert those(Merge, bench.tell(TimerDue(TIMER)))

@@ -48,10 +48,10 @@ def test_an_acceptance_is_to_the_credit_of_the_owner_and_of_who_brought_it_once(
         (SOURCE, PEER, "accepted"),
     ]
     before = score(bench, ADA.id)
-    bench.desk.policy = Policy(rank_max=1)
+    bench.desk.rules.policy = Policy(rank_max=1)
     bench.hold()
     assert bench.verdict()[0] == "reject"
-    bench.desk.policy = Policy()
+    bench.desk.rules.policy = Policy()
     bench.hold()
     assert bench.verdict()[0] == "accept" and score(bench, ADA.id) == before > 0.5
 

@@ -82,7 +82,7 @@ def test_what_is_an_owners_own_needs_no_others_and_is_not_listed(core: PeerCore)
 
 
 def test_without_a_root_there_is_nothing_to_tell(core: PeerCore) -> None:
-    core.desk.trust = replace(core.desk.trust, root=None)
+    core.desk.rules.trust = replace(core.desk.trust, root=None)
     assert root(core) == {"pinned": False} and weighed(core, supposed("owner"), NOW) == []
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
-from plora.gate import Policy, Trust
+from plora.gate import Trust
 from plora.node.audit.chain import AUDIT_STATE, ENDS_KEY, Fact, Mark, read_ends
 from plora.node.audit.facts import facts_of
 from plora.node.core.codec import to_plain
@@ -21,6 +21,7 @@ from plora.node.core.effects import Effect, Emit, Persist, SetTimer
 from plora.node.core.events import Event, Persisted, PersistFailed
 from plora.node.core.notices import Notice, Outputs
 from plora.node.core.now import Now
+from plora.node.core.rules import Rules
 from plora.node.store.disk import Put, RowOp
 from plora.node.store.snapshot import Snapshot
 from plora.proto.records import Audited
@@ -30,12 +31,12 @@ RETRY_MS = 10_000
 
 
 class Auditor:
-    """Knows the newest durable head. `in_force` gives the policy and trust of this moment."""
+    """Knows the newest durable head. `rules` are the policy and trust of this moment."""
 
-    def __init__(self, snapshot: Snapshot, in_force: Callable[[], tuple[Policy, Trust]]) -> None:
+    def __init__(self, snapshot: Snapshot, rules: Rules) -> None:
         rows = dict(snapshot.rows(AUDIT_STATE))
         self.head: Mark = read_ends(rows.get(ENDS_KEY)).head
-        self._in_force = in_force
+        self._rules = rules
         self._written = {key: value for key, value in rows.items() if key != ENDS_KEY}
 
     def handle(self, event: Event | Notice, now: Now) -> Outputs:
@@ -46,8 +47,7 @@ class Auditor:
             case PersistFailed():
                 self._written = {}
                 return [SetTimer(TIMER, now.after_ms(RETRY_MS))]
-        policy, trust = self._in_force()
-        wanted = {b"trust": _trust_value(trust), b"policy": _value({"sha256": policy.policy_digest()})}
+        wanted = {b"trust": _trust_value(self._rules.trust), b"policy": _value({"sha256": self._rules.policy_digest})}
         rows = [Put(AUDIT_STATE, key, value) for key, value in wanted.items() if self._written.get(key) != value]
         self._written.update(wanted)
         return [Persist(0, tuple(rows))] if rows else []

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from plora.gate import Policy, Trust
 from plora.gate.blame import Member
 from plora.gate.composition import figures_of, seen_in
 from plora.gate.findings import Figure, Findings
@@ -25,11 +24,12 @@ from plora.node.core.effects import MergeInput
 from plora.node.core.merge_rows import Generation, Source
 from plora.node.core.now import Now
 from plora.node.core.plasmid import Book
+from plora.node.core.rules import Rules
 from plora.proto.manifest import Manifest
 
 
 class Backing:
-    """What the desk knows, as the schedule of merges asks for it. `judged_by` gives today's policy and trust.
+    """What the desk knows, as the schedule of merges asks for it. `rules`: today's policy and trust.
 
     While `carrying`, nothing is in use here. `holds`: whether an owner's adapters are held for their reputation;
     `released`: whether a person let a content out of quarantine; `detectors` know by what adapters are probed.
@@ -39,7 +39,7 @@ class Backing:
         self,
         book: Book,
         docket: Docket,
-        judged_by: Callable[[], tuple[Policy, Trust]],
+        rules: Rules,
         carrying: Callable[[], bool],
         holds: Callable[[str, Now], bool],
         released: Callable[[bytes], bool],
@@ -47,7 +47,7 @@ class Backing:
     ) -> None:
         self._book = book
         self._docket = docket
-        self._judged_by = judged_by
+        self._rules = rules
         self._carrying = carrying
         self._holds = holds
         self._released = released
@@ -65,13 +65,12 @@ class Backing:
     def made(self, number: int, inputs: tuple[MergeInput, ...], report: str) -> Generation:
         """A merge that was made of these, with what must be known of them later."""
         sources = tuple(map(self._source, inputs))
-        policy, _ = self._judged_by()
         contents = tuple(item.content_id.hex() for item in inputs)
-        return Generation(number, contents, report, sources, policy.policy_digest())
+        return Generation(number, contents, report, sources, self._rules.policy_digest)
 
     def probes(self) -> bool:
         """Whether merges are probed before they are served."""
-        return self._judged_by()[0].probes
+        return self._rules.policy.probes
 
     def stamp(self, base: str) -> str | None:
         """By what merges of a base are probed now; "" where they can't be, None where that isn't known yet."""
@@ -84,7 +83,7 @@ class Backing:
 
     def fault(self, findings: Findings) -> tuple[str, tuple[Figure, ...]]:
         """Why a merge with these figures fails, "" where they don't say so; and the figures that count."""
-        policy, _ = self._judged_by()
+        policy = self._rules.policy
         return seen_in(findings, policy), figures_of(findings, policy)
 
     def members(self, inputs: tuple[MergeInput, ...]) -> list[Member]:
@@ -104,7 +103,7 @@ class Backing:
                 continue
             source = generation.sources[number] if number < len(generation.sources) else None
             why = "is no longer accepted" if plasmid is not None else self._displaced(base, content, source, now)
-            if not why and generation.policy != self._judged_by()[0].policy_digest():
+            if not why and generation.policy != self._rules.policy_digest:
                 why = "was accepted under another policy"
             if why:
                 return f"{content[:12]} {why}"
@@ -118,7 +117,7 @@ class Backing:
         """What speaks against an input that is not live."""
         if source is None:
             return "is no longer known"
-        _, trust = self._judged_by()
+        trust = self._rules.trust
         owner = trust.owner(source.owner)
         if owner is None or trust.distrusts(source.key_id) or not owner.covers(source.domain, base, PUBLISH):
             return "is of an owner who is not trusted for it"

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from plora.gate import Outcome, Policy, StageResult, Trust, Verdict
+from plora.gate import Outcome, StageResult, Trust, Verdict
 from plora.node.core.merge_report import read_report
 from plora.node.core.merge_rows import MergeRow
 from plora.proto.payloads import Revocation
 from plora.proto.records import Body, ErrorMet, MergeDone, Revoked, Stage, TrustChanged, VerdictGiven
 
 
-def verdict_bodies(content_id: bytes, verdict: Verdict, policy: Policy) -> list[Body]:
-    """One `stage` for every stage that was reached, then the `verdict`."""
+def verdict_bodies(content_id: bytes, verdict: Verdict, policy_digest: str) -> list[Body]:
+    """One `stage` for every stage that was reached, then the `verdict`, with the digest of the policy."""
     name = content_id.hex()
     stages: list[Body] = [
         Stage(name, result.stage, result.outcome.value, result.reason, result.evidence) for result in verdict.stages
     ]
-    given = VerdictGiven(name, verdict.outcome.value, verdict.stage, verdict.reason, policy.policy_digest())
+    given = VerdictGiven(name, verdict.outcome.value, verdict.stage, verdict.reason, policy_digest)
     return [*stages, given]
 
 

@@ -15,31 +15,29 @@
   (`subscribe.carry`) judges and serves what it holds, but exposes and merges nothing.
 - The newest version of a series that a trusted owner validly signed is written down with the verdict and never
   forgotten: no peer goes back below what it durably saw.
-- Not handled here: which statements are valid and live (gossip), bytes (`larder`), when to merge (`merges`).
+- Not handled here: which statements are valid and live (gossip), bytes (`larder`), what the gate is asked (`judging`),
+  what is in use (`granting`), when to merge (`merges`).
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from plora.gate import BaseFacts, Case, Features, Outcome, Policy, Trust, Verdict, decide
+from plora.gate import BaseFacts, Policy, Trust, Verdict, decide
 from plora.node.core.alarms import CLOCK_MS_MAX, CLOCK_TIMER, Alarms
 from plora.node.core.backing import Backing
 from plora.node.core.blames import BLAMES, Blames
 from plora.node.core.bookkeeping import (
     revoked_body,
     spoilt_body,
-    stands_without_bytes,
     trust_body,
-    unexamined,
     verdict_bodies,
 )
 from plora.node.core.config import CoreConfig
 from plora.node.core.detectors import FINDINGS, PROBES_TIMER, Detectors
 from plora.node.core.docket import Docket, opened, owner_speaking, series_of
-from plora.node.core.effects import Emit, Hide
+from plora.node.core.effects import Emit
 from plora.node.core.errands import let_go, run_errand
 from plora.node.core.events import (
     DetectorsChanged,
@@ -66,6 +64,8 @@ from plora.node.core.events import (
     Wanted,
 )
 from plora.node.core.freshness import FRESHNESS_TIMER, SIGNED_TIME, FreshnessWatch
+from plora.node.core.granting import Granting
+from plora.node.core.judging import Judge, Judging, Voted
 from plora.node.core.larder import ANNOUNCE_TIMER, Larder
 from plora.node.core.merge_rows import MERGES, decode_merge
 from plora.node.core.merges import TIMER as MERGE_TIMER
@@ -85,13 +85,11 @@ from plora.node.core.notices import (
 )
 from plora.node.core.now import Now
 from plora.node.core.plasmid import Book, Plasmid, look_of
+from plora.node.core.recalling import Recalled
 from plora.node.core.reputations import Reputations, reputations_of, witness_verdict
 from plora.node.core.rotations import ROTATIONS, believed_ids, follow
 from plora.node.core.rows import (
-    UNTOLD,
-    VERDICTS,
     VERSIONS,
-    decode_verdict,
     decode_version,
     features_row,
     forget_features,
@@ -101,13 +99,14 @@ from plora.node.core.rows import (
     verdict_row,
     version_row,
 )
+from plora.node.core.rules import Rules
 from plora.node.core.showing import Showing
 from plora.node.core.transactions import Transactions
 from plora.node.core.wishes import WISHES, Wishes
 from plora.node.store.snapshot import Snapshot
 from plora.proto.manifest import Manifest
 from plora.proto.payloads import Freshness, Revocation
-from plora.proto.records import ErrorMet, Knowledge, Wished
+from plora.proto.records import ErrorMet, Wished
 from plora.proto.records import Examined as ExaminedRecord
 from plora.proto.statement import Statement
 
@@ -115,9 +114,6 @@ RETRY_MS = 10_000
 SIGNED = "signatures and quorum"
 SIGNED_WELL = ("", "below_quorum")
 """What that stage says of a manifest that a believed key of a trusted owner signed."""
-
-Judge = Callable[[Case, Policy, Trust], Verdict]
-"""`decide`, or a memo of it that many peers share."""
 
 
 class Desk:
@@ -131,13 +127,13 @@ class Desk:
         snapshot: Snapshot,
         live: Callable[[], Iterable[Statement]],
         bases: Mapping[str, BaseFacts] | None = None,
-        voted: Callable[[Case, int], Case] = lambda case, seen_ms: case,
+        voted: Voted = lambda case, seen_ms: case,
         reputations: Reputations | None = None,
         judge: Judge = decide,
     ) -> None:
-        self._gate = judge
+        self.rules = Rules(policy, trust)
         self.reputations = reputations_of(config, snapshot, reputations)
-        self._obey(policy, trust)
+        self._heed_rules()
         versions = (decode_version(key, value) for key, value in snapshot.rows(VERSIONS))
         self.docket = Docket(config.swarm, bases or {}, {row.series: row for row in versions})
         self.docket.believed = believed_ids(snapshot.rows(ROTATIONS))
@@ -148,17 +144,37 @@ class Desk:
         self.larder = Larder(config, self.book, self.wishes, snapshot, self.showing.nickname)
         merges = (decode_merge(key, value) for key, value in snapshot.rows(MERGES))
         self.detectors = Detectors(config.probe_budget, snapshot.rows(FINDINGS))
-        judged_by, asked = lambda: (self.policy, self.trust), (self.wishes.released, self.detectors)
-        backing = Backing(self.book, self.docket, judged_by, lambda: self.carrying, self._holds, *asked)
+        asked = (self.wishes.released, self.detectors)
+        backing = Backing(self.book, self.docket, self.rules, lambda: self.carrying, self._holds, *asked)
         self.blames = Blames(snapshot.rows(BLAMES))
         self.merges = Merges(config, merges, backing)
-        self._kept = {key: decode_verdict(value) for key, value in snapshot.rows(VERDICTS)}
-        self._untold = {key for key, _ in snapshot.rows(UNTOLD)}
+        self.judging = Judging(
+            self.rules,
+            judge,
+            voted,
+            docket=self.docket,
+            larder=self.larder,
+            detectors=self.detectors,
+            reputations=self.reputations,
+            wishes=self.wishes,
+            blames=self.blames,
+            showing=self.showing,
+        )
+        self._recalled = Recalled(snapshot)
         self._live = live
-        self._voted = voted
-        self._domains: Counter[str] = Counter()
+        self._granting = Granting(self.showing, self.merges)
         self.alarms = Alarms()
         self._writing = Transactions()
+
+    @property
+    def policy(self) -> Policy:
+        """Today's."""
+        return self.rules.policy
+
+    @property
+    def trust(self) -> Trust:
+        """Today's."""
+        return self.rules.trust
 
     @property
     def carrying(self) -> bool:
@@ -227,15 +243,15 @@ class Desk:
 
     def _policy_changed(self, event: PolicyChanged, now: Now) -> Outputs:
         before = self.trust
-        self._obey(event.policy, event.trust)
+        self.rules.policy, self.rules.trust = event.policy, event.trust
+        self._heed_rules()
         out: Outputs = [Emit(trust_body(before, self.trust))] if before != self.trust else []
         out += [*self._follow(owner.owner for owner in self.trust.believed), *self._look(now)]
         return [*out, *self._judge_all(list(self.book.live), now), *self.merges.touch_all(now)]
 
-    def _obey(self, policy: Policy, trust: Trust) -> None:
-        self.policy, self.trust = policy, trust
-        self.reputations.half_life_ms = policy.reputation_half_life_ms
-        self.reputations.trust(owner.owner for owner in trust.believed)
+    def _heed_rules(self) -> None:
+        self.reputations.half_life_ms = self.policy.reputation_half_life_ms
+        self.reputations.trust(owner.owner for owner in self.trust.believed)
 
     def _holds(self, owner: str, now: Now) -> bool:
         """Whether the policy holds what this owner signs, for what they did here."""
@@ -249,26 +265,19 @@ class Desk:
             payload = self.docket.add(statement)
             if isinstance(payload, Manifest):
                 self._recall(Plasmid(statement, payload, None, 0, now.wall_ms))
-        lost = [key for key in self._kept if key not in self.book.live]
-        shown = {key: row.name for key, row in self._kept.items() if row.name}
-        out: Outputs = [Hide(name) for key, name in shown.items() if key in lost or key in self._untold]
-        self._writing.rows += [row for key in lost for row in (forget_verdict(key), told(key))]
-        self._kept, self._untold = {}, set()
-        out += [*self._follow(owner.owner for owner in self.trust.believed), *self._look(now)]
+        rows, hidden = self._recalled.clear(self.book.live)
+        self._writing.rows += rows
+        out: Outputs = [*hidden, *self._follow(owner.owner for owner in self.trust.believed), *self._look(now)]
         self._writing.rows += self.detectors.forget(lambda digest: not self.book.of_digest(digest))
         out += self._judge_all(list(self.book.live), now)
         out += [effect for one in list(self.book.live.values()) if one.usable for effect in self.showing.show(one)]
         return [*out, *self.merges.touch_all(now, self.book.bases()), *self.larder.start(now)]
 
     def _recall(self, plasmid: Plasmid) -> None:
-        row = self._kept.get(plasmid.content_id)
-        if row is not None:
-            plasmid.recall(row, recorded=plasmid.content_id not in self._untold)
-        else:
-            plasmid.via = ""  # seen before the restart; who brought it wasn't kept
+        self._recalled.take_up(plasmid)
         self.book.add(plasmid)
         if plasmid.usable:
-            self._domains[plasmid.manifest.domain] += 1
+            self._granting.recall(plasmid)
 
     def _statement(self, notice: StatementAdded | StatementDropped, now: Now) -> Outputs:
         statement = notice.statement
@@ -318,7 +327,7 @@ class Desk:
         plasmid = self.book.drop(content_id, reason)
         if plasmid is None:
             return []
-        out = self._withdraw(plasmid, now)
+        out = self._granting.withdraw(plasmid, now)
         self._writing.rows += [forget_verdict(content_id), told(content_id)]
         self._writing.rows += self.wishes.depart(plasmid, self.showing.title(plasmid), reason)
         self.detectors.leave(plasmid)
@@ -344,9 +353,9 @@ class Desk:
         return self._judge_all(touched, now)
 
     def _judge(self, plasmid: Plasmid, now: Now) -> Outputs:
-        verdict = plasmid.verdict = self.verdict_under(self.trust, plasmid, now)
+        verdict = plasmid.verdict = self.judging.verdict_under(self.trust, plasmid, now)
         self._remember_version(plasmid)
-        out = [] if verdict.accepted else self._withdraw(plasmid, now)
+        out = [] if verdict.accepted else self._granting.withdraw(plasmid, now)
         out += [*self.larder.attend(plasmid, now), *self.detectors.attend(plasmid, now)]
         witness_verdict(self.reputations, plasmid, verdict, now)
         if verdict.accepted and plasmid.accepted_ms is None:
@@ -354,7 +363,9 @@ class Desk:
         if plasmid.noted != look_of(verdict):
             self._note(plasmid, verdict)
         elif plasmid.usable:
-            out += self._rename(plasmid)
+            rows, renamed = self._granting.rename(plasmid)
+            self._writing.rows += rows
+            out += renamed
         at_ms = plasmid.next_alarm_ms(now.wall_ms, self.policy.certificate_wait_ms)
         if verdict.reason == "low_reputation":
             out += self.alarms.set(plasmid, now.wall_ms + CLOCK_MS_MAX, now)  # time alone mends it
@@ -369,27 +380,6 @@ class Desk:
                 touched = [key for key, plasmid in self.book.live.items() if plasmid.manifest.owner in owners]
                 out += self._judge_all(touched, now)
         return out
-
-    def verdict_under(self, trust: Trust, plasmid: Plasmid, now: Now) -> Verdict:
-        """What the gate says of a live plasmid under this peer's policy and some trust. Changes nothing."""
-        case = self.case_of(plasmid, self.larder.features(plasmid.artifact), now)
-        verdict = self._gate(case, self.policy, trust)
-        gone = case.features is not None and not self.larder.has(plasmid)
-        if gone and not stands_without_bytes(verdict, asked=plasmid.asked):
-            return self._gate(replace(case, features=None), self.policy, trust)
-        if plasmid.digest in self.larder.unreadable and verdict.wants_bytes:
-            outcome = Outcome.REJECT if plasmid.digest in self.larder.defects else Outcome.QUARANTINE
-            return unexamined(verdict, outcome, self.larder.unreadable[plasmid.digest])
-        return verdict
-
-    def case_of(self, plasmid: Plasmid, features: Features | None, now: Now) -> Case:
-        """All that the gate is told of a live plasmid whose bytes have these features. Changes nothing."""
-        earned = self.reputations.of(plasmid.manifest.owner, now.wall_ms)
-        released = self.wishes.released(plasmid.content_id)
-        beside = self.blames.named(plasmid.digest, self.showing.title_of_bytes)
-        known = self.docket.case(plasmid.content_id, now.wall_ms, features)
-        known = replace(known, granted=plasmid.usable, reputation=earned, released=released, blamed_beside=beside)
-        return self.detectors.case(self._voted(known, plasmid.seen_ms), self.policy)
 
     def _remember_version(self, plasmid: Plasmid) -> None:
         """Raise the floor by what was signed well; written again with the verdict, in case it could not be written."""
@@ -423,50 +413,24 @@ class Desk:
             if isinstance(event, PersistFailed):
                 out += self._not_written(plasmid, event.reason, now)
                 continue
-            out += [Emit(body) for body in verdict_bodies(content_id, verdict, self.policy)]
+            out += [Emit(body) for body in verdict_bodies(content_id, verdict, self.rules.policy_digest)]
             if not self._writing.awaits(content_id):
                 self._writing.rows.append(told(content_id))
-            if plasmid is not None and plasmid.verdict is not None and plasmid.verdict.accepted and verdict.accepted:
+            if plasmid is not None and plasmid.accepted and verdict.accepted:
                 out += self._grant(plasmid, now)
         return out
+
+    def _grant(self, plasmid: Plasmid, now: Now) -> Outputs:
+        if plasmid.usable:
+            return []
+        self._writing.rows += self.freshness.accepted(plasmid.manifest, plasmid.verdict) if plasmid.verdict else []
+        return self._granting.grant(plasmid, now)
 
     def _not_written(self, plasmid: Plasmid | None, reason: str, now: Now) -> Outputs:
         out: Outputs = [Emit(ErrorMet(f"a verdict could not be written: {reason}", where="state.db: verdicts"))]
         if plasmid is not None:
             plasmid.noted = None
             out += self.alarms.set(plasmid, now.wall_ms + RETRY_MS, now)
-        return out
-
-    # Granting and withdrawing
-
-    def _grant(self, plasmid: Plasmid, now: Now) -> Outputs:
-        if plasmid.usable:
-            return []
-        plasmid.usable = True
-        self._writing.rows += self.freshness.accepted(plasmid.manifest, plasmid.verdict) if plasmid.verdict else []
-        domain = plasmid.manifest.domain
-        self._domains[domain] += 1
-        out: Outputs = [Emit(Knowledge(domain, "gained"))] if self._domains[domain] == 1 else []
-        return [*out, *self.showing.show(plasmid), *self.merges.touch(plasmid.manifest.base_model, now)]
-
-    def _withdraw(self, plasmid: Plasmid, now: Now) -> Outputs:
-        if not plasmid.usable:
-            return []
-        plasmid.usable = False
-        out = self.showing.hide(plasmid)
-        domain = plasmid.manifest.domain
-        self._domains[domain] -= 1
-        if not self._domains[domain]:
-            del self._domains[domain]
-            out.append(Emit(Knowledge(domain, "lost")))
-        return [*out, *self.merges.touch(plasmid.manifest.base_model, now)]
-
-    def _rename(self, plasmid: Plasmid) -> Outputs:
-        """The owner's nickname changed, or this peer carries now, or no longer."""
-        if plasmid.name == self.showing.name(plasmid):
-            return []
-        out = [*self.showing.hide(plasmid), *self.showing.show(plasmid)]
-        self._writing.rows.append(verdict_row(plasmid.content_id, plasmid.row))
         return out
 
     # Bytes, merges, links, people

@@ -21,7 +21,6 @@ Not handled here: what findings mean (`plora.gate.detector_stages`), and how the
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -53,13 +52,6 @@ MINUTE_NS = 60_000_000_000
 
 Key = tuple[str, str]
 """(detector, subject)."""
-
-
-def subject_of(manifest: Manifest) -> str:
-    """What a detector looks at, as 64 hex digits: equal for whoever signs the same bytes for the same use."""
-    lora = manifest.lora.model_dump(mode="json")
-    seen = (manifest.artifacts.sha256, manifest.base_digest, manifest.domain, lora)
-    return hashlib.sha256(json.dumps(seen, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def awaited(verdict: Verdict) -> str:
@@ -116,17 +108,17 @@ class Detectors:
         self._doubts: dict[Key, str] = {}  # digests of what was passed, and then objected to once
         self._told: dict[str, None] = {}
 
-    def case(self, case: Case, policy: Policy) -> Case:
+    def case(self, case: Case, subject: str, policy: Policy) -> Case:
         """A case with what is known to the detectors that the policy wants."""
         if not (policy.tensor_outliers or policy.probes):
             return case
-        weights = self.findings(WEIGHTS, case.manifest) if policy.tensor_outliers else None
-        probes = self._probed(case.manifest, policy) if policy.probes else None
+        weights = self.findings(WEIGHTS, subject, case.manifest) if policy.tensor_outliers else None
+        probes = self._probed(subject, case.manifest, policy) if policy.probes else None
         return replace(case, weight_findings=weights, probe_findings=probes)
 
-    def findings(self, detector: str, manifest: Manifest) -> Findings | None:
+    def findings(self, detector: str, subject: str, manifest: Manifest) -> Findings | None:
         """What a detector knows of a manifest's adapter; None while it hasn't looked."""
-        key, place = (detector, subject_of(manifest)), (detector, manifest.base_digest)
+        key, place = (detector, subject), (detector, manifest.base_digest)
         if key in self._seen:
             return self._seen[key].findings
         failed = self._failed.get(key)
@@ -136,14 +128,14 @@ class Detectors:
             return None
         return Findings("", note=self._troubles.get(place) or _uncalibrated(manifest))
 
-    def details(self, manifest: Manifest) -> dict[str, dict[str, str]]:
+    def details(self, plasmid: Plasmid) -> dict[str, dict[str, str]]:
         """What was found in so many words, by detector: for the person at this peer, and nobody else."""
-        seen = {name: self.findings(name, manifest) for name in (WEIGHTS, PROBES)}
+        seen = {name: self.findings(name, plasmid.subject, plasmid.manifest) for name in (WEIGHTS, PROBES)}
         return {name: dict(found.details) for name, found in seen.items() if found is not None and found.details}
 
-    def score(self, manifest: Manifest) -> float | None:
+    def score(self, plasmid: Plasmid) -> float | None:
         """This peer's own poisoning score of an adapter; None where no detector has looked."""
-        seen = (self._seen.get((name, subject_of(manifest))) for name in (WEIGHTS, PROBES))
+        seen = (self._seen.get((name, plasmid.subject)) for name in (WEIGHTS, PROBES))
         return poisoning_score(one.findings for one in seen if one is not None)
 
     def changed(self, event: DetectorsChanged) -> None:
@@ -164,7 +156,7 @@ class Detectors:
         verdict = plasmid.verdict
         if verdict is None:
             return []
-        detector, subject = awaited(verdict), subject_of(plasmid.manifest)
+        detector, subject = awaited(verdict), plasmid.subject
         if detector and detector not in self._ready:
             return []
         if detector == WEIGHTS:
@@ -211,7 +203,7 @@ class Detectors:
 
     def waiting(self, plasmid: Plasmid, now: Now) -> str:
         """What a plasmid that awaits a detector waits for, in a sentence; empty where there is nothing to say."""
-        subject, owner = subject_of(plasmid.manifest), plasmid.manifest.owner
+        subject, owner = plasmid.subject, plasmid.manifest.owner
         if plasmid.verdict is not None and (awaited(plasmid.verdict) or PROBES) not in self._ready:
             return "the detectors are being made ready"
         if (WEIGHTS, subject) in self._running or (PROBES, subject) in self._running:
@@ -255,9 +247,9 @@ class Detectors:
         held = plasmid.verdict is not None and not plasmid.verdict.accepted
         return _calibration(seen.stamp) != _calibration(stamp) if held else seen.stamp != stamp
 
-    def _probed(self, manifest: Manifest, policy: Policy) -> Findings | None:
+    def _probed(self, subject: str, manifest: Manifest, policy: Policy) -> Findings | None:
         """What probes know of it: a trigger found in this owner's bytes, for whatever use, before all else."""
-        own = self.findings(PROBES, manifest)
+        own = self.findings(PROBES, subject, manifest)
         if own is not None and probes_ruling(own, policy).reason == FOUND:
             return own
         finds = (one for one in self._beside(manifest) if probes_ruling(one, policy).reason == FOUND)

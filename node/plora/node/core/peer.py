@@ -24,7 +24,7 @@ from plora.node.core.auditor import Auditor
 from plora.node.core.causes import Causes
 from plora.node.core.config import CoreConfig
 from plora.node.core.council import Council
-from plora.node.core.desk import Desk, Judge
+from plora.node.core.desk import Desk
 from plora.node.core.effects import Effect, Emit, Persist
 from plora.node.core.events import (
     BlobFailed,
@@ -62,6 +62,7 @@ from plora.node.core.events import (
     TimerDue,
     Tried,
 )
+from plora.node.core.judging import Judge
 from plora.node.core.messages import BulkMessage
 from plora.node.core.notices import (
     BytesFailed,
@@ -184,7 +185,7 @@ class PeerCore:
         self.desk = Desk(
             config, policy, trust, snapshot, self.gossip.live, bases, self.council.case, self.reputations, judge
         )
-        self.auditor = Auditor(snapshot, lambda: (self.desk.policy, self.desk.trust))
+        self.auditor = Auditor(snapshot, self.desk.rules)
         self._handlers: Mapping[str, Callable[[Event | Notice, Now], Outputs]] = {
             GOSSIP: self.gossip.handle,
             TRANSFER: self.transfer.handle,

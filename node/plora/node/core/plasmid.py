@@ -6,7 +6,9 @@ that looks the same is not written twice, and one that could not be written is w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import json
+from dataclasses import dataclass, field
 
 from plora.gate import Outcome, Verdict
 from plora.node.core.rows import VerdictRow
@@ -27,13 +29,21 @@ def look_of(verdict: Verdict) -> Look:
     return (verdict.outcome.value, verdict.stage, verdict.reason, verdict.servable, verdict.wants_bytes)
 
 
+def subject_of(manifest: Manifest) -> str:
+    """What a detector looks at, as 64 hex digits: equal for whoever signs the same bytes for the same use."""
+    lora = manifest.lora.model_dump(mode="json")
+    seen = (manifest.artifacts.sha256, manifest.base_digest, manifest.domain, lora)
+    return hashlib.sha256(json.dumps(seen, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
 @dataclass(slots=True)
 class Plasmid:
     """One live manifest. Times are milliseconds since 1970 by the local clock.
 
     `usable`: accepted durably, and the bytes are held. `name`: the folder under adapters/ while it is exposed.
     `trouble`: why the bytes are not here although they are wanted; `bound`: the limit that leaves them no room.
-    `gone`: why it left the live set. `blamed`: it counts against its owner's reputation, once and for all.
+    `gone`: why it left the live set. `blamed`: it counts against its owner's reputation, once and for all. `subject`:
+    what detectors look at, held because each verdict asks for it.
     """
 
     statement: Statement
@@ -52,6 +62,10 @@ class Plasmid:
     gone: str = ""
     blamed: bool = False
     alarm_ms: int = 0
+    subject: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.subject = subject_of(self.manifest)
 
     @property
     def content_id(self) -> bytes:

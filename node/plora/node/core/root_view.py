@@ -50,7 +50,7 @@ def weighed(core: PeerCore, revocation: Revocation, now: Now) -> list[Json]:
         return []
     supposed = replace(desk.trust, root=replace(desk.trust.root, supposed=(revocation,)))
     touched = (desk.book.live[key] for key in desk.docket.struck_by(revocation) if key in desk.book.live)
-    after = ((plasmid, desk.verdict_under(supposed, plasmid, now)) for plasmid in touched)
+    after = ((plasmid, desk.judging.verdict_under(supposed, plasmid, now)) for plasmid in touched)
     rows = (_change(core, plasmid, verdict) for plasmid, verdict in after if _differs(plasmid.verdict, verdict))
     return sorted(rows, key=lambda row: (row["name"], row["content_id"]))
 

@@ -200,10 +200,10 @@ def why(core: PeerCore, name: str, now: Now, *, found: bool = False) -> Json:
         "hops": plasmid.hops,
         "fetch": asdict(progress) if progress else None,
         "asked_by_others": _asked_by_others(core, plasmid),
-        "policy_digest": core.desk.policy.policy_digest(),
+        "policy_digest": core.desk.rules.policy_digest,
         "claimed_score": plasmid.manifest.safety.poisoning_score,
-        "own_score": core.desk.detectors.score(plasmid.manifest),
-        **({"found": core.desk.detectors.details(plasmid.manifest)} if found else {}),
+        "own_score": core.desk.detectors.score(plasmid),
+        **({"found": core.desk.detectors.details(plasmid)} if found else {}),
     }
 
 
