@@ -87,6 +87,8 @@ def test_the_page_is_scrubbed_by_slider_and_keys(trace: Trace, tmp_path: Path) -
         tab.get_by_role("heading", level=1).click()
         tab.keyboard.press("ArrowLeft")
         expect(tab.locator("#when")).to_have_text(f"Round {last - 1} of {last}")
+        took = trace.report["theory"]["observed"]
+        expect(tab.locator("#theory-rows td").first).to_have_text(f"{took:.1f}".removesuffix(".0"))
         tab.keyboard.press("Home")
         assert set(coverage_in(tab)) == {"0 %"}
         tab.get_by_role("button", name="Play").click()

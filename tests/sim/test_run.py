@@ -166,6 +166,17 @@ def test_members_vote_and_late_adapters_come() -> None:
     assert 0 < first["50%"] <= first["90%"] <= first["100%"] <= 13
 
 
+@pytest.mark.parametrize("kind", ["ring", "complete"])
+def test_a_report_says_that_members_who_do_not_know_each_other_certify_nothing(kind: str) -> None:
+    council = {"detectors": False, "consensus": True, "quorum": 4}
+    told = scenario(rounds=12, graph={"kind": kind}, security=council, publish={"plasmids": 1})
+    report = run(told).report
+    assert report["clean_arrived"] == (kind == "complete")
+    assert ["0 of 6 members know a quorum of 4" in note for note in report["notes"]] == (
+        [True] if kind == "ring" else []
+    )
+
+
 @pytest.mark.parametrize(("detectors", "notes"), [(True, 1), (False, 0)])
 def test_a_report_says_that_detectors_find_nothing(detectors: bool, notes: int) -> None:
     told = scenario(rounds=1, publish={"plasmids": 2, "trojan_rate": 0.5}, security={"detectors": detectors})

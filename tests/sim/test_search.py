@@ -15,7 +15,7 @@ from tests.sim.mutants import MUTANTS
 from plora.cli.main import main
 from plora.cli.sim_search import peer_class
 from plora.node.core.effects import Effect
-from plora.node.core.events import Event, Received
+from plora.node.core.events import Event, Publish, Received
 from plora.node.core.now import Now
 from plora.node.core.peer import PeerCore
 from plora.proto.errors import UsageError
@@ -26,6 +26,7 @@ from plora.sim.run import run
 from plora.sim.scenario import Happening, Scenario
 from plora.sim.search import Found, as_toml, first_break, search
 from plora.sim.shrink import shrink, simpler
+from plora.sim.swarm import peer_id
 from plora.sim.watcher import Broken
 
 ROOT = Path(__file__).parents[2]
@@ -185,3 +186,30 @@ def test_a_search_refuses_what_it_cannot_do(flags: tuple[str, ...], capsys: pyte
     with pytest.raises(SystemExit) as ended:
         main(["sim", "--until-failure", *flags])
     assert ended.value.code == 2 and flags[0] in capsys.readouterr().err
+
+
+class Stumbling(PeerCore):
+    """Peer 2's fails over whatever is published."""
+
+    def handle(self, event: Event, now: Now) -> list[Effect]:
+        if isinstance(event, Publish) and self.config.peer == peer_id(2):
+            raise KeyError("nothing of the kind")
+        return super().handle(event, now)
+
+
+class Stumbler(SimPeer):
+    core_class = Stumbling
+
+
+def test_an_exception_in_a_core_is_told_with_its_peer() -> None:
+    told = Scenario.parse({"agents": 4, "rounds": 3, "graph": {"kind": "complete"}, "invariants": True})
+    broken = run(told, peer=Stumbler).report["broken"]
+    assert len(broken) == 1 and "(KeyError): peer 2 in round" in broken[0]
+
+
+@pytest.mark.parametrize("limit", ["--tries", "--minutes"])
+def test_limits_of_a_search_without_one_are_refused_in_a_line(limit: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["sim", limit, "3", "--agents", "4"])
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and limit in said and "--until-failure" in said and len(said.splitlines()) == 1

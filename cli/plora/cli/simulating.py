@@ -60,6 +60,9 @@ SWITCH = {"on": True, "off": False}
 KIND_OF = {"graph_p": "er", "ws_k": "ws", "ws_beta": "ws", "ba_m": "ba", "graph_file": "file"}
 """Options that one kind of graph alone has."""
 
+LIMITS = ("tries", "minutes")
+"""Options that go with --until-failure."""
+
 LOOKING = ("scenario", "plot", "page", "trace", "json_", "quiet")
 """Options that go with an earlier run."""
 
@@ -129,6 +132,7 @@ def sim(
         beside = {"--plot": plot, "--page": page, "--trace": trace, "--logs": logs, "--all_clean": all_clean}
         Hunt(tries, minutes, mutant, report_dir, beside).go(output, told, _write)
     else:
+        _refuse_limits(given)
         outcome = _carried_out(output, _scenario(output, scenario, given), mutant, views, report_dir, logs)
         _raise_if_failed(output, outcome.report)
         if all_clean and not outcome.report["clean_arrived"]:
@@ -220,6 +224,13 @@ def _scenario(output: Output, path: Path | None, given: Mapping[str, Any]) -> Sc
     if "quorum" in given and not told.security.consensus:
         output.hint("--quorum does nothing without --consensus on")
     return told
+
+
+def _refuse_limits(given: Mapping[str, Any]) -> None:
+    """`UsageError` where flags limit a search that isn't made."""
+    for name in LIMITS:
+        if name in given:
+            raise UsageError("only a search has limits", where=f"--{name}", mend="add --until-failure, or leave it out")
 
 
 def _refuse_half_told(verdicts: Mapping[str, Any]) -> None:

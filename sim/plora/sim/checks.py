@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import PurePath
-from traceback import extract_tb
+from traceback import extract_tb, walk_tb
 from typing import TYPE_CHECKING
 
 from plora.sim.faults import make_well
+from plora.sim.peer import SimPeer
 from plora.sim.truth import CLEAN
 from plora.sim.watcher import Broken, Watcher
 from plora.sim.world import World
@@ -80,4 +81,10 @@ class Checks:
             invariant = f"{NOTHING_RAISES} ({type(error).__name__})"
             place = extract_tb(error.__traceback__)[-1]
             what = f"{error} ({place.name}, line {place.lineno} of {PurePath(place.filename).name})"
-            self.broken.append(Broken(invariant, what, -1, round=self._simulation.number))
+            self.broken.append(Broken(invariant, what, self._at_work(error), round=self._simulation.number))
+
+    def _at_work(self, error: Exception) -> int | None:
+        """The number of the peer whose core was at it; None where the simulator itself was."""
+        selves = (frame.f_locals.get("self") for frame, _ in walk_tb(error.__traceback__))
+        names = [one.first_id for one in selves if isinstance(one, SimPeer)]
+        return self._simulation.ids.index(names[-1]) if names else None

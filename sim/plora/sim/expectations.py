@@ -32,7 +32,15 @@ def failures(outcome: Outcome) -> list[str]:
         return []
     if outcome.simulation is None:
         raise UsageError("only the swarm's end can be looked at", where="expect", mend='set engine = "swarm"')
-    return list(_failures(expect, outcome.simulation))
+    simulation = outcome.simulation
+    peers, (clean, poisoned) = honest(simulation), shares(simulation)
+    return [
+        *_out_of("clean_accepted", clean, least=expect.clean_accepted),
+        *_out_of("trojans_accepted_max", poisoned, most=expect.trojans_accepted_max),
+        *(_disagreement(peers) if expect.agree else ()),
+        *(_too_many_blamed(peers, expect.blamed_max) if expect.blamed_max is not None else ()),
+        *_not_met(peers, expect.met),
+    ]
 
 
 def honest(simulation: Simulation) -> list[SimPeer]:
@@ -55,21 +63,30 @@ def shares(simulation: Simulation) -> tuple[float, float]:
     return float(clean.mean()) if clean.size else 1.0, float(poisoned.mean()) if poisoned.size else 0.0
 
 
-def _failures(expect: Expect, simulation: Simulation) -> Iterator[str]:
-    peers = honest(simulation)
-    clean, poisoned = shares(simulation)
-    if expect.clean_accepted is not None and clean < expect.clean_accepted:
-        yield f"clean_accepted: {clean:.3f}, at least {expect.clean_accepted} was expected"
-    if expect.trojans_accepted_max is not None and poisoned > expect.trojans_accepted_max:
-        yield f"trojans_accepted_max: {poisoned:.3f}, at most {expect.trojans_accepted_max} was expected"
+def _out_of(field: str, share: float, least: float | None = None, most: float | None = None) -> Iterator[str]:
+    if least is not None and share < least:
+        yield f"{field}: {share:.3f}, at least {least} was expected"
+    if most is not None and share > most:
+        yield f"{field}: {share:.3f}, at most {most} was expected"
+
+
+def _disagreement(peers: Sequence[SimPeer]) -> Iterator[str]:
     roots = {peer.core.live_root for peer in peers if peer.up}
-    if expect.agree and len(roots) != 1:
-        yield f"agree: {len(roots)} different sets of live statements" if roots else "agree: nobody is up at the end"
+    if not roots:
+        yield "agree: nobody is up at the end"
+    elif len(roots) > 1:
+        yield f"agree: {len(roots)} different sets of live statements"
+
+
+def _too_many_blamed(peers: Sequence[SimPeer], most: int) -> Iterator[str]:
     blamed = _blamed(peers)
-    if expect.blamed_max is not None and len(blamed) > expect.blamed_max:
+    if len(blamed) > most:
         reasons = ", ".join(sorted(dict.fromkeys(blamed.values())))
         yield f"blamed_max: {len(blamed)} honest peers were penalised by others, for {reasons}"
-    for reason in expect.met:
+
+
+def _not_met(peers: Sequence[SimPeer], reasons: Sequence[str]) -> Iterator[str]:
+    for reason in reasons:
         if not any(reason in line for peer in peers for line in peer.log):
             yield f"met: nobody's log names {reason}"
 

@@ -18,6 +18,8 @@ import numpy as np
 from plora.analysis.diffusion import deltas, mutual_information, redundancy, rounds_to
 from plora.node.transport.traffic import Traffic
 from plora.sim import theory, topology
+from plora.sim.build import edges_of, voters
+from plora.sim.meeting import council_note
 from plora.sim.reach import Reach
 from plora.sim.rounds import OUTCOMES, Round
 from plora.sim.scenario import Scenario
@@ -95,9 +97,11 @@ def report_of(
 
 
 def _notes(scenario: Scenario, reach: Reach) -> list[str]:
-    """Whether detectors look at trojans and have nothing to find."""
+    """Whether detectors look at trojans and have nothing to find, and whether a council can't certify anything."""
     blind = scenario.security.detectors and model_of(scenario) is None
-    return [NO_VERDICTS] if blind and any(one.trojan for one in reach.truth) else []
+    notes = [NO_VERDICTS] if blind and any(one.trojan for one in reach.truth) else []
+    voting = council_note(scenario, edges_of(scenario), voters(scenario)) if scenario.security.consensus else ""
+    return [*notes, voting] if voting else notes
 
 
 def _of(truth: Sequence[Truth], domain: str) -> list[int]:

@@ -33,17 +33,19 @@ BROKEN_MAX = 20
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """An invariant that didn't hold: at which peer (its number), about which content or peer ("" for none), when."""
+    """An invariant that didn't hold: at which peer (its number, if it was one), about which content or peer ("" for
+    none), when."""
 
     invariant: str
     what: str
-    peer: int
+    peer: int | None
     about: str = ""
     round: float = 0.0
 
     def __str__(self) -> str:
         about = f" about {self.about[:12]}" if self.about else ""
-        return f"{self.invariant}: peer {self.peer} in round {self.round:.1f}{about}: {self.what}"
+        where = "no peer's core" if self.peer is None else f"peer {self.peer}"
+        return f"{self.invariant}: {where} in round {self.round:.1f}{about}: {self.what}"
 
 
 class Watcher:

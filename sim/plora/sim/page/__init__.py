@@ -78,6 +78,7 @@ def data_of(trace: Trace, say: Callable[[str], str]) -> dict[str, Any]:
         ],
         "liars": trace.liars,
         "rounds_to": report["rounds_to"],
+        "theory": report["theory"],
         "rounds": [{name: one[name] for name in ("coverage", "verdicts")} for one in report["rounds"]],
         "places": places_of(trace.peers, links, report["scenario"]["graph"]["kind"]),
         "frames": [_frame(frame, shown, say) for frame in trace.frames],

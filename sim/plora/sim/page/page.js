@@ -303,6 +303,16 @@ function charts() {
   chart(element("verdicts-chart"), "Verdicts over the rounds, trojans dashed; figures are in the table", judged, most, shortCount);
 }
 
+function theoryTable() {
+  const theory = run.theory;
+  element("theory").hidden = !theory;
+  if (!theory) return;
+  const row = made("tr", "");
+  const figures = ["observed", "complete_graph", "spectral_shape"].map(name => made("td", roundText(theory[name])));
+  row.append(made("th", "mean of clean adapters", { scope: "row" }), ...figures);
+  element("theory-rows").replaceChildren(row);
+}
+
 function tables() {
   const now = run.rounds[state.round - 1];
   element("coverage-rows").replaceChildren(...domains.map((domain, number) => {
@@ -412,6 +422,7 @@ function begin() {
   readColours();
   charts();
   legend();
+  theoryTable();
   show(last);
 }
 
