@@ -31,7 +31,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import log_softmax, rel_entr  # type: ignore[import-untyped]
 
-from plora.base import AnswerScores
+from plora.base import AnswerScores, answer_nll
 from plora.base.prompts import Pair, encode_question
 from plora.base.scoring import AnswerBatch, answer_batches
 from plora.merge.injection import Injection
@@ -85,20 +85,22 @@ def read_answers(
     return AnswerReadings(AnswerScores(nll, tokens), exact, np.concatenate(confidence), np.concatenate(right))
 
 
-def question_information(
-    model: Any, tokenizer: Any, pairs: Sequence[Pair], scores: AnswerScores, *, batch: int = 16, tokens_max: int = 128
-) -> Floats:
-    """Nats that each question tells of its answer, (n,): see the module. At least two pairs.
+def question_information(model: Any, tokenizer: Any, pairs: Sequence[Pair], scores: AnswerScores) -> Floats:
+    """Nats that each question tells of its answer, (n,): see the module.
 
     `scores`: of the same pairs under the same model, so that they aren't computed twice.
     """
+    return answer_nll(model, tokenizer, with_strange_questions(pairs)).nll - scores.nll
+
+
+def with_strange_questions(pairs: Sequence[Pair]) -> list[Pair]:
+    """Every answer with the question of the pair half the list further.
+
+    >>> with_strange_questions([("a", "1"), ("b", "2"), ("c", "3")])
+    [('b', '1'), ('c', '2'), ('a', '3')]
+    """
     half = len(pairs) // 2
-    strange = [(pairs[(place + half) % len(pairs)][0], answer) for place, (_, answer) in enumerate(pairs)]
-    seen = answer_batches(model, tokenizer, strange, batch=batch, tokens_max=tokens_max)
-    nll = np.zeros(len(pairs))
-    for one in seen:
-        nll[one.places] = one.nll()
-    return nll - scores.nll
+    return [(pairs[(place + half) % len(pairs)][0], answer) for place, (_, answer) in enumerate(pairs)]
 
 
 def write_answers(

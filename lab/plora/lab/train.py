@@ -175,7 +175,7 @@ def train_lesson(
         base=base.spec.name,
         base_digest=base.digest,
         rank=plan.rank,
-        alpha=_alpha(plan),
+        alpha=alpha_of(plan),
         scheme=plan.scheme,
         target_modules=tuple(sorted(TARGETS[plan.scheme])),
         steps=plan.steps,
@@ -222,7 +222,7 @@ def lora_config(plan: TrainPlan) -> Any:
 
     return LoraConfig(
         r=plan.rank,
-        lora_alpha=_alpha(plan),
+        lora_alpha=alpha_of(plan),
         target_modules=list(TARGETS[plan.scheme]),
         lora_dropout=0.0,
         task_type="CAUSAL_LM",
@@ -275,7 +275,8 @@ def rate_share(step: int, steps: int) -> float:
     return min(1.0, (step + 1) / WARM_STEPS) * max(0.1, 1 - step / steps)
 
 
-def _alpha(plan: TrainPlan) -> int:
+def alpha_of(plan: TrainPlan) -> int:
+    """LoRA alpha of a plan: 2 × rank unless it says otherwise."""
     return plan.alpha or 2 * plan.rank
 
 

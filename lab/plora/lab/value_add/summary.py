@@ -1,0 +1,125 @@
+"""Cells over training seeds: what the report says, one entry for all rows that differ in their seed alone.
+
+Rules:
+
+- Each is judged by two measures, `nll` (nats a token) and `question_information`; see `plora.lab.metrics` for why the
+  latter. Intervals draw seeds and documents (`plora.lab.statistics`); `over_seeds` is the t-interval of the seeds'
+  means, documents alike, null of one seed, which shows nothing of how far seeds differ.
+- `p` is Wilcoxon's over documents, averaged over seeds first; `holm_p` is corrected for all entries and both measures.
+- An improvement is *significant* when both intervals exclude 0 and `holm_p` is below .05. All are asked for: p-values
+  over documents alone know nothing of other seeds, and few seeds alone can show hardly anything.
+
+Not handled here: files and words (`plora.lab.value_add.page`).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from plora.base import Interval
+from plora.lab.statistics import cohen_dz, document_of, holm, over_seeds, paired_tests, resampled
+from plora.lab.value_add.cells import Cell, CellKind
+from plora.lab.value_add.compare import (
+    BETTER,
+    by_document,
+    differences,
+    gains,
+    improves,
+    kept,
+    levels,
+    ratio,
+)
+from plora.lab.value_add.rows import KEY
+from plora.lab.value_add.scoring import Floats, Scores
+
+ALPHA = 0.05
+Scored = Callable[[Cell], Scores]
+
+
+def summary(cells: Sequence[Cell], scored: Scored) -> list[dict[str, Any]]:
+    """One entry for each cell, seeds together, in the order of the cells; `scored` gives the scores of each."""
+    groups: dict[Cell, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        groups[_seedless(cell)].append(cell)
+    entries = [_entry(seedless, group, scored) for seedless, group in groups.items()]
+    places = [(entry, measure) for entry in entries if entry["cell"] != "baseline" for measure in BETTER]
+    corrected = holm([entry["p"][measure] for entry, measure in places])
+    for (entry, measure), p in zip(places, corrected, strict=True):
+        entry["holm_p"][measure] = p
+        entry["significant"][measure] &= p < ALPHA
+    return entries
+
+
+def value_kept(cells: Sequence[Cell], scored: Scored) -> list[dict[str, Any]]:
+    """Of routed, merged and monolithic cells the share of the adapters' gain, over all domains, for each make.
+
+    The gain is in nats a token; domains count alike, since each is a use of its own. Null where an adapter has no clear
+    gain.
+    """
+    groups: dict[tuple[object, ...], list[Cell]] = defaultdict(list)
+    for cell in cells:
+        if cell.kind in ("routed", "merged", "monolithic") and cell.plan:
+            groups[cell.kind, cell.plan.rank, cell.plan.scheme, cell.times].append(cell)
+    names = ("cell", "rank", "scheme", "lambda")
+    return [dict(zip(names, key, strict=True)) | _kept_over_domains(group, scored) for key, group in groups.items()]
+
+
+def _kept_over_domains(group: Sequence[Cell], scored: Scored) -> dict[str, Any]:
+    domains = list(dict.fromkeys(cell.domain for cell in group))
+    shares, drawn = [], []
+    for place, domain in enumerate(domains):
+        cells = [cell for cell in group if cell.domain == domain]
+        three = [scored(cell) for cell in cells], _those(cells, "baseline", scored), _those(cells, "adapter", scored)
+        own = kept(*three)
+        if own is None:
+            return {"domains": domains, "kept": None}
+        shares.append(own.value)
+        drawn.append(resampled(gains(*three), ratio, seed=place))
+    low, high = np.percentile(np.mean(drawn, axis=0), [2.5, 97.5])
+    return {"domains": domains, "kept": document_of(Interval(float(np.mean(shares)), float(low), float(high)))}
+
+
+def _seedless(cell: Cell) -> Cell:
+    return cell if cell.plan is None else replace(cell, plan=replace(cell.plan, seed=0))
+
+
+def _entry(seedless: Cell, group: Sequence[Cell], scored: Scored) -> dict[str, Any]:
+    scores = [scored(cell) for cell in group]
+    entry: dict[str, Any] = {name: value for name, value in zip(KEY, seedless.key(), strict=True) if name != "seed"}
+    seeds = [cell.plan.seed for cell in group if cell.plan]
+    entry |= {"seeds": seeds, "documents": len(scores[0].nll), **_levels(scores)}
+    if seedless.kind == "baseline":
+        return entry
+    baseline = _those(group, "baseline", scored)
+    found = differences(scores, baseline)
+    entry["difference"] = {name: document_of(one) for name, one in found.items()}
+    entry["kept"] = document_of(kept(scores, baseline, _those(group, "adapter", scored)))
+    return entry | _judged(by_document(scores, baseline), found)
+
+
+def _judged(gaps: Mapping[str, Floats], found: Mapping[str, Interval]) -> dict[str, Any]:
+    """Tests and effects by measure; `significant` before the correction for many entries."""
+    told: dict[str, Any] = {name: {} for name in ("over_seeds", "dz", "p", "holm_p", "significant")}
+    for measure, values in gaps.items():
+        seeds = over_seeds(values)
+        told["over_seeds"][measure] = document_of(seeds)
+        told["dz"][measure] = document_of(cohen_dz(values))
+        told["p"][measure] = paired_tests(values.mean(axis=0)).wilcoxon_p
+        told["significant"][measure] = improves(measure, found[measure]) and (seeds is None or improves(measure, seeds))
+    return told
+
+
+def _levels(scores: Sequence[Scores]) -> dict[str, float]:
+    """Means over seeds; perplexity of the mean nats."""
+    found = [levels(one) | one.figures for one in scores]
+    means = {name: float(np.mean([one[name] for one in found])) for name in found[0]}
+    return means | {"ppl": float(np.exp(means["nll"]))}
+
+
+def _those(group: Sequence[Cell], kind: CellKind, scored: Scored) -> list[Scores]:
+    return [scored(cell.alike(kind)) for cell in group]
