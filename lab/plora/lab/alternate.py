@@ -20,7 +20,6 @@ Not handled here: peers (`plora sim`), several training seeds: run it once for e
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
 import sys
@@ -34,6 +33,7 @@ import numpy as np
 from plora.base import AnswerScores, Interval, LoadedBase, answer_nll, load_base
 from plora.base.prompts import Pair
 from plora.base.registry import resolve_base
+from plora.lab.artifacts import write_json
 from plora.lab.console import emit, run_command
 from plora.lab.corpora import DOMAINS, load_domain
 from plora.lab.statistics import document_of, resampled
@@ -91,9 +91,7 @@ def run_alternating(
         rows.append(rounded(study.round(order)))
         write_rows(results / ROUNDS, rows)
         progress({"event": "row", "done": len(rows), "of": plan.rounds, "name": f"round {len(rows)}"})
-    draft = results / f"{CONVERGENCE}.{os.getpid()}"
-    draft.write_text(json.dumps(convergence(rows), indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    draft.replace(results / CONVERGENCE)
+    write_json(results / CONVERGENCE, convergence(rows))
     return rows
 
 

@@ -27,6 +27,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from plora.lab.artifacts import write_text
 from plora.lab.statistics import cohen_dz, document_of, mcnemar_p, paired_tests
 from plora.lab.value_add.cells import Cell
 from plora.lab.value_add.compare import BETTER, by_document, differences, improves, kept, levels
@@ -67,7 +68,7 @@ class RowsFile:
 
     def add(self, row: dict[str, Any]) -> None:
         """Append one row; it is on the disk when this returns."""
-        with self._path.open("ab") as file:
+        with self._path.open("a", encoding="utf-8") as file:
             file.write(_line(row))
             file.flush()
             os.fsync(file.fileno())
@@ -91,10 +92,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write a file of rows, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    draft.write_bytes(b"".join(map(_line, rows)))
-    draft.replace(path)
+    write_text(path, "".join(map(_line, rows)))
 
 
 def _beside(scores: list[Scores], baseline: list[Scores]) -> dict[str, Any]:
@@ -116,8 +114,8 @@ def _tests(scores: Scores, baseline: Scores) -> dict[str, Any]:
     }
 
 
-def _line(row: Mapping[str, Any]) -> bytes:
-    return json.dumps(row, allow_nan=False).encode() + b"\n"
+def _line(row: Mapping[str, Any]) -> str:
+    return json.dumps(row, allow_nan=False) + "\n"
 
 
 def _row(line: bytes) -> dict[str, Any] | None:

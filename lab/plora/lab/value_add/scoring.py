@@ -16,7 +16,6 @@ Not handled here: comparing (`plora.lab.value_add.rows`).
 from __future__ import annotations
 
 import json
-import os
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,6 +27,7 @@ import numpy.typing as npt
 
 from plora.base import answer_nll
 from plora.base.prompts import Pair
+from plora.lab.artifacts import write_text
 from plora.lab.corpora import load_domain
 from plora.lab.metrics import (
     chrf,
@@ -80,10 +80,7 @@ class Scores:
     def write(self, path: Path) -> None:
         """Write them, whole or not at all."""
         told = {name: value.tolist() if name in ARRAYS else dict(value) for name, value in vars(self).items()}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(f".{os.getpid()}")
-        draft.write_text(json.dumps(told, sort_keys=True, allow_nan=False), encoding="utf-8")
-        draft.replace(path)
+        write_text(path, json.dumps(told, sort_keys=True, allow_nan=False))
 
 
 ARRAYS = ("nll", "tokens", "exact", "information")

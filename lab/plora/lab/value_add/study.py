@@ -11,7 +11,6 @@ Not handled here: which cells there are (`plora.lab.value_add.cells`), how many 
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from plora.base import LoadedBase, load_base
+from plora.lab.artifacts import write_json, write_text
 from plora.lab.train import Progress
 from plora.lab.value_add.cells import PLACEBOS, Cell, ValueAddPlan, cells_of
 from plora.lab.value_add.guards import placebo_wins, planned_tests, refuse
@@ -98,9 +98,8 @@ class _Study:
         """Write the rows in their order, the summary and the page."""
         rows = self._file.ordered([cell.key() for cell in self._cells])
         entries, kept = summary(self._cells, self._scored), value_kept(self._cells, self._scored)
-        told = json.dumps({"entries": entries, "kept": kept}, indent=1, sort_keys=True, allow_nan=False)
-        _write_whole(self._results / SUMMARY, told + "\n")
-        _write_whole(self._results / PAGE, page(entries, kept))
+        write_json(self._results / SUMMARY, {"entries": entries, "kept": kept})
+        write_text(self._results / PAGE, page(entries, kept))
         return Outcome(rows, entries, kept)
 
     def _row(self, cell: Cell) -> dict[str, Any]:
@@ -119,9 +118,3 @@ def _name(cell: Cell) -> str:
     """A cell for people."""
     made = "" if cell.plan is None else f", rank {cell.plan.rank}, {cell.plan.scheme}, seed {cell.plan.seed}"
     return f"{cell.kind} {cell.domain}{made}"
-
-
-def _write_whole(path: Path, text: str) -> None:
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
