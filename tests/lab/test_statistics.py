@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from scipy import stats  # type: ignore[import-untyped]
 
@@ -19,7 +20,7 @@ from plora.lab.statistics import (
 )
 
 
-def drawn(seed: int, *shape: int) -> np.ndarray:  # type: ignore[type-arg]
+def drawn(seed: int, *shape: int) -> npt.NDArray[np.float64]:
     return np.random.default_rng(seed).standard_normal(shape)
 
 

@@ -34,7 +34,7 @@ from plora.lab.value_add.cells import Cell, ValueAddPlan, cells_of
 from plora.lab.value_add.compare import differences
 from plora.lab.value_add.rows import rounded, write_rows
 from plora.lab.value_add.scoring import Scorer, Scores
-from plora.lab.value_add.study import ADAPTERS, RESULTS, SCORES
+from plora.lab.value_add.study import ADAPTERS
 from plora.lab.value_add.summary import Scored, summary
 from plora.lab.workshop import Workshop
 from plora.merge.folder_source import FolderSource
@@ -49,17 +49,16 @@ def run_ablation(
     plan: ValueAddPlan,
     out: Path = ABLATION,
     adapters: Path = ADAPTERS,
-    scores: Path = RESULTS / SCORES,
     progress: Progress = lambda record: None,
     environ: Mapping[str, str] = os.environ,
 ) -> list[dict[str, Any]]:
     """Write ablation.jsonl of a plan's ranks and schemes; returns its rows. Errors as in `run_value_add`.
 
-    `scores`, `adapters`: where those of a value-add study are kept. Placebos and cells of several domains don't count.
+    `adapters`: where those of a value-add study are kept, with their scores. Its placebos and shared cells don't count.
     """
     base = load_base(base) if isinstance(base, str) else base
     workshop = Workshop(base, adapters, progress)
-    scored = cache(Scorer(workshop, scores, plan.dev_size, Budget.of(environ, time.perf_counter)).scores)
+    scored = cache(Scorer(workshop, plan.dev_size, Budget.of(environ, time.perf_counter)).scores)
     cells = [cell for cell in cells_of(replace(plan, placebos=False)) if cell.kind in ("baseline", "adapter")]
     for done, cell in enumerate(cells, start=1):
         scored(cell)
@@ -100,13 +99,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Compare as the arguments say; JSON lines on stdout, the last one `{"event": "done", …}`."""
     parser = plan_parser("plora.lab.ablation", "What rank and target modules change.")
     parser.add_argument("--out", type=Path, default=ABLATION, help="the file to write")
-    parser.add_argument("--scores", type=Path, default=RESULTS / SCORES, help="where scores are kept")
     args = parser.parse_args(argv)
 
     def work() -> None:
         plan, base = plan_of(args), resolve_base(args.base)  # a wrong word is told before torch's seconds
         use_threads(prepare_threads(os.environ, args.threads))
-        rows = run_ablation(load_base(base), plan, args.out, args.adapters, args.scores, emit)
+        rows = run_ablation(load_base(base), plan, args.out, args.adapters, emit)
         emit({"event": "done", "rows": rows, "file": str(args.out)})
 
     return run_command(work)

@@ -146,19 +146,29 @@ class _Alternation:
 
     def round(self, order: Order) -> dict[str, Any]:
         """One round's row; its adapters are made where they aren't there."""
-        folder = self._workshop.folder(order)
-        own = {part.domains[0]: self._worn(self._workshop.folder(part), part.domains) for part in order.parts()}
-        merged = self._worn(folder, order.domains)
-        change, adapter = gain(merged, self._last), read_adapter(folder)
-        row = {"round": order.round, "recipe": self._workshop.recipe(order), "gain": document_of(change)}
-        row["moved"] = None if order.start is None else moved(adapter, read_adapter(self._workshop.folder(order.start)))
-        row["settled"] = row["moved"] is not None and row["moved"] <= MOVED_MAX and change.low >= -GAIN_MAX
-        row["worse"] = change.low > 0
-        row["norm"] = math.hypot(*(pair.norm() for pair in adapter.pairs.values()))
-        alone_of = {domain: some[domain] for domain, some in own.items()}
-        row["nll"] = {name: _nll(some) for name, some in (("base", self._alone), ("own", alone_of), ("merged", merged))}
+        own = {part.domains[0]: self._worn(part)[part.domains[0]] for part in order.parts()}
+        merged = self._worn(order)
+        change = gain(merged, self._last)
         self._last = merged
-        return row | self._geometry(order)
+        return {
+            "round": order.round,
+            "recipe": self._workshop.recipe(order),
+            "nll": {"base": _nll(self._alone), "own": _nll(own), "merged": _nll(merged)},
+            "gain": document_of(change),
+            **self._movement(order, change),
+            **self._geometry(order),
+        }
+
+    def _movement(self, order: Order, change: Interval) -> dict[str, Any]:
+        """How far the merge moved from the one before, and whether that's the end."""
+        adapter = read_adapter(self._workshop.folder(order))
+        way = None if order.start is None else moved(adapter, read_adapter(self._workshop.folder(order.start)))
+        return {
+            "norm": math.hypot(*(pair.norm() for pair in adapter.pairs.values())),
+            "moved": way,
+            "settled": way is not None and way <= MOVED_MAX and change.low >= -GAIN_MAX,
+            "worse": change.low > 0,
+        }
 
     def _geometry(self, order: Order) -> dict[str, Any]:
         """How the round's adapters lie to each other, by the report of their merge."""
@@ -170,9 +180,10 @@ class _Alternation:
             "discarded_energy": report.discarded_energy,
         }
 
-    def _worn(self, folder: Path, domains: Sequence[str]) -> Scored:
-        with injected(self._base.model, FolderSource(folder)):
-            return {domain: self._score(domain) for domain in domains}
+    def _worn(self, order: Order) -> Scored:
+        """An order's adapter on its own domains."""
+        with injected(self._base.model, FolderSource(self._workshop.folder(order))):
+            return {domain: self._score(domain) for domain in order.domains}
 
     def _score(self, domain: str) -> AnswerScores:
         return answer_nll(self._base.model, self._base.tokenizer, self._documents[domain])

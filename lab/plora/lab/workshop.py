@@ -78,7 +78,7 @@ class Workshop:
 
     def __init__(self, base: LoadedBase, root: Path, progress: Progress = lambda record: None) -> None:
         self.base = base
-        self._root = root
+        self.root = root
         self._progress = progress
         self._recipes: dict[Order, str] = {}
         self._makers: Mapping[Kind, Callable[[Order, Path], None]] = {
@@ -101,9 +101,9 @@ class Workshop:
 
     def folder(self, order: Order) -> Path:
         """The folder of an order's adapter, made where it isn't there. Errors as in `plora.lab.train`."""
-        place = self._root / f"{order.name}-{self.recipe(order)[:RECIPE_CHARS]}"
+        place = self.root / f"{order.name}-{self.recipe(order)[:RECIPE_CHARS]}"
         if not place.is_dir():
-            drafts = self._root / f".draft-{os.getpid()}"
+            drafts = self.root / f".draft-{os.getpid()}"
             draft = drafts / place.name
             try:
                 self._makers[order.kind](order, draft)
@@ -176,7 +176,7 @@ def as_trained(adapter: Adapter, plan: TrainPlan) -> Adapter:
 
 
 def _random_pair(pair: FactorPair, rng: np.random.Generator) -> FactorPair:
-    drawn = FactorPair(*(rng.standard_normal(side.shape) for side in (pair.A, pair.B)), pair.scale)
+    drawn = FactorPair(rng.standard_normal(pair.A.shape), rng.standard_normal(pair.B.shape), pair.scale)
     factor = pair.norm() / drawn.norm()
     return FactorPair(drawn.A.astype(np.float32), (drawn.B * factor).astype(np.float32), pair.scale)
 

@@ -44,7 +44,7 @@ def row_of(cell: Cell, recipe: str, scores: Scores, baseline: Scores, adapter: S
         row |= _beside([scores], [baseline])
         row |= _tests(scores, baseline)
         row["kept"] = document_of(kept([scores], [baseline], [adapter])) if adapter else None
-    return rounded(row) | {"times": dict(scores.times)}
+    return {**rounded(row), "times": dict(scores.times)}
 
 
 KEY = ("cell", "domain", "of", "rank", "scheme", "seed", "lambda")
@@ -130,4 +130,6 @@ def rounded(value: Any) -> Any:
     """Numbers at as many digits as are the same on another processor, more or less."""
     if isinstance(value, Mapping):
         return {name: rounded(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [rounded(one) for one in value]
     return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value

@@ -48,6 +48,8 @@ Floats = npt.NDArray[np.float64]
 VERSION = 1
 """Counts up when the same cell would be scored otherwise."""
 CLOSE = 64
+SCORES = "scores"
+"""The folder of kept scores, beside the adapters."""
 LATENCY_TRIES = 5
 
 
@@ -72,26 +74,26 @@ class Scores:
         """The scores of a file; None where there are none."""
         try:
             found = json.loads(path.read_bytes())
-            arrays = {name: np.array(found.pop(name), dtype=np.float64) for name in ARRAYS}
-            return cls(**arrays, **found)
+            nll, tokens, exact, information = (np.array(found[name], dtype=np.float64) for name in ARRAYS)
+            return cls(nll, tokens, exact, information, found["figures"], found["times"])
         except (OSError, ValueError, TypeError, KeyError):
             return None
 
     def write(self, path: Path) -> None:
         """Write them, whole or not at all."""
         told = {name: value.tolist() if name in ARRAYS else dict(value) for name, value in vars(self).items()}
-        write_text(path, json.dumps(told, sort_keys=True, allow_nan=False))
+        write_text(path, json.dumps(told, allow_nan=False))  # figures keep their order
 
 
 ARRAYS = ("nll", "tokens", "exact", "information")
 
 
 class Scorer:
-    """Scores of cells, from `folder` where they are kept, else from the workshop's base with adapters on it."""
+    """Scores of cells, from where they are kept, else from the workshop's base with adapters on it."""
 
-    def __init__(self, workshop: Workshop, folder: Path, dev_size: int, budget: Budget) -> None:
+    def __init__(self, workshop: Workshop, dev_size: int, budget: Budget) -> None:
         self._workshop, self._base = workshop, workshop.base
-        self._folder, self._dev_size, self._budget = folder, dev_size, budget
+        self._folder, self._dev_size, self._budget = workshop.root / SCORES, dev_size, budget
         self._routers: dict[tuple[tuple[str, ...], int], Router] = {}
 
     def recipe(self, cell: Cell) -> str:
@@ -152,7 +154,8 @@ class Scorer:
             if len(places):
                 whole[:, places] = self._of_route(order, pairs, places)
         share = float((routes == cell.domain).mean())
-        return Scores(*whole, figures={"routed_right": share})
+        nll, tokens, exact, information = whole
+        return Scores(nll, tokens, exact, information, {"routed_right": share})
 
     def _of_route(self, order: Order, pairs: Sequence[Pair], places: npt.NDArray[np.int64]) -> Floats:
         """The arrays of the documents at `places`, whose strange questions are those of the whole lot."""

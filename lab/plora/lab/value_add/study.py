@@ -28,11 +28,11 @@ from plora.lab.value_add.page import page
 from plora.lab.value_add.rows import RowsFile, row_of
 from plora.lab.value_add.scoring import Scorer, Scores
 from plora.lab.value_add.summary import summary, value_kept
-from plora.lab.workshop import Workshop
+from plora.lab.workshop import Workshop, digest_of
 from plora.merge.injection import Budget
 
 RESULTS, ADAPTERS = Path("results/value_add"), Path("out/value_add")
-ROWS, PAGE, SUMMARY, SCORES = "value_add.jsonl", "value_add.md", "summary.json", "scores"
+ROWS, PAGE, SUMMARY = "value_add.jsonl", "value_add.md", "summary.json"
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,8 @@ def run_value_add(
     Args:
         base: a loaded base, or a name that `load_base` takes.
         plan: what is compared.
-        adapters: where the adapters lie. progress: called with `{"event": "start" | "making" | "row", …}`.
+        adapters: where the adapters lie, with the scores.
+        progress: called with `{"event": "start" | "making" | "row", …}`.
         environ: where `PLORA_LATENCY_BUDGET_MS` is looked up.
 
     Raises:
@@ -77,9 +78,9 @@ class _Study:
         self, workshop: Workshop, plan: ValueAddPlan, results: Path, budget: Budget, progress: Progress
     ) -> None:
         self._results, self._progress = results, progress
-        self._scorer = Scorer(workshop, results / SCORES, plan.dev_size, budget)
+        self._scorer = Scorer(workshop, plan.dev_size, budget)
         self._cells = cells_of(plan)
-        self._recipes = {cell.key(): self._scorer.recipe(cell) for cell in self._cells}
+        self._recipes = {cell.key(): self._recipe(cell) for cell in self._cells}
         self._file = RowsFile(results / ROWS, self._recipes)
         self._scored = cache(self._scorer.scores)
 
@@ -101,6 +102,11 @@ class _Study:
         write_json(self._results / SUMMARY, {"entries": entries, "kept": kept})
         write_text(self._results / PAGE, page(entries, kept))
         return Outcome(rows, entries, kept)
+
+    def _recipe(self, cell: Cell) -> str:
+        """What a row depends on: a placebo is judged beside all others of the plan."""
+        recipe = self._scorer.recipe(cell)
+        return digest_of([recipe, planned_tests(self._cells)]) if cell.kind in PLACEBOS else recipe
 
     def _row(self, cell: Cell) -> dict[str, Any]:
         scores, baseline = self._scored(cell), self._scored(cell.alike("baseline"))

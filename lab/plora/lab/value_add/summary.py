@@ -116,7 +116,7 @@ def _judged(gaps: Mapping[str, Floats], found: Mapping[str, Interval]) -> dict[s
 
 def _levels(scores: Sequence[Scores]) -> dict[str, float]:
     """Means over seeds; perplexity of the mean nats."""
-    found = [levels(one) | one.figures for one in scores]
+    found = [levels(one) | dict(one.figures) for one in scores]
     means = {name: float(np.mean([one[name] for one in found])) for name in found[0]}
     return means | {"ppl": float(np.exp(means["nll"]))}
 
