@@ -123,6 +123,22 @@ artefacts-check: $(READY) ## which artifacts are missing, and the step that make
 prepare-data: $(READY) ## the corpora, counted, with splits that have no question in common; results/data.json
 	$(BIN)/python -m plora.lab.prepare_data
 
+.PHONY: value-add-build-lowmem monolithic ablation alt-train-merge
+RANKS ?= 4
+SCHEMES ?= all
+SEEDS ?= 41,42,43
+value-add-build-lowmem: $(READY) ## what adapters are worth, without placebos and other domains' adapters; RANKS=4 SCHEMES=all SEEDS=41,42,43; results/value_add
+	$(BIN)/plora lab value-add --base $(BASE) --ranks $(RANKS) --schemes $(SCHEMES) --seeds $(SEEDS) --skip-placebos --skip-cross
+
+monolithic: $(READY) ## one adapter of all domains, into out/monolithic_r4
+	$(BIN)/python -m plora.lab.monolithic --base $(BASE)
+
+ablation: $(READY) ## what rank and target modules change; RANKS=1,4 SEEDS=41,42,43; results/ablation.jsonl
+	$(BIN)/python -m plora.lab.ablation --base $(BASE) --ranks $(RANKS) --seeds $(SEEDS)
+
+alt-train-merge: $(READY) ## train, merge, train on from the merge: does it settle? results/alt_train_merge
+	$(BIN)/python -m plora.lab.alternate --base $(BASE)
+
 ##@ Look after the code
 .PHONY: web-pictures
 web-pictures: $(READY) ## take the pictures of docs/web.md anew, from a swarm of five in Chromium
@@ -208,22 +224,6 @@ calibrate-c: $(READY) ## the constant C of t = C ln(n) / λ₂ for ER, WS and BA
 
 validate-bounds: $(READY) ## bounds of λ₂, cuts and rounds held against graphs, violations listed; results/bounds_validation.json
 	$(BIN)/python -m plora.lab.validate_bounds
-
-.PHONY: value-add-build-lowmem monolithic ablation alt-train-merge
-RANKS ?= 4
-SCHEMES ?= all
-SEEDS ?= 41,42,43
-value-add-build-lowmem: $(READY) ## what adapters are worth, without placebos and other domains' adapters; RANKS=4 SCHEMES=all SEEDS=41,42,43; results/value_add
-	$(BIN)/plora lab value-add --base $(BASE) --ranks $(RANKS) --schemes $(SCHEMES) --seeds $(SEEDS) --skip-placebos --skip-cross
-
-monolithic: $(READY) ## one adapter of all domains, into out/monolithic_r4
-	$(BIN)/python -m plora.lab.monolithic --base $(BASE)
-
-ablation: $(READY) ## what rank and target modules change; RANKS=1,4 SEEDS=41,42,43; results/ablation.jsonl
-	$(BIN)/python -m plora.lab.ablation --base $(BASE) --ranks $(RANKS) --seeds $(SEEDS)
-
-alt-train-merge: $(READY) ## train, merge, train on from the merge: does it settle? results/alt_train_merge
-	$(BIN)/python -m plora.lab.alternate --base $(BASE)
 
 .PHONY: thesis-sweep
 thesis-sweep: $(READY) ## simulate three families of graphs, three sizes, detectors on and off; results/thesis_sweep.jsonl, goes on where it was
