@@ -5,10 +5,7 @@ from __future__ import annotations
 from plora.cli import calibrating, value_adding, zoo_keeping
 from plora.cli.usage import App
 
-app = App(
-    help="Grow zoos of adapters, calibrate detectors on them, and measure what adapters are worth.",
-    no_args_is_help=True,
-)
+app = App(help="Grow zoos, calibrate detectors, measure adapters.", no_args_is_help=True)
 app.command()(zoo_keeping.zoo)
 app.command()(calibrating.probes_calib)
 app.command()(value_adding.value_add)
