@@ -33,8 +33,10 @@ INTERVAL = {"value": 2.0, "low": 1.0, "high": 3.0}
 
 def _experiment() -> Experiment:
     dry = read_config(ROOT / "config/plora.dry.yml")
+    changes = {"domains": ("legal",), "sweep": "config/sweep.yml"}
     swarm = dry.swarm.model_copy(update={"rounds": 2})
-    return dry.model_copy(update={"domains": ("legal",), "swarm": swarm, "sweep": "config/sweep.yml"})
+    alternation = dry.alternation.model_copy(update={"rounds": 2})
+    return dry.model_copy(update={**changes, "swarm": swarm, "alternation": alternation})
 
 
 EXPERIMENT = _experiment()
@@ -62,7 +64,32 @@ def _constant() -> dict[str, Any]:
     }
 
 
+ADAPTER = {"r": 4, "lora_alpha": 8, "peft_type": "LORA", "target_modules": ["q_proj"]}
+LEARNED = {"steps": 60, "first_loss": 5.0, "last_loss": 2.0, "val_ppl_before": 149.0, "val_ppl_after": 26.0}
+
+
+def _cell(cell: str, *plan: Any) -> dict[str, Any]:
+    rank, scheme, seed = plan or (None, None, None)
+    return {"cell": cell, "domain": "legal", "rank": rank, "scheme": scheme, "seed": seed}
+
+
+def _ablated(rank: int) -> dict[str, Any]:
+    return {"domain": "legal", "rank": rank, "scheme": "all", "parameters": 9, "beside_reference": INTERVAL}
+
+
+ROWS: dict[str, list[dict[str, Any]]] = {
+    "results/value_add/value_add.jsonl": [_cell("baseline"), _cell("adapter", 1, "all", 41), _cell("merged")],
+    "results/ablation.jsonl": [_ablated(1), _ablated(4)],
+    "results/alt_train_merge/rounds.jsonl": [
+        {"round": number, "moved": moved, "nll": {"merged": {"legal": 3.0}}} for number, moved in ((0, None), (1, 0.5))
+    ],
+}
 DOCUMENTS: dict[str, Any] = {
+    "out/monolithic_r4/adapter_config.json": ADAPTER,
+    "out/monolithic_r4.metrics.json": LEARNED,
+    "results/value_add/summary.json": {"entries": []},
+    "results/value_add/scores/a.json": {},
+    "results/alt_train_merge/convergence.json": {"moved": [None, 0.5]},
     "results/data.json": {
         "domains": {
             "legal": {
@@ -81,14 +108,8 @@ DOCUMENTS: dict[str, Any] = {
         "provenance": {"clean": 2, "poisoned": 2},
         "probes": {"figures": [{"name": "clean_delta", "low": 0.1, "threshold": 0.2, "high": 0.3}]},
     },
-    "out/legal/adapter_config.json": {"r": 4, "lora_alpha": 8, "peft_type": "LORA", "target_modules": ["q_proj"]},
-    "out/legal.metrics.json": {
-        "steps": 60,
-        "first_loss": 5.0,
-        "last_loss": 2.0,
-        "val_ppl_before": 149.0,
-        "val_ppl_after": 26.0,
-    },
+    "out/legal/adapter_config.json": ADAPTER,
+    "out/legal.metrics.json": LEARNED,
     "results/swarm_v2/seed-0/report.json": _report(),
     "results/summary_v2.json": {"runs": [{"seed": 0, "coverage": {"legal": 1.0}}]},
     "results/consensus_smoke/report.json": _report(),
@@ -106,15 +127,21 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "results/tests.xml").write_text(TESTS_XML.format(0, 1))
     factors = {"lora_A": np.ones((4, 8), "float32"), "lora_B": np.ones((8, 4), "float32")}
     weights = {f"base_model.model.q_proj.{name}.weight": array for name, array in factors.items()}
-    save_file(weights, root / TENSORS)
+    for name in (TENSORS, "out/monolithic_r4/adapter_model.safetensors"):
+        save_file(weights, root / name)
     _sign(root, "owner")
     fetched = {"domain": "legal", "sha256": file_digest(root / TENSORS)}
     _write(root / "results/grpc_demo.json", {"fetched": [fetched]})
     (root / "config").mkdir()
     (root / "config/sweep.yml").write_text(yaml.safe_dump(SWEEP))
     runs = Sweep.parse(SWEEP).runs()
-    rows = [{"digest": run.digest, "report": {}} for run in runs]
-    (root / "results/thesis_sweep.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    swept = {"results/thesis_sweep.jsonl": [{"digest": run.digest, "report": {}} for run in runs]}
+    for name, rows in (ROWS | swept).items():
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (root / "results/value_add/value_add.md").write_text("legal")
+    studied = {"sha256": file_digest(root / "results/value_add/value_add.jsonl"), "rows": 3, "faults": []}
+    _write(root / "results/value_add_verified.json", studied)
     return root
 
 
@@ -189,14 +216,19 @@ def weights(change: Callable[[str, Any], Any]) -> Callable[[Path], object]:
     return do
 
 
-def last_row(change: Callable[[list[str]], list[str]]) -> Callable[[Path], object]:
+def rows(name: str, change: Callable[[list[str]], list[str]]) -> Callable[[Path], object]:
+    """Change the lines of a file of rows."""
+
     def do(root: Path) -> None:
-        path = root / "results/thesis_sweep.jsonl"
+        path = root / name
         path.write_text("\n".join(change(path.read_text().splitlines())) + "\n")
 
     return do
 
 
+SWEPT, STUDIED = "results/thesis_sweep.jsonl", "results/value_add/value_add.jsonl"
+ABLATED, ALTERNATED = "results/ablation.jsonl", "results/alt_train_merge/rounds.jsonl"
+RECORD, VERIFIED = "results/alt_train_merge/convergence.json", "results/value_add_verified.json"
 DATA = "results/data.json"
 SWARM, CONSENSUS = "results/swarm_v2/seed-0/report.json", "results/consensus_smoke/report.json"
 BREAKS = [
@@ -231,10 +263,24 @@ BREAKS = [
     Break(8, "a slot has two", put(SWARM, "broken", value=["a slot has two contents"])),
     Break(9, "not what its report says", put("results/summary_v2.json", "runs", 0, "coverage", "legal", value=0.9)),
     Break(9, "runs of seeds []", put("results/summary_v2.json", "runs", value=[])),
-    Break(12, "1 of 2 runs are missing", last_row(lambda rows: rows[:1])),
-    Break(12, "is there twice", last_row(lambda rows: [*rows, rows[0]])),
-    Break(12, "nobody asked for", last_row(lambda rows: [*rows, '{"digest": "x", "report": {}}'])),
-    Break(12, "can't be read", last_row(lambda rows: [*rows, '{"digest": "x'])),
+    Break(10, "120 steps, not 60", put("out/monolithic_r4.metrics.json", "steps", value=120)),
+    Break(10, "the loss didn't fall", put("out/monolithic_r4.metrics.json", "last_loss", value=6.0)),
+    Break(11, "lacks 1 cells: adapter legal", rows(STUDIED, lambda lines: [lines[0], lines[2]])),
+    Break(11, "lacks 1 cells: baseline", rows(STUDIED, lambda lines: lines[1:])),
+    Break(11, "the page lacks a domain", text("results/value_add/value_add.md", "medical")),
+    Break(13, "lacks 1 of 2 rows", rows(ABLATED, lambda lines: lines[:1])),
+    Break(13, "or twice", rows(ABLATED, lambda lines: [*lines, lines[0]])),
+    Break(13, "outside its interval", rows(ABLATED, lambda lines: [lines[0], lines[1].replace("2.0", "7.0")])),
+    Break(14, "rounds [1]", rows(ALTERNATED, lambda lines: lines[1:])),
+    Break(14, "of other rounds", put(RECORD, "moved", value=[None, 0.4])),
+    Break(14, "no numbers", rows(ALTERNATED, lambda lines: [lines[0], lines[1].replace("3.0", "NaN")])),
+    Break(15, "of other rows", rows(STUDIED, lambda lines: lines[1:])),
+    Break(15, "no cell is", put(VERIFIED, "faults", value=["no cell is there"])),
+    Break(15, "of no rows", put(VERIFIED, "rows", value=0)),
+    Break(12, "1 of 2 runs are missing", rows(SWEPT, lambda lines: lines[:1])),
+    Break(12, "is there twice", rows(SWEPT, lambda lines: [*lines, lines[0]])),
+    Break(12, "nobody asked for", rows(SWEPT, lambda lines: [*lines, '{"digest": "x", "report": {}}'])),
+    Break(12, "can't be read", rows(SWEPT, lambda lines: [*lines, '{"digest": "x'])),
     Break(16, "not every clean adapter", put(CONSENSUS, "clean_arrived", value=False)),
     Break(16, "consensus was off", put(CONSENSUS, "scenario", "security", "consensus", value=False)),
     Break(16, "2 trojans", put(CONSENSUS, "gate", "pairs", "accepted", "trojan", value=2)),

@@ -11,7 +11,8 @@ Not handled here: outputs that are missing or can't be read, which the pipeline 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -148,6 +149,67 @@ def summary_is_of_the_runs(experiment: Experiment, seen: Seen) -> list[str]:
         last = seen.document(f"results/swarm_v2/seed-{seed}/report.json")["rounds"][-1]
         faults += _said((f"seed {seed}: not what its report says", runs[seed]["coverage"] != last["coverage"]))
     return faults
+
+
+def monolithic_learned(experiment: Experiment, seen: Seen) -> list[str]:
+    """As `adapters_learned`, with as many steps as all domains' adapters took together."""
+    steps = experiment.adapters.steps * len(experiment.domains)
+    return learned(seen, "out/monolithic_r4", experiment.adapters.rank, steps)
+
+
+def every_cell_is_there(experiment: Experiment, seen: Seen) -> list[str]:
+    """Each domain has its baseline and its adapter of each rank, scheme and seed; the page tells of all domains."""
+    rows = seen.document("results/value_add/value_add.jsonl")
+    page = seen.path("results/value_add/value_add.md").read_text("utf-8")
+    found = {(row["cell"], row["domain"], row["rank"], row["scheme"], row["seed"]) for row in rows}
+    plans = product(experiment.ranks, experiment.schemes, experiment.seeds)
+    wanted = {("adapter", domain, *plan) for plan in plans for domain in experiment.domains}
+    wanted |= {("baseline", domain, None, None, None) for domain in experiment.domains}
+    lacking = sorted(" ".join(map(str, one)) for one in wanted - found)
+    return _said(
+        (f"lacks {len(lacking)} cells: {', '.join(lacking[:3])}", lacking),
+        ("the page lacks a domain", not all(domain in page for domain in experiment.domains)),
+    )
+
+
+def rows_are_sound(experiment: Experiment, seen: Seen) -> list[str]:
+    """The verification is of the rows that lie there, and found nothing."""
+    found, rows = seen.document("results/value_add_verified.json"), seen.path("results/value_add/value_add.jsonl")
+    return [
+        *found["faults"],
+        *_said(("of other rows", found["sha256"] != file_digest(rows)), ("of no rows", found["rows"] <= 0)),
+    ]
+
+
+def ablation_is_whole(experiment: Experiment, seen: Seen) -> list[str]:
+    """Each domain, rank and scheme has one row, with what it costs and an interval around what it changes."""
+    rows, asked = seen.document("results/ablation.jsonl"), experiment.ablation
+    found = [(row["domain"], row["rank"], row["scheme"]) for row in rows]
+    wanted = set(product(experiment.domains, asked.ranks, asked.schemes))
+    loose = [row["domain"] for row in rows if not _inside(row["beside_reference"])]
+    return _said(
+        (f"lacks {len(wanted - set(found))} of {len(wanted)} rows", wanted - set(found)),
+        ("rows that nobody asked for, or twice", len(found) != len(wanted & set(found))),
+        ("an adapter without parameters", any(row["parameters"] <= 0 for row in rows)),
+        (f"outside its interval: {', '.join(loose)}", loose),
+    )
+
+
+def rounds_are_whole(experiment: Experiment, seen: Seen) -> list[str]:
+    """Each round has a row in order, the record is of these rounds, and figures are numbers."""
+    rows = seen.document("results/alt_train_merge/rounds.jsonl")
+    told = seen.document("results/alt_train_merge/convergence.json")
+    numbers, rounds = [row["round"] for row in rows], experiment.alternation.rounds
+    merged = [nll for row in rows for nll in row["nll"]["merged"].values()]
+    return _said(
+        (f"rounds {numbers}", len(numbers) != rounds or numbers != sorted(set(numbers))),
+        ("the record is of other rounds", told["moved"] != [row["moved"] for row in rows]),
+        ("figures that are no numbers", not _positive(*merged)),
+    )
+
+
+def _inside(interval: Mapping[str, float]) -> bool:
+    return interval["low"] <= interval["value"] <= interval["high"]
 
 
 def consensus_certified(experiment: Experiment, seen: Seen) -> list[str]:

@@ -66,6 +66,29 @@ class Adapters(StrictModel):
     steps: Count
 
 
+class ValueAdd(StrictModel):
+    """Step 11: optimiser steps of each adapter, λ of the merges, and which cells there are besides."""
+
+    steps: Count
+    times: Annotated[tuple[float, ...], Field(min_length=1)]
+    placebos: bool
+    cross: bool
+
+
+class Ablation(StrictModel):
+    """Step 13: ranks and schemes, each with each; the first of both is what the others stand beside."""
+
+    ranks: Annotated[tuple[Count, ...], Field(min_length=1)]
+    schemes: Annotated[tuple[Scheme, ...], Field(min_length=1)]
+
+
+class Alternation(StrictModel):
+    """Step 14: rounds of training on and merging, and optimiser steps of a domain in a round."""
+
+    rounds: Annotated[int, Field(ge=2)]
+    steps: Count
+
+
 class Zoo(StrictModel):
     """The zoo on which probes are calibrated: `kinds` and `seeds` as of `plora lab zoo`, `aims` a file."""
 
@@ -123,6 +146,9 @@ class Experiment(StrictModel):
     zoo: Zoo
     swarm: Swarm
     sweep: str
+    value_add: ValueAdd
+    ablation: Ablation
+    alternation: Alternation
     rule: Rule
 
     def chosen(self, keys: Sequence[str]) -> dict[str, Any]:

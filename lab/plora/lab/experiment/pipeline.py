@@ -102,7 +102,8 @@ def reset(site: Site, steps: Sequence[Step]) -> list[str]:
             records.remove(step.label)
             for draft in (site.root / DRAFTS).glob(f"{step.label}-*"):
                 remove(draft)
-            remove(site.root / LOGS / f"{step.label}.log")
+            for other in (f"{LOGS}/{step.label}.log", *step.caches):
+                remove(site.root / other)
             gone += [name for name in step.outputs(site.experiment) if _remove_output(site.root / name)]
         records.close()
         return gone

@@ -3,7 +3,7 @@
 Rules:
 
 - A step writes below a draft folder that looks like the root; its outputs are moved into their places once its check
-  has nothing to say. It never writes anywhere else but to keys that must outlive it.
+  has nothing to say. Elsewhere it writes only into its caches.
 - Its commands are what a person could type: words that run in the root. Their paths into the draft are told without it.
 - A check is a function of the outputs alone, and of what they must fit; it returns faults, one sentence each.
 
@@ -72,6 +72,7 @@ class Step:
         commands: what is run, given where outputs go. laid: inputs that are copied into the draft first.
         needs_base: whether results depend on which base it is. goes_on: whether commands go on from an earlier draft.
         aside: fields of its outputs that tell times. beside: outputs that can't hold provenance.
+        caches: where commands keep what they make by its recipe, so that nothing is made twice.
         sources: patterns of the project's own files that it reads. seconds: what it takes as a dry run, for time left.
     """
 
@@ -85,6 +86,7 @@ class Step:
     inputs: Names = _no_names
     laid: Names = _no_names
     sources: tuple[str, ...] = ()
+    caches: tuple[str, ...] = ()
     needs_base: bool = False
     goes_on: bool = False
     aside: frozenset[str] = field(default=frozenset())

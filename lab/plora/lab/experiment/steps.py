@@ -17,6 +17,15 @@ from plora.lab.experiment.step import Command, Step, To, needed
 from plora.proto.errors import UsageError
 
 KEY = "keys/owner.pem"
+MONOLITHIC = "out/monolithic_r4"
+VALUE_ADD = "results/value_add"
+ALTERNATION = "results/alt_train_merge"
+STUDIED, ALTERNATED = "out/value_add", "out/alt_train_merge"
+"""Where adapters are kept by their recipes, whatever asked for them."""
+
+STUDIES = ("value_add.jsonl", "value_add.md", "summary.json", "scores")
+TRAINING = ("domains", "samples", "dev_size", "adapters", "seeds", "device")
+STUDY = ("domains", "schemes", "seeds", "samples", "dev_size", "value_add", "device", "latency_budget_ms")
 SOURCES = ("*/plora/**/*.py", "tests/**/*.py", "pyproject.toml")
 OWN_TESTS = "tests/lab/experiment"
 
@@ -28,7 +37,7 @@ def _tests(experiment: Experiment, to: To) -> Sequence[Command]:
 
 
 def _data(experiment: Experiment, to: To) -> Sequence[Command]:
-    domains = ",".join(experiment.domains)
+    domains = _listed(experiment.domains)
     return [Command(("python", "-m", "plora.lab.prepare_data", "--domains", domains, "--out", to("results/data.json")))]
 
 
@@ -68,13 +77,63 @@ def _sign(experiment: Experiment, to: To) -> Sequence[Command]:
     return [Command(("plora", "sign", to(f"out/{name}"), "--key", KEY)) for name in experiment.domains]
 
 
+def _monolithic(experiment: Experiment, to: To) -> Sequence[Command]:
+    asked = experiment.adapters
+    words: tuple[str, ...] = ("python", "-m", "plora.lab.monolithic", "--base", experiment.base)
+    words += ("--domains", _listed(experiment.domains), "--rank", str(asked.rank), "--scheme", asked.scheme)
+    words += ("--steps", str(asked.steps), "--samples", str(experiment.samples), "--seed", str(experiment.seeds[0]))
+    return [Command((*words, "--validation", str(experiment.dev_size), "--out", to(MONOLITHIC)))]
+
+
+def _value_add(experiment: Experiment, to: To) -> Sequence[Command]:
+    asked = experiment.value_add
+    words = _study("plora.lab.value_add", experiment, experiment.ranks, experiment.schemes)
+    words += ("--times", _listed(asked.times))
+    words += () if asked.placebos else ("--skip-placebos",)
+    words += () if asked.cross else ("--skip-cross",)
+    return [Command((*words, "--out", to(VALUE_ADD)))]
+
+
+def _ablation(experiment: Experiment, to: To) -> Sequence[Command]:
+    words = _study("plora.lab.ablation", experiment, experiment.ablation.ranks, experiment.ablation.schemes)
+    return [Command((*words, "--scores", to(f"{VALUE_ADD}/scores"), "--out", to("results/ablation.jsonl")))]
+
+
+def _study(module: str, experiment: Experiment, ranks: Sequence[int], schemes: Sequence[str]) -> tuple[str, ...]:
+    """What value-add and ablation have in common; both keep adapters by recipe in one place."""
+    words: tuple[str, ...] = ("python", "-m", module, "--base", experiment.base)
+    words += ("--domains", _listed(experiment.domains), "--ranks", _listed(ranks), "--schemes", _listed(schemes))
+    words += ("--seeds", _listed(experiment.seeds), "--samples", str(experiment.samples))
+    words += ("--dev-size", str(experiment.dev_size), "--steps", str(experiment.value_add.steps))
+    return (*words, "--adapters", STUDIED)
+
+
+def _listed(values: Sequence[object]) -> str:
+    return ",".join(map(str, values))
+
+
+def _alternation(experiment: Experiment, to: To) -> Sequence[Command]:
+    asked, adapters = experiment.alternation, experiment.adapters
+    words: tuple[str, ...] = ("python", "-m", "plora.lab.alternate", "--base", experiment.base)
+    words += ("--domains", _listed(experiment.domains), "--rounds", str(asked.rounds), "--steps", str(asked.steps))
+    words += ("--rank", str(adapters.rank), "--scheme", adapters.scheme, "--seed", str(experiment.seeds[0]))
+    words += ("--samples", str(experiment.samples), "--dev-size", str(experiment.dev_size))
+    return [Command((*words, "--adapters", ALTERNATED, "--out", to(ALTERNATION)))]
+
+
+def _verify(experiment: Experiment, to: To) -> Sequence[Command]:
+    words = ("python", "-m", "plora.lab.verify_value_add", f"{VALUE_ADD}/value_add.jsonl")
+    return [Command((*words, "--out", to("results/value_add_verified.json")))]
+
+
 def _trained(experiment: Experiment) -> list[str]:
     """What training leaves of each domain."""
-    return [
-        name
-        for domain in experiment.domains
-        for name in (f"out/{domain}/{TENSORS}", f"out/{domain}/adapter_config.json", f"out/{domain}.metrics.json")
-    ]
+    return [name for domain in experiment.domains for name in _folder(f"out/{domain}")]
+
+
+def _folder(name: str) -> list[str]:
+    """What training leaves of one adapter."""
+    return [f"{name}/{TENSORS}", f"{name}/adapter_config.json", f"{name}.metrics.json"]
 
 
 def _signed(experiment: Experiment) -> list[str]:
@@ -158,7 +217,7 @@ STEPS = (
         check=checks.probes_are_calibrated, needs_base=True, goes_on=True, beside=True, seconds=200,
     ),
     Step(
-        6, "train-all", "An adapter of each domain", ("domains", "samples", "dev_size", "adapters", "seeds", "device"),
+        6, "train-all", "An adapter of each domain", TRAINING,
         inputs=lambda experiment: ["results/data.json"],
         outputs=_trained, commands=_train, check=checks.adapters_learned, needs_base=True, seconds=60,
     ),
@@ -179,9 +238,38 @@ STEPS = (
         check=checks.summary_is_of_the_runs, seconds=2,
     ),
     Step(
+        10, "monolithic", "One adapter of all domains", TRAINING, inputs=lambda experiment: ["results/data.json"],
+        outputs=lambda experiment: _folder(MONOLITHIC),
+        commands=_monolithic, check=checks.monolithic_learned, needs_base=True, seconds=60,
+    ),
+    Step(
+        11, "value-add", "What adapters are worth", (*STUDY, "ranks"), inputs=lambda experiment: ["results/data.json"],
+        outputs=lambda experiment: [f"{VALUE_ADD}/{name}" for name in STUDIES],
+        commands=_value_add, check=checks.every_cell_is_there, needs_base=True, goes_on=True, caches=(STUDIED,),
+        aside=frozenset({"times"}), seconds=240,
+    ),
+    Step(
         12, "thesis-sweep", "Three families of graphs", ("sweep",), inputs=lambda experiment: [experiment.sweep],
         outputs=lambda experiment: ["results/thesis_sweep.jsonl"], commands=_sweep, check=checks.sweep_is_whole,
         goes_on=True, beside=True, seconds=120,
+    ),
+    Step(
+        13, "ablation", "What rank and modules change", (*STUDY, "ablation"),
+        inputs=lambda experiment: [f"{VALUE_ADD}/value_add.jsonl"], laid=lambda experiment: [f"{VALUE_ADD}/scores"],
+        outputs=lambda experiment: ["results/ablation.jsonl"], commands=_ablation, check=checks.ablation_is_whole,
+        needs_base=True, caches=(STUDIED,), seconds=120,
+    ),
+    Step(
+        14, "alt-train-merge", "Train, merge, train on", (*TRAINING, "alternation"),
+        inputs=lambda experiment: ["results/data.json"],
+        outputs=lambda experiment: [f"{ALTERNATION}/rounds.jsonl", f"{ALTERNATION}/convergence.json"],
+        commands=_alternation, check=checks.rounds_are_whole, needs_base=True, caches=(ALTERNATED,), seconds=120,
+    ),
+    Step(
+        15, "value-add-verified", "Rows of the value-add study verified", (),
+        inputs=lambda experiment: [f"{VALUE_ADD}/value_add.jsonl"],
+        outputs=lambda experiment: ["results/value_add_verified.json"], commands=_verify,
+        check=checks.rows_are_sound, seconds=5,
     ),
     Step(
         16, "consensus-smoke", "A quorum makes certificates", ("swarm",),
