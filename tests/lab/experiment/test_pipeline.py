@@ -61,7 +61,7 @@ class Heard:
     def __init__(self) -> None:
         self.shares: list[float] = []
 
-    def begins(self, step: Step, seconds: float | None) -> None:
+    def begins(self, step: Step) -> None:
         pass
 
     def share(self, step: Step, done: float) -> None:

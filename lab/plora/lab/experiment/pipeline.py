@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import resource
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -43,19 +44,23 @@ State = Literal["done", "kept", "failed", "waits", "to do"]
 
 @dataclass(frozen=True, slots=True)
 class Came:
-    """What became of a step, or where it stands: `reason` says why it failed or has to run."""
+    """What became of a step, or where it stands: `reason` says why it failed or has to run.
+
+    `seconds` by the clock, `cpu_s` of all its processes together; 0 where it never ran.
+    """
 
     step: Step
     state: State
     reason: str = ""
     seconds: float = 0.0
+    cpu_s: float = 0.0
 
 
 class Watch(Protocol):
     """Who is told of a run."""
 
-    def begins(self, step: Step, seconds: float | None) -> None:
-        """A step begins, which took so long the last time."""
+    def begins(self, step: Step) -> None:
+        """A step begins."""
 
     def share(self, step: Step, done: float) -> None:
         """So much of it is done, 0 to 1."""
@@ -139,8 +144,14 @@ def _locked(root: Path) -> Iterator[int]:
         yield file.fileno()
 
 
+def _children_cpu_s() -> float:
+    """CPU time of all processes that this one has waited for, and of theirs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 class _Nobody:
-    def begins(self, step: Step, seconds: float | None) -> None:
+    def begins(self, step: Step) -> None:
         pass
 
     def share(self, step: Step, done: float) -> None:
@@ -159,7 +170,7 @@ class _Run:
         self.records = Records(site.root / RECORDS)
         self.came: list[Came] = []
         self._failures: dict[str, str] = {}
-        self._began = 0.0
+        self._began = (0.0, 0.0)
         self.base_digest = cache(lambda: base_info(site.experiment.base, site.environ).digest)
 
     def task(self, step: Step) -> Any:
@@ -179,7 +190,7 @@ class _Run:
                 "io": {"capture": False},
             }
         )
-        task.value_savers.append(lambda: {"outputs": self._digests(step), "seconds": time.monotonic() - self._began})
+        task.value_savers.append(lambda: {"outputs": self._digests(step), **self._spent()})
         return task
 
     def standing(self, step: Step, tasks: Mapping[str, Any], stale: set[int]) -> Came:
@@ -190,7 +201,7 @@ class _Run:
             return Came(step, "waits", f"needs {', '.join(waits)}")
         found = self.records.get_status(tasks[step.label], tasks, get_log=True)
         if found.status == "up-to-date":
-            return Came(step, "kept", seconds=self._last(step) or 0.0)
+            return Came(step, "kept", **self._last(step))
         return Came(step, "to do", self._why(step, found))
 
     def _why(self, step: Step, found: Any) -> str:
@@ -233,9 +244,14 @@ class _Run:
     def _recipe(self, step: Step) -> dict[str, Any]:
         return recipe(step, self.site.experiment, self.base_digest() if step.needs_base else "")
 
-    def _last(self, step: Step) -> float | None:
-        seconds = self.records.get_values(step.label).get("seconds")
-        return None if seconds is None else float(seconds)
+    def _last(self, step: Step) -> dict[str, float]:
+        """What the step took the last time."""
+        values = self.records.get_values(step.label)
+        return {name: float(values.get(name, 0)) for name in ("seconds", "cpu_s")}
+
+    def _spent(self) -> dict[str, float]:
+        """What the step under way has taken."""
+        return {"seconds": time.monotonic() - self._began[0], "cpu_s": _children_cpu_s() - self._began[1]}
 
     # What doit tells its reporter.
 
@@ -247,13 +263,12 @@ class _Run:
 
     def execute_task(self, task: Any) -> None:
         """A step begins."""
-        self._began = time.monotonic()
-        step = self.steps[task.name]
-        self.watch.begins(step, self._last(step))
+        self._began = (time.monotonic(), _children_cpu_s())
+        self.watch.begins(self.steps[task.name])
 
     def add_success(self, task: Any) -> None:
         """A step ended well."""
-        self._ended(task, "done", seconds=time.monotonic() - self._began)
+        self._ended(task, "done", **self._spent())
 
     def add_failure(self, task: Any, fail: Any) -> None:
         """A step failed, or needs one that did."""
@@ -265,10 +280,10 @@ class _Run:
 
     def skip_uptodate(self, task: Any) -> None:
         """A step is left alone."""
-        self._ended(task, "kept", seconds=self._last(self.steps[task.name]) or 0.0)
+        self._ended(task, "kept", **self._last(self.steps[task.name]))
 
-    def _ended(self, task: Any, state: State, reason: str = "", seconds: float = 0.0) -> None:
-        came = Came(self.steps[task.name], state, reason, seconds)
+    def _ended(self, task: Any, state: State, reason: str = "", **spent: float) -> None:
+        came = Came(self.steps[task.name], state, reason, **spent)
         self.came.append(came)
         self.watch.ends(came)
 

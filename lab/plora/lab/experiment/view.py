@@ -85,7 +85,7 @@ class Bar:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def begins(self, step: Step, seconds: float | None) -> None:
+    def begins(self, step: Step) -> None:
         """A step begins."""
         self._began = time.monotonic()
         self._say(step, 0.0)
@@ -126,12 +126,12 @@ def line(came: Came) -> Text:
 def table(came: Iterable[Came]) -> Table:
     """Where every step stands."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("step", "name", "state", "took", "why"):
+    for name in ("step", "name", "state", "took", "cpu", "why"):
         shown.add_column(name, overflow="fold", no_wrap=name in ("step", "name", "state"))
     for one in came:
-        took = span(one.seconds) if one.seconds else ""
+        took, cpu = (span(spent) if spent else "" for spent in (one.seconds, one.cpu_s))
         state = Text(one.state, style=STYLES[one.state])
-        shown.add_row(str(one.step.number), one.step.name, state, took, Text(one.reason))
+        shown.add_row(str(one.step.number), one.step.name, state, took, cpu, Text(one.reason))
     return shown
 
 
