@@ -248,6 +248,7 @@ BREAKS = [
     Break(5, "no poisoned", put("results/probes_calib.json", "provenance", "poisoned", value=0)),
     Break(5, "of the base other", put("results/probes_calib.json", "base", value="other")),
     Break(6, "rank 8, not 4", put("out/legal/adapter_config.json", "r", value=8)),
+    Break(6, "provenance", put("out/legal/adapter_config.json", "provenance", value={})),
     Break(6, "the loss didn't fall", put("out/legal.metrics.json", "last_loss", value=5.0)),
     Break(6, "3 steps", put("out/legal.metrics.json", "steps", value=3)),
     Break(6, "no perplexity", put("out/legal.metrics.json", "val_ppl_after", value=-1)),

@@ -24,6 +24,7 @@ from plora.lab.experiment.artifacts import file_digest
 from plora.lab.experiment.config import Experiment
 from plora.lab.experiment.step import Seen
 from plora.lab.spread import FAMILIES
+from plora.merge.peft_folder import read_spec
 from plora.proto.errors import PloraError
 from plora.proto.owner_chain import read_owner_file
 from plora.proto.statement import verify_statement
@@ -91,12 +92,15 @@ def adapters_learned(experiment: Experiment, seen: Seen) -> list[str]:
 
 def learned(seen: Seen, folder: str, rank: int, steps: int) -> list[str]:
     """The faults of one trained folder and of its report beside it."""
-    report, config = seen.document(f"{folder}.metrics.json"), seen.document(f"{folder}/adapter_config.json")
+    report, config = (
+        seen.document(f"{folder}.metrics.json"),
+        read_spec(seen.path(f"{folder}/adapter_config.json").parent),
+    )
     weights = load_file(seen.path(f"{folder}/{TENSORS}"))
     finite = all(np.isfinite(one).all() for one in weights.values())
     still = all(not np.any(one) for name, one in weights.items() if "lora_B" in name)
     return _said(
-        (f"{folder}: rank {config['r']}, not {rank}", config["r"] != rank),
+        (f"{folder}: rank {config.r}, not {rank}", config.r != rank),
         (f"{folder}: {report['steps']} steps, not {steps}", report["steps"] != steps),
         (f"{folder}: weights that are no numbers", not finite),
         (f"{folder}: nothing was learned, every B is zero", still),

@@ -22,6 +22,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from plora.proto.yaml_view import PLORA_YML
+
 KEY = "provenance"
 PACKAGES = ("plora", "numpy", "scipy", "networkx", "numba", "torch", "transformers", "peft")
 
@@ -77,5 +79,9 @@ def file_beside(path: Path) -> Path:
 
     >>> file_beside(Path("results/policy.json")).as_posix()
     'results/policy.json.provenance.json'
+    >>> file_beside(Path("out/legal/plora.yml")).as_posix()
+    'out/legal.plora.yml.provenance.json'
     """
+    if path.name == PLORA_YML:  # the folder holds the adapter alone
+        return path.parent.with_name(f"{path.parent.name}.{path.name}.provenance.json")
     return path.with_name(f"{path.name}.provenance.json")

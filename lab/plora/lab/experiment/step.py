@@ -71,7 +71,8 @@ class Step:
         keys: settings that its results depend on. inputs, outputs: files and folders, as paths from the root.
         commands: what is run, given where outputs go. laid: inputs that are copied into the draft first.
         needs_base: whether results depend on which base it is. goes_on: whether commands go on from an earlier draft.
-        aside: fields of its outputs that tell times. beside: outputs that can't hold provenance.
+        aside: fields of outputs that tell times. beside: whether provenance lies beside outputs, which can't hold it.
+        untold: outputs whose provenance is that of another one.
         caches: where commands keep what they make by its recipe, so that nothing is made twice.
         sources: patterns of the project's own files that it reads. seconds: what it takes as a dry run, for time left.
     """
@@ -91,6 +92,7 @@ class Step:
     goes_on: bool = False
     aside: frozenset[str] = field(default=frozenset())
     beside: bool = False
+    untold: Names = _no_names
     seconds: float = 10.0
 
     @property

@@ -131,6 +131,11 @@ def _trained(experiment: Experiment) -> list[str]:
     return [name for domain in experiment.domains for name in _folder(f"out/{domain}")]
 
 
+def _adapters(experiment: Experiment) -> list[str]:
+    """What is in the folders of adapters, which hold nothing else: their reports lie beside them."""
+    return [name for name in (*_trained(experiment), *_folder(MONOLITHIC)) if not name.endswith(".metrics.json")]
+
+
 def _folder(name: str) -> list[str]:
     """What training leaves of one adapter."""
     return [f"{name}/{TENSORS}", f"{name}/adapter_config.json", f"{name}.metrics.json"]
@@ -219,7 +224,7 @@ STEPS = (
     Step(
         6, "train-all", "An adapter of each domain", TRAINING,
         inputs=lambda experiment: ["results/data.json"],
-        outputs=_trained, commands=_train, check=checks.adapters_learned, needs_base=True, seconds=60,
+        outputs=_trained, untold=_adapters, commands=_train, check=checks.adapters_learned, needs_base=True, seconds=60,
     ),
     Step(
         7, "sign-all", "Signed manifests", ("domains",),
@@ -239,7 +244,7 @@ STEPS = (
     ),
     Step(
         10, "monolithic", "One adapter of all domains", TRAINING, inputs=lambda experiment: ["results/data.json"],
-        outputs=lambda experiment: _folder(MONOLITHIC),
+        outputs=lambda experiment: _folder(MONOLITHIC), untold=_adapters,
         commands=_monolithic, check=checks.monolithic_learned, needs_base=True, seconds=60,
     ),
     Step(

@@ -85,6 +85,8 @@ def faults_of(step: Step, experiment: Experiment, seen: Seen) -> list[str]:
         return [f"{name} is missing" for name in missing]
     try:
         return step.check(experiment, seen)
+    except PloraError as error:
+        return [str(error)]
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, OSError) as error:
         return [f"can't be read as what it must be ({type(error).__name__}: {error})"]
 
@@ -117,7 +119,7 @@ def _finish(step: Step, site: Site, draft: Path, made_of: Mapping[str, Any]) -> 
     outputs = step.outputs(site.experiment)
     inputs = {name: file_digest(site.root / name) for name in step.inputs(site.experiment)}
     signed = stamp(digest(made_of), site.experiment.seeds, " && ".join(step.told(site.experiment)), inputs)
-    for name in outputs:
+    for name in (one for one in outputs if one not in step.untold(site.experiment)):
         where = put_on(draft / name, signed, beside=step.beside or (draft / name).is_dir())
         if where != draft / name:
             put_in_place(where, file_beside(site.root / name))
