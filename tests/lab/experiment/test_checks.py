@@ -88,7 +88,6 @@ DOCUMENTS: dict[str, Any] = {
     "out/monolithic_r4/adapter_config.json": ADAPTER,
     "out/monolithic_r4.metrics.json": LEARNED,
     "results/value_add/summary.json": {"entries": []},
-    "results/value_add/scores/a.json": {},
     "results/alt_train_merge/convergence.json": {"moved": [None, 0.5]},
     "results/data.json": {
         "domains": {

@@ -21,9 +21,9 @@ MONOLITHIC = "out/monolithic_r4"
 VALUE_ADD = "results/value_add"
 ALTERNATION = "results/alt_train_merge"
 STUDIED, ALTERNATED = "out/value_add", "out/alt_train_merge"
-"""Where adapters are kept by their recipes, whatever asked for them."""
+"""Where adapters and their scores are kept by their recipes, whatever asked for them."""
 
-STUDIES = ("value_add.jsonl", "value_add.md", "summary.json", "scores")
+STUDIES = ("value_add.jsonl", "value_add.md", "summary.json")
 TRAINING = ("domains", "samples", "dev_size", "adapters", "seeds", "device")
 STUDY = ("domains", "schemes", "seeds", "samples", "dev_size", "value_add", "device", "latency_budget_ms")
 SOURCES = ("*/plora/**/*.py", "tests/**/*.py", "pyproject.toml")
@@ -96,7 +96,7 @@ def _value_add(experiment: Experiment, to: To) -> Sequence[Command]:
 
 def _ablation(experiment: Experiment, to: To) -> Sequence[Command]:
     words = _study("plora.lab.ablation", experiment, experiment.ablation.ranks, experiment.ablation.schemes)
-    return [Command((*words, "--scores", to(f"{VALUE_ADD}/scores"), "--out", to("results/ablation.jsonl")))]
+    return [Command((*words, "--out", to("results/ablation.jsonl")))]
 
 
 def _study(module: str, experiment: Experiment, ranks: Sequence[int], schemes: Sequence[str]) -> tuple[str, ...]:
@@ -260,7 +260,7 @@ STEPS = (
     ),
     Step(
         13, "ablation", "What rank and modules change", (*STUDY, "ablation"),
-        inputs=lambda experiment: [f"{VALUE_ADD}/value_add.jsonl"], laid=lambda experiment: [f"{VALUE_ADD}/scores"],
+        inputs=lambda experiment: ["results/data.json"],
         outputs=lambda experiment: ["results/ablation.jsonl"], commands=_ablation, check=checks.ablation_is_whole,
         needs_base=True, caches=(STUDIED,), seconds=120,
     ),

@@ -100,14 +100,7 @@ def _prepare(step: Step, site: Site, draft: str) -> None:
     for name in (*step.outputs(site.experiment), *step.laid(site.experiment)):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
     for name in step.laid(site.experiment):
-        _copy(site.root / name, folder / name)
-
-
-def _copy(source: Path, target: Path) -> None:
-    if source.is_dir():
-        shutil.copytree(source, target, dirs_exist_ok=True)
-    else:
-        shutil.copy2(source, target)
+        shutil.copy2(site.root / name, folder / name)
 
 
 def _finish(step: Step, site: Site, draft: Path, made_of: Mapping[str, Any]) -> None:
