@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--config", type=Path, help=f"default: {IN_USE} where it is, else {DRY}")
     parser.add_argument("--base", default="", help="mini, smollm2, a folder or ORG/NAME; goes before PLORA_BASE_MODEL")
     parser.add_argument("--root", type=Path, default=Path(), help="where results/, out/ and keys/ are")
-    args = parser.parse_args(argv)
+    args = parser.parse_intermixed_args(argv)
     args.config = args.config or (IN_USE if (args.root / IN_USE).is_file() else DRY)
     try:
         experiment = with_environment(read_config(args.root / args.config), os.environ, args.base)
