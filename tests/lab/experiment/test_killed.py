@@ -15,8 +15,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-STEPS = ("prepare-data", "calibrate-c", "validate-bounds", "train-all", "sign-all", "swarm-v2-eval", "thesis-sweep")
-STEPS += ("consensus-smoke", "grpc-demo", "dump-policy")
+STEPS = (
+    *("prepare-data", "calibrate-c", "validate-bounds", "train-all", "sign-all", "swarm-v2-eval", "thesis-sweep"),
+    *("consensus-smoke", "grpc-demo", "dump-policy"),
+)
 KILLS, LONGEST_S = 3, 40.0
 PAUSE = threading.Event()
 """Never set: to wait on it is to wait."""

@@ -167,8 +167,8 @@ def every_cell_is_there(experiment: Experiment, seen: Seen) -> list[str]:
     page = seen.path("results/value_add/value_add.md").read_text("utf-8")
     found = {(row["cell"], row["domain"], row["rank"], row["scheme"], row["seed"]) for row in rows}
     plans = product(experiment.ranks, experiment.schemes, experiment.seeds)
-    wanted = {("adapter", domain, *plan) for plan in plans for domain in experiment.domains}
-    wanted |= {("baseline", domain, None, None, None) for domain in experiment.domains}
+    wanted: set[tuple[object, ...]] = {("baseline", domain, None, None, None) for domain in experiment.domains}
+    wanted |= {("adapter", domain, *plan) for plan in plans for domain in experiment.domains}
     lacking = sorted(" ".join(map(str, one)) for one in wanted - found)
     return _said(
         (f"lacks {len(lacking)} cells: {', '.join(lacking[:3])}", lacking),

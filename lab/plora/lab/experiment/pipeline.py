@@ -39,6 +39,9 @@ from plora.proto.errors import PloraError, UsageError
 RECORDS = f"{STATE}/steps.json"
 LOCK = f"{STATE}/lock"
 
+Spent = tuple[float, float]
+"""Seconds by the clock, and of all processes together."""
+
 State = Literal["done", "kept", "failed", "waits", "to do"]
 
 
@@ -190,7 +193,7 @@ class _Run:
                 "io": {"capture": False},
             }
         )
-        task.value_savers.append(lambda: {"outputs": self._digests(step), **self._spent()})
+        task.value_savers.append(partial(self._remembered, step))
         return task
 
     def standing(self, step: Step, tasks: Mapping[str, Any], stale: set[int]) -> Came:
@@ -201,7 +204,7 @@ class _Run:
             return Came(step, "waits", f"needs {', '.join(waits)}")
         found = self.records.get_status(tasks[step.label], tasks, get_log=True)
         if found.status == "up-to-date":
-            return Came(step, "kept", **self._last(step))
+            return Came(step, "kept", "", *self._last(step))
         return Came(step, "to do", self._why(step, found))
 
     def _why(self, step: Step, found: Any) -> str:
@@ -244,14 +247,19 @@ class _Run:
     def _recipe(self, step: Step) -> dict[str, Any]:
         return recipe(step, self.site.experiment, self.base_digest() if step.needs_base else "")
 
-    def _last(self, step: Step) -> dict[str, float]:
+    def _last(self, step: Step) -> Spent:
         """What the step took the last time."""
         values = self.records.get_values(step.label)
-        return {name: float(values.get(name, 0)) for name in ("seconds", "cpu_s")}
+        return float(values.get("seconds", 0)), float(values.get("cpu_s", 0))
 
-    def _spent(self) -> dict[str, float]:
+    def _spent(self) -> Spent:
         """What the step under way has taken."""
-        return {"seconds": time.monotonic() - self._began[0], "cpu_s": _children_cpu_s() - self._began[1]}
+        return time.monotonic() - self._began[0], _children_cpu_s() - self._began[1]
+
+    def _remembered(self, step: Step) -> dict[str, Any]:
+        """What is kept of a step that was done."""
+        seconds, cpu_s = self._spent()
+        return {"outputs": self._digests(step), "seconds": seconds, "cpu_s": cpu_s}
 
     # What doit tells its reporter.
 
@@ -268,7 +276,7 @@ class _Run:
 
     def add_success(self, task: Any) -> None:
         """A step ended well."""
-        self._ended(task, "done", **self._spent())
+        self._ended(task, "done", "", self._spent())
 
     def add_failure(self, task: Any, fail: Any) -> None:
         """A step failed, or needs one that did."""
@@ -280,10 +288,10 @@ class _Run:
 
     def skip_uptodate(self, task: Any) -> None:
         """A step is left alone."""
-        self._ended(task, "kept", **self._last(self.steps[task.name]))
+        self._ended(task, "kept", "", self._last(self.steps[task.name]))
 
-    def _ended(self, task: Any, state: State, reason: str = "", **spent: float) -> None:
-        came = Came(self.steps[task.name], state, reason, **spent)
+    def _ended(self, task: Any, state: State, reason: str = "", spent: Spent = (0.0, 0.0)) -> None:
+        came = Came(self.steps[task.name], state, reason, *spent)
         self.came.append(came)
         self.watch.ends(came)
 
