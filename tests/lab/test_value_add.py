@@ -38,6 +38,7 @@ PLAN = ValueAddPlan(
     seeds=(41,),
     samples=12,
     dev_size=8,
+    close=0,
     times=(1.0, 2.0),
     train=TRAIN,
 )
@@ -122,6 +123,9 @@ class TestStudy:
         text = (studied[0] / "results/value_add.md").read_text()
         assert "| legal | merged, λ = 2 |" in text
         assert "One seed: nothing here says how far another training would differ." in text
+        assert "## Are placebos like the base?" in text
+        placebos = [entry for entry in studied[1].entries if entry["cell"].startswith("placebo")]
+        assert all(entry["equivalence"] is None or entry["equivalence"]["bound"] > 0 for entry in placebos)
 
     def test_an_ablation_takes_what_is_there(self, mini: LoadedBase, studied: Studied) -> None:
         root, outcome, _ = studied
@@ -140,11 +144,13 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def test_two_seeds_are_two_runs(mini: LoadedBase, tmp_path: Path) -> None:
-    plan = replace(PLAN, domains=("arithmetic",), seeds=(41, 42), placebos=False)
+    plan = replace(PLAN, domains=("arithmetic",), seeds=(41, 42), placebos=False, close=2)
     outcome = run_value_add(mini, plan, tmp_path / "results", tmp_path / "out")
     one, other = (row for row in outcome.rows if row["cell"] == "adapter")
     assert (one["seed"], other["seed"]) == (41, 42)
     assert one["nll"] != other["nll"]
+    assert 0 < one["js"] < one["kl"]
+    assert 0 <= one["chrf"] <= 1
     entry = outcome.entries[-1]
     assert entry["seeds"] == [41, 42]
     assert entry["over_seeds"]["nll"]["low"] < entry["over_seeds"]["nll"]["high"]
@@ -317,6 +323,7 @@ def test_a_router_never_sees_what_is_asked() -> None:
         {"domains": ("sport",)},
         {"seeds": (41, 41)},
         {"dev_size": 1},
+        {"close": -1},
         {"times": (0.0,)},
         {"ranks": (0,)},
         {"schemes": ("head",)},

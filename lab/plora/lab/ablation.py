@@ -58,7 +58,7 @@ def run_ablation(
     """
     base = load_base(base) if isinstance(base, str) else base
     workshop = Workshop(base, adapters, progress)
-    scored = cache(Scorer(workshop, plan.dev_size, Budget.of(environ, time.perf_counter)).scores)
+    scored = cache(Scorer(workshop, plan, Budget.of(environ, time.perf_counter)).scores)
     cells = [cell for cell in cells_of(replace(plan, placebos=False)) if cell.kind in ("baseline", "adapter")]
     for done, cell in enumerate(cells, start=1):
         scored(cell)

@@ -9,7 +9,7 @@ from typing import Any
 
 from plora.lab.corpora import DOMAINS
 from plora.lab.train import TARGETS, TrainPlan
-from plora.lab.value_add.cells import DEV_SIZE, SAMPLES, ValueAddPlan
+from plora.lab.value_add.cells import CLOSE, DEV_SIZE, SAMPLES, ValueAddPlan
 from plora.lab.value_add.study import ADAPTERS
 
 
@@ -23,6 +23,7 @@ def plan_parser(module: str, description: str) -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=listed(int), default=ValueAddPlan.seeds, help="comma-separated")
     parser.add_argument("--samples", type=int, default=SAMPLES, help="training pairs a domain; 0 means all")
     parser.add_argument("--dev-size", type=int, default=DEV_SIZE, help="test pairs a domain that are asked")
+    parser.add_argument("--close", type=int, default=CLOSE, help="of how many answers are written out; 0: none")
     parser.add_argument("--steps", type=int, default=TrainPlan.steps, help="optimiser steps for each domain")
     parser.add_argument("--adapters", type=Path, default=ADAPTERS, help="where the adapters lie")
     parser.add_argument("--threads", type=int, help="default: OMP_NUM_THREADS, else 2")
@@ -38,6 +39,7 @@ def plan_of(args: argparse.Namespace, **more: Any) -> ValueAddPlan:
         seeds=args.seeds,
         samples=args.samples,
         dev_size=args.dev_size,
+        close=args.close,
         train=TrainPlan(steps=args.steps, validation=32),
         **more,
     )

@@ -47,7 +47,7 @@ ORDERED: dict[CellKind, Kind] = {
 """Which kind of adapter a cell's model wears; a routed one wears several."""
 PLACEBOS: tuple[CellKind, ...] = ("placebo_norm", "placebo_shuffled")
 TIMES = (0.5, 1.0, 2.0, 3.0)
-SAMPLES, DEV_SIZE = 512, 1024
+SAMPLES, DEV_SIZE, CLOSE = 512, 1024, 64
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class ValueAddPlan:
     Attributes:
         domains: names of `plora.lab.corpora`. ranks, schemes, seeds: of the adapters, each with each.
         samples: training pairs a domain. dev_size: test pairs a domain that are asked, or all that there are.
+        close: of how many of them answers are written out and divergences taken, which costs most; 0 for none.
         placebos, cross: whether these cells are there. times: λ of the merges.
         train: everything else of training; its rank, scheme, seed and samples don't count.
     """
@@ -67,6 +68,7 @@ class ValueAddPlan:
     seeds: tuple[int, ...] = (41, 42, 43)
     samples: int = SAMPLES
     dev_size: int = DEV_SIZE
+    close: int = CLOSE
     placebos: bool = True
     cross: bool = True
     times: tuple[float, ...] = TIMES
@@ -77,8 +79,8 @@ class ValueAddPlan:
             values = getattr(self, name)
             if not values or len(set(values)) != len(values):
                 raise UsageError(f"{name} must be different, and at least one", mend=f"--{name} a,b")
-        if self.dev_size < 2:
-            raise UsageError("dev_size must be at least 2", mend="--dev-size 256")
+        if self.dev_size < 2 or self.close < 0:
+            raise UsageError("dev_size must be at least 2, close at least 0", mend="--dev-size 256 --close 64")
         if not all(one > 0 for one in self.times):
             raise UsageError("λ must be above 0", mend="--times 0.5,1,2")
         unknown = [domain for domain in self.domains if domain not in DOMAINS]

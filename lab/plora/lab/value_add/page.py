@@ -28,7 +28,7 @@ COLUMNS = (
 
 def page(entries: Sequence[Entry], kept: Sequence[Entry]) -> str:
     """The report as Markdown, of `plora.lab.value_add.summary`."""
-    return "\n".join([*_head(entries), *_makes(entries), *_kept_table(kept)]) + "\n"
+    return "\n".join([*_head(entries), *_makes(entries), *_kept_table(kept), *_placebo_table(entries)]) + "\n"
 
 
 def bounds_text(bounds: Bounds) -> str:
@@ -117,3 +117,23 @@ def _kept_table(kept: Sequence[Entry]) -> Iterator[str]:
     yield ""
     rows = [[cell_text({"of": "", **one}), str(one["rank"]), one["scheme"], bounds_text(one["kept"])] for one in kept]
     yield from table(("cell", "rank", "scheme", "gain kept"), rows)
+
+
+def _placebo_table(entries: Sequence[Entry]) -> Iterator[str]:
+    """Whether placebos are like the base, which is more than that they aren't shown to be better."""
+    placebos = [entry for entry in entries if entry.get("equivalence")]
+    if not placebos:
+        return
+    yield from ("", "## Are placebos like the base?", "")
+    yield "What questions tell, more than the base's, with its 90 % interval; like the base where that lies within a"
+    yield "tenth of what the domain's own adapter gains (two one-sided t-tests)."
+    yield ""
+    rows = [_placebo(entry, entry["equivalence"]) for entry in placebos]
+    yield from table(("questions", "cell", "rank", "scheme", "nats", "bound", "p", "like the base"), rows)
+
+
+def _placebo(entry: Entry, found: Entry) -> list[str]:
+    bounds = f"{found['low']:.3g} to {found['high']:.3g}"
+    said = "yes" if found["equivalent"] else "not shown"
+    made = [entry["domain"], entry["cell"], str(entry["rank"]), entry["scheme"]]
+    return [*made, bounds, f"± {found['bound']:.3g}", f"{found['p']:.2g}", said]

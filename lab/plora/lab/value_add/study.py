@@ -78,7 +78,7 @@ class _Study:
         self, workshop: Workshop, plan: ValueAddPlan, results: Path, budget: Budget, progress: Progress
     ) -> None:
         self._results, self._progress = results, progress
-        self._scorer = Scorer(workshop, plan.dev_size, budget)
+        self._scorer = Scorer(workshop, plan, budget)
         self._cells = cells_of(plan)
         self._recipes = {cell.key(): self._recipe(cell) for cell in self._cells}
         self._file = RowsFile(results / ROWS, self._recipes)

@@ -8,6 +8,8 @@ Rules:
 - `p` is Wilcoxon's over documents, averaged over seeds first; `holm_p` is corrected for all entries and both measures.
 - An improvement is *significant* when both intervals exclude 0 and `holm_p` is below .05. All are asked for: p-values
   over documents alone know nothing of other seeds, and few seeds alone can show hardly anything.
+- That a placebo isn't better is no evidence that it is like the base. `equivalence` is: two one-sided t-tests of what
+  questions tell, within ± `SHARE` of what the domain's own adapter gains; over seeds where there are several.
 
 Not handled here: files and words (`plora.lab.value_add.page`).
 """
@@ -22,8 +24,8 @@ from typing import Any
 import numpy as np
 
 from plora.base import Interval
-from plora.lab.statistics import cohen_dz, document_of, holm, over_seeds, paired_tests, resampled
-from plora.lab.value_add.cells import Cell, CellKind
+from plora.lab.statistics import cohen_dz, document_of, equivalent_to_zero, holm, over_seeds, paired_tests, resampled
+from plora.lab.value_add.cells import PLACEBOS, Cell, CellKind
 from plora.lab.value_add.compare import (
     BETTER,
     by_document,
@@ -34,6 +36,7 @@ from plora.lab.value_add.compare import (
     levels,
     ratio,
 )
+from plora.lab.value_add.guards import SHARE
 from plora.lab.value_add.rows import KEY
 from plora.lab.value_add.scoring import Floats, Scores
 
@@ -98,8 +101,21 @@ def _entry(seedless: Cell, group: Sequence[Cell], scored: Scored) -> dict[str, A
     baseline = _those(group, "baseline", scored)
     found = differences(scores, baseline)
     entry["difference"] = {name: document_of(one) for name, one in found.items()}
-    entry["kept"] = document_of(kept(scores, baseline, _those(group, "adapter", scored)))
-    return entry | _judged(by_document(scores, baseline), found)
+    own = _those(group, "adapter", scored)
+    entry["kept"] = document_of(kept(scores, baseline, own))
+    gaps = by_document(scores, baseline)
+    if seedless.kind in PLACEBOS:
+        entry["equivalence"] = _equivalence(gaps, by_document(own, baseline))
+    return entry | _judged(gaps, found)
+
+
+def _equivalence(gaps: Mapping[str, Floats], own: Mapping[str, Floats]) -> dict[str, Any] | None:
+    """Whether a placebo's questions tell as little as the base's; None where the adapter's tell no more either."""
+    bound = SHARE * float(own["question_information"].mean())
+    if bound <= 0:
+        return None
+    found = equivalent_to_zero(gaps["question_information"], bound)
+    return {"bound": bound, "p": found.p, "low": found.low, "high": found.high, "equivalent": found.equivalent}
 
 
 def _judged(gaps: Mapping[str, Floats], found: Mapping[str, Interval]) -> dict[str, Any]:
