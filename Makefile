@@ -225,6 +225,10 @@ calibrate-c: $(READY) ## the constant C of t = C ln(n) / λ₂ for ER, WS and BA
 validate-bounds: $(READY) ## bounds of λ₂, cuts and rounds held against graphs, violations listed; results/bounds_validation.json
 	$(BIN)/python -m plora.lab.validate_bounds
 
+.PHONY: figures
+figures: $(READY) ## the experiment's figures for print, PDF and PNG, from what is in results/; says what is missing
+	$(BIN)/plora figures
+
 .PHONY: thesis-sweep
 thesis-sweep: $(READY) ## simulate three families of graphs, three sizes, detectors on and off; results/thesis_sweep.jsonl, goes on where it was
 	$(BIN)/plora sweep config/thesis_sweep.yml

@@ -34,7 +34,7 @@ HARDLY = 0.2
 """A residual of so much of the Ritz value."""
 
 TOLERANCE = 5e-9
-LOOK_EVERY = 25
+LOOK_EVERY = 10
 KEPT_BYTES_MAX = 256 << 20
 NOTHING = 1e-13
 """Of the largest coefficient: a step of so little left the space that the start spans."""

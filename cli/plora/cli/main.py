@@ -17,6 +17,7 @@ from plora.cli import (
     consensus,
     cosigning,
     doctor,
+    drawing,
     files,
     freshness,
     joining,
@@ -116,7 +117,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         trusting.distrust,
         cosigning.cosign,
     ),
-    "Without any network": (simulating.sim, sweeping.sweep, analyzing.analyze),
+    "Without any network": (simulating.sim, sweeping.sweep, analyzing.analyze, drawing.figures),
     "The specification's walk": (walk.offer,),
 }
 for panel, commands in COMMANDS.items():
