@@ -61,8 +61,8 @@ FIGURES = (
     Figure("constant_c", tuple(f"c_calib_{one}.json" for one in FAMILIES), "calibrate-c", spectral.constants, (7.2, 5)),
     Figure("bounds", ("bounds_validation.json",), "validate-bounds", spectral.bounds),
     Figure("sweep", ("thesis_sweep.jsonl",), "thesis-sweep", swarms.sweep),
-    Figure("gate", ("summary_v2.json",), "swarm-v2-eval", swarms.gate),
-    Figure("value_add", ("value_add/value_add.jsonl",), "value-add", adapters.value_add, (7.2, 4)),
+    Figure("gate", ("summary_v2.json",), "dry-run-lite", swarms.gate),
+    Figure("value_add", ("value_add/value_add.jsonl",), "value-add-build-lowmem", adapters.value_add, (7.2, 4)),
     Figure("ablation", ("ablation.jsonl",), "ablation", adapters.ablation),
     Figure("alternation", ("alt_train_merge/rounds.jsonl",), "alt-train-merge", adapters.alternation),
 )
