@@ -56,7 +56,7 @@ class Conductance:
 
 def spectral_gap(graph: Neighbours | Csr, *, normalized: bool = True) -> float:
     """λ₂, the second smallest eigenvalue of the Laplacian, counted with multiplicity; relative error 1e-8 at most."""
-    matrix = _adjacency(graph)
+    matrix = adjacency(graph)
     return _second(matrix, _weights(matrix, normalized))[0]
 
 
@@ -69,7 +69,7 @@ def conductance_estimate(
     vector, at most sqrt(2 λ₂) (Chung, Spectral Graph Theory, 1997, chapter 2). `random` is the best of so many cuts
     drawn evenly: it may be far above φ(G), and nothing follows from it for λ₂.
     """
-    matrix = _adjacency(graph)
+    matrix = adjacency(graph)
     weights = _weights(matrix, normalized=True)
     if method == "random":
         return Conductance(_random_cuts(matrix, weights, cuts, seed), exact=False, method="random")
@@ -86,7 +86,7 @@ def cheeger_bounds(neighbours: Neighbours | Csr, normalized: bool = True) -> tup
     solved (Mohar, "Isoperimetric numbers of graphs", J. Comb. Theory B 47, 1989). The lower bounds hold for the sweep
     cut as well, for it is what their proofs find.
     """
-    matrix = _adjacency(neighbours)
+    matrix = adjacency(neighbours)
     weights = _weights(matrix, normalized)
     ratio = _all_cuts(matrix, weights) if len(weights) <= EXACT_MAX else _sweep(matrix, weights)
     if normalized:
@@ -108,7 +108,8 @@ def predicted_rounds_spectral(n: int, lambda2: float, C: float) -> float:  # noq
     return C * log(n) / lambda2 if lambda2 > 0 else inf
 
 
-def _adjacency(graph: Neighbours | Csr) -> Any:
+def adjacency(graph: Neighbours | Csr) -> Any:
+    """The matrix A of a graph, scipy CSR; ValueError for what is none (see the rules)."""
     from scipy.sparse import csr_array  # type: ignore[import-untyped]
 
     if isinstance(graph, tuple) and len(graph) == 2 and isinstance(graph[0], np.ndarray):

@@ -22,7 +22,10 @@ def figures(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Draw the experiment's figures (PDF and PNG) from results/, and say which artifacts are missing."""
+    """Draw the experiment's figures from its results.
+
+    Each as PDF and PNG; artifacts that are missing are named, with the target of make that makes them.
+    """
     if importlib.util.find_spec("matplotlib") is None:
         raise UsageError("matplotlib is not installed", mend="pip install 'plora[sim]'")
     from plora.analysis.figures import write_figures
