@@ -22,6 +22,7 @@ from plora.lab.metrics import (
     kl_divergence,
     question_information,
     read_answers,
+    with_strange_questions,
     write_answers,
 )
 from plora.lab.train import TrainPlan, lesson_of, train_lesson
@@ -107,8 +108,8 @@ class TestReading:
         self, mini: LoadedBase, pairs: list[Pair], adapter: Path
     ) -> None:
         def information() -> float:
-            scores = answer_nll(mini.model, mini.tokenizer, pairs)
-            return float(question_information(mini.model, mini.tokenizer, pairs, scores).mean())
+            both = (answer_nll(mini.model, mini.tokenizer, some) for some in (pairs, with_strange_questions(pairs)))
+            return float(question_information(*both).mean())
 
         before = information()
         with injected(mini.model, FolderSource(adapter)):

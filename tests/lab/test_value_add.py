@@ -204,10 +204,10 @@ class TestWorkshop:
         assert not set(shuffled(unlike, 3).train) & set(unlike.train)
 
 
-def scores(nll: float, *, exact: float = 0, information: float = 0, documents: int = 200) -> Scores:
+def scores(nll: float, *, exact: float = 0, strange: float = 0, information: float = 0, documents: int = 200) -> Scores:
     noise = np.random.default_rng(round(10 * nll)).standard_normal(documents) * 0.1
-    hits = (np.arange(documents) < exact * documents).astype(float)
-    return Scores(nll + noise, np.ones(documents), hits, information + noise[::-1])
+    hits, often = ((np.arange(documents) < share * documents).astype(float) for share in (exact, strange))
+    return Scores(nll + noise, np.ones(documents), hits, information + noise[::-1], often[::-1])
 
 
 class TestGuards:
@@ -222,6 +222,7 @@ class TestGuards:
             ("placebo_norm", scores(4.9, exact=0.1), []),
             ("placebo_shuffled", scores(3, exact=0.3), ["exact"]),
             ("placebo_shuffled", scores(3, exact=0.12), []),
+            ("placebo_shuffled", scores(3, exact=0.3, strange=0.2), []),
             ("placebo_shuffled", scores(3, exact=0.1, information=1), ["information"]),
             ("placebo_norm", scores(6, exact=0.0, information=-1), []),
         ],

@@ -31,7 +31,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import log_softmax, rel_entr  # type: ignore[import-untyped]
 
-from plora.base import AnswerScores, answer_nll
+from plora.base import AnswerScores
 from plora.base.prompts import Pair, encode_question
 from plora.base.scoring import AnswerBatch, answer_batches
 from plora.merge.injection import Injection
@@ -85,12 +85,12 @@ def read_answers(
     return AnswerReadings(AnswerScores(nll, tokens), exact, np.concatenate(confidence), np.concatenate(right))
 
 
-def question_information(model: Any, tokenizer: Any, pairs: Sequence[Pair], scores: AnswerScores) -> Floats:
+def question_information(scores: AnswerScores, strange: AnswerScores) -> Floats:
     """Nats that each question tells of its answer, (n,): see the module.
 
-    `scores`: of the same pairs under the same model, so that they aren't computed twice.
+    `scores`: of pairs; `strange`: of the same pairs `with_strange_questions`, under the same model.
     """
-    return answer_nll(model, tokenizer, with_strange_questions(pairs)).nll - scores.nll
+    return strange.nll - scores.nll
 
 
 def with_strange_questions(pairs: Sequence[Pair]) -> list[Pair]:

@@ -28,6 +28,7 @@ def levels(scores: Scores) -> dict[str, float]:
         "nll": nll,
         "ppl": float(np.exp(nll)),
         "em": float(scores.exact.mean()),
+        "em_strange": float(scores.strange.mean()),
         "question_information": float(scores.information.mean()),
     }
 

@@ -4,9 +4,9 @@ Rules:
 
 - A placebo that beats the base says that the measuring is at fault, not that placebos help: held-out answers leaked,
   or the measure rewards what isn't knowledge. Nothing that is measured beside it would mean anything.
-- Judged are exact answers (exact McNemar test) and what the question tells of the answer (t-test over documents), of a
-  random placebo the likelihood of answers too. Not so of one trained on shuffled answers: it learns what answers look
-  like, and gains as much likelihood as the true adapter does.
+- Judged is what questions tell of answers (t-test over documents), and exact answers beyond those that another question
+  would get as well (sign test): whoever always says what is answered most is often right. Of a random placebo the
+  likelihood of answers counts too; one trained on shuffled answers gains as much of it as the true adapter does.
 - It wins by a one-sided test at 5 % shared between all placebo tests that the plan has (Bonferroni: known beforehand,
   so that each can be judged when it is there), *and* by at least `SHARE` of the domain's own adapter's gain: over a
   thousand documents the slightest effect is significant.
@@ -72,9 +72,9 @@ def refuse(cell: Cell, measures: Sequence[str]) -> None:
 
 
 def _p(measure: str, scores: Scores, baseline: Scores) -> float:
-    if measure == "exact":
-        return mcnemar_p(baseline.exact, scores.exact, alternative="greater")
     gains = _gains(measure, scores, baseline)
+    if measure == "exact":
+        return mcnemar_p(gains < 0, gains > 0, alternative="greater")
     return float(stats.ttest_1samp(gains, 0.0, alternative="greater").pvalue) if np.ptp(gains) > 0 else 1.0
 
 
@@ -82,4 +82,6 @@ def _gains(measure: str, scores: Scores, baseline: Scores) -> Floats:
     """By document, above 0 where the cell is better."""
     if measure == "likelihood":
         return baseline.nll - scores.nll
-    return np.asarray(getattr(scores, measure) - getattr(baseline, measure))
+    if measure == "exact":
+        return (scores.exact - scores.strange) - (baseline.exact - baseline.strange)
+    return scores.information - baseline.information

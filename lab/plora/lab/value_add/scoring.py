@@ -24,7 +24,6 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from plora.base import answer_nll
 from plora.base.prompts import Pair
 from plora.lab.artifacts import write_text
 from plora.lab.corpora import load_domain
@@ -44,7 +43,7 @@ from plora.merge.injection import BUDGET_VARIABLE, Budget, Injection, inject, in
 from plora.proto.errors import LatencyError
 
 Floats = npt.NDArray[np.float64]
-VERSION = 1
+VERSION = 2
 """Counts up when the same cell would be scored otherwise."""
 SCORES = "scores"
 """The folder of kept scores, beside the adapters."""
@@ -56,6 +55,7 @@ class Scores:
     """Of a cell's n documents, (n,) each: nats of the answer, its tokens, whether exact, nats the question tells of it.
 
     Attributes:
+        strange: whether another question would get the same answer: what is answered often is right often.
         figures: of the cell as a whole, by name: `ece`, and `chrf`, `kl`, `js` of what was looked at closely.
         times: milliseconds of putting on and taking off; they are no result.
     """
@@ -64,16 +64,24 @@ class Scores:
     tokens: Floats
     exact: Floats
     information: Floats
+    strange: Floats
     figures: Mapping[str, float] = field(default_factory=dict)
     times: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, arrays: Sequence[npt.ArrayLike], figures: Mapping[str, float], times: Mapping[str, float] | None = None
+    ) -> Self:
+        """The scores of arrays in the order of `ARRAYS`."""
+        nll, tokens, exact, information, strange = (np.asarray(one, dtype=np.float64) for one in arrays)
+        return cls(nll, tokens, exact, information, strange, figures, times or {})
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
         """The scores of a file; None where there are none."""
         try:
             found = json.loads(path.read_bytes())
-            nll, tokens, exact, information = (np.array(found[name], dtype=np.float64) for name in ARRAYS)
-            return cls(nll, tokens, exact, information, found["figures"], found["times"])
+            return cls.of([found[name] for name in ARRAYS], found["figures"], found["times"])
         except (OSError, ValueError, TypeError, KeyError):
             return None
 
@@ -83,7 +91,7 @@ class Scores:
         write_text(path, json.dumps(told, allow_nan=False))  # figures keep their order
 
 
-ARRAYS = ("nll", "tokens", "exact", "information")
+ARRAYS = ("nll", "tokens", "exact", "information", "strange")
 
 
 class Scorer:
@@ -130,14 +138,18 @@ class Scorer:
         return replace(found, times=times)
 
     def _asked(self, pairs: Sequence[Pair], injection: Injection | None = None, *, close: bool = True) -> Scores:
-        model, tokenizer = self._base.model, self._base.tokenizer
-        readings = read_answers(model, tokenizer, pairs)
-        information = question_information(model, tokenizer, pairs, readings.scores)
-        figures = {"ece": readings.calibration_error}
+        arrays, calibration_error = self._read(pairs, with_strange_questions(pairs))
+        figures = {"ece": calibration_error}
         if close and self._plan.close:
             figures |= self._close(pairs[: self._plan.close], injection)
-        nll, tokens = readings.scores.nll, readings.scores.tokens
-        return Scores(nll, tokens.astype(np.float64), readings.exact.astype(np.float64), information, figures)
+        return Scores.of(arrays, figures)
+
+    def _read(self, pairs: Sequence[Pair], strange_pairs: Sequence[Pair]) -> tuple[list[npt.ArrayLike], float]:
+        """`ARRAYS` of the model as it is, and its calibration error."""
+        own, strange = (read_answers(self._base.model, self._base.tokenizer, some) for some in (pairs, strange_pairs))
+        information = question_information(own.scores, strange.scores)
+        arrays = [own.scores.nll, own.scores.tokens, own.exact, information, strange.exact]
+        return arrays, own.calibration_error
 
     def _close(self, pairs: Sequence[Pair], injection: Injection | None) -> dict[str, float]:
         model, tokenizer = self._base.model, self._base.tokenizer
@@ -158,17 +170,14 @@ class Scorer:
             if len(places):
                 whole[:, places] = self._of_route(order, pairs, places)
         share = float((routes == cell.domain).mean())
-        nll, tokens, exact, information = whole
-        return Scores(nll, tokens, exact, information, {"routed_right": share})
+        return Scores.of(list(whole), {"routed_right": share})
 
     def _of_route(self, order: Order, pairs: Sequence[Pair], places: npt.NDArray[np.int64]) -> Floats:
         """The arrays of the documents at `places`, whose strange questions are those of the whole lot."""
-        model, tokenizer = self._base.model, self._base.tokenizer
         own, strange = ([some[place] for place in places] for some in (pairs, with_strange_questions(pairs)))
-        with injected(model, FolderSource(self._workshop.folder(order))):
-            readings = read_answers(model, tokenizer, own)
-            information = answer_nll(model, tokenizer, strange).nll - readings.scores.nll
-        return np.array([readings.scores.nll, readings.scores.tokens, readings.exact, information], dtype=np.float64)
+        with injected(self._base.model, FolderSource(self._workshop.folder(order))):
+            arrays, _ = self._read(own, strange)
+        return np.array(arrays, dtype=np.float64)
 
     def _router(self, cell: Cell) -> Router:
         samples = cell.plan.samples if cell.plan else 0
