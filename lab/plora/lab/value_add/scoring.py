@@ -16,7 +16,7 @@ Not handled here: comparing (`plora.lab.value_add.rows`).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -70,7 +70,7 @@ class Scores:
 
     @classmethod
     def of(
-        cls, arrays: Sequence[npt.ArrayLike], figures: Mapping[str, float], times: Mapping[str, float] | None = None
+        cls, arrays: Iterable[npt.ArrayLike], figures: Mapping[str, float], times: Mapping[str, float] | None = None
     ) -> Self:
         """The scores of arrays in the order of `ARRAYS`."""
         nll, tokens, exact, information, strange = (np.asarray(one, dtype=np.float64) for one in arrays)
@@ -144,12 +144,12 @@ class Scorer:
             figures |= self._close(pairs[: self._plan.close], injection)
         return Scores.of(arrays, figures)
 
-    def _read(self, pairs: Sequence[Pair], strange_pairs: Sequence[Pair]) -> tuple[list[npt.ArrayLike], float]:
-        """`ARRAYS` of the model as it is, and its calibration error."""
+    def _read(self, pairs: Sequence[Pair], strange_pairs: Sequence[Pair]) -> tuple[Floats, float]:
+        """`ARRAYS` of the model as it is, (5, n), and its calibration error."""
         own, strange = (read_answers(self._base.model, self._base.tokenizer, some) for some in (pairs, strange_pairs))
         information = question_information(own.scores, strange.scores)
         arrays = [own.scores.nll, own.scores.tokens, own.exact, information, strange.exact]
-        return arrays, own.calibration_error
+        return np.array(arrays, dtype=np.float64), own.calibration_error
 
     def _close(self, pairs: Sequence[Pair], injection: Injection | None) -> dict[str, float]:
         model, tokenizer = self._base.model, self._base.tokenizer
@@ -170,14 +170,14 @@ class Scorer:
             if len(places):
                 whole[:, places] = self._of_route(order, pairs, places)
         share = float((routes == cell.domain).mean())
-        return Scores.of(list(whole), {"routed_right": share})
+        return Scores.of(whole, {"routed_right": share})
 
     def _of_route(self, order: Order, pairs: Sequence[Pair], places: npt.NDArray[np.int64]) -> Floats:
         """The arrays of the documents at `places`, whose strange questions are those of the whole lot."""
         own, strange = ([some[place] for place in places] for some in (pairs, with_strange_questions(pairs)))
         with injected(self._base.model, FolderSource(self._workshop.folder(order))):
             arrays, _ = self._read(own, strange)
-        return np.array(arrays, dtype=np.float64)
+        return arrays
 
     def _router(self, cell: Cell) -> Router:
         samples = cell.plan.samples if cell.plan else 0
