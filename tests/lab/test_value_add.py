@@ -219,17 +219,23 @@ class TestGuards:
         [
             ("placebo_shuffled", scores(3, exact=0.1), []),
             ("placebo_norm", scores(3, exact=0.1), ["likelihood"]),
-            ("placebo_norm", scores(4.9, exact=0.1), []),
-            ("placebo_shuffled", scores(3, exact=0.3), ["exact"]),
+            ("placebo_norm", scores(4.5, exact=0.1), []),
+            ("placebo_shuffled", scores(3, exact=0.35), ["exact"]),
             ("placebo_shuffled", scores(3, exact=0.12), []),
             ("placebo_shuffled", scores(3, exact=0.3, strange=0.2), []),
-            ("placebo_shuffled", scores(3, exact=0.1, information=1), ["information"]),
+            ("placebo_shuffled", scores(3, exact=0.1, information=1.5), ["information"]),
             ("placebo_norm", scores(6, exact=0.0, information=-1), []),
         ],
     )
     def test_a_placebo_wins_by_knowledge_and_not_by_style(self, kind: Any, placebo: Scores, wins: list[str]) -> None:
         cell = Cell(kind, "legal", ("legal",), TrainPlan())
         assert placebo_wins(cell, placebo, self.BASE, self.TRUE, planned=10) == wins
+
+    def test_beside_an_adapter_that_learned_nothing_a_little_is_no_win(self) -> None:
+        cell = Cell("placebo_norm", "legal", ("legal",), TrainPlan())
+        little, much = scores(4.9, exact=0.11, information=0.1), scores(4.5, exact=0.2, information=0.4)
+        assert placebo_wins(cell, little, self.BASE, self.BASE, planned=1) == []
+        assert placebo_wins(cell, much, self.BASE, self.BASE, planned=1) == ["exact", "information", "likelihood"]
 
     def test_who_wins_ends_the_study(self) -> None:
         cell = Cell("placebo_norm", "legal", ("legal",), TrainPlan(seed=41))

@@ -8,8 +8,9 @@ Rules:
   would get as well (sign test): whoever always says what is answered most is often right. Of a random placebo the
   likelihood of answers counts too; one trained on shuffled answers gains as much of it as the true adapter does.
 - It wins by a one-sided test at 5 % shared between all placebo tests that the plan has (Bonferroni: known beforehand,
-  so that each can be judged when it is there), *and* by at least `SHARE` of the domain's own adapter's gain: over a
-  thousand documents the slightest effect is significant.
+  so that each can be judged when it is there), *and* by at least `SHARE` of the domain's own adapter's gain, and never
+  by less than `FLOOR`. A random direction moves all documents a little, to one side or the other: over many documents
+  that is significant, and no fault of anybody's.
 
 Not handled here: placebos over several seeds at once (`plora.lab.value_add.summary` shows them).
 """
@@ -27,7 +28,9 @@ from plora.lab.value_add.scoring import Floats, Scores
 from plora.proto.errors import PloraError
 
 ALPHA = 0.05
-SHARE = 0.1
+SHARE = 0.5
+FLOOR = {"exact": 0.02, "information": 0.25, "likelihood": 0.25}
+"""Less than that is no win: a share of documents, nats a document. It counts where the adapter itself gains nothing."""
 JUDGED: Mapping[CellKind, Sequence[str]] = {
     "placebo_norm": ("exact", "information", "likelihood"),
     "placebo_shuffled": ("exact", "information"),
@@ -55,7 +58,7 @@ def placebo_wins(cell: Cell, scores: Scores, baseline: Scores, adapter: Scores, 
         measure
         for measure in JUDGED[cell.kind]
         if _p(measure, scores, baseline) < ALPHA / planned
-        and _gains(measure, scores, baseline).mean() >= SHARE * max(0.0, _gains(measure, adapter, baseline).mean())
+        and _gains(measure, scores, baseline).mean() >= _enough(measure, adapter, baseline)
     ]
 
 
@@ -69,6 +72,11 @@ def refuse(cell: Cell, measures: Sequence[str]) -> None:
             where=name,
             mend="look for held-out questions among the trained ones; what was measured so far is kept",
         )
+
+
+def _enough(measure: str, adapter: Scores, baseline: Scores) -> float:
+    """What a placebo must gain to win."""
+    return max(FLOOR[measure], SHARE * float(_gains(measure, adapter, baseline).mean()))
 
 
 def _p(measure: str, scores: Scores, baseline: Scores) -> float:

@@ -9,7 +9,7 @@ Rules:
 - An improvement is *significant* when both intervals exclude 0 and `holm_p` is below .05. All are asked for: p-values
   over documents alone know nothing of other seeds, and few seeds alone can show hardly anything.
 - That a placebo isn't better is no evidence that it is like the base. `equivalence` is: two one-sided t-tests of what
-  questions tell, within ± `SHARE` of what the domain's own adapter gains; over seeds where there are several.
+  questions tell, within ± `LIKE` of what the domain's own adapter gains; over seeds where there are several.
 
 Not handled here: files and words (`plora.lab.value_add.page`).
 """
@@ -36,11 +36,11 @@ from plora.lab.value_add.compare import (
     levels,
     ratio,
 )
-from plora.lab.value_add.guards import SHARE
 from plora.lab.value_add.rows import KEY
 from plora.lab.value_add.scoring import Floats, Scores
 
 ALPHA = 0.05
+LIKE = 0.1
 Scored = Callable[[Cell], Scores]
 
 
@@ -111,7 +111,7 @@ def _entry(seedless: Cell, group: Sequence[Cell], scored: Scored) -> dict[str, A
 
 def _equivalence(gaps: Mapping[str, Floats], own: Mapping[str, Floats]) -> dict[str, Any] | None:
     """Whether a placebo's questions tell as little as the base's; None where the adapter's tell no more either."""
-    bound = SHARE * float(own["question_information"].mean())
+    bound = LIKE * float(own["question_information"].mean())
     if bound <= 0:
         return None
     found = equivalent_to_zero(gaps["question_information"], bound)
