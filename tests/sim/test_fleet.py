@@ -316,3 +316,18 @@ def test_who_brought_something_first_has_a_lot_of_their_own(clock: Clock) -> Non
         called.append(int(fleet.latest.asked[fleet.latest.callers == 0][0]))
     assert np.abs(np.bincount(called, minlength=4)[1:] - [2000, 1000, 1000]).max() < 140
     assert graph.earned.tolist() == [1, 0, 0, 0, 1, 1, 0]
+
+
+@pytest.mark.parametrize("clock", ["together", "phased"])
+def test_who_gave_the_bytes_has_a_lot_of_their_own_too(clock: Clock) -> None:
+    """Both 1 and 2 have what peer 0 hears from one of them, and 1 is the first of whom it asks the bytes."""
+    earned = set()
+    for seed in range(12):
+        graph = Regarding([0, 3, 4, 5, 6], [1, 2, 3, 0, 0, 0])
+        fleet = Fleet(graph, 1, seed, Rule("pull", clock=clock))
+        fleet.publish(0, 1)
+        fleet.publish(0, 2)
+        while not fleet.known[0, 0]:
+            fleet.step()
+        earned.add(tuple(graph.earned.tolist()[:3]))
+    assert earned == {(1, 0, 0), (1, 1, 0)}

@@ -194,9 +194,9 @@ class Fleet(Part):
 
     `call`: who calls tells (`push`), asks (`pull`), or both; in a `flood` everybody hears all neighbours at once, each
     adapter with probability min(1, `beta` k) where k of them have it. `answers`: a peer answers all who call it in a
-    round, or one. `regard`: peers call those more often who brought them something, as the swarm's do. `poisson`: not
-    each calls once a round, but anybody, drawn evenly, and a round is as many calls as there are peers. What a peer's
-    gate finds is said by `security`.
+    round, or one. `regard`: peers call those more often who brought or gave them something, as the swarm's do.
+    `poisson`: not each calls once a round, but anybody, drawn evenly, and a round is as many calls as there are peers.
+    What a peer's gate finds is said by `security`.
     """
 
     call: Literal["push-pull", "push", "pull", "flood"] = "push-pull"

@@ -1,8 +1,9 @@
 """Peers that call those more often who brought them something, as real peers do (`plora.node.core.reputations`).
 
-- Who brought a peer anything has earned a lot of their own with that peer, for ever; all other neighbours share one. A
-  call goes to a lot drawn evenly, and from the shared one to anybody in it.
-- Of several that bring the same only the first counts, in the order of calls.
+- Who brought a peer anything has earned a lot of their own with that peer, for ever, and so has who gave the bytes; all
+  other neighbours share one. A call goes to a lot drawn evenly, and from the shared one to anybody in it.
+- Of several that bring the same only the first counts, in the order of calls. Bytes come from the first neighbour that
+  has them, each peer beginning to look at a place of its own.
 
 Not handled here: offenders, and that regard fades within days.
 
@@ -83,6 +84,25 @@ def _draw(callers: Array, callees: Array, starts: Array, neighbours: Array, earn
 
 
 @inlined
+def _credit_giver(known: Array, starts: Array, neighbours: Array, earned: Array, hearer: Any, bit: Any) -> None:
+    first, count = starts[hearer], starts[hearer + 1] - starts[hearer]
+    for step in range(count):
+        slot = first + (hearer + step) % count
+        if known[neighbours[slot]] & bit:
+            earned[slot] = 1
+            return
+
+
+@inlined
+def _credit_givers(known: Array, starts: Array, neighbours: Array, earned: Array, hearer: Any, news: Any) -> None:
+    """Whoever gives a peer the bytes of each plasmid that is news to it."""
+    while news:
+        bit = news & (~news + counter.ONE)
+        news ^= bit
+        _credit_giver(known, starts, neighbours, earned, hearer, bit)
+
+
+@inlined
 def _credit(starts: Array, neighbours: Array, earned: Array, hearer: Any, speaker: Any) -> None:
     for slot in range(starts[hearer], starts[hearer + 1]):
         if neighbours[slot] == speaker:
@@ -103,9 +123,11 @@ def _earn(
     """`seen` are those that each peer knows or refuses, and afterwards also those that come."""
     for call, caller in enumerate(callers):
         for hearer, speaker in ((caller, asked[call]), (told[call], caller)):
-            if known[speaker] & ~seen[hearer]:
-                seen[hearer] |= known[speaker]
+            news = known[speaker] & ~seen[hearer]
+            if news:
+                seen[hearer] |= news
                 _credit(starts, neighbours, earned, hearer, speaker)
+                _credit_givers(known, starts, neighbours, earned, hearer, news)
 
 
 @compiled
@@ -124,6 +146,8 @@ def _meet_in_order(
     for call, caller in enumerate(callers):
         mine, theirs = known[caller], known[asked[call]]
         for hearer, speaker, said in ((caller, asked[call], theirs), (told[call], caller, mine)):
-            if said & ~(known[hearer] | refused[hearer]):
+            news = said & ~(known[hearer] | refused[hearer])
+            if news:
                 hear(known, accepts, refused, hearer, said)
                 _credit(starts, neighbours, earned, hearer, speaker)
+                _credit_givers(known, starts, neighbours, earned, hearer, news)
