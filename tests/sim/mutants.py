@@ -120,6 +120,15 @@ class Miscounting(PeerCore):
             self.council.tally.members = wrong
 
 
+class Credulous(Miscounting):
+    """Takes one vote for a quorum, and its gate believes that."""
+
+    def __init__(self, *parts: Any, **named: Any) -> None:
+        super().__init__(*parts, **named)
+        if self.council.tally is not None:
+            self.council.members = self.council.tally.members
+
+
 class Rash(PeerCore):
     """Votes before its ballot is durable."""
 
@@ -254,6 +263,7 @@ MUTANTS: Mapping[str, type[SimPeer]] = {
     "rollback": _of(Nostalgic),
     "floors": _of(Sinking),
     "quorum": _of(Miscounting),
+    "certificates": _of(Credulous),
     "ballot": _of(Rash),
     "asking": _of(Incurious),
     "fetching": _of(Abstemious),
@@ -274,7 +284,8 @@ BREAKS: Mapping[str, tuple[str, ...]] = {
     "facts": ("the_audit_holds",),
     "rollback": ("shown_versions_only_go_up",),
     "floors": ("versions_only_go_up",),
-    "quorum": ("certificates_hold",),
+    "quorum": ("certificates_hold", "a_slot_has_one_content"),
+    "certificates": ("honest_peers_show_one_content",),
     "ballot": ("no_vote_is_signed_before_it_is_durable",),
     "asking": ("all_have_the_same_root",),
     "fetching": ("everything_clean_arrived",),
@@ -301,6 +312,7 @@ TOLD: Mapping[str, Mapping[str, Any]] = {
     "signatures": {"adversaries": [{"kind": "forger", "count": 1}]},
     "bounds": {"core": {"bounds": {"untrusted_owners": 2}}, "adversaries": [{"kind": "sybil", "count": 1}]},
     "quorum": TWO_CONTENTS,
+    "certificates": TWO_CONTENTS,
     "ballot": {"security": {"consensus": True}},
     "chunk-hashes": {"adversaries": [{"kind": "corrupter", "count": 1}]},
     "whole-hashes": {"adversaries": [{"kind": "corrupter", "count": 1}]},
