@@ -15,7 +15,8 @@ from plora.cli.lab_work import work
 from plora.cli.options import Base, Json, Quiet
 from plora.cli.output import Output
 
-COLUMNS = ("cell", "rank", "scheme", "kept")
+COLUMNS = ("domain", "cell", "rank", "scheme", "nats_a_token", "a_question_tells", "improves", "gain_kept")
+SHOWN = ("adapter", "routed", "merged", "monolithic")
 
 
 def value_add(
@@ -38,7 +39,8 @@ def value_add(
 ) -> None:
     """Measure what adapters are worth, with placebos, seeds and tests.
 
-    Stop it anywhere; the same command goes on. The table is of the gain that is kept where adapters share a model.
+    Stop it anywhere; the same command goes on. The table is of what adapters gain on the base, seeds together; the
+    report has placebos, other domains' adapters and other λ too.
     """
     output = Output(json_, quiet)
     arguments = {
@@ -58,7 +60,8 @@ def value_add(
         "adapters": adapters,
     }
     done = work(output, "plora.lab.value_add", arguments, "scoring", _told)
-    output.table(COLUMNS, map(_row, done["kept"]), done)
+    shown = (entry for entry in done["entries"] if entry["cell"] in SHOWN and entry["lambda"] == 1)
+    output.table(COLUMNS, map(_row, shown), done)
     output.hint(f"Every cell: {done['file']}; to read: {done['page']}")
 
 
@@ -71,7 +74,20 @@ def _told(record: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _row(entry: Mapping[str, Any]) -> dict[str, object]:
-    cell = f"merged, λ = {entry['lambda']:g}" if entry["cell"] == "merged" else entry["cell"]
-    bounds = entry["kept"]
-    kept = "-" if bounds is None else f"{bounds['value']:.0%} ({bounds['low']:.0%} to {bounds['high']:.0%})"
-    return {"cell": cell, "rank": entry["rank"], "scheme": entry["scheme"], "kept": kept}
+    made = {name: entry[name] for name in ("domain", "cell", "rank", "scheme")}
+    found, improves = entry["difference"], all(entry["significant"].values())
+    return made | {
+        "nats_a_token": _bounds(found["nll"]),
+        "a_question_tells": _bounds(found["question_information"]),
+        "improves": "yes" if improves else "not shown",
+        "gain_kept": _bounds(entry["kept"]),
+    }
+
+
+def _bounds(interval: Mapping[str, float] | None) -> str:
+    """An estimate with its 95 % interval.
+
+    >>> _bounds({"value": -2.81, "low": -3.04, "high": -2.59})
+    '-2.81 (-3.04 to -2.59)'
+    """
+    return "-" if interval is None else "{value:.3g} ({low:.3g} to {high:.3g})".format(**interval)
