@@ -56,7 +56,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     losses = {name: {"legal": 2.0} for name in ("base", "own", "merged")}
     write_lines(
         folder / "alt_train_merge" / "rounds.jsonl",
-        [{"round": number, "nll": losses, "moved": None if number == 1 else 0.1} for number in (1, 2)],
+        [{"provenance": {}}]
+        + [{"round": number, "nll": losses, "moved": None if number == 1 else 0.1} for number in (1, 2)],
     )
     return folder
 

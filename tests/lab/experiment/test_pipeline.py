@@ -158,6 +158,19 @@ def test_progress_of_commands_is_told_as_a_share_of_the_step(site: Site) -> None
     assert heard.shares == [0.125]
 
 
+def test_steps_of_a_part_are_no_share_of_the_whole(site: Site) -> None:
+    records = [
+        {"event": "start", "rows": 2},
+        {"event": "step", "step": 9, "steps": 9},
+        {"event": "row", "done": 1, "of": 2},
+    ]
+    said = Command(("python", "-c", f"import json\nfor one in {records!r}: print(json.dumps(one))"))
+    heard = Heard()
+    talks = _step(1, "first", commands=lambda experiment, to: [said, *_writes("results/first.json")(experiment, to)])
+    run(site, (talks,), heard)
+    assert heard.shares == [0.25]
+
+
 def test_provenance_is_in_the_artifact_and_names_inputs_and_command(site: Site) -> None:
     go(site, FIRST, SECOND)
     told = json.loads((site.root / "results/second.json").read_text())["provenance"]

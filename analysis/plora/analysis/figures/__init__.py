@@ -90,12 +90,22 @@ def _read(figure: Figure, results: Path) -> list[Any] | Missing:
     for name in figure.artifacts:
         try:
             text = (results / name).read_text(encoding="utf-8")
-            found.append([json.loads(line) for line in text.splitlines()] if name.endswith("l") else json.loads(text))
+            found.append(_rows(text) if name.endswith("l") else json.loads(text))
         except FileNotFoundError:
             return Missing(figure.name, name, "isn't there", figure.target)
         except (OSError, ValueError) as error:
             return Missing(figure.name, name, f"can't be read ({error})", figure.target)
     return found
+
+
+def _rows(text: str) -> list[Any]:
+    """The rows of JSONL; a first line may say where they come from.
+
+    >>> _rows('{"provenance": {}}\\n{"rank": 4}')
+    [{'rank': 4}]
+    """
+    rows = [json.loads(line) for line in text.splitlines()]
+    return [row for row in rows if not (isinstance(row, dict) and list(row) == ["provenance"])]
 
 
 def _write(figure: Figure, artifacts: Sequence[Any], out: Path) -> list[Path]:

@@ -22,6 +22,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from plora.analysis.figures import FIGURES
 from plora.lab.experiment.config import read_config, with_environment
 from plora.lab.experiment.pipeline import missing, reset, results, run, status
 from plora.lab.experiment.steps import chosen
@@ -31,6 +32,7 @@ from plora.proto.errors import PloraError
 
 IN_USE = Path("config/plora.yml")
 DRY = Path("config/plora.dry.yml")
+FIGURES_FOLDER = "results/figures"
 
 
 def do_run(site: Site, args: argparse.Namespace) -> int:
@@ -61,12 +63,17 @@ def do_reset(site: Site, args: argparse.Namespace) -> int:
 
 
 def do_check(site: Site, args: argparse.Namespace) -> int:
-    """Name the artifacts that are missing, with the step that makes each."""
-    lacking = missing(site, chosen(args.steps, site.experiment))
-    for name, step in lacking:
-        show(f"{name} is missing; step {step.number} makes it: make experiment-{step.name}")
-    show("Every artifact is there" if not lacking else f"{len(lacking)} artifacts are missing")
-    return 1 if lacking else 0
+    """Name the artifacts that are missing, with what makes each."""
+    made = [
+        (name, f"step {step.number} makes it: make experiment-{step.name}")
+        for name, step in missing(site, chosen(args.steps, site.experiment))
+    ]
+    drawn = () if args.steps else (f"{FIGURES_FOLDER}/{figure.name}.pdf" for figure in FIGURES)
+    made += [(name, "make figures draws it") for name in drawn if not (site.root / name).exists()]
+    for name, how in made:
+        show(f"{name} is missing; {how}")
+    show(f"{len(made)} artifacts are missing" if made else "Every artifact is there")
+    return 1 if made else 0
 
 
 def do_results(site: Site, args: argparse.Namespace) -> int:

@@ -37,6 +37,9 @@ DRAFTS = f"{STATE}/drafts"
 LINES_SHOWN = 12
 FAULTS_SHOWN = 3
 
+SHARES: tuple[tuple[str, str], ...] = (("done", "of"), ("done", "total"), ("step", "steps"))
+"""What a record has done, and of how much."""
+
 Told = Callable[[float], None]
 """Called with the share of a step that is done, 0 to 1."""
 
@@ -139,8 +142,9 @@ def _run(command: Command, site: Site, draft: Path, log: IO[str], told: Told) ->
         ) as child,
     ):
         try:
+            follower = _Follower(log, told)
             for line in child.stdout or ():
-                _follow(line, log, told)
+                follower.hear(line)
             code = child.wait()
         finally:
             child.terminate()
@@ -165,29 +169,39 @@ def _output(command: Command, draft: Path) -> Iterator[IO[str] | int]:
         yield file
 
 
-def _follow(line: str, log: IO[str], told: Told) -> None:
-    """A line of a command: a record tells of progress or of an error, everything is kept."""
-    log.write(line)
+class _Follower:
+    """Reads what a command prints: a record tells of progress or of an error, and every line is kept.
+
+    `done` of so many is of the whole command; so is a `step`, unless the command began by counting something else.
+    """
+
+    def __init__(self, log: IO[str], told: Told) -> None:
+        self._log, self._told, self._shares = log, told, SHARES
+
+    def hear(self, line: str) -> None:
+        """One line."""
+        self._log.write(line)
+        record = _record(line)
+        if record is None:
+            return
+        if record["event"] == "error":
+            read_record(line)
+        if record["event"] == "start" and "steps" not in record:
+            self._shares = SHARES[:-1]
+        for done, total in self._shares:
+            if isinstance(record.get(done), int) and isinstance(record.get(total), int) and record[total]:
+                self._told(min(1.0, record[done] / record[total]))
+                return
+
+
+def _record(line: str) -> dict[str, Any] | None:
     if not line.startswith("{"):
-        return
+        return None
     try:
         record = json.loads(line)
     except ValueError:
-        return
-    if not isinstance(record, dict) or "event" not in record:
-        return
-    if record["event"] == "error":
-        read_record(line)
-    done, total = _share(record)
-    if total:
-        told(min(1.0, done / total))
-
-
-def _share(record: Mapping[str, Any]) -> tuple[float, float]:
-    for done, total in (("step", "steps"), ("done", "of"), ("done", "total")):
-        if isinstance(record.get(done), int) and isinstance(record.get(total), int):
-            return record[done], record[total]
-    return 0, 0
+        return None
+    return record if isinstance(record, dict) and "event" in record else None
 
 
 def _program(words: Sequence[str]) -> Sequence[str]:
