@@ -218,6 +218,10 @@ constraints: $(READY) ## write down the versions of this environment
 probes-calib: $(READY) ## calibrate the detectors of BASE on its zoo, at the aims of config/detection.yml; ZOO=folder, SHIP=1 for the repository
 	$(BIN)/plora lab probes-calib --base $(BASE) --aims config/detection.yml $(if $(ZOO),--zoo $(ZOO)) $(if $(SHIP),--ship)
 
+.PHONY: net-it
+net-it: $(READY) ## I(Agent; Domain) by round and transfer entropy between neighbours, with intervals and surrogates; results/net_it_metrics.json
+	$(BIN)/python -m plora.lab.net_it
+
 .PHONY: calibrate-c validate-bounds
 calibrate-c: $(READY) ## the constant C of t = C ln(n) / λ₂ for ER, WS and BA, with intervals and a null model; results/c_calib_*.json
 	$(BIN)/python -m plora.lab.calibrate_c
