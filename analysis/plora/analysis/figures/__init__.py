@@ -85,6 +85,15 @@ def write_figures(results: Path, out: Path) -> tuple[list[Path], list[Missing]]:
     return written, missing
 
 
+def drawn(name: str, results: Path) -> Drawn | Missing:
+    """One figure, to be shown; ValueError for a name that no figure has."""
+    figure = next((one for one in FIGURES if one.name == name), None)
+    if figure is None:
+        raise ValueError(f"no figure {name!r}: there are {', '.join(one.name for one in FIGURES)}")
+    found = _read(figure, results)
+    return found if isinstance(found, Missing) else _drawn(figure, found)
+
+
 def _read(figure: Figure, results: Path) -> list[Any] | Missing:
     found = []
     for name in figure.artifacts:
@@ -111,17 +120,25 @@ def _rows(text: str) -> list[Any]:
 def _write(figure: Figure, artifacts: Sequence[Any], out: Path) -> list[Path]:
     """Both files; each takes its place when it is whole."""
     from matplotlib import rc_context
-    from matplotlib.figure import Figure as Drawn
 
     out.mkdir(parents=True, exist_ok=True)
     paths = [out / f"{figure.name}{suffix}" for suffix in SUFFIXES]
     with rc_context(dict(STYLE)):
-        drawn = Drawn(figsize=figure.size, layout="constrained")
-        figure.draw(drawn, artifacts)
+        picture = _drawn(figure, artifacts)
         for path in paths:
             # Without dates and versions, figures of equal artifacts are equal files.
             metadata = {"CreationDate": None, "Creator": None} if path.suffix == ".pdf" else {"Software": None}
             draft = path.with_name(f".draft.{path.name}")
-            drawn.savefig(draft, dpi=DOTS_AN_INCH, metadata=metadata)
+            picture.savefig(draft, dpi=DOTS_AN_INCH, metadata=metadata)
             draft.replace(path)
     return paths
+
+
+def _drawn(figure: Figure, artifacts: Sequence[Any]) -> Drawn:
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure as Drawn
+
+    with rc_context(dict(STYLE)):
+        picture = Drawn(figsize=figure.size, layout="constrained")
+        figure.draw(picture, artifacts)
+    return picture

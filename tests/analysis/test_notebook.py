@@ -1,0 +1,49 @@
+"""The notebook on results runs to its end, and shows their figures and tables."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "experiment_analysis.ipynb"
+RUN = """
+import sys, nbformat
+from nbclient import NotebookClient
+notebook = nbformat.read(sys.argv[1], as_version=4)
+NotebookClient(notebook, timeout=100, kernel_name="python3").execute()
+nbformat.write(notebook, sys.argv[2])
+"""
+
+
+def executed(results: Path, into: Path) -> list[dict[str, Any]]:
+    """All outputs of its cells, the kernel being a process of its own."""
+    environ = {**os.environ, "PLORA_RESULTS": str(results), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    subprocess.run([sys.executable, "-c", RUN, str(NOTEBOOK), str(into)], check=True, env=environ, capture_output=True)
+    cells = json.loads(into.read_text(encoding="utf-8"))["cells"]
+    return [output for cell in cells for output in cell.get("outputs", [])]
+
+
+def texts(outputs: list[dict[str, Any]]) -> str:
+    return "\n".join("".join(one["data"].get("text/markdown", "")) for one in outputs if "data" in one)
+
+
+def test_it_is_kept_without_outputs_and_runs_on_small_results(results: Path, tmp_path: Path) -> None:
+    kept = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in kept)
+    outputs = executed(results, tmp_path / "run.ipynb")
+    assert sum("image/png" in one.get("data", {}) for one in outputs) == 7
+    said = texts(outputs)
+    assert "Not drawn" not in said and "random cut" in said and "placebo_shuffled" in said
+    assert "A trojan was accepted somewhere in" in said
+
+
+@pytest.mark.nightly
+def test_without_results_it_says_what_is_missing(tmp_path: Path) -> None:
+    said = texts(executed(tmp_path / "none", tmp_path / "run.ipynb"))
+    assert said.count("Not drawn") == 7 and "make calibrate-c" in said and "make net-it" in said
