@@ -84,7 +84,14 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         {"round": number, "moved": moved, "nll": {"merged": {"legal": 3.0}}} for number, moved in ((0, None), (1, 0.5))
     ],
 }
+TRANSFER = {"low": 0.1, "bits": 0.2, "high": 0.3, "share": 0.5, "p": 0.05}
 DOCUMENTS: dict[str, Any] = {
+    "results/net_it_metrics.json": {
+        "seeds": list(range(12)),
+        "rounds": 1,
+        "mutual_information": [{"round": number, "mean": 1.0, "low": 0.9, "high": 1.1} for number in (0, 1)],
+        "transfer_entropy": {"neighbours": TRANSFER, "strangers": TRANSFER},
+    },
     "out/monolithic_r4/adapter_config.json": ADAPTER,
     "out/monolithic_r4.metrics.json": LEARNED,
     "results/value_add/summary.json": {"entries": []},
@@ -228,7 +235,7 @@ def rows(name: str, change: Callable[[list[str]], list[str]]) -> Callable[[Path]
 SWEPT, STUDIED = "results/thesis_sweep.jsonl", "results/value_add/value_add.jsonl"
 ABLATED, ALTERNATED = "results/ablation.jsonl", "results/alt_train_merge/rounds.jsonl"
 RECORD, VERIFIED = "results/alt_train_merge/convergence.json", "results/value_add_verified.json"
-DATA = "results/data.json"
+DATA, NETWORK = "results/data.json", "results/net_it_metrics.json"
 SWARM, CONSENSUS = "results/swarm_v2/seed-0/report.json", "results/consensus_smoke/report.json"
 BREAKS = [
     Break(1, "1 of 3 tests failed", text("results/tests.xml", TESTS_XML.format(1, 0))),
@@ -288,6 +295,9 @@ BREAKS = [
     Break(17, "was not fetched", put("results/grpc_demo.json", "fetched", value=[])),
     Break(18, "signatures are not", put("results/policy.json", 0, "value", value=False)),
     Break(18, "without value or source", put("results/policy.json", 0, "source", value="")),
+    Break(19, "too few runs", put(NETWORK, "transfer_entropy", "neighbours", value={"refused": "too few runs"})),
+    Break(19, "2 runs, not 12", put(NETWORK, "seeds", value=[0, 1])),
+    Break(19, "are missing", put(NETWORK, "rounds", value=9)),
     Break(18, "can't be read", text("results/policy.json", "[{")),
 ]
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file
 
-from plora.lab import calibrate_c, validate_bounds
+from plora.lab import calibrate_c, net_it, validate_bounds
 from plora.lab.corpora import DOMAINS
 from plora.lab.experiment.artifacts import file_digest
 from plora.lab.experiment.config import Experiment
@@ -31,6 +31,7 @@ from plora.proto.statement import verify_statement
 from plora.proto.yaml_view import PLORA_YML, read_plora_yml
 
 OWNER = "keys/owner.owner"
+INFORMATION = "results/net_it_metrics.json"
 TENSORS = "adapter_model.safetensors"
 
 
@@ -282,6 +283,15 @@ def probes_are_calibrated(experiment: Experiment, seen: Seen) -> list[str]:
             for one in figures
         ),
     )
+
+
+def information_is_there(experiment: Experiment, seen: Seen) -> list[str]:
+    """Figures of neighbours and strangers inside their intervals, none of them refused, of as many runs as asked."""
+    runs = len(seen.document(INFORMATION)["seeds"])
+    return [
+        *net_it.faults(seen.path(INFORMATION)),
+        *_said((f"{runs} runs, not {experiment.information.runs}", runs != experiment.information.runs)),
+    ]
 
 
 def _positive(*figures: Any) -> bool:

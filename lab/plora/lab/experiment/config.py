@@ -117,6 +117,16 @@ class Swarm(StrictModel):
     verdicts: Found | None = None
 
 
+class Information(StrictModel):
+    """Step 19: runs of a family of graphs, and surrogates of them."""
+
+    family: Literal["er", "ws", "ba"]
+    agents: Count
+    domains: Count
+    runs: Annotated[int, Field(ge=2)]
+    surrogates: Count
+
+
 class Rule(StrictModel):
     """When the answer is yes: every bound holds."""
 
@@ -149,6 +159,7 @@ class Experiment(StrictModel):
     value_add: ValueAdd
     ablation: Ablation
     alternation: Alternation
+    information: Information
     rule: Rule
 
     def chosen(self, keys: Sequence[str]) -> dict[str, Any]:

@@ -126,6 +126,13 @@ def _verify(experiment: Experiment, to: To) -> Sequence[Command]:
     return [Command((*words, "--out", to("results/value_add_verified.json")))]
 
 
+def _information(experiment: Experiment, to: To) -> Sequence[Command]:
+    asked = experiment.information
+    words: tuple[str, ...] = ("python", "-m", "plora.lab.net_it", "--family", asked.family)
+    words += ("--agents", str(asked.agents), "--domains", str(asked.domains), "--seeds", str(asked.runs))
+    return [Command((*words, "--surrogates", str(asked.surrogates), "--out", to(checks.INFORMATION)))]
+
+
 def _trained(experiment: Experiment) -> list[str]:
     """What training leaves of each domain."""
     return [name for domain in experiment.domains for name in _folder(f"out/{domain}")]
@@ -291,6 +298,11 @@ STEPS = (
         18, "dump-policy", "The policy that is in force", (),
         outputs=lambda experiment: ["results/policy.json"], commands=_policy,
         check=checks.policy_fails_closed, beside=True, seconds=2,
+    ),
+    Step(
+        19, "net-it", "Information in the network", ("information",),
+        outputs=lambda experiment: [checks.INFORMATION], commands=_information,
+        check=checks.information_is_there, seconds=10,
     ),
 )  # fmt: skip
 
