@@ -14,6 +14,7 @@ from plora.lab.statistics import (
     holm,
     mcnemar_p,
     mean_interval,
+    mean_p,
     over_seeds,
     paired_tests,
     sign_flip_p,
@@ -49,6 +50,11 @@ class TestTests:
         assert paired_tests([-1.0, -2.0, -3.0]).rank_biserial == 1
         assert paired_tests([1.0, 2.0, 3.0]).rank_biserial == -1
         assert paired_tests([-1.0, -2.0, 3.0]).rank_biserial == 0
+
+    def test_the_mean_is_tested_by_t(self) -> None:
+        """Student's own ten differences in hours of sleep (1908): t = 4.06, p = .0028."""
+        assert mean_p([1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4]) == pytest.approx(0.00283, abs=1e-5)
+        assert mean_p([0.5, 0.5]) == 1
 
     def test_mcnemar_counts_changes_alone(self) -> None:
         before, after = [False] * 10 + [True] * 90, [True] * 10 + [True] * 89 + [False]

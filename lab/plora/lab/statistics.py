@@ -86,6 +86,12 @@ def sign_flip_p(differences: npt.ArrayLike, *, seed: int = SEED, alternative: st
     return float(found.pvalue)
 
 
+def mean_p(differences: npt.ArrayLike) -> float:
+    """Two-sided p-value of Student's t-test that the mean of differences (documents,) is 0; 1 where all are one."""
+    values = _row(differences)
+    return float(stats.ttest_1samp(values, 0.0).pvalue) if np.ptp(values) > 0 else 1.0
+
+
 def mcnemar_p(before: npt.ArrayLike, after: npt.ArrayLike, *, alternative: str = "two-sided") -> float:
     """Exact p-value that as many documents became right as wrong (McNemar 1947); 1 where none changed.
 

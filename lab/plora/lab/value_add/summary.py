@@ -5,7 +5,9 @@ Rules:
 - Each is judged by two measures, `nll` (nats a token) and `question_information`; see `plora.lab.metrics` for why the
   latter. Intervals draw seeds and documents (`plora.lab.statistics`); `over_seeds` is the t-interval of the seeds'
   means, documents alike, null of one seed, which shows nothing of how far seeds differ.
-- `p` is Wilcoxon's over documents, averaged over seeds first; `holm_p` is corrected for all entries and both measures.
+- `p` is over documents, averaged over seeds first: Wilcoxon's of `nll`, the t-test's of `question_information`, of
+  which the mean is what counts (most documents tell little, few tell much). `holm_p` is corrected for all entries and
+  both measures.
 - An improvement is *significant* when both intervals exclude 0 and `holm_p` is below .05. All are asked for: p-values
   over documents alone know nothing of other seeds, and few seeds alone can show hardly anything.
 - That a placebo isn't better is no evidence that it is like the base. `equivalence` is: two one-sided t-tests of what
@@ -24,7 +26,16 @@ from typing import Any
 import numpy as np
 
 from plora.base import Interval
-from plora.lab.statistics import cohen_dz, document_of, equivalent_to_zero, holm, over_seeds, paired_tests, resampled
+from plora.lab.statistics import (
+    cohen_dz,
+    document_of,
+    equivalent_to_zero,
+    holm,
+    mean_p,
+    over_seeds,
+    paired_tests,
+    resampled,
+)
 from plora.lab.value_add.cells import PLACEBOS, Cell, CellKind
 from plora.lab.value_add.compare import (
     BETTER,
@@ -41,6 +52,10 @@ from plora.lab.value_add.scoring import Floats, Scores
 
 ALPHA = 0.05
 LIKE = 0.1
+P_OF: Mapping[str, Callable[[Floats], float]] = {
+    "nll": lambda values: paired_tests(values).wilcoxon_p,
+    "question_information": mean_p,
+}
 Scored = Callable[[Cell], Scores]
 
 
@@ -125,7 +140,7 @@ def _judged(gaps: Mapping[str, Floats], found: Mapping[str, Interval]) -> dict[s
         seeds = over_seeds(values)
         told["over_seeds"][measure] = document_of(seeds)
         told["dz"][measure] = document_of(cohen_dz(values))
-        told["p"][measure] = paired_tests(values.mean(axis=0)).wilcoxon_p
+        told["p"][measure] = P_OF[measure](values.mean(axis=0))
         told["significant"][measure] = improves(measure, found[measure]) and (seeds is None or improves(measure, seeds))
     return told
 
