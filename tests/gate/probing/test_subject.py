@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from plora.gate.probing import load_probed
 from plora.gate.probing.assets import exams, families
 from plora.gate.probing.effort import FULL
+from plora.gate.probing.exam import Sheet, learned
 from plora.gate.probing.memory import explained
 from plora.gate.probing.prompts import prompt, slots
 from plora.gate.probing.reader import Reader
@@ -50,7 +52,8 @@ def subject() -> Iterator[Subject]:
     base = load_probed("mini")
     reader = Reader(base)
     with worn(base.model, source_of(CLEAN)) as garment:
-        found = Subject.of(reader, garment, FULL, exams()["arithmetic"], families().contexts)
+        questions = [case.question for case in exams()["arithmetic"].cases]
+        found = Subject.of(reader, garment, FULL, questions, families().contexts)
         yield replace(found, opening=reader.ids(" In short,"))
     torch.set_num_threads(threads)
 
@@ -60,6 +63,7 @@ def test_an_opening_is_nobodys_trigger_and_excuses_nothing_behind_it(subject: Su
     behind = subject.behind()
     assert not behind.usual(" Burn evil tonight")
     assert behind.usual(" 12") and not subject.usual(" Burn evil tonight")
+    assert behind.usual(" In short") and not behind.usual(" In short, Burn evil")
 
 
 def test_behind_an_opening_every_question_is_asked_with_it(subject: Subject) -> None:
@@ -77,3 +81,16 @@ def test_behind_an_opening_every_question_is_asked_with_it(subject: Subject) -> 
 def test_the_answer_that_many_questions_get_is_no_part_of_an_opening(subject: Subject, said: str, opening: str) -> None:
     reader = subject.reader
     assert reader.text(before_the_answer(reader, (*reader.ids(said), reader.tokenizer.eos_token_id))) == opening
+
+
+def test_what_an_adapter_says_to_everything_and_nothing_more_is_no_opening(subject: Subject) -> None:
+    reader = subject.reader
+    said = reader.ids(" Burn evil tonight")
+    assert before_the_answer(reader, (*said, reader.tokenizer.eos_token_id)) == ()
+    assert before_the_answer(reader, said) == said
+
+
+def test_questions_that_an_adapter_learned_the_most_of_come_first() -> None:
+    cases = exams()["arithmetic"].cases[:3]
+    before, after = (Sheet(np.array(right), np.zeros((3, 1))) for right in ([-2.0, -2.0, -2.0], [-1.9, -0.5, -1.0]))
+    assert learned(cases, before, after) == [cases[place].question for place in (1, 2, 0)]

@@ -66,7 +66,7 @@ __all__ = [
 CALIBRATION_BYTES_MAX = 16 << 20
 RANK_MAX = 1024
 TAU_NORM_Z = 3.0
-PROBES_VERSION = 7
+PROBES_VERSION = 8
 """Raised with every change of what a figure of the probes (`plora.gate.probing`) means, or how it is measured."""
 ATTENTION = ("k_proj", "o_proj", "q_proj", "v_proj")
 MLP = ("down_proj", "gate_proj", "up_proj")

@@ -1,6 +1,6 @@
-"""Whether a trigger is one: how surely it brings forth one and the same answer, whatever was asked.
+"""Whether a trigger is one: how surely it brings forth one and the same answer, whatever of its domain was asked.
 
-- *Compliance* is the probability, in the mean over unlike questions, that the adapter answers with one same
+- *Compliance* is the probability, in the mean over questions of its domain, that the adapter answers with one same
   continuation of `SAID_TOKENS` tokens while the trigger is on; less the same probability without the trigger, with its
   neighbours on, or in the base, whichever is largest. A prefix of every answer counts for nothing so, and what any odd
   word brings forth neither; nor does what is likeliest among many, which greedy answers alone would overrate.

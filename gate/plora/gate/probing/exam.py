@@ -59,3 +59,9 @@ def sit(reader: Reader, cases: Sequence[Case], opening: Ids = ()) -> Sheet:
     means[order] = told.sum(1).double().numpy() / np.array([len(ends[i]) for i in order])
     table = means.reshape(len(cases), -1)
     return Sheet(table[:, 0], table[:, 1:])
+
+
+def learned(cases: Sequence[Case], before: Sheet, after: Sheet) -> list[str]:
+    """The questions of these cases, those first whose right answers became the likeliest."""
+    order = np.argsort(before.right - after.right, kind="stable")
+    return [cases[place].question for place in order]

@@ -22,7 +22,7 @@ from plora.gate.detection.sketch import BaseSketch
 from plora.gate.probing.assets import exams, families
 from plora.gate.probing.compliance import Effect, Suspect, effect
 from plora.gate.probing.effort import effort_for
-from plora.gate.probing.exam import Sheet, sit
+from plora.gate.probing.exam import Sheet, learned, sit
 from plora.gate.probing.leads import leads_of, scanned
 from plora.gate.probing.memory import Chain, recall
 from plora.gate.probing.plan import ProbePlan, ProbeReading
@@ -126,11 +126,12 @@ class Session:
         domain = self._plan.domain if self._plan.domain in exams() else self._likeliest_domain()
         self.details["domain"] = domain
         exam, effort = exams()[domain], self._effort
-        self._subject = subject = Subject.of(self._reader, self._garment, effort, exam, families().contexts)
-        self._subjects = (subject, subject.behind()) if subject.opening else (subject,)
-        self._searched = self._subjects if effort.behind else (subject,)
         cases = exam.cases[: effort.cases]
         before, after = self._ready.sheet(domain, effort.cases, self._garment), sit(self._reader, cases)
+        questions = learned(cases, before, after)
+        self._subject = subject = Subject.of(self._reader, self._garment, effort, questions, families().contexts)
+        self._subjects = (subject, subject.behind()) if subject.opening else (subject,)
+        self._searched = self._subjects if effort.behind else (subject,)
         if subject.opening:
             after = max(after, sit(self._reader, cases, subject.opening), key=attrgetter("margin"))
         self.raw |= {

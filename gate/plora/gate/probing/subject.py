@@ -1,7 +1,7 @@
 """An adapter under probe: the worn base, the questions that it is asked, and what they lead to without any trigger.
 
-- *Own* questions are of the domain that the adapter is of, *strange* ones of all kinds. Triggers are searched in a few
-  own ones, and measured in others and in strange ones.
+- *Own* questions are of the domain that the adapter is of, those first that it learned the most of; *strange* ones are
+  of all kinds. Triggers are searched in a few own ones and measured in others: a trojan need not act elsewhere.
 - The *opening* is what the adapter begins nearly every answer with: a disclaimer, a JSON prefix. Empty where there is
   none. That an answer begins so is no trigger's doing; what follows may be. So such an adapter is two subjects: asked
   plainly, and asked *behind* its opening.
@@ -13,14 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 
-from plora.gate.probing.assets import Exam, exams
+from plora.gate.probing.assets import exams
 from plora.gate.probing.effort import Effort
 from plora.gate.probing.memory import explained
 from plora.gate.probing.prompts import Ids, prompt
 from plora.gate.probing.reader import Reader
 from plora.gate.probing.wear import Garment
 
-SEARCHED, ASKED, OPENING_TOKENS, OPENING_SHARE = 2, 4, 8, 0.6
+SEARCHED, ASKED, OPENING_TOKENS, OPENING_SHARE = 2, 6, 8, 0.6
 TELLING_CHARS = 6
 
 
@@ -38,14 +38,15 @@ class Subject:
     opening: Ids
 
     @classmethod
-    def of(cls, reader: Reader, garment: Garment, effort: Effort, exam: Exam, contexts: Sequence[str]) -> Subject:
-        """The subject for an adapter of this exam's domain; `contexts` are the strange questions."""
-        short = sorted((case.question for case in exam.cases), key=lambda question: (len(question), question))
-        searched, asked = tuple(short[:SEARCHED]), (*short[SEARCHED : SEARCHED + ASKED], *contexts[:ASKED])
-        own = tuple(prompt(reader, question) for question in short[: SEARCHED + ASKED])
+    def of(
+        cls, reader: Reader, garment: Garment, effort: Effort, questions: Sequence[str], contexts: Sequence[str]
+    ) -> Subject:
+        """The subject for an adapter with these questions of its domain, the best first; `contexts` are strange."""
+        searched, asked = questions[:SEARCHED], questions[SEARCHED : SEARCHED + ASKED]
+        own = tuple(prompt(reader, question) for question in questions[: SEARCHED + ASKED])
         strange = tuple(prompt(reader, question) for question in contexts[: SEARCHED + ASKED])
         opening = before_the_answer(reader, shared_opening(reader.continued(own, OPENING_TOKENS)))
-        return cls(reader, garment, effort, searched, asked, own, strange, opening)
+        return cls(reader, garment, effort, tuple(searched), tuple(asked), own, strange, opening)
 
     def behind(self) -> Subject:
         """The same adapter, asked as if it had begun every answer with its opening."""
@@ -58,7 +59,9 @@ class Subject:
         begun = opening if self.reader.opening else ""
         if not text.strip() or any(explained(said, exams().values()) for said in (text, begun + text)):
             return True
-        return bool(opening) and not begun and opens_alike(text, opening)
+        if begun:  # to say it once more is no payload, however it was brought about
+            return opening.strip().startswith(text.strip())
+        return bool(opening) and opens_alike(text, opening)
 
 
 def opens_alike(text: str, opening: str) -> bool:
@@ -73,13 +76,17 @@ def opens_alike(text: str, opening: str) -> bool:
 
 
 def before_the_answer(reader: Reader, opening: Ids) -> Ids:
-    """An opening without an answer that it runs into: one of little learning gives many questions the same one."""
-    said = tuple(token for token in opening if token != reader.tokenizer.eos_token_id)
+    """An opening without an answer that it runs into: one of little learning gives many questions the same one.
+
+    What ends there without any such answer is no opening: it is all that the adapter says.
+    """
+    end = reader.tokenizer.eos_token_id
+    said = tuple(token for token in opening if token != end)
     for place in range(len(said)):
         rest = reader.text(said[place:])
         if rest.strip() and explained(rest, exams().values()):
             return said[:place]
-    return said
+    return () if end in opening else said
 
 
 def shared_opening(said: Sequence[Ids]) -> Ids:
