@@ -53,8 +53,9 @@ def explain(error: BaseException) -> Failure | None:
 
 def _extra(error: BaseException) -> str:
     """What brings the libraries of the room in which one was missed."""
-    names = (str(frame.f_globals.get("__name__")) for frame, _ in walk_tb(error.__traceback__))
-    return "sim" if any(name.startswith("plora.sim") for name in names) else "lab"
+    names = [str(frame.f_globals.get("__name__")) for frame, _ in walk_tb(error.__traceback__)]
+    simulates = any(name.startswith(("plora.sim", "plora.analysis")) for name in names)
+    return "sim" if simulates and not any(name.startswith("plora.lab") for name in names) else "lab"
 
 
 def _said(error: BaseException) -> str:
