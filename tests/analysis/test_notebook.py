@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.timeout(300)
+"""It starts a kernel, and its first run on a machine compiles the fleet."""
+
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "experiment_analysis.ipynb"
 RUN = """
 import sys, nbformat
