@@ -126,6 +126,7 @@ def _strips(x: Floats, y: Floats, by_x: Ints, by_y: Ints, size: int) -> tuple[In
 @_kept.compiled
 def _nearest_in_plane(x: Floats, y: Floats, by_x: Ints, by_y: Ints, k: int, size: int) -> tuple[Floats, Ints]:
     strip, xs, ys, who = _strips(x, y, by_x, by_y, size)
+    lowest, highest = x[by_x[::size]], x[by_x[np.minimum(np.arange(size - 1, len(x) + size - 1, size), len(x) - 1)]]
     n, passed = len(x), np.arange(0, len(x), size)  # of each strip the place that this y has
     distances, found = np.empty((n, k)), np.empty((n, k), np.int64)
     best, names = np.empty(k), np.zeros(k, np.int64)
@@ -135,7 +136,7 @@ def _nearest_in_plane(x: Floats, y: Floats, by_x: Ints, by_y: Ints, k: int, size
             there = home if way < 0 else home + 1
             while 0 <= there < len(passed):
                 first, end = there * size, min(n, (there + 1) * size)
-                gap = x[point] - x[by_x[end - 1]] if way < 0 else x[by_x[first]] - x[point]
+                gap = x[point] - highest[there] if way < 0 else lowest[there] - x[point]
                 if there != home and gap >= best[-1]:
                     break
                 above = passed[there] + (there == home)
