@@ -91,7 +91,9 @@ def faults(path: Path) -> list[str]:
         for one in told["mutual_information"]
         if not max(0.0, one["low"]) <= one["mean"] <= one["high"]
     ]
-    return found + [fault for name, one in told["transfer_entropy"].items() for fault in _transfer_faults(name, one)]
+    transfer = told["transfer_entropy"]
+    found += [f"no transfer entropy of {name}" for name in ("neighbours", "strangers") if name not in transfer]
+    return found + [fault for name, one in transfer.items() for fault in _transfer_faults(name, one)]
 
 
 def _transfer_faults(name: str, one: Mapping[str, Any]) -> list[str]:

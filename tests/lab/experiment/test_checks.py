@@ -34,9 +34,10 @@ INTERVAL = {"value": 2.0, "low": 1.0, "high": 3.0}
 def _experiment() -> Experiment:
     dry = read_config(ROOT / "config/plora.dry.yml")
     changes = {"domains": ("legal",), "sweep": "config/sweep.yml"}
+    spectra = dry.spectra.model_copy(update={"sizes": (50, 100), "held_out": (200,), "seeds": 2})
     swarm = dry.swarm.model_copy(update={"rounds": 2})
     alternation = dry.alternation.model_copy(update={"rounds": 2})
-    return dry.model_copy(update={**changes, "swarm": swarm, "alternation": alternation})
+    return dry.model_copy(update={**changes, "swarm": swarm, "alternation": alternation, "spectra": spectra})
 
 
 EXPERIMENT = _experiment()
@@ -48,16 +49,20 @@ def _report(**changes: Any) -> dict[str, Any]:
         "scenario": {"seed": 0, "security": security},
         "rounds": [{"coverage": {"legal": one}} for one in (0.5, 1.0)],
     }
-    return told | {"gate": {"pairs": PAIRS}, "clean_arrived": True} | changes
+    return told | {"gate": {"pairs": PAIRS}, "clean_arrived": True, "broken": []} | changes
 
 
-def _constant() -> dict[str, Any]:
-    runs = [{"lambda2": 0.5, "rounds": 6.0}] * 2
-    sizes = {"sizes": [50, 100], "sizes_held_out": [200]}
+def _graph(n: int, seed: int) -> dict[str, Any]:
+    return {"n": n, "seed": seed, "lambda2": 0.5, "rounds": 6.0}
+
+
+def _constant(family: str) -> dict[str, Any]:
     return {
-        **sizes,
-        "runs": runs,
-        "runs_held_out": runs[:1],
+        "family": family,
+        "sizes": [50, 100],
+        "sizes_held_out": [200],
+        "runs": [_graph(50, 0), _graph(49, 1), _graph(100, 0), _graph(100, 1)],
+        "runs_held_out": [_graph(200, 0), _graph(200, 1)],
         "C": INTERVAL,
         "C_bound": 3.0,
         "null": {"a": INTERVAL, "b": INTERVAL},
@@ -70,7 +75,8 @@ LEARNED = {"steps": 60, "first_loss": 5.0, "last_loss": 2.0, "val_ppl_before": 1
 
 def _cell(cell: str, *plan: Any) -> dict[str, Any]:
     rank, scheme, seed = plan or (None, None, None)
-    return {"cell": cell, "domain": "legal", "rank": rank, "scheme": scheme, "seed": seed}
+    of = "legal" if plan else ""
+    return {"cell": cell, "domain": "legal", "of": of, "rank": rank, "scheme": scheme, "seed": seed, "lambda": 1.0}
 
 
 def _ablated(rank: int) -> dict[str, Any]:
@@ -78,15 +84,25 @@ def _ablated(rank: int) -> dict[str, Any]:
 
 
 ROWS: dict[str, list[dict[str, Any]]] = {
-    "results/value_add/value_add.jsonl": [_cell("baseline"), _cell("adapter", 1, "all", 41), _cell("merged")],
+    "results/value_add/value_add.jsonl": [
+        _cell("baseline"),
+        *(_cell(name, 1, "all", 41) for name in ("adapter", "placebo_norm", "placebo_shuffled")),
+    ],
     "results/ablation.jsonl": [_ablated(1), _ablated(4)],
     "results/alt_train_merge/rounds.jsonl": [
         {"round": number, "moved": moved, "nll": {"merged": {"legal": 3.0}}} for number, moved in ((0, None), (1, 0.5))
     ],
 }
 TRANSFER = {"low": 0.1, "bits": 0.2, "high": 0.3, "share": 0.5, "p": 0.05}
+BOUNDS = (
+    *("cheeger, lower", "cheeger, upper", "mohar, lower", "mohar, upper", "sweep cut", "exact cut"),
+    *("random cuts from above", "random cuts from below", "calibrated rounds"),
+)
 DOCUMENTS: dict[str, Any] = {
     "results/net_it_metrics.json": {
+        "family": "er",
+        "agents": 50,
+        "domains": 8,
         "seeds": list(range(12)),
         "rounds": 1,
         "mutual_information": [{"round": number, "mean": 1.0, "low": 0.9, "high": 1.1} for number in (0, 1)],
@@ -104,10 +120,10 @@ DOCUMENTS: dict[str, Any] = {
             }
         }
     },
-    **{f"results/c_calib_{family}.json": _constant() for family in ("er", "ws", "ba")},
+    **{f"results/c_calib_{family}.json": _constant(family) for family in ("er", "ws", "ba")},
     "results/bounds_validation.json": {
         "C_bound": {"er": 1, "ws": 1, "ba": 1},
-        "bounds": [{"name": "cheeger", "claim": "x", "proved": True, "graphs": 3, "violations": []}],
+        "bounds": [{"name": name, "claim": "x", "proved": True, "graphs": 12, "violations": []} for name in BOUNDS],
     },
     "results/probes_calib.json": {
         "base": "mini",
@@ -119,7 +135,10 @@ DOCUMENTS: dict[str, Any] = {
     "results/swarm_v2/seed-0/report.json": _report(),
     "results/summary_v2.json": {"runs": [{"seed": 0, "coverage": {"legal": 1.0}}]},
     "results/consensus_smoke/report.json": _report(),
-    "results/policy.json": [{"setting": "policy.signatures_enabled", "value": True, "source": "default"}],
+    "results/policy.json": [
+        {"setting": "policy.signatures_enabled", "value": True, "source": "default"},
+        {"setting": "policy.insecure", "value": False, "source": "default"},
+    ],
 }
 TESTS_XML = '<testsuites><testsuite tests="3" failures="{}" errors="0" skipped="{}"/></testsuites>'
 
@@ -146,7 +165,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
     (root / "results/value_add/value_add.md").write_text("legal")
-    studied = {"sha256": file_digest(root / "results/value_add/value_add.jsonl"), "rows": 3, "faults": []}
+    studied = {"sha256": file_digest(root / "results/value_add/value_add.jsonl"), "rows": 4, "faults": []}
     _write(root / "results/value_add_verified.json", studied)
     return root
 
@@ -206,6 +225,12 @@ def put(name: str, *path: Any, value: Any) -> Callable[[Path], None]:
     return change
 
 
+def _unproved(root: Path) -> None:
+    """A proved bound that failed, in a document that says it was none."""
+    put(VALIDATED, "bounds", 3, "violations", value=[{"graph": "x"}])(root)
+    put(VALIDATED, "bounds", 3, "proved", value=False)(root)
+
+
 def text(name: str, content: str) -> Callable[[Path], object]:
     return lambda root: (root / name).write_text(content)
 
@@ -232,6 +257,7 @@ def rows(name: str, change: Callable[[list[str]], list[str]]) -> Callable[[Path]
     return do
 
 
+VALIDATED = "results/bounds_validation.json"
 SWEPT, STUDIED = "results/thesis_sweep.jsonl", "results/value_add/value_add.jsonl"
 ABLATED, ALTERNATED = "results/ablation.jsonl", "results/alt_train_merge/rounds.jsonl"
 RECORD, VERIFIED = "results/alt_train_merge/convergence.json", "results/value_add_verified.json"
@@ -247,7 +273,16 @@ BREAKS = [
     Break(2, "no data", put("results/data.json", "domains", value={})),
     Break(3, "C is outside", put("results/c_calib_ws.json", "C", "value", value=9.0)),
     Break(3, "c_calib_ba.json is missing", gone("results/c_calib_ba.json")),
+    Break(3, "ws: of the family er", put("results/c_calib_ws.json", "family", value="er")),
+    Break(3, "ws: sizes [50]", put("results/c_calib_ws.json", "sizes", value=[50])),
+    Break(3, "ws: held out [400]", put("results/c_calib_ws.json", "sizes_held_out", value=[400])),
+    Break(3, "ws: graphs of other", put("results/c_calib_ws.json", "runs", 3, "seed", value=0)),
+    Break(3, "ws: others were held out", put("results/c_calib_ws.json", "runs_held_out", 0, "n", value=100)),
     Break(4, "cheeger", put("results/bounds_validation.json", "bounds", 0, "violations", value=[{"graph": "x"}])),
+    Break(4, "mohar, upper (x) failed", _unproved),
+    Break(4, "sweep cut was looked at on no graph", put(VALIDATED, "bounds", 4, "graphs", value=0)),
+    Break(4, "cheeger, lower was looked at on no graph", put(VALIDATED, "bounds", value=[])),
+    Break(4, "rounds of 3 graphs, not of 12", put(VALIDATED, "bounds", 8, "graphs", value=3)),
     Break(4, "without the constant of ba, ws", put("results/bounds_validation.json", "C_bound", value={"er": 1})),
     Break(5, "no thresholds", put("results/probes_calib.json", "probes", value=None)),
     Break(5, "upside down", put("results/probes_calib.json", "probes", "figures", 0, "low", value=0.5)),
@@ -272,7 +307,11 @@ BREAKS = [
     Break(9, "runs of seeds []", put("results/summary_v2.json", "runs", value=[])),
     Break(10, "120 steps, not 60", put("out/monolithic_r4.metrics.json", "steps", value=120)),
     Break(10, "the loss didn't fall", put("out/monolithic_r4.metrics.json", "last_loss", value=6.0)),
-    Break(11, "lacks 1 cells: adapter legal", rows(STUDIED, lambda lines: [lines[0], lines[2]])),
+    Break(11, "lacks 1 cells: adapter legal", rows(STUDIED, lambda lines: [lines[0], *lines[2:]])),
+    Break(11, "lacks 2 cells: placebo_norm", rows(STUDIED, lambda lines: lines[:2])),
+    Break(11, "or twice", rows(STUDIED, lambda lines: [*lines, lines[1]])),
+    Break(11, "nobody asked for", rows(STUDIED, lambda lines: [*lines, lines[1].replace("41", "42")])),
+    Break(15, "lacks 2 cells: placebo_norm", rows(STUDIED, lambda lines: lines[:2])),
     Break(11, "lacks 1 cells: baseline", rows(STUDIED, lambda lines: lines[1:])),
     Break(11, "the page lacks a domain", text("results/value_add/value_add.md", "medical")),
     Break(13, "lacks 1 of 2 rows", rows(ABLATED, lambda lines: lines[:1])),
@@ -289,13 +328,18 @@ BREAKS = [
     Break(12, "nobody asked for", rows(SWEPT, lambda lines: [*lines, '{"digest": "x", "report": {}}'])),
     Break(12, "can't be read", rows(SWEPT, lambda lines: [*lines, '{"digest": "x'])),
     Break(16, "not every clean adapter", put(CONSENSUS, "clean_arrived", value=False)),
+    Break(16, "a slot has two", put(CONSENSUS, "broken", value=["a slot has two contents"])),
     Break(16, "consensus was off", put(CONSENSUS, "scenario", "security", "consensus", value=False)),
     Break(16, "2 trojans", put(CONSENSUS, "gate", "pairs", "accepted", "trojan", value=2)),
     Break(17, "other bytes", put("results/grpc_demo.json", "fetched", 0, "sha256", value="0" * 64)),
     Break(17, "was not fetched", put("results/grpc_demo.json", "fetched", value=[])),
     Break(18, "signatures are not", put("results/policy.json", 0, "value", value=False)),
+    Break(18, "is insecure", put("results/policy.json", 1, "value", value=True)),
     Break(18, "without value or source", put("results/policy.json", 0, "source", value="")),
     Break(19, "too few runs", put(NETWORK, "transfer_entropy", "neighbours", value={"refused": "too few runs"})),
+    Break(19, "no transfer entropy of strangers", put(NETWORK, "transfer_entropy", value={"neighbours": TRANSFER})),
+    Break(19, "runs of other seeds", put(NETWORK, "seeds", value=list(range(1, 13)))),
+    Break(19, "('ws', 50, 8)", put(NETWORK, "family", value="ws")),
     Break(19, "2 runs, not 12", put(NETWORK, "seeds", value=[0, 1])),
     Break(19, "are missing", put(NETWORK, "rounds", value=9)),
     Break(18, "can't be read", text("results/policy.json", "[{")),

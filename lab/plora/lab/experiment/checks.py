@@ -11,7 +11,7 @@ Not handled here: outputs that are missing or can't be read, which the pipeline 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -21,9 +21,11 @@ from safetensors.numpy import load_file
 from plora.lab import calibrate_c, net_it, validate_bounds
 from plora.lab.corpora import DOMAINS
 from plora.lab.experiment.artifacts import file_digest
-from plora.lab.experiment.config import Experiment
+from plora.lab.experiment.config import Experiment, Spectra
 from plora.lab.experiment.step import Seen
 from plora.lab.spread import FAMILIES
+from plora.lab.value_add.cells import ValueAddPlan, cells_of
+from plora.lab.value_add.rows import key_of
 from plora.merge.peft_folder import read_spec
 from plora.proto.errors import PloraError
 from plora.proto.owner_chain import read_owner_file
@@ -43,8 +45,8 @@ def tests_passed(experiment: Experiment, seen: Seen) -> list[str]:
     return _said((f"{failed} of {counts['tests']} tests failed", failed), ("no test ran", ran <= 0))
 
 
-def data_are_apart(experiment: Experiment, seen: Seen) -> list[str]:
-    """Each domain has enough pairs to train and to judge on, and no question is in two splits."""
+def corpora_suffice(experiment: Experiment, seen: Seen) -> list[str]:
+    """Each domain has enough pairs to train and to judge on, and the step counted no question in two splits."""
     found = seen.document("results/data.json")["domains"]
     return [fault for domain in experiment.domains for fault in _domain(domain, found.get(domain), experiment)]
 
@@ -63,17 +65,45 @@ def _domain(domain: str, told: Any, experiment: Experiment) -> list[str]:
 
 
 def constants_hold_together(experiment: Experiment, seen: Seen) -> list[str]:
-    """Each family of graphs was measured at every size, with figures inside their own intervals."""
-    return [fault for name in calibrations() for fault in calibrate_c.faults(seen.path(name))]
+    """Each family of graphs was measured at every size and seed, with figures inside their own intervals."""
+    return [
+        fault
+        for family, name in zip(FAMILIES, calibrations(), strict=True)
+        for fault in (*calibrate_c.faults(seen.path(name)), *_constant(family, seen.document(name), experiment.spectra))
+    ]
+
+
+def _constant(family: str, told: Mapping[str, Any], asked: Spectra) -> list[str]:
+    return _said(
+        (f"{family}: of the family {told['family']}", told["family"] != family),
+        (f"{family}: sizes {told['sizes']}", told["sizes"] != list(asked.sizes)),
+        (f"{family}: held out {told['sizes_held_out']}", told["sizes_held_out"] != list(asked.held_out)),
+        (f"{family}: graphs of other sizes or seeds", not _drawn(told["runs"], asked.sizes, asked.seeds)),
+        (f"{family}: others were held out", not _drawn(told["runs_held_out"], asked.held_out, asked.seeds)),
+    )
+
+
+def _drawn(runs: Sequence[Mapping[str, int]], sizes: Sequence[int], seeds: int) -> bool:
+    """Whether there is a graph of each size and seed; it is the largest component, so may lack a few peers."""
+    wanted = list(product(sizes, range(seeds)))
+    return len(runs) == len(wanted) and all(
+        run["seed"] == seed and n / 2 < run["n"] <= n for run, (n, seed) in zip(runs, wanted, strict=True)
+    )
 
 
 def bounds_hold(experiment: Experiment, seen: Seen) -> list[str]:
-    """No bound that is proved failed, and rounds were held against the constants of every family."""
-    name = "results/bounds_validation.json"
-    lacking = sorted(set(FAMILIES) - set(seen.document(name)["C_bound"]))
+    """No bound that is proved failed, and rounds were held against the constants of every family on every graph."""
+    name, asked = "results/bounds_validation.json", experiment.spectra
+    told = seen.document(name)
+    lacking = sorted(set(FAMILIES) - set(told["C_bound"]))
+    looked = sum(bound["graphs"] for bound in told["bounds"] if bound["name"] == validate_bounds.CALIBRATED)
+    graphs = len(FAMILIES) * len(asked.sizes) * asked.seeds
     return [
         *validate_bounds.faults(seen.path(name)),
-        *_said((f"without the constant of {', '.join(lacking)}", lacking)),
+        *_said(
+            (f"without the constant of {', '.join(lacking)}", lacking),
+            (f"rounds of {looked} graphs, not of {graphs}", looked != graphs),
+        ),
     ]
 
 
@@ -130,8 +160,11 @@ def _signed(seen: Seen, folder: str, keys: Iterable[Any]) -> list[str]:
     )
 
 
-def swarm_is_safe(experiment: Experiment, seen: Seen) -> list[str]:
-    """Every seed has a report of as many rounds as asked with detectors on, and clean adapters were accepted."""
+def swarm_ran_with_security(experiment: Experiment, seen: Seen) -> list[str]:
+    """Every seed has a report of as many rounds as asked with detectors on, and clean adapters were accepted.
+
+    How many trojans were accepted is a finding, so no matter of this check.
+    """
     faults = []
     for seed in experiment.swarm.seeds:
         report = seen.document(f"results/swarm_v2/seed-{seed}/report.json")
@@ -163,26 +196,45 @@ def monolithic_learned(experiment: Experiment, seen: Seen) -> list[str]:
 
 
 def every_cell_is_there(experiment: Experiment, seen: Seen) -> list[str]:
-    """Each domain has its baseline and its adapter of each rank, scheme and seed; the page tells of all domains."""
-    rows = seen.document("results/value_add/value_add.jsonl")
+    """The rows are those of the study's plan, each cell once; the page tells of all domains."""
     page = seen.path("results/value_add/value_add.md").read_text("utf-8")
-    found = {(row["cell"], row["domain"], row["rank"], row["scheme"], row["seed"]) for row in rows}
-    plans = product(experiment.ranks, experiment.schemes, experiment.seeds)
-    wanted: set[tuple[object, ...]] = {("baseline", domain, None, None, None) for domain in experiment.domains}
-    wanted |= {("adapter", domain, *plan) for plan in plans for domain in experiment.domains}
+    return [
+        *_cells(experiment, seen),
+        *_said(("the page lacks a domain", not all(domain in page for domain in experiment.domains))),
+    ]
+
+
+def _cells(experiment: Experiment, seen: Seen) -> list[str]:
+    rows = seen.document("results/value_add/value_add.jsonl")
+    found, wanted = {key_of(row) for row in rows}, {cell.key() for cell in cells_of(_study(experiment))}
     lacking = sorted(" ".join(map(str, one)) for one in wanted - found)
     return _said(
         (f"lacks {len(lacking)} cells: {', '.join(lacking[:3])}", lacking),
-        ("the page lacks a domain", not all(domain in page for domain in experiment.domains)),
+        ("cells that nobody asked for, or twice", len(rows) != len(found & wanted)),
+    )
+
+
+def _study(experiment: Experiment) -> ValueAddPlan:
+    """What step 11 is asked for, as far as it decides which cells there are."""
+    asked = experiment.value_add
+    return ValueAddPlan(
+        domains=experiment.domains,
+        ranks=experiment.ranks,
+        schemes=experiment.schemes,
+        seeds=experiment.seeds,
+        placebos=asked.placebos,
+        cross=asked.cross,
+        times=asked.times,
     )
 
 
 def rows_are_sound(experiment: Experiment, seen: Seen) -> list[str]:
-    """The verification is of the rows that lie there, and found nothing."""
+    """The verification is of the rows that lie there, which have every cell, and found nothing."""
     found, rows = seen.document("results/value_add_verified.json"), seen.path("results/value_add/value_add.jsonl")
     return [
         *found["faults"],
         *_said(("of other rows", found["sha256"] != file_digest(rows)), ("of no rows", found["rows"] <= 0)),
+        *_cells(experiment, seen),
     ]
 
 
@@ -217,11 +269,12 @@ def _inside(interval: Mapping[str, float]) -> bool:
     return interval["low"] <= interval["value"] <= interval["high"]
 
 
-def consensus_certified(experiment: Experiment, seen: Seen) -> list[str]:
-    """With a quorum of members and no trojan, all that is clean reached everybody."""
+def clean_reached_everybody(experiment: Experiment, seen: Seen) -> list[str]:
+    """With consensus on and no trojan, all that is clean reached everybody, and no invariant of certificates broke."""
     report = seen.document("results/consensus_smoke/report.json")
     accepted = report["gate"]["pairs"]["accepted"]
     return _said(
+        (f"broken: {'; '.join(map(str, report['broken']))}", report["broken"]),
         ("consensus was off", not report["scenario"]["security"]["consensus"]),
         ("not every clean adapter reached everybody", not report["clean_arrived"]),
         (f"{accepted['trojan']} trojans, of which there are none", accepted["trojan"]),
@@ -241,15 +294,16 @@ def fetched_what_was_offered(experiment: Experiment, seen: Seen) -> list[str]:
     return faults
 
 
-def policy_fails_closed(experiment: Experiment, seen: Seen) -> list[str]:
-    """The dump has a value and a source for every rule, and signatures are asked for."""
+def policy_asks_for_signatures(experiment: Experiment, seen: Seen) -> list[str]:
+    """The dump has a value and a source for every rule; signatures are asked for, and nothing is let off."""
     rows = {row["setting"]: row for row in seen.document("results/policy.json")}
     bare = sorted(name for name, row in rows.items() if "value" not in row or not row.get("source"))
-    signatures = rows.get("policy.signatures_enabled", {}).get("value")
+    signatures, insecure = (rows.get(f"policy.{name}", {}).get("value") for name in ("signatures_enabled", "insecure"))
     return _said(
         ("no rules", not rows),
         (f"without value or source: {', '.join(bare)}", bare),
         ("signatures are not asked for", signatures is not True),
+        ("it is insecure", insecure is not False),
     )
 
 
@@ -283,11 +337,17 @@ def probes_are_calibrated(experiment: Experiment, seen: Seen) -> list[str]:
 
 
 def information_is_there(experiment: Experiment, seen: Seen) -> list[str]:
-    """Figures of neighbours and strangers inside their intervals, none of them refused, of as many runs as asked."""
-    runs = len(seen.document(INFORMATION)["seeds"])
+    """Figures of neighbours and strangers inside their intervals, none of them refused, of the runs that were asked."""
+    told, asked = seen.document(INFORMATION), experiment.information
+    runs, wanted = len(told["seeds"]), (asked.family, asked.agents, asked.domains)
+    found = (told["family"], told["agents"], told["domains"])
     return [
         *net_it.faults(seen.path(INFORMATION)),
-        *_said((f"{runs} runs, not {experiment.information.runs}", runs != experiment.information.runs)),
+        *_said(
+            (f"{runs} runs, not {asked.runs}", runs != asked.runs),
+            ("runs of other seeds", runs == asked.runs and told["seeds"] != list(range(runs))),
+            (f"of {found}, not {wanted}", found != wanted),
+        ),
     ]
 
 

@@ -212,7 +212,7 @@ STEPS = (
     ),
     Step(
         2, "prepare-data", "Question and answer pairs", ("domains", "samples"),
-        outputs=lambda experiment: ["results/data.json"], commands=_data, check=checks.data_are_apart, seconds=5,
+        outputs=lambda experiment: ["results/data.json"], commands=_data, check=checks.corpora_suffice, seconds=5,
     ),
     Step(
         3, "calibrate-c", "Spectral constant C of three families", ("spectra",),
@@ -242,7 +242,7 @@ STEPS = (
     Step(
         8, "swarm-v2-smoke", "Simulated swarm with security on", ("swarm",),
         outputs=lambda experiment: [_report(seed) for seed in experiment.swarm.seeds],
-        commands=_swarm, check=checks.swarm_is_safe, seconds=30,
+        commands=_swarm, check=checks.swarm_ran_with_security, seconds=30,
     ),
     Step(
         9, "swarm-v2-eval", "What the simulations came to", ("swarm",), inputs=_reports,
@@ -286,7 +286,7 @@ STEPS = (
     Step(
         16, "consensus-smoke", "A quorum makes certificates", ("swarm",),
         outputs=lambda experiment: ["results/consensus_smoke"], commands=_consensus,
-        check=checks.consensus_certified, seconds=15,
+        check=checks.clean_reached_everybody, seconds=15,
     ),
     Step(
         17, "grpc-demo", "Offered by one process, fetched by another", ("domains",),
@@ -297,7 +297,7 @@ STEPS = (
     Step(
         18, "dump-policy", "The policy that is in force", (),
         outputs=lambda experiment: ["results/policy.json"], commands=_policy,
-        check=checks.policy_fails_closed, beside=True, seconds=2,
+        check=checks.policy_asks_for_signatures, beside=True, seconds=2,
     ),
     Step(
         19, "net-it", "Information in the network", ("information",),
