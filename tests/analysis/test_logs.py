@@ -9,10 +9,11 @@ import pytest
 from plora.analysis.log_frames import frames_of
 from plora.analysis.log_lines import Lines, log_files
 from plora.analysis.log_summary import slices_of, summary
-from plora.analysis.logs import Gathered, gather
+from plora.analysis.logs import TOLD_MAX, Gathered, gather
 from plora.proto.record_lines import Cause, Instant, record_to_line, stamp
 from plora.proto.records import (
     Body,
+    ConsensusAlarm,
     Duplicate,
     FetchDone,
     LinkDown,
@@ -107,8 +108,15 @@ def test_truth_beside_the_logs_tells_kinds(folder: Path) -> None:
     found = summary(gather(folder))
     assert found["gate"]["pairs"]["accepted"] == {"clean": 2, "trojan": 1, "unknown": 0}
     assert [one["kind"] for one in found["plasmids"]] == ["clean", "phrase"] and "log_rank_p" in found["survival"]
-    (folder / "truth.json").write_text('[{"content"', encoding="utf-8")
-    assert "nothing is known of trojans" in summary(gather(folder))["read"]["notes"][0]
+    for wrong in ('[{"content"', '[{"content": 1, "plasmid": {}, "domain": [], "owner": null, "kind": 7}]', "7"):
+        (folder / "truth.json").write_text(wrong, encoding="utf-8")
+        assert "nothing is known of trojans" in summary(gather(folder))["read"]["notes"][0]
+
+
+def test_truth_is_found_from_within_the_folder_of_logs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "truth.json").write_text("7", encoding="utf-8")
+    monkeypatch.chdir(folder / "a")
+    assert "truth.json can't be read" in gather(Path()).notes[0]
 
 
 def test_torn_doubled_and_foreign_lines_are_left_out_and_told(folder: Path) -> None:
@@ -131,6 +139,65 @@ def test_numbers_that_are_missing_are_told(folder: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     path.write_text("".join(lines[2:5] + lines[7:]), encoding="utf-8")
     assert summary(gather(folder))["read"]["missing"] == 4
+
+
+def test_records_out_of_order_are_not_missing() -> None:
+    log = Log(0)
+    for second in range(7):
+        log.at(second, Stop("done"))
+    lines, found = [line.encode() for line in log.lines], Lines()
+    used = list(found.sound("x", [lines[number] for number in (0, 4, 2, 2, 1, 6)]))
+    assert [line.seq for _, line, _ in used] == [0, 4, 6] and found.missing == 2
+    assert [str(one) for one in found.left_out()] == [
+        "x: 2 records that came after later ones, first in line 3",
+        "x: 1 record that came already, first in line 4",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sound", "wrong"),
+    [
+        (b'"mono_ns":77,', b'"mono_ns":1e30,'),
+        (b'"wall_ms":1000000', b'"wall_ms":1' + b"0" * 20),
+        (b'"seq":0', b'"seq":-1'),
+        (b'"what":"odd"', b'"what":"odd\xff"'),
+        (b'"what":"odd"', b'"what":"\\ud800"'),
+    ],
+)
+def test_what_cannot_be_counted_or_shown_is_no_record(sound: bytes, wrong: bytes) -> None:
+    line, found = Log(0).at(0, ConsensusAlarm("fork", "a thing", "odd")).lines[0].encode(), Lines()
+    assert sound in line
+    assert len(list(found.sound("x", [line.replace(sound, wrong), line]))) == 1
+    assert [str(one) for one in found.left_out()] == ["x: 1 line that is no record, first in line 1"]
+
+
+def test_files_that_cannot_be_read_are_told(folder: Path) -> None:
+    (folder / "d.jsonl").mkdir()
+    (folder / "e.jsonl").symlink_to(folder / "nowhere")
+    found = summary(gather(folder))["read"]
+    assert found["records"] == 22 and found["left_out"] == [
+        "d.jsonl: can't be read (Is a directory)",
+        "e.jsonl: can't be read (No such file or directory)",
+    ]
+
+
+def test_lines_of_two_peers_in_one_file_are_of_one_boot_each(folder: Path) -> None:
+    files = [(folder / name / "events" / "1.jsonl").read_text("utf-8").splitlines() for name in ("a", "b")]
+    mixed = [line for pair in zip(*files, strict=False) for line in pair]
+    (folder / "mixed" / "x.jsonl").parent.mkdir()
+    (folder / "mixed" / "x.jsonl").write_text("\n".join(mixed), "utf-8")
+    assert [began for _, _, began in gather(folder / "mixed").stops].count(True) == 2
+
+
+def test_of_too_many_records_the_newest_are_shown_whoever_was_read_last(tmp_path: Path) -> None:
+    old, new = Log(0), Log(1, wall_ms=9_000_000).at(0, Stop("new"))
+    for second in range(TOLD_MAX):
+        old.at(second / 1000, Stop("old"))
+    new.write(tmp_path / "1.jsonl")
+    old.write(tmp_path / "2.jsonl")
+    found = gather(tmp_path)
+    assert len(found.told) == TOLD_MAX and b'"new"' in max(found.told)[2]
+    assert found.notes == ["of records that are shown one by one, 1 older ones are only counted"]
 
 
 def test_a_clock_that_is_set_moves_nothing() -> None:

@@ -100,9 +100,9 @@ def _placed(place: Mapping[int, int], links: Iterable[tuple[int, int]]) -> list[
 
 def _tell(frames: Sequence[Frame], gathered: Gathered, slices: Slices) -> None:
     """The newest records of each slice."""
-    told = sorted(gathered.told, key=lambda one: one[0])
-    at = np.searchsorted(slices.edges(), [when for when, _ in told])
-    for number, (_, raw) in zip(at.tolist(), told, strict=True):
+    told = sorted(gathered.told)
+    at = np.searchsorted(slices.edges(), [when for when, _, _ in told])
+    for number, (_, _, raw) in zip(at.tolist(), told, strict=True):
         frame = frames[min(number, slices.count - 1) + 1]
         frame.lines.append(raw)
     for frame in frames:

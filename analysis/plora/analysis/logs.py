@@ -17,30 +17,22 @@ Not handled here: figures (`plora.analysis.log_summary`), lines (`plora.analysis
 
 from __future__ import annotations
 
-import json
 from array import array
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from heapq import heappush, heappushpop
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from plora.analysis.log_lines import Line, Lines, sound_lines
+from plora.analysis.log_lines import TOLD, UNREADABLE, Line, Lines, sound_lines
 
 OUTCOMES = ("accepted", "held", "waiting", "rejected")
 NOBODY = -1
 _OUTCOME = {"accept": 0, "quarantine": 1, "pending": 2, "defer": 2, "reject": 3}
-TOLD = frozenset(
-    (
-        *("alarm", "boot", "certificate", "error", "evidence", "freshness", "joined", "penalty", "published"),
-        *("revoked", "rollback", "rotated", "stop", "trust"),
-    )
-)
-"""Kinds of which single records are shown."""
-
 TOLD_MAX = 20_000
 TRUTH_FILE = "truth.json"
 
@@ -89,7 +81,8 @@ class Gathered:
 
     `verdicts`: peer, content, index into `OUTCOMES` or -1 for none any more, reason, ms. `seen`: content, peer, sender
     or `NOBODY`, ms. `links`: peer, neighbour, 1 or -1, ms. `spans`: of each peer first and last record, ms.
-    `stops`: ms, peer, and whether a boot began (else it ended in good order).
+    `stops`: ms, peer, and whether a boot began (else it ended in good order). `told`: ms, how many came before, and the
+    line, as a heap of the newest; `untold` older ones aren't there.
     """
 
     peers: Numbers = field(default_factory=Numbers)
@@ -104,13 +97,14 @@ class Gathered:
     verdicts: Table = field(default_factory=lambda: Table(5))
     seen: Table = field(default_factory=lambda: Table(4))
     links: Table = field(default_factory=lambda: Table(4))
-    told: list[tuple[int, bytes]] = field(default_factory=list)
+    told: list[tuple[int, int, bytes]] = field(default_factory=list)
     untold: int = 0
     lines: Lines = field(default_factory=Lines)
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._boot: tuple[str, str] = ("", "")
+        self._boots: set[tuple[str, str]] = set()
         self._take: dict[str, Callable[[int, int, Line], None]] = {
             "boot": lambda row, at, line: self.names.__setitem__(row, line.name),
             "stop": lambda row, at, line: self.stops.append((at, row, False)),
@@ -140,7 +134,9 @@ class Gathered:
             span = self.spans[row] = [at, at]
         if (line.peer, line.boot) != self._boot:
             self._boot = (line.peer, line.boot)
-            self.stops.append((at, row, True))
+            if self._boot not in self._boots:
+                self._boots.add(self._boot)
+                self.stops.append((at, row, True))
         if at > span[1]:
             span[1] = at
         elif at < span[0]:
@@ -152,9 +148,11 @@ class Gathered:
             self._tell(at, raw)
 
     def _tell(self, at: int, raw: bytes) -> None:
+        one = (at, len(self.told) + self.untold, raw)
         if len(self.told) < TOLD_MAX:
-            self.told.append((at, raw))
+            heappush(self.told, one)
         else:
+            heappushpop(self.told, one)
             self.untold += 1
 
     def _published(self, row: int, at: int, line: Line) -> None:
@@ -195,9 +193,11 @@ class Gathered:
 
 def gather(folder: Path) -> Gathered:
     """All that the logs below a folder say."""
-    found = Gathered()
+    found, folder = Gathered(), folder.resolve()
     for at, line, raw in sound_lines(found.lines, folder):
         found.take(at, line, raw)
+    if found.untold:
+        found.notes.append(f"of records that are shown one by one, {found.untold:,} older ones are only counted")
     for place in (folder, folder.parent):
         if (place / TRUTH_FILE).is_file():
             _learn_truth(found, place / TRUTH_FILE)
@@ -205,15 +205,22 @@ def gather(folder: Path) -> Gathered:
     return found
 
 
+class _Truth(msgspec.Struct):
+    content: str
+    plasmid: str
+    domain: str
+    owner: str
+    kind: str
+
+
 def _learn_truth(found: Gathered, path: Path) -> None:
     try:
-        rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
-        told = {row["content"]: (row["plasmid"], row["domain"], row["owner"], row["kind"]) for row in rows}
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        told = msgspec.json.decode(path.read_bytes(), type=list[_Truth])
+    except (OSError, *UNREADABLE) as error:
         found.notes.append(f"{path.name} can't be read, so nothing is known of trojans: {error!r}")
         return
-    for content, (name, domain, owner, kind) in told.items():
-        if content in found.contents:
-            number = found.contents[content]
-            known = found.plasmids.get(number, Plasmid(name, 0, domain, owner))
-            found.plasmids[number] = Plasmid(known.name, known.version, known.domain, known.owner, kind)
+    for one in told:
+        if one.content in found.contents:
+            number = found.contents[one.content]
+            known = found.plasmids.get(number, Plasmid(one.plasmid, 0, one.domain, one.owner))
+            found.plasmids[number] = replace(known, kind=one.kind)

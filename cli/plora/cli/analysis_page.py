@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import base64
 import html
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from plora.analysis.log_frames import Frame, flat, frames_of, links_over_time
+from plora.analysis.log_lines import whole
 from plora.analysis.log_summary import KINDS, slices_of
 from plora.analysis.logs import OUTCOMES, Gathered, Plasmid
 from plora.cli.analysis_plots import plots
@@ -126,7 +126,7 @@ def _sayings(gathered: Gathered) -> Callable[[bytes], str]:
     }
 
     def say(raw: bytes) -> str:
-        record = json.loads(raw)
+        record = whole(raw)
         return f"{names.get(record['peer'], 'somebody')}: {saying(record, lambda one: names.get(one, ''), sentence)}"
 
     return say

@@ -129,7 +129,8 @@ def _value(name: str, value: object, names: Names) -> str:
     if isinstance(value, list):
         return ", ".join(_value(name, one, names) for one in value) or "nobody"
     if isinstance(value, dict):
-        return size_text(sum(value.values())) if name.endswith("bytes") else json.dumps(value)
+        summed = name.endswith("bytes") and all(isinstance(one, int) for one in value.values())
+        return size_text(sum(value.values())) if summed else json.dumps(value)
     if isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool)):
         return _number(name, value)
     text = str(value)
