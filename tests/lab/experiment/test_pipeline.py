@@ -47,7 +47,7 @@ def _step(number: int, name: str, inputs: Sequence[str] = (), **options: Any) ->
 
 
 FIRST = _step(1, "first")
-SECOND = _step(2, "second", ["results/first.json"])
+SECOND = _step(2, "second", ["results/first.json"], seeds=lambda experiment, root: [7])
 OTHER = _step(3, "other")
 
 
@@ -98,8 +98,38 @@ def test_another_setting_runs_the_steps_that_depend_on_it(site: Site) -> None:
     other = Site(site.root, site.experiment.model_copy(update={"dev_size": 7}), site.environ)
     assert go(other, FIRST, SECOND) == {1: "kept", 2: "kept"}
     changed = Site(site.root, site.experiment.model_copy(update={"samples": 7}), site.environ)
-    assert status(changed, (FIRST,))[0].reason == "its settings have changed"
+    assert status(changed, (FIRST,))[0].reason == "its settings, its code or a version have changed"
     assert go(changed, FIRST) == {1: "done"}
+
+
+def test_a_file_outside_runs_the_step_that_reads_it(site: Site, tmp_path: Path) -> None:
+    outside = tmp_path / "peer.yaml"
+    reads = _step(1, "first", outside=lambda environ: [outside])
+    assert go(site, reads) == {1: "done"}
+    assert go(site, reads) == {1: "kept"}
+    outside.write_text("policy: {}")
+    assert go(site, reads) == {1: "done"}
+
+
+def test_a_draft_of_another_input_is_not_gone_on_with(site: Site) -> None:
+    """What a stopped command left of the old input would be in the way of the new one."""
+    rows = site.root / "asked.txt"
+    rows.write_text("old")
+    fails = "import sys; open(sys.argv[1], 'a').write('{'); raise SystemExit('stopped')"
+    goes_on: dict[str, Any] = {"inputs": ["asked.txt"], "goes_on": True}
+    name = "results/first.json"
+    broken = _step(1, "first", commands=lambda experiment, to: [Command(("python", "-c", fails, to(name)))], **goes_on)
+    appends = "import sys; open(sys.argv[1], 'a').write('{\"n\": 2}')"
+    sound = _step(1, "first", commands=lambda experiment, to: [_same(experiment, to, fails, appends)], **goes_on)
+    assert go(site, broken) == {1: "failed"}
+    rows.write_text("new")
+    assert go(site, sound) == {1: "done"}
+
+
+def _same(experiment: Experiment, to: To, told: str, done: str) -> Command:
+    """A command that counts as the same as another one."""
+    name = "results/first.json"
+    return Command(("python", "-c", told if to(name) == name else done, to(name)))
 
 
 def test_an_input_counts_by_its_contents_not_by_its_time(site: Site) -> None:
@@ -175,7 +205,7 @@ def test_provenance_is_in_the_artifact_and_names_inputs_and_command(site: Site) 
     go(site, FIRST, SECOND)
     told = json.loads((site.root / "results/second.json").read_text())["provenance"]
     assert sorted(told["inputs"]) == ["results/first.json"]
-    assert told["seed"] == [41]
+    assert told["seed"] == [7]
     assert told["command"].endswith("results/first.json results/second.json")
     assert DRAFTS not in told["command"]
     assert {"python", "plora", "numpy"} <= set(told["versions"])

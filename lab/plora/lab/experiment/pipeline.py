@@ -2,8 +2,9 @@
 
 Rules:
 
-- A step runs when the contents of an input, a setting that it depends on, its commands or the base have changed, or
-  when an output is missing, was changed by somebody else, or doesn't pass the step's check. Else it is left alone.
+- A step runs when the contents of an input, a setting that it depends on, its commands, its code, a version of a
+  package or the base have changed, or when an output is missing, was changed by somebody else, or doesn't pass the
+  step's check. Else it is left alone.
 - A step that fails holds up those that need it; all others go on.
 - One process does an experiment in a root at a time. A step that outlives its killed pipeline holds the lock, too.
 
@@ -221,7 +222,7 @@ class _Run:
         if not self._stands(step, self.records.get_values(step.label)):
             faults = faults_of(step, self.site.experiment, Seen(self.site.root, self.site.root))
             return faults[0] if faults else "an output was changed by somebody else"
-        return "its settings have changed"
+        return "its settings, its code or a version have changed"
 
     def _name(self, path: str) -> str:
         return Path(path).relative_to(self.site.root).as_posix()
@@ -245,7 +246,7 @@ class _Run:
         return {name: file_digest(self.site.root / name) for name in names if (self.site.root / name).exists()}
 
     def _recipe(self, step: Step) -> dict[str, Any]:
-        return recipe(step, self.site.experiment, self.base_digest() if step.needs_base else "")
+        return recipe(step, self.site, self.base_digest() if step.needs_base else "")
 
     def _last(self, step: Step) -> Spent:
         """What the step took the last time."""

@@ -25,7 +25,10 @@ from typing import Any
 from plora.proto.yaml_view import PLORA_YML
 
 KEY = "provenance"
-PACKAGES = ("plora", "numpy", "scipy", "networkx", "numba", "torch", "transformers", "peft")
+PACKAGES = (
+    *("plora", "numpy", "scipy", "scikit-learn", "networkx", "numba", "torch", "transformers", "peft", "sacrebleu"),
+    *("courts-db", "reporters-db", "simple-icd-10-cm"),
+)
 
 
 def stamp(
@@ -34,8 +37,8 @@ def stamp(
     """The provenance of a result.
 
     Args:
-        config_hash: SHA-256 of the settings that it depends on, in hexadecimal.
-        seed: its seed, or its seeds.
+        config_hash: SHA-256 of the settings, the code and the versions that it depends on, in hexadecimal.
+        seed: its seed, or its seeds; none where nothing is drawn.
         command: what was called, as a line or as words.
         inputs: SHA-256 of each file that was read, by its path from the root of the experiment.
     """

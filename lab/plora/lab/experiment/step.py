@@ -13,7 +13,7 @@ Not handled here: which steps there are (`plora.lab.experiment.steps`), when one
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,9 +56,19 @@ class Seen:
 
 Check = Callable[[Experiment, Seen], list[str]]
 Names = Callable[[Experiment], Sequence[str]]
+Seeds = Callable[[Experiment, Path], Sequence[int]]
+"""The seeds of a step's results, given the root."""
 
 
 def _no_names(experiment: Experiment) -> Sequence[str]:
+    return ()
+
+
+def _no_seeds(experiment: Experiment, root: Path) -> Sequence[int]:
+    return ()
+
+
+def _nothing_outside(environ: Mapping[str, str]) -> Sequence[Path]:
     return ()
 
 
@@ -74,6 +84,8 @@ class Step:
         aside: fields of outputs that tell times. beside: whether provenance lies beside outputs, which can't hold it.
         untold: outputs whose provenance is that of another one.
         caches: where commands keep what they make by its recipe, so that nothing is made twice.
+        seeds: of what its commands draw. rooms: packages below `plora` whose code it runs.
+        outside: files that it reads outside of the root, given the environment; they may be missing.
         sources: patterns of the project's own files that it reads. seconds: what it takes as a dry run, for time left.
     """
 
@@ -86,6 +98,9 @@ class Step:
     check: Check
     inputs: Names = _no_names
     laid: Names = _no_names
+    seeds: Seeds = _no_seeds
+    rooms: tuple[str, ...] = ()
+    outside: Callable[[Mapping[str, str]], Sequence[Path]] = _nothing_outside
     sources: tuple[str, ...] = ()
     caches: tuple[str, ...] = ()
     needs_base: bool = False

@@ -8,13 +8,16 @@ Not handled here: what each must leave (`plora.lab.experiment.checks`), when it 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from plora.lab.experiment import checks
 from plora.lab.experiment.checks import OWNER, TENSORS
 from plora.lab.experiment.config import Experiment
 from plora.lab.experiment.step import Command, Step, To, needed
+from plora.lab.validate_bounds import FIRST_SEED
 from plora.proto.errors import UsageError
+from plora.proto.home import Home, default_home
 
 KEY = "keys/owner.pem"
 MONOLITHIC = "out/monolithic_r4"
@@ -28,6 +31,54 @@ TRAINING = ("domains", "samples", "dev_size", "adapters", "seeds", "device")
 STUDY = ("domains", "schemes", "seeds", "samples", "dev_size", "value_add", "device", "latency_budget_ms")
 SOURCES = ("*/plora/**/*.py", "tests/**/*.py", "pyproject.toml")
 OWN_TESTS = "tests/lab/experiment"
+
+
+GRAPHS = ("analysis", "base", "lab", "proto", "sim")
+TRAINERS = ("base", "lab", "merge", "proto")
+STUDIERS = ("analysis", *TRAINERS)
+PEERS = ("base", "cli", "gate", "merge", "node", "proto")
+SWARMS = ("analysis", *PEERS, "sim")
+"""Rooms whose code steps run; a test holds them against what is imported."""
+
+
+def _first(experiment: Experiment, root: Path) -> Sequence[int]:
+    return experiment.seeds[:1]
+
+
+def _all(experiment: Experiment, root: Path) -> Sequence[int]:
+    return experiment.seeds
+
+
+def _calibrated(experiment: Experiment, root: Path) -> Sequence[int]:
+    return range(experiment.spectra.seeds)
+
+
+def _validated(experiment: Experiment, root: Path) -> Sequence[int]:
+    return range(FIRST_SEED, FIRST_SEED + experiment.spectra.seeds)
+
+
+def _grown(experiment: Experiment, root: Path) -> Sequence[int]:
+    from plora.lab.zoo.__main__ import seeds_of
+
+    return seeds_of(experiment.zoo.seeds)
+
+
+def _simulated(experiment: Experiment, root: Path) -> Sequence[int]:
+    return experiment.swarm.seeds
+
+
+def _swept(experiment: Experiment, root: Path) -> Sequence[int]:
+    from plora.sim.sweep import Sweep
+
+    return sorted({run.scenario.seed for run in Sweep.read(root / experiment.sweep).runs()})
+
+
+def _informed(experiment: Experiment, root: Path) -> Sequence[int]:
+    return range(experiment.information.runs)
+
+
+def _peers_policy(environ: Mapping[str, str]) -> Sequence[Path]:
+    return [Home(Path(environ["PLORA_HOME"]) if environ.get("PLORA_HOME") else default_home()).config]
 
 
 def _tests(experiment: Experiment, to: To) -> Sequence[Command]:
@@ -212,97 +263,108 @@ STEPS = (
     ),
     Step(
         2, "prepare-data", "Question and answer pairs", ("domains", "samples"),
-        outputs=lambda experiment: ["results/data.json"], commands=_data, check=checks.corpora_suffice, seconds=5,
+        outputs=lambda experiment: ["results/data.json"], commands=_data, check=checks.corpora_suffice,
+        rooms=("lab", "proto"), seconds=5,
     ),
     Step(
         3, "calibrate-c", "Spectral constant C of three families", ("spectra",),
-        outputs=_calibrations, commands=_constants, check=checks.constants_hold_together, seconds=30,
+        outputs=_calibrations, commands=_constants, check=checks.constants_hold_together,
+        seeds=_calibrated, rooms=GRAPHS, seconds=30,
     ),
     Step(
         4, "validate-bounds", "Spectral and Cheeger bounds", ("spectra",), inputs=_calibrations, laid=_calibrations,
         outputs=lambda experiment: ["results/bounds_validation.json"], commands=_bounds,
-        check=checks.bounds_hold, seconds=30,
+        check=checks.bounds_hold, seeds=_validated, rooms=GRAPHS, seconds=30,
     ),
     Step(
         5, "probes-calib", "Calibration of the probes on a small zoo", ("zoo",),
+        inputs=lambda experiment: [experiment.zoo.aims],
         outputs=lambda experiment: ["results/probes_calib.json"], commands=_probes,
-        check=checks.probes_are_calibrated, needs_base=True, goes_on=True, beside=True, seconds=200,
+        check=checks.probes_are_calibrated, needs_base=True, goes_on=True, beside=True,
+        seeds=_grown, rooms=("gate", *TRAINERS), seconds=200,
     ),
     Step(
         6, "train-all", "An adapter of each domain", TRAINING,
         inputs=lambda experiment: ["results/data.json"],
-        outputs=_trained, untold=_adapters, commands=_train, check=checks.adapters_learned, needs_base=True, seconds=60,
+        outputs=_trained, untold=_adapters, commands=_train, check=checks.adapters_learned, needs_base=True,
+        seeds=_first, rooms=TRAINERS, seconds=60,
     ),
     Step(
         7, "sign-all", "Signed manifests", ("domains",),
         inputs=lambda experiment: [*_trained(experiment), OWNER], laid=_trained,
         outputs=_signed, commands=_sign, check=checks.adapters_signed, needs_base=True,
-        aside=frozenset({"issued", "expires", "signature_b64"}), beside=True, seconds=5,
+        aside=frozenset({"issued", "expires", "signature_b64"}), beside=True,
+        seeds=_first, rooms=(*PEERS, "lab"), seconds=5,
     ),
     Step(
         8, "swarm-v2-smoke", "Simulated swarm with security on", ("swarm",),
         outputs=lambda experiment: [_report(seed) for seed in experiment.swarm.seeds],
-        commands=_swarm, check=checks.swarm_ran_with_security, seconds=30,
+        commands=_swarm, check=checks.swarm_ran_with_security,
+        seeds=_simulated, rooms=SWARMS, seconds=30,
     ),
     Step(
         9, "swarm-v2-eval", "What the simulations came to", ("swarm",), inputs=_reports,
         outputs=lambda experiment: ["results/summary_v2.json"], commands=_summary,
-        check=checks.summary_is_of_the_runs, seconds=2,
+        check=checks.summary_is_of_the_runs, seeds=_simulated, rooms=SWARMS, seconds=2,
     ),
     Step(
         10, "monolithic", "One adapter of all domains", TRAINING, inputs=lambda experiment: ["results/data.json"],
         outputs=lambda experiment: _folder(MONOLITHIC), untold=_adapters,
-        commands=_monolithic, check=checks.monolithic_learned, needs_base=True, seconds=60,
+        commands=_monolithic, check=checks.monolithic_learned, needs_base=True,
+        seeds=_first, rooms=TRAINERS, seconds=60,
     ),
     Step(
         11, "value-add", "What adapters are worth", (*STUDY, "ranks"), inputs=lambda experiment: ["results/data.json"],
         outputs=lambda experiment: [f"{VALUE_ADD}/{name}" for name in STUDIES],
         commands=_value_add, check=checks.every_cell_is_there, needs_base=True, goes_on=True, caches=(STUDIED,),
-        aside=frozenset({"times"}), seconds=240,
+        aside=frozenset({"times"}), seeds=_all, rooms=STUDIERS, seconds=240,
     ),
     Step(
         12, "thesis-sweep", "Three families of graphs", ("sweep",), inputs=lambda experiment: [experiment.sweep],
         outputs=lambda experiment: ["results/thesis_sweep.jsonl"], commands=_sweep, check=checks.sweep_is_whole,
-        goes_on=True, beside=True, seconds=120,
+        goes_on=True, beside=True, seeds=_swept, rooms=SWARMS, seconds=120,
     ),
     Step(
         13, "ablation", "What rank and modules change", (*STUDY, "ablation"),
         inputs=lambda experiment: ["results/data.json"],
         outputs=lambda experiment: ["results/ablation.jsonl"], commands=_ablation, check=checks.ablation_is_whole,
-        needs_base=True, caches=(STUDIED,), seconds=120,
+        needs_base=True, caches=(STUDIED,), seeds=_all, rooms=STUDIERS, seconds=120,
     ),
     Step(
         14, "alt-train-merge", "Train, merge, train on", (*TRAINING, "alternation"),
         inputs=lambda experiment: ["results/data.json"],
         outputs=lambda experiment: [f"{ALTERNATION}/rounds.jsonl", f"{ALTERNATION}/convergence.json"],
-        commands=_alternation, check=checks.rounds_are_whole, needs_base=True, caches=(ALTERNATED,), seconds=120,
+        commands=_alternation, check=checks.rounds_are_whole, needs_base=True, caches=(ALTERNATED,),
+        seeds=_first, rooms=STUDIERS, seconds=120,
     ),
     Step(
         15, "value-add-verified", "Rows of the value-add study verified", (),
         inputs=lambda experiment: [f"{VALUE_ADD}/value_add.jsonl"],
         outputs=lambda experiment: ["results/value_add_verified.json"], commands=_verify,
-        check=checks.rows_are_sound, seconds=5,
+        check=checks.rows_are_sound, seeds=_all, rooms=STUDIERS, seconds=5,
     ),
     Step(
         16, "consensus-smoke", "A quorum makes certificates", ("swarm",),
         outputs=lambda experiment: ["results/consensus_smoke"], commands=_consensus,
-        check=checks.clean_reached_everybody, seconds=15,
+        check=checks.clean_reached_everybody,
+        seeds=lambda experiment, root: experiment.swarm.seeds[:1], rooms=SWARMS, seconds=15,
     ),
     Step(
         17, "grpc-demo", "Offered by one process, fetched by another", ("domains",),
         inputs=lambda experiment: [*_trained(experiment), *_signed(experiment), OWNER],
         outputs=lambda experiment: ["results/grpc_demo.json"], commands=_demo,
-        check=checks.fetched_what_was_offered, seconds=10,
+        check=checks.fetched_what_was_offered, rooms=(*PEERS, "lab"), seconds=10,
     ),
     Step(
         18, "dump-policy", "The policy that is in force", (),
         outputs=lambda experiment: ["results/policy.json"], commands=_policy,
-        check=checks.policy_asks_for_signatures, beside=True, seconds=2,
+        check=checks.policy_asks_for_signatures, beside=True, rooms=PEERS, outside=_peers_policy, seconds=2,
     ),
     Step(
         19, "net-it", "Information in the network", ("information",),
         outputs=lambda experiment: [checks.INFORMATION], commands=_information,
-        check=checks.information_is_there, seconds=10,
+        check=checks.information_is_there,
+        seeds=_informed, rooms=GRAPHS, seconds=10,
     ),
 )  # fmt: skip
 

@@ -3,7 +3,7 @@
 Rules:
 
 - Whatever goes wrong leaves the places of outputs as they were; a draft that goes on stays, under the digest of what
-  it was begun with, every other is made anew.
+  it was begun with, inputs among it, every other is made anew.
 - Commands end with this process, also when it is killed (Linux); they hold the lock of the root as long as they run.
 - What they print goes into `LOGS/NUMBER-NAME.log`; records of the lab's commands tell of progress.
 
@@ -27,7 +27,8 @@ from typing import IO, Any
 from plora.lab.console import ended, read_record
 from plora.lab.experiment.artifacts import file_digest, put_in_place, remove
 from plora.lab.experiment.config import Experiment, digest, step_environment
-from plora.lab.experiment.provenance import file_beside, put_on, stamp
+from plora.lab.experiment.provenance import file_beside, put_on, stamp, versions
+from plora.lab.experiment.sources import outside_digest, room_digest
 from plora.lab.experiment.step import Command, Seen, Step
 from plora.proto.errors import PloraError, WorkerError
 
@@ -54,24 +55,30 @@ class Site:
     lock: int | None = None
 
 
-def recipe(step: Step, experiment: Experiment, base_digest: str) -> dict[str, Any]:
-    """What a step's results depend on beyond its inputs: settings, commands, the base."""
-    settings = experiment.chosen(step.keys)
-    told = {"settings": settings, "commands": step.told(experiment)}
+def recipe(step: Step, site: Site, base_digest: str) -> dict[str, Any]:
+    """What a step's results depend on beyond its inputs: settings, commands, code, versions, the base."""
+    experiment = site.experiment
+    told = {
+        "settings": experiment.chosen(step.keys),
+        "commands": step.told(experiment),
+        "rooms": {room: room_digest(room) for room in step.rooms},
+        "versions": versions(),
+        "outside": [outside_digest(path) for path in step.outside(site.environ)],
+    }
     return told | ({"base": experiment.base, "base_digest": base_digest} if step.needs_base else {})
 
 
 def carry_out(step: Step, site: Site, made_of: Mapping[str, Any], told: Told = lambda share: None) -> None:
     """Do a step. Raises PloraError where a command fails, an output is missing or the check has something to say."""
-    name = f"{step.label}-{digest(made_of)[:12]}"
-    draft = f"{DRAFTS}/{name}"
+    inputs = {name: file_digest(site.root / name) for name in step.inputs(site.experiment)}
+    draft = f"{DRAFTS}/{step.label}-{digest({**made_of, 'inputs': inputs})[:12]}"
     _prepare(step, site, draft)
     commands = step.commands(site.experiment, lambda path: f"{draft}/{path}")
     (site.root / LOGS).mkdir(parents=True, exist_ok=True)
     with (site.root / LOGS / f"{step.label}.log").open("w", buffering=1, encoding="utf-8") as log:
         for place, command in enumerate(commands):
             _run(command, site, site.root / draft, log, partial(_tell, told, place, len(commands)))
-    _finish(step, site, site.root / draft, made_of)
+    _finish(step, site, site.root / draft, made_of, inputs)
 
 
 def make_owner(site: Site) -> None:
@@ -106,15 +113,15 @@ def _prepare(step: Step, site: Site, draft: str) -> None:
         shutil.copy2(site.root / name, folder / name)
 
 
-def _finish(step: Step, site: Site, draft: Path, made_of: Mapping[str, Any]) -> None:
+def _finish(step: Step, site: Site, draft: Path, made_of: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
     seen = Seen(draft, site.root)
     if faults := faults_of(step, site.experiment, seen):
         more = f" and {len(faults) - FAULTS_SHOWN} more" if len(faults) > FAULTS_SHOWN else ""
         what = "; ".join(faults[:FAULTS_SHOWN]) + more
         raise PloraError(what, where=step.label, mend=f"the draft lies in {draft}, the log in {LOGS}/{step.label}.log")
     outputs = step.outputs(site.experiment)
-    inputs = {name: file_digest(site.root / name) for name in step.inputs(site.experiment)}
-    signed = stamp(digest(made_of), site.experiment.seeds, " && ".join(step.told(site.experiment)), inputs)
+    seeds = step.seeds(site.experiment, site.root)
+    signed = stamp(digest(made_of), seeds, " && ".join(step.told(site.experiment)), inputs)
     for name in (one for one in outputs if one not in step.untold(site.experiment)):
         where = put_on(draft / name, signed, beside=step.beside or (draft / name).is_dir())
         if where != draft / name:
