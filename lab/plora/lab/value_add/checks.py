@@ -2,7 +2,8 @@
 
 Rules:
 
-- Every line is a row, whole; a line of provenance may stand first. No cell is there twice.
+- Every line is a row, whole, with numbers where numbers belong; a line of provenance may stand first. No cell is there
+  twice.
 - Every domain has its baseline, every rank, scheme and seed the same cells, every row of a domain the same documents.
 - Figures are finite and agree with each other: perplexity is exp of nats, a difference is the row's figure less the
   baseline's, p-values are shares, bounds are in order.
@@ -18,7 +19,6 @@ import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ Row = Mapping[str, Any]
 LEVELS = ("nll", "ppl", "em", "question_information")
 P_VALUES = ("wilcoxon_p", "sign_flip_p", "mcnemar_p", "question_wilcoxon_p")
 CLOSE_ENOUGH = 1e-4
+BOUNDS = ("value", "low", "high")
+DIFFERENCES = (*BETTER, "em")
 
 
 def verify(path: Path) -> list[str]:
@@ -59,9 +61,12 @@ def _parsed(lines: Sequence[str]) -> tuple[list[Row], list[str]]:
             continue
         if number == 1 and isinstance(row, dict) and list(row) == ["provenance"]:
             continue
-        lacking = _lacking(row)
-        faults += [f"line {number} lacks {', '.join(lacking)}"] if lacking else []
-        rows += [] if lacking else [row]
+        if lacking := _lacking(row):
+            faults.append(f"line {number} lacks {', '.join(lacking)}")
+        elif misshapen := _misshapen(row):
+            faults.append(f"line {number} has no sound {', '.join(misshapen)}")
+        else:
+            rows.append(row)
     return rows, faults
 
 
@@ -73,6 +78,36 @@ def _lacking(row: Any) -> list[str]:
         wanted += ["difference", "helps", "dz", "kept", "rank_biserial", *P_VALUES]
     wanted += ["placebo_wins"] if row.get("cell") in PLACEBOS else []
     return [name for name in wanted if name not in row]
+
+
+def _misshapen(row: Row) -> list[str]:
+    """The fields that hold another kind of value than all that follows counts on.
+
+    >>> _misshapen({"cell": "baseline", "nll": None, "ppl": "2"})
+    ['nll', 'ppl']
+    """
+    numbers = (*LEVELS, "documents", "rank_biserial", *P_VALUES)
+    wrong = [name for name in KEY if not isinstance(row.get(name), str | int | float | None)]
+    wrong += [name for name in numbers if name in row and not _is_number(row[name])]
+    if "difference" in row and not _are_differences(row["difference"]):
+        wrong.append("difference")
+    wins = row.get("placebo_wins", [])
+    sound = isinstance(wins, list) and all(isinstance(one, str) for one in wins)
+    return wrong if sound else [*wrong, "placebo_wins"]
+
+
+def _are_differences(value: Any) -> bool:
+    """Whether it has the interval of each of `DIFFERENCES`, and nothing else."""
+    if not isinstance(value, Mapping) or set(value) != set(DIFFERENCES):
+        return False
+    return all(
+        isinstance(one, Mapping) and set(one) == set(BOUNDS) and all(map(_is_number, one.values()))
+        for one in value.values()
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _faults_of_row(row: Row) -> Iterator[str]:
@@ -95,7 +130,7 @@ def _numbers(value: Any, place: str = "") -> Iterator[tuple[str, float]]:
     if isinstance(value, Mapping):
         for name, one in value.items():
             yield from _numbers(one, f"{place}.{name}" if place else name)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
+    elif _is_number(value):
         yield place, float(value)
 
 
@@ -144,10 +179,16 @@ def _different_seeds(rows: Sequence[Row]) -> Iterator[str]:
         if row["cell"] != "baseline":
             alike[tuple(row[name] for name in KEY if name != "seed")].append(row)
     for some in alike.values():
-        for one, other in pairwise(sorted(some, key=lambda row: (row["nll"], row["em"]))):
-            same = (one["nll"], one["question_information"]) == (other["nll"], other["question_information"])
-            if same or one["recipe"] == other["recipe"]:
-                yield f"{_named(one)} and seed {other['seed']} are one and the same run"
+        yield from dict.fromkeys([*_repeats(some, ("nll", "question_information")), *_repeats(some, ("recipe",))])
+
+
+def _repeats(rows: Sequence[Row], names: Sequence[str]) -> Iterator[str]:
+    """Of rows that differ in their seed alone, each that has the same values as one before it."""
+    first: dict[tuple[str, ...], Row] = {}
+    for row in rows:
+        one = first.setdefault(tuple(str(row[name]) for name in names), row)
+        if one is not row:
+            yield f"{_named(one)} and seed {row['seed']} are one and the same run"
 
 
 CHECKS: tuple[Callable[[Sequence[Row]], Iterator[str]], ...] = (_doubles, _baselines, _same_cells, _different_seeds)
