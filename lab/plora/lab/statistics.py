@@ -122,12 +122,31 @@ def resampled(
     values: npt.ArrayLike, statistic: Callable[[Floats], Floats], *, draws: int = DRAWS, seed: int = SEED
 ) -> Floats:
     """The statistic of each draw, (draws,); arguments as in `bootstrap`."""
-    table = np.asarray(values, dtype=np.float64)
-    seeds, documents = table.shape[-2:]
+    [found] = resampled_together([values], statistic, draws=draws, seed=seed)
+    return found
+
+
+def resampled_together(
+    tables: Sequence[npt.ArrayLike],
+    statistic: Callable[[Floats], Floats],
+    *,
+    draws: int = DRAWS,
+    seed: int = SEED,
+) -> list[Floats]:
+    """The statistic of each draw, (draws,) for each table, of tables that have the same seeds in the same order.
+
+    Seeds are drawn once for all tables, since one training answers for all of them; each table draws documents of its
+    own. Each table is as in `bootstrap`.
+    """
+    arrays = [np.asarray(table, dtype=np.float64) for table in tables]
     rng = np.random.default_rng(seed)
+    seeds = arrays[0].shape[-2]
     rows = rng.integers(seeds, size=(draws, seeds, 1))
-    columns = rng.integers(documents, size=(draws, 1, documents))
-    return statistic(table[..., rows, columns])
+    found = []
+    for table in arrays:
+        documents = table.shape[-1]
+        found.append(statistic(table[..., rows, rng.integers(documents, size=(draws, 1, documents))]))
+    return found
 
 
 def mean_interval(differences: npt.ArrayLike, *, seed: int = SEED) -> Interval:

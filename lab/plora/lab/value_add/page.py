@@ -13,6 +13,7 @@ from plora.lab.value_add.compare import BETTER
 
 Entry = Mapping[str, Any]
 Bounds = Mapping[str, float] | None
+KEPT = ("kept", "over_seeds")
 COLUMNS = (
     "questions",
     "cell",
@@ -115,8 +116,11 @@ def _kept_table(kept: Sequence[Entry]) -> Iterator[str]:
     yield from ("", "## Gain kept, over all domains", "")
     yield "The share of what the domains' own adapters gain, in nats a token, the mean of the domains."
     yield ""
-    rows = [[cell_text({"of": "", **one}), str(one["rank"]), one["scheme"], bounds_text(one["kept"])] for one in kept]
-    yield from table(("cell", "rank", "scheme", "gain kept"), rows)
+    rows = [
+        [cell_text({"of": "", **one}), str(one["rank"]), one["scheme"], *(bounds_text(one[name]) for name in KEPT)]
+        for one in kept
+    ]
+    yield from table(("cell", "rank", "scheme", "gain kept", "over seeds"), rows)
 
 
 def _placebo_table(entries: Sequence[Entry]) -> Iterator[str]:
