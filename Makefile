@@ -124,15 +124,16 @@ prepare-data: $(READY) ## the corpora, counted, with splits that have no questio
 	$(BIN)/python -m plora.lab.prepare_data
 
 .PHONY: value-add-build-lowmem monolithic ablation alt-train-merge
-RANKS ?= 4
 SCHEMES ?= all
 SEEDS ?= 41,42,43
+value-add-build-lowmem: RANKS ?= 4
 value-add-build-lowmem: $(READY) ## what adapters are worth, without placebos and other domains' adapters; RANKS=4 SCHEMES=all SEEDS=41,42,43; results/value_add
 	$(BIN)/plora lab value-add --base $(BASE) --ranks $(RANKS) --schemes $(SCHEMES) --seeds $(SEEDS) --skip-placebos --skip-cross
 
 monolithic: $(READY) ## one adapter of all domains, into out/monolithic_r4
 	$(BIN)/python -m plora.lab.monolithic --base $(BASE)
 
+ablation: RANKS ?= 1,4
 ablation: $(READY) ## what rank and target modules change; RANKS=1,4 SEEDS=41,42,43; results/ablation.jsonl
 	$(BIN)/python -m plora.lab.ablation --base $(BASE) --ranks $(RANKS) --seeds $(SEEDS)
 

@@ -60,3 +60,9 @@ def test_steps_have_the_specifications_numbers_in_order() -> None:
     numbers = [step.number for step in STEPS]
     assert numbers == sorted(set(numbers))
     assert set(numbers) == set(range(1, 20))
+
+
+def test_a_study_and_an_ablation_have_ranks_of_their_own() -> None:
+    assert "--ranks 1,4 " in made("-n", "-o", ".venv/.ready", "ablation")
+    assert "--ranks 4 " in made("-n", "-o", ".venv/.ready", "value-add-build-lowmem")
+    assert "--ranks 2 " in made("-n", "-o", ".venv/.ready", "ablation", "RANKS=2")
