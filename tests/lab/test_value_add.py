@@ -14,8 +14,9 @@ import pytest
 from plora.base import LoadedBase, load_base
 from plora.lab.ablation import run_ablation
 from plora.lab.alternate import AlternatePlan, run_alternating
+from plora.lab.corpora import DOMAINS as KNOWN
 from plora.lab.router import Router
-from plora.lab.train import TrainPlan
+from plora.lab.train import Lesson, TrainPlan
 from plora.lab.value_add import Cell, Outcome, ValueAddPlan, cells_of, run_value_add, verify
 from plora.lab.value_add.__main__ import main
 from plora.lab.value_add.cells import CellKind
@@ -23,6 +24,7 @@ from plora.lab.value_add.guards import PlaceboError, placebo_wins, planned_tests
 from plora.lab.value_add.page import page
 from plora.lab.value_add.rows import read_rows
 from plora.lab.value_add.scoring import Scores
+from plora.lab.value_add.summary import value_kept
 from plora.lab.workshop import Order, Workshop, shuffled
 from plora.lab.workshop import lesson_for as lesson_of_order
 from plora.merge.injection import fingerprint
@@ -30,6 +32,7 @@ from plora.merge.peft_folder import read_adapter
 from plora.proto.errors import LatencyError, UsageError
 
 torch = pytest.importorskip("torch")
+DOMAINS = tuple(KNOWN)
 TRAIN = TrainPlan(steps=4, batch=4, validation=2)
 PLAN = ValueAddPlan(
     domains=("arithmetic", "legal"),
@@ -119,6 +122,10 @@ class TestStudy:
         norms = [{m: p.norm() for m, p in read_adapter(one.parent).pairs.items()} for one in (true, random)]
         assert norms[0] == pytest.approx(norms[1], rel=1e-4)
 
+    def test_random_adapters_of_two_domains_point_two_ways(self, studied: Studied) -> None:
+        one, other = (read_adapter(path).pairs for path in (studied[0] / "out").glob("noise-*-s41-*"))
+        assert not any(np.allclose(pair.A, other[module].A) for module, pair in one.items())
+
     def test_the_page_shows_what_was_found(self, studied: Studied) -> None:
         text = (studied[0] / "results/value_add.md").read_text()
         assert "| legal | merged, λ = 2 |" in text
@@ -203,11 +210,73 @@ class TestWorkshop:
         unlike = replace(true, train=[(question, str(place)) for place, (question, _) in enumerate(true.train)])
         assert not set(shuffled(unlike, 3).train) & set(unlike.train)
 
+    @pytest.mark.parametrize(("yes", "stay"), [(20, 0), (12, 0), (25, 10)])
+    def test_shuffled_answers_differ_by_text_wherever_that_can_be(self, yes: int, stay: int) -> None:
+        """Of 40 pairs; where 25 have one answer, 15 others are there to swap with."""
+        pairs = [(str(place), "yes" if place < yes else f"no {place % 3}") for place in range(40)]
+        wrong = shuffled(Lesson("x", pairs, []), seed=1).train
+        assert sorted(answer for _, answer in wrong) == sorted(answer for _, answer in pairs)
+        assert len(set(wrong) & set(pairs)) == stay
+
+    def test_each_round_learns_from_batches_of_its_own(self, mini: LoadedBase, tmp_path: Path) -> None:
+        """At a rate of nothing the losses are the base's, on whatever is drawn."""
+        losses: dict[str, list[float]] = {}
+
+        def note(record: dict[str, Any]) -> None:
+            if record["event"] == "making":
+                losses[record["name"]] = []
+            elif record["event"] == "step":
+                losses[list(losses)[-1]].append(record["loss"])
+
+        first = Order("trained", ("legal",), replace(TRAIN, samples=40, rate=1e-9, steps=2, rank=1))
+        Workshop(mini, tmp_path, note).folder(replace(first, start=first))
+        one, other = losses[first.name], losses[replace(first, start=first).name]
+        assert not set(one) & set(other)
+
+    def test_who_makes_an_adapter_second_takes_the_first_ones(self, mini: LoadedBase, tmp_path: Path) -> None:
+        order = Order("trained", ("legal",), replace(TRAIN, samples=8, steps=1, rank=1))
+        made: list[Path] = []
+
+        def meanwhile(record: dict[str, Any]) -> None:
+            if record["event"] == "making":
+                made.append(Workshop(mini, tmp_path).folder(order))
+
+        assert Workshop(mini, tmp_path, meanwhile).folder(order) == made[0]
+        assert {path.name for path in tmp_path.iterdir()} == {made[0].name, f"{made[0].name}.metrics.json"}
+
+    def test_a_recipe_knows_how_many_threads_there_are(self, mini: LoadedBase, tmp_path: Path) -> None:
+        order = Order("trained", ("legal",), TrainPlan(samples=8))
+        one = Workshop(mini, tmp_path).recipe(order)
+        torch.set_num_threads(2)
+        try:
+            assert Workshop(mini, tmp_path).recipe(order) != one
+        finally:
+            torch.set_num_threads(1)
+
 
 def scores(nll: float, *, exact: float = 0, strange: float = 0, information: float = 0, documents: int = 200) -> Scores:
     noise = np.random.default_rng(round(10 * nll)).standard_normal(documents) * 0.1
     hits, often = ((np.arange(documents) < share * documents).astype(float) for share in (exact, strange))
     return Scores(nll + noise, np.ones(documents), hits, information + noise[::-1], often[::-1])
+
+
+def test_one_merge_of_a_seed_answers_all_domains() -> None:
+    """Seeds keep .2, .5 and .8 in every domain alike: more domains tell no more of other seeds."""
+    level = {"baseline": [5.0] * 3, "adapter": [3.0] * 3, "merged": [4.6, 4.0, 3.4]}
+    cells = [
+        Cell("merged", domain, DOMAINS, TrainPlan(seed=seed)) for seed in range(3) for domain in DOMAINS
+    ]  # fmt: skip
+
+    def scored(cell: Cell) -> Scores:
+        return scores(level[cell.kind][cell.plan.seed if cell.plan else 0])
+
+    [told] = value_kept(cells, scored)
+    assert told["kept"]["value"] == pytest.approx(0.5, abs=0.02)
+    assert (told["kept"]["low"], told["kept"]["high"]) == pytest.approx((0.2, 0.8), abs=0.03)
+    assert told["over_seeds"]["low"] == pytest.approx(0.5 - 4.303 * 0.3 / 3**0.5, abs=0.02)
+    assert told["lower"] == told["over_seeds"]["low"]
+    [two] = value_kept([cell for cell in cells if cell.plan and cell.plan.seed < 2], scored)
+    assert two["lower"] == two["kept"]["low"] > two["over_seeds"]["low"]
 
 
 class TestGuards:
@@ -260,6 +329,12 @@ def put(place: int, **values: Any) -> Callable[[list[dict[str, Any]]], None]:
     return lambda rows: rows[place].update(values)
 
 
+def add_seeds(rows: list[dict[str, Any]]) -> None:
+    """Two more seeds: between the first and its copy, by every order of their figures, stands one of another result."""
+    rows.append({**rows[2], "seed": 42, "recipe": "b", "question_information": 9.0})
+    rows.append({**rows[2], "seed": 43, "recipe": "c"})
+
+
 class TestChecks:
     @pytest.mark.parametrize(
         ("change", "fault"),
@@ -278,6 +353,13 @@ class TestChecks:
             (lambda rows: rows[2]["difference"]["nll"].update(value=9.0), "differs from the baseline by"),
             (lambda rows: rows[2]["difference"]["em"].update(low=2.0), "difference.em.low lies above"),
             (lambda rows: rows.clear(), "has no rows"),
+            (put(2, nll=None), "line 3 has no sound nll"),
+            (put(2, wilcoxon_p=None, em=True), "line 3 has no sound em, wilcoxon_p"),
+            (put(2, difference=None), "line 3 has no sound difference"),
+            (lambda rows: rows[2]["difference"]["em"].update(low=None), "line 3 has no sound difference"),
+            (put(2, domain=[]), "line 3 has no sound domain"),
+            (put(4, placebo_wins=None), "line 5 has no sound placebo_wins"),
+            (add_seeds, "seed 43 are one and the same run"),
         ],
     )
     def test_a_file_that_is_not_sound_is_refused(

@@ -6,6 +6,7 @@ Rules:
 
 - In each round every domain trains on from the last merge, a few steps, on its own pairs; then all are merged at 1/K,
   truncated to the rank. The first round starts from nothing. (Federated averaging, McMahan et al. 2017, on adapters.)
+- Each round draws batches of its own, by seed and round: the same ones again would show a swarm that settles on them.
 - A row of rounds.jsonl for each round: nats a token of held-out answers by domain, of the base, the domain's own
   adapter and the merge; `moved` = ‖ΔWₜ − ΔWₜ₋₁‖ / ‖ΔWₜ₋₁‖; how the adapters lie to each other; truncation.
 - `gain`: the merge's nats a token less those of the round before, mean of the domains, with an interval over documents.
@@ -20,6 +21,7 @@ Not handled here: peers (`plora sim`), several training seeds: run it once for e
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import os
 import sys
@@ -42,12 +44,11 @@ from plora.lab.train import Progress, Scheme, TrainPlan, checked
 from plora.lab.value_add.compare import ratio
 from plora.lab.value_add.rows import rounded, write_rows
 from plora.lab.workshop import Order, Workshop
-from plora.merge.api import merge_paths
+from plora.merge.draft import metrics_file
 from plora.merge.factors import concat
 from plora.merge.folder_source import FolderSource
 from plora.merge.injection import injected
 from plora.merge.peft_folder import Adapter, read_adapter
-from plora.merge.plan import MergePlan
 from plora.proto.errors import UsageError
 
 RESULTS, ADAPTERS = Path("results/alt_train_merge"), Path("out/alt_train_merge")
@@ -172,13 +173,8 @@ class _Alternation:
 
     def _geometry(self, order: Order) -> dict[str, Any]:
         """How the round's adapters lie to each other, by the report of their merge."""
-        parts = [self._workshop.folder(part) for part in order.parts()]
-        report = merge_paths(parts, MergePlan(rank_max=order.plan.rank)).report
-        return {
-            "cosines": [list(row) for row in report.cosines],
-            "cancellation": report.cancellation,
-            "discarded_energy": report.discarded_energy,
-        }
+        told: dict[str, Any] = json.loads(metrics_file(self._workshop.folder(order)).read_bytes())
+        return {name: told[name] for name in ("cosines", "cancellation", "discarded_energy")}
 
     def _worn(self, order: Order) -> Scored:
         """An order's adapter on its own domains."""

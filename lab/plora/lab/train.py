@@ -22,12 +22,13 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
+import numpy.typing as npt
 
 from plora.base import AnswerScores, LoadedBase, answer_nll, load_base, perplexity, perplexity_difference
 from plora.base.prompts import EncodedPair, Pair, encode_pair, pad_batch
@@ -152,22 +153,25 @@ def train_lesson(
     progress: Progress = lambda record: None,
     *,
     start: Path | None = None,
+    rounds_before: int = 0,
 ) -> TrainReport:
     """Train one adapter on any pairs; arguments and errors as in `train_adapter`.
 
     `start`: the folder of an adapter to go on from, of the plan's rank and modules; a fresh one where None.
+    `rounds_before`: how many trainings it comes from; each draws batches of its own.
     """
     plan = checked(plan)
     base = load_base(base) if isinstance(base, str) else base
     rate = plan.rate or (0.01 if base.spec.name == "mini" else 0.002)
     pairs = [encode_pair(base.tokenizer, *pair, plan.tokens_max) for pair in lesson.train]
+    picks = batches(len(pairs), plan, rounds_before)
     told = {"domain": lesson.domain, "base": base.spec.name, "steps": plan.steps, "samples": len(pairs)}
     progress({"event": "start", **told})
     before = answer_nll(base.model, base.tokenizer, lesson.held_out)
     new = wearing_new(base.model, lora_config(plan), plan.seed)
     with new if start is None else wearing(base.model, start, base.spec.folder) as model:
         _let_learn(model)
-        losses = _optimise(model, pairs, plan, rate, base.tokenizer.pad_token_id, progress)
+        losses = _optimise(model, pairs, picks, plan.steps, rate, base.tokenizer.pad_token_id, progress)
         measured = _measured(model, base.tokenizer, lesson.held_out, before)
         artifact_bytes = save_adapter(model, out_dir, base.spec.name)
     report = TrainReport(
@@ -245,28 +249,45 @@ def save_adapter(model: Any, out_dir: Path, base_name: str) -> int:
     return (out_dir / TENSORS_NAME).stat().st_size
 
 
+def batches(count: int, plan: TrainPlan, rounds_before: int = 0) -> Iterator[npt.NDArray[np.int64]]:
+    """Which of `count` pairs are learned in each step, without repetition in one step.
+
+    A first round draws as the plan's seed alone does: numpy takes zeros at a seed's end for nothing.
+
+    >>> [[*map(int, batch)] for batch in batches(9, TrainPlan(steps=2, batch=3))]
+    [[7, 4, 5], [8, 7, 0]]
+    """
+    draw = np.random.default_rng([plan.seed, rounds_before])
+    for _ in range(plan.steps):
+        yield draw.choice(count, size=min(plan.batch, count), replace=False)
+
+
 def _optimise(
-    model: Any, pairs: Sequence[EncodedPair], plan: TrainPlan, rate: float, pad_id: int, progress: Progress
+    model: Any,
+    pairs: Sequence[EncodedPair],
+    picks: Iterator[npt.NDArray[np.int64]],
+    steps: int,
+    rate: float,
+    pad_id: int,
+    progress: Progress,
 ) -> list[float]:
     import torch
 
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=rate, weight_decay=0.0)
-    draw = np.random.default_rng(plan.seed)
     losses = []
     model.train()
-    for step in range(plan.steps):
+    for step, picked in enumerate(picks):
         for group in optimizer.param_groups:
-            group["lr"] = rate * rate_share(step, plan.steps)
-        picks = draw.choice(len(pairs), size=min(plan.batch, len(pairs)), replace=False)
-        chosen = pad_batch([pairs[i] for i in picks], pad_id)
+            group["lr"] = rate * rate_share(step, steps)
+        chosen = pad_batch([pairs[i] for i in picked], pad_id)
         loss = model(**{name: tensor.to(model.device) for name, tensor in chosen.items()}).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         losses.append(float(loss.item()))
-        progress({"event": "step", "step": step + 1, "steps": plan.steps, "loss": round(losses[-1], 4)})
+        progress({"event": "step", "step": step + 1, "steps": steps, "loss": round(losses[-1], 4)})
     return losses
 
 

@@ -2,7 +2,8 @@
 
 Rules:
 
-- Scores are kept under the digest of everything that they depend on: the adapter's recipe, λ, the base, the documents.
+- Scores are kept under the digest of everything that they depend on: the adapter's recipe, λ, the base, the documents,
+  the device and the count of threads.
   A kept file appears whole or not at all; what can't be read counts as absent.
 - Documents are the first of the domain's test split, which no training saw and nothing is chosen by.
 - The first `close` documents of the plan are looked at closely too: chrF of what is written, divergence from the base.
@@ -43,7 +44,7 @@ from plora.merge.injection import BUDGET_VARIABLE, Budget, Injection, inject, in
 from plora.proto.errors import LatencyError
 
 Floats = npt.NDArray[np.float64]
-VERSION = 2
+VERSION = 3
 """Counts up when the same cell would be scored otherwise."""
 SCORES = "scores"
 """The folder of kept scores, beside the adapters."""
@@ -107,7 +108,8 @@ class Scorer:
         """The digest of everything that a cell's scores depend on."""
         orders = [] if cell.plan is None else [self._workshop.recipe(order) for order in orders_of(cell)]
         told = {"version": VERSION, "kind": cell.kind, "orders": orders, "times": cell.times, "close": self._plan.close}
-        return digest_of(told | {"base": self._base.digest, "documents": self.documents(cell.domain)})
+        on = {"base": self._base.digest, "on": self._workshop.runs_on()}
+        return digest_of(told | on | {"documents": self.documents(cell.domain)})
 
     def scores(self, cell: Cell) -> Scores:
         """The scores of a cell. Raises LatencyError, and what training and merging raise."""
