@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -168,6 +169,26 @@ def test_the_same_command_goes_on_after_an_interrupt(tmp_path: Path) -> None:
     again = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert f"{len(before.splitlines())} of {len(before.splitlines()) + 1} runs are in" in again.stderr
     assert out.read_bytes().startswith(before) and len(out.read_bytes().splitlines()) == len(before.splitlines()) + 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux ends them")
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_its_processes_end_with_it(tmp_path: Path, how: signal.Signals) -> None:
+    path, out = write_sweep(tmp_path, seeds=4000), tmp_path / "rows.jsonl"
+    command = plora_sweep(path, "--out", out, "--jobs", 2)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as process:
+        try:
+            deadline = time.monotonic() + 60
+            while not (out.exists() and out.stat().st_size) and time.monotonic() < deadline:
+                with pytest.raises(subprocess.TimeoutExpired):
+                    process.wait(timeout=0.1)
+            process.send_signal(how)
+            process.communicate(timeout=30)  # until nobody has its standard error any more
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == -how
 
 
 def test_a_cluster_that_is_not_there_is_said_in_one_line() -> None:

@@ -30,6 +30,7 @@ from typing import Any, Protocol
 
 from plora.base import base_info
 from plora.base.cache import cache_folder
+from plora.base.lifeline import end_with_pool
 from plora.gate.detection.calibration import PROBES_VERSION
 from plora.gate.detection.sketch import BaseSketch, sketch_of
 from plora.gate.detection.statistics import STATISTICS_VERSION, weight_statistics
@@ -202,6 +203,7 @@ _process: _Process | None = None
 
 def _start(base: str, kept: Path) -> None:
     global _process
+    end_with_pool()
     _process = _Process(base, kept, MAKERS)
 
 

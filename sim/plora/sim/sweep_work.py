@@ -4,7 +4,7 @@ Rules:
 
 - A run is a function of its scenario, so where it ran changes nothing in its row but the provenance.
 - A run that fails says why and stops no other one. A process that dies (no memory) ends the sweep.
-- When the caller stops, nothing goes on: processes are ended, tasks are cancelled.
+- When the caller stops, nothing goes on: processes are ended, also when it is killed (Linux), tasks are cancelled.
 - Each process has one thread: there are as many of them as cores.
 
 Not handled here: what is written where (`plora.sim.sweep_rows`).
@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from multiprocessing import active_children, get_context
 from typing import Any
 
+from plora.base.lifeline import end_with_pool
 from plora.proto.errors import PloraError, UsageError, WorkerError
 from plora.sim.sweep import Run
 
@@ -69,7 +70,7 @@ def measured(run: Run, origin: Origin) -> Row | Failed:
 
 def on_processes(runs: Sequence[Run], origin: Origin, count: int) -> Iterator[Row | Failed]:
     """The runs on so many processes of this machine; WorkerError where one of them dies."""
-    with _one_thread(), ProcessPoolExecutor(count, get_context("spawn"), _leave_interrupts) as pool:
+    with _one_thread(), ProcessPoolExecutor(count, get_context("spawn"), _begin) as pool:
         try:
             for future in as_completed([pool.submit(measured, run, origin) for run in runs]):
                 yield future.result()
@@ -129,9 +130,10 @@ def _is_there(package: str) -> bool:
     return True
 
 
-def _leave_interrupts() -> None:
-    """Ctrl-C reaches every process of a terminal; the one that started the others decides."""
+def _begin() -> None:
+    """Ctrl-C reaches every process of a terminal; the one that started the others decides, and takes them with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_pool()
 
 
 def _end(pool: ProcessPoolExecutor) -> None:
