@@ -9,17 +9,15 @@ import pytest
 
 from plora.analysis.calibration import Run, calibrated
 
-DRAWS = np.random.default_rng(5)
-
 
 def runs(*sizes: int, by_spectrum: bool, noise: float = 0.05, graphs: int = 8) -> list[Run]:
-    """Rounds that follow λ₂ (C = 0.5), or the size alone (2 + 1.5 ln n), whatever λ₂ is."""
-    made = []
+    """Rounds that follow λ₂ (C = 0.5), or the size alone (2 + 1.5 ln n), whatever λ₂ is: always the same ones."""
+    made, draws = [], np.random.default_rng(sizes)
     for n in sizes:
         for seed in range(graphs):
-            lambda2 = DRAWS.uniform(0.1, 0.6)
+            lambda2 = draws.uniform(0.1, 0.6)
             rounds = 0.5 * log(n) / lambda2 if by_spectrum else 2 + 1.5 * log(n)
-            made.append(Run(n, seed, lambda2, rounds * (1 + noise * DRAWS.standard_normal())))
+            made.append(Run(n, seed, lambda2, rounds * (1 + noise * draws.standard_normal())))
     return made
 
 
@@ -33,10 +31,19 @@ def test_what_follows_the_spectrum_is_predicted_by_it() -> None:
 
 
 def test_what_follows_the_size_alone_is_predicted_by_the_null_model() -> None:
-    found = calibrated(runs(100, 200, 400, by_spectrum=False), runs(1600, by_spectrum=False))
+    seen = runs(100, 200, 400, by_spectrum=False, noise=0.01)
+    found = calibrated(seen, runs(1600, by_spectrum=False))
     null, held_out = found["null"], found["held_out"]
-    assert null["b"]["low"] < 1.5 < null["b"]["high"] and null["a"]["low"] < 2 < null["a"]["high"]
+    for name, true, off in (("a", 2.0, 1.0), ("b", 1.5, 0.2)):  # five standard errors
+        assert null[name]["value"] == pytest.approx(true, abs=off)
+        assert null[name]["low"] < null[name]["value"] < null[name]["high"]
     assert held_out["better"] == "null" and held_out["spectral_minus_null_rounds"]["low"] > 0
+
+
+def test_one_graph_that_is_held_out_decides_nothing() -> None:
+    seen, held_out = (runs(*sizes, by_spectrum=True) for sizes in ((100, 200, 400), (1600,)))
+    assert calibrated(seen, held_out[:1])["held_out"]["better"] == "undecided"
+    assert calibrated(seen, held_out[:2])["held_out"]["better"] == "spectral"
 
 
 def test_runs_above_the_bound_are_counted() -> None:

@@ -62,6 +62,18 @@ def test_what_is_no_distribution_is_refused(wrong: NDArray[np.float64]) -> None:
         broja(wrong)
 
 
+def test_rare_values_are_decomposed_as_well() -> None:
+    draws = np.random.default_rng(0)
+    for _ in range(10):
+        p = draws.dirichlet(np.full(18, 0.1)).reshape(3, 3, 2)
+        assert sum(astuple(broja(p))) == pytest.approx(information(p), abs=1e-6)
+
+
+def test_too_many_values_are_refused() -> None:
+    with pytest.raises(ValueError, match="648 unknowns, where 256"):
+        broja(np.full((10, 10, 8), 1 / 800))
+
+
 def test_a_source_of_one_value_says_nothing() -> None:
     assert broja(np.array([[[0.25], [0.0]], [[0.75], [0.0]]])[:, :1] + 0.0) == Decomposition(0, 0, 0, 0)
     alone = np.diag([0.5, 0.5])[:, None]

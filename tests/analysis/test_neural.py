@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from plora.analysis.information import mi_knn, mine_estimate, self_consistency
+from plora.analysis.information.neural import JUDGES_MAX
 
 Floats = NDArray[np.float64]
 METHODS = ["mine", "infonce", "smile"]
@@ -35,6 +36,12 @@ def test_infonce_stays_below_its_cap_and_says_so() -> None:
     """There are 4.3 nats, and a batch of eight can show ln 8 of them."""
     found = mine_estimate(*pairs(1000, 0.9999), method="infonce", batch=8, steps=200)
     assert found.cap == pytest.approx(log(8)) and 1.2 < found.value <= found.cap and found.saturated
+
+
+def test_a_batch_may_be_greater_than_the_number_of_judges() -> None:
+    batch = JUDGES_MAX + 1
+    found = mine_estimate(*pairs(2 * batch, 0.8), method="infonce", batch=batch, steps=1, hidden=2)
+    assert found.cap == pytest.approx(log(batch)) and abs(found.value) < 1
 
 
 def test_nearest_neighbours_are_consistent_and_a_count_of_pairs_is_not() -> None:

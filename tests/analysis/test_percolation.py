@@ -42,6 +42,16 @@ def test_hubs_leave_no_threshold() -> None:
     assert percolation.passing_needed([1, 1]) == np.inf and percolation.reached_share([1, 1], 1.0) == 0.0
 
 
+def test_where_all_let_it_through_only_ends_stop_it() -> None:
+    assert percolation.reached_share([2] * 10, 1.0) == 1.0  # circles
+    assert percolation.reached_share([2] * 10, 0.99) == 0.0
+    assert percolation.reached_share([0, 0, 3, 3, 3, 3], 1.0) == pytest.approx(2 / 3)
+    assert percolation.reached_share([0, 0], 1.0) == 0.0
+    for wrong in (-0.1, 1.5, float("nan")):
+        with pytest.raises(ValueError, match="from 0 to 1"):
+            percolation.reached_share([2] * 10, wrong)
+
+
 def test_verdicts_alike_make_outbreaks_rarer_or_likelier() -> None:
     degrees = poisson_degrees(4.75, 2000)
 

@@ -62,3 +62,15 @@ def test_what_cannot_be_carried_is_refused() -> None:
         transfer_entropy_discrete(a, b[1:])
     with pytest.raises(ValueError, match="finite"):
         transfer_entropy_discrete(a * np.nan, b)
+    with pytest.raises(ValueError, match="two bins or more, not 1"):
+        transfer_entropy_discrete(a, b, bins=1)
+
+
+@pytest.mark.parametrize("target", [np.zeros(200), np.full(200, 0.1), np.full(200, 1e6 / 3), np.arange(200) * 0.3])
+def test_a_target_without_noise_has_no_gaussian_entropy(target: NDArray[np.float64]) -> None:
+    a = np.random.default_rng(6).standard_normal(200)
+    for series in (target, np.roll(a, 1)):  # the second follows from the source
+        with pytest.raises(ValueError, match="without any noise"):
+            transfer_entropy_gaussian(a, series)
+    noise = 1e-3 * np.random.default_rng(7).standard_normal(200)
+    assert 0 <= transfer_entropy_gaussian(a, target + noise) < 0.1

@@ -3,7 +3,8 @@
 Rules:
 
 - λ₂ is the normalised Laplacian's, n the number of peers that can be reached, t rounds until all of them have it.
-- A run is one graph; intervals are percentiles of a bootstrap over graphs, those of each size among themselves.
+- A run is one graph; intervals are percentiles of a bootstrap over graphs, those of each size among themselves. One
+  graph of a size has nothing to be drawn from, so it decides nothing.
 - C is the mean of t λ₂ / ln(n) over runs; it drifts with n where the shape doesn't suit (`by_n`). The shape is that of
   an upper bound (`plora.analysis.spectra.predicted_rounds_spectral`), so the largest C of any run is given beside it.
 - The null model knows no graph: t = a + b ln(n) by least squares. Where it predicts held-out runs better, λ₂ has told
@@ -12,14 +13,14 @@ Rules:
 Not handled here: making runs (`plora.lab.calibrate_c`).
 
 >>> seen = [Run(n, 1, 0.5, 3 + log(n)) for n in (50, 100, 200)]
->>> found = calibrated(seen, [Run(400, 1, 0.5, 3 + log(400))])
+>>> found = calibrated(seen, [Run(400, seed, 0.5, 3 + log(400)) for seed in (1, 2)])
 >>> round(found["null"]["a"]["value"], 6), round(found["null"]["b"]["value"], 6), found["held_out"]["better"]
 (3.0, 1.0, 'null')
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import log
 from typing import Any
@@ -126,13 +127,15 @@ def _compared(seen: Sequence[Run], held_out: Sequence[Run], draws: np.random.Gen
         "rms_spectral_rounds": _rms(spectral),
         "rms_null_rounds": _rms(null),
         "spectral_minus_null_rounds": difference,
-        "better": "undecided" if difference["low"] <= 0 <= difference["high"] else _better(difference["value"]),
+        "better": _better(difference, alone=any(len(size) < 2 for size in _sizes(held_out))),
         "above_bound": sum(run.constant > bound for run in held_out),
     }
 
 
-def _better(difference: float) -> str:
-    return "null" if difference > 0 else "spectral"
+def _better(difference: Mapping[str, float], *, alone: bool) -> str:
+    if alone or difference["low"] <= 0 <= difference["high"]:
+        return "undecided"
+    return "null" if difference["value"] > 0 else "spectral"
 
 
 def _off(runs: Sequence[Run], predicted: Callable[[Run], float]) -> Array:

@@ -43,10 +43,16 @@ def passing_needed(degrees: ArrayLike) -> float:
 def reached_share(degrees: ArrayLike, q: float) -> float:
     """The share of all peers in the giant component of those who let it through: S = q (1 - G₀(u)).
 
-    u = 1 - q + q G₁(u) is the probability that an edge leads nowhere large.
+    u = 1 - q + q G₁(u) is the probability that an edge leads nowhere large. Raises ValueError for a q that is none.
     """
+    if not 0 <= q <= 1:
+        raise ValueError(f"a probability is from 0 to 1, not {q}")
     counts = np.bincount(np.asarray(degrees, np.int64)).astype(np.float64)
-    if q <= 0 or counts @ np.arange(len(counts)) == 0 or q * (1 / passing_needed(degrees)) <= 1:
+    if q == 0 or not counts[1:].any():
+        return 0.0
+    if q == 1 and counts[1] == 0:  # no edge is an end, be it that all lie on circles
+        return float(1 - counts[0] / counts.sum())
+    if q * (1 / passing_needed(degrees)) <= 1:
         return 0.0
     chance, k = counts / counts.sum(), np.arange(len(counts))
     further = k * chance / (k @ chance)

@@ -9,7 +9,8 @@ into redundancy, two unique parts and synergy, so that I(S; X) = redundancy + un
 - `broja`: unique is what remains when both sources may be tied together in the way that says least, with the pairs
   (x, s) and (y, s) as they are (Bertschinger et al., "Quantifying unique information", Entropy 16, 2014). The way is
   found numerically, to about 1e-6 bits, and is one that may be: so unique parts are never too small, and redundancy
-  and synergy never too large.
+  and synergy never too large. It takes seconds at the `SQUARES_MAX` unknowns that it may have, (x - 1)(y - 1)s for
+  that many values; a search that ends nowhere near, as of very rare values it may, is an error.
 
 Not handled here: more than two sources (`dit` has them), estimates from samples: p is known.
 
@@ -20,6 +21,7 @@ Decomposition(redundancy=0.0, unique_x=0.0, unique_y=0.0, synergy=1.0)
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +30,11 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 
 ROUNDS_MAX = 1000
-TOLERANCE = 1e-13
+TOLERANCES = (1e-13, 1e-10)
+"""The second where the first is more than rounding lets through."""
+
+ABOVE_MAX = 1e-6
+SQUARES_MAX = 256
 TINY = 1e-15
 
 
@@ -50,7 +56,10 @@ def i_min(joint: ArrayLike) -> Decomposition:
 
 
 def broja(joint: ArrayLike) -> Decomposition:
-    """The decomposition of Bertschinger et al. of p[x, y, s]. Raises ValueError for what is no distribution."""
+    """The decomposition of Bertschinger et al. of p[x, y, s].
+
+    Raises ValueError for what is no distribution or has too many values, RuntimeError where the search doesn't end.
+    """
     p = _distribution(joint)
     tied = _least_telling(p.sum(axis=1), p.sum(axis=0))
     together = _information(tied.reshape(-1, p.shape[2]))
@@ -93,25 +102,45 @@ def _least_telling(by_x: Floats, by_y: Floats) -> Floats:
     All of them are one of them and multiples of squares: mass that moves from two corners of a square of (x, y) to the
     other two, for one s. Σ q log q(s | x, y) is convex in those.
     """
-    from scipy.optimize import minimize  # type: ignore[import-untyped]
-
     independent = by_x[:, None] * by_y[None] / by_x.sum(axis=0).clip(TINY)
-    squares = _squares(independent.shape)
-    if not len(squares):
+    unknowns = (len(by_x) - 1) * (len(by_y) - 1) * by_x.shape[1]
+    if not unknowns:
         return np.asarray(independent)
+    if unknowns > SQUARES_MAX:
+        raise ValueError(f"{unknowns} unknowns, where {SQUARES_MAX} are the most: put values together")
+    squares = _squares(independent.shape)
 
     def at(amounts: Floats) -> Floats:
         return np.asarray((independent.ravel() + amounts @ squares).reshape(independent.shape).clip(0))
 
-    found = minimize(
-        lambda amounts: _told(at(amounts))[0],
-        np.zeros(len(squares)),
-        jac=lambda amounts: squares @ _told(at(amounts))[1].ravel(),
-        constraints={"type": "ineq", "fun": lambda t: independent.ravel() + t @ squares, "jac": lambda t: squares.T},
-        method="SLSQP",
-        options={"ftol": TOLERANCE, "maxiter": ROUNDS_MAX},
-    )
-    return at(found.x)
+    def told(amounts: Floats) -> tuple[float, Floats]:
+        value, slopes = _told(at(amounts))
+        return value, squares @ slopes.ravel()
+
+    return at(_least(told, independent.ravel(), squares))
+
+
+def _least(told: Callable[[Floats], tuple[float, Floats]], cells: Floats, squares: Floats) -> Floats:
+    """The amounts of squares where `told` is least while no cell is below 0."""
+    from scipy.optimize import minimize  # type: ignore[import-untyped]
+
+    amounts = np.zeros(len(squares))
+    constraint = {"type": "ineq", "fun": lambda t: cells + t @ squares, "jac": lambda t: squares.T}
+    for tolerance in TOLERANCES:
+        options = {"ftol": tolerance, "maxiter": ROUNDS_MAX}
+        found = minimize(told, amounts, jac=True, constraints=constraint, method="SLSQP", options=options)
+        if found.success or _above(told(found.x)[1], found.x, cells, squares) <= ABOVE_MAX:
+            return np.asarray(found.x)
+        amounts = found.x
+    raise RuntimeError(f"the least telling way wasn't found ({found.message}); put rare values together")
+
+
+def _above(slopes: Floats, amounts: Floats, cells: Floats, squares: Floats) -> float:
+    """The most bits by which a convex function with these slopes can be above its least value."""
+    from scipy.optimize import linprog
+
+    found = linprog(slopes, A_ub=-squares.T, b_ub=cells, bounds=(None, None))
+    return float(slopes @ amounts - found.fun) if found.success else np.inf
 
 
 def _squares(shape: tuple[int, ...]) -> Floats:

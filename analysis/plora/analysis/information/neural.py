@@ -91,7 +91,7 @@ def mine_estimate(
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         critic = _trained(pairs[:half], width, method, steps, batch, hidden, rate)
-    judges: Any = pairs[half : half + JUDGES_MAX]
+    judges: Any = pairs[half : half + max(JUDGES_MAX, batch)]
     size = batch if method == "infonce" else len(judges)
     with torch.no_grad():
         scores = [_value(_scores(critic, part, width), method) for part in judges.split(size) if len(part) == size]

@@ -9,7 +9,8 @@ Rules:
   Eight bins on 15 points read .89 bits where the truth is 0, and Miller and Madow's correction makes that worse.
 - Values are binned to equal widths over their range; a series of at most `bins` different values keeps them.
 - `transfer_entropy_gaussian` is exact where both series are linear with Gaussian noise, and a statement about their
-  linear part elsewhere (Barnett, Barrett and Seth, Phys. Rev. Lett. 103, 2009).
+  linear part elsewhere (Barnett, Barrett and Seth, Phys. Rev. Lett. 103, 2009). Where a regression leaves nothing but
+  rounding (a constant, a trend, a copy of the source) there is no noise to compare, and it refuses.
 
 Not handled here: events of many runs (`plora.analysis.network_information`), longer pasts of the source.
 
@@ -27,6 +28,8 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 SAMPLES_PER_CELL = 10
+LEFT_OVER_MIN, ROUNDING = 1e-12, 1e-26
+"""Shares of the variance, and of the mean square, below which what a regression leaves is no noise."""
 
 
 class TooFewSamples(ValueError):  # noqa: N818 - it says what it is
@@ -36,8 +39,10 @@ class TooFewSamples(ValueError):  # noqa: N818 - it says what it is
 def transfer_entropy_discrete(a: ArrayLike, b: ArrayLike, k: int = 1, bins: int = 8) -> float:
     """T(a -> b) in bits by counting binned values. Raises `TooFewSamples`, and ValueError for what are no series."""
     source, target = _series(a, b, k)
+    if bins < 2:
+        raise ValueError(f"a value is put into one of two bins or more, not {bins}")
     needed, there = SAMPLES_PER_CELL * bins ** (k + 2), len(target) - k
-    if bins < 2 or there < needed:
+    if there < needed:
         raise TooFewSamples(
             f"{there} transitions can't fill {bins}^{k + 2} cells: it takes {needed}; "
             "name fewer bins (2 for a binary series), pool runs, or ask for a shorter past"
@@ -50,7 +55,10 @@ def transfer_entropy_discrete(a: ArrayLike, b: ArrayLike, k: int = 1, bins: int 
 
 
 def transfer_entropy_gaussian(a: ArrayLike, b: ArrayLike, k: int = 1) -> float:
-    """T(a -> b) in bits of linear Gaussian series: half the log ratio of what regressions without and with a leave."""
+    """T(a -> b) in bits of linear Gaussian series: half the log ratio of what regressions without and with a leave.
+
+    Raises `TooFewSamples`, and ValueError for what are no series and where a regression leaves nothing.
+    """
     source, target = _series(a, b, k)
     if len(target) - k < SAMPLES_PER_CELL * (k + 2):
         raise TooFewSamples(f"{len(target) - k} transitions for {k + 2} coefficients: it takes ten for each")
@@ -90,4 +98,7 @@ def _entropy(*columns: Ints) -> float:
 
 def _left_over(columns: Floats, wanted: Floats) -> float:
     fitted = columns @ np.linalg.lstsq(columns, wanted, rcond=None)[0]
-    return float(((wanted - fitted) ** 2).mean())
+    left = float(((wanted - fitted) ** 2).mean())
+    if left <= max(LEFT_OVER_MIN * float(wanted.var()), ROUNDING * float((wanted**2).mean())):
+        raise ValueError("the target follows without any noise from its past or the source's; that has no such entropy")
+    return left
