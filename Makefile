@@ -234,6 +234,10 @@ validate-bounds: $(READY) ## bounds of λ₂, cuts and rounds held against graph
 figures: $(READY) ## the experiment's figures for print, PDF and PNG, from what is in results/; says what is missing
 	$(BIN)/plora figures
 
+.PHONY: math-export
+math-export: $(READY) ## the formulas that the code uses, checked and printed by Chromium; results/math_foundations.pdf
+	$(BIN)/python -m plora.lab.math_export
+
 .PHONY: thesis-sweep
 thesis-sweep: $(READY) ## simulate three families of graphs, three sizes, detectors on and off; results/thesis_sweep.jsonl, goes on where it was
 	$(BIN)/plora sweep config/thesis_sweep.yml

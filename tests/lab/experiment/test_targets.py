@@ -17,7 +17,7 @@ OF_THE_SPECIFICATION = (
     *("full-experiment-reset", "swarm-v2-smoke", "swarm-v2-eval", "thesis-sweep", "consensus-smoke", "calibrate-c"),
     *("validate-bounds", "probes-calib", "ablation", "alt-train-merge", "value-add-build-lowmem", "monolithic"),
     *("prepare-data", "offer-all", "fetch-all", "artefacts-check", "config-use-dry", "config-use-full"),
-    *("dump-policy", "dry-run-lite-status", "dry-run-lite-reset", "net-it", "figures"),
+    *("dump-policy", "dry-run-lite-status", "dry-run-lite-reset", "net-it", "figures", "math-export"),
 )
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
