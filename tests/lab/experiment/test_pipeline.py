@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from plora.lab.experiment.config import Experiment, read_config
-from plora.lab.experiment.pipeline import Came, missing, reset, results, run, status
+from plora.lab.experiment.pipeline import RECORDS, Came, missing, reset, results, run, status
 from plora.lab.experiment.step import Command, Seen, Step, To
+from plora.lab.experiment.view import left_of
 from plora.lab.experiment.work import DRAFTS, LOGS, Site
 from plora.proto.errors import UsageError
 
@@ -228,6 +229,28 @@ def test_a_reset_takes_results_away_and_runs_everything_again(site: Site) -> Non
     assert (site.root / "keys/owner.pem").exists()
     assert status(site, (FIRST,))[0].reason == "was never done"
     assert go(site, FIRST, SECOND) == {1: "done", 2: "done"}
+
+
+@pytest.mark.parametrize("broken", ["", "[]", '{"01-first": 3}', "\0"])
+def test_broken_records_count_as_none(site: Site, broken: str, capsys: pytest.CaptureFixture[str]) -> None:
+    go(site, FIRST)
+    records = site.root / RECORDS
+    records.write_text(broken)
+    assert status(site, (FIRST,))[0].reason == "was never done"
+    assert "steps.json held no records of steps: it is steps.broken now" in capsys.readouterr().err
+    assert records.with_suffix(".broken").read_text() == broken
+    assert go(site, FIRST) == {1: "done"}
+    assert go(site, FIRST) == {1: "kept"}
+
+
+def test_time_left_is_of_the_steps_that_have_to_run_as_long_as_they_took(site: Site) -> None:
+    go(site, FIRST, SECOND)
+    kept = status(site, (FIRST, SECOND))
+    assert left_of(kept).seconds() == 0
+    (site.root / "results/second.json").unlink()
+    assert left_of(status(site, (FIRST, SECOND))).seconds() == kept[1].seconds > 0
+    (site.root / "results/first.json").unlink()
+    assert left_of(status(site, (FIRST, SECOND))).seconds() == kept[0].seconds + kept[1].seconds
 
 
 KILLED = """

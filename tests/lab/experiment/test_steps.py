@@ -10,7 +10,7 @@ import pytest
 from plora.lab.experiment.config import read_config
 from plora.lab.experiment.sources import folders_digest, room_digest
 from plora.lab.experiment.step import Step
-from plora.lab.experiment.steps import STEPS
+from plora.lab.experiment.steps import STEPS, depending
 
 ROOT = Path(__file__).resolve().parents[3]
 DRY = read_config(ROOT / "config/plora.dry.yml")
@@ -19,6 +19,14 @@ SEEDS: dict[int, list[int]] = {
     1: [], 2: [], 3: [0, 1, 2, 3], 4: [1000, 1001, 1002, 1003], 5: list(range(8)), 6: [41], 7: [41], 8: [0], 9: [0],
     10: [41], 11: [41], 12: [0, 1], 13: [41], 14: [41], 15: [41], 16: [0], 17: [], 18: [], 19: list(range(12)),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("named", "numbers"),
+    [("sign-all", [7, 17]), ("train-all", [6, 7, 17]), ("value-add", [11, 15]), ("dump-policy", [18])],
+)
+def test_what_depends_on_a_step_is_taken_back_with_it(named: str, numbers: list[int]) -> None:
+    assert [step.number for step in depending([named], DRY)] == numbers
 
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.label)

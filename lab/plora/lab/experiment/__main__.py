@@ -7,7 +7,7 @@
 Rules:
 
 - Exit codes: 0 every step's outputs are there and pass their checks, 1 one doesn't, 2 a wrong call or configuration.
-- `run` with names does these steps and what they need.
+- `run` with names does these steps and what they need; `reset` takes them back, and what depends on them.
 
 Not handled here: what the steps are (`plora.lab.experiment.steps`).
 """
@@ -25,7 +25,7 @@ from pathlib import Path
 from plora.analysis.figures import FIGURES
 from plora.lab.experiment.config import read_config, with_environment
 from plora.lab.experiment.pipeline import missing, reset, results, run, status
-from plora.lab.experiment.steps import chosen
+from plora.lab.experiment.steps import chosen, depending
 from plora.lab.experiment.view import Bar, show, span, table
 from plora.lab.experiment.work import Site
 from plora.proto.errors import PloraError
@@ -38,8 +38,7 @@ FIGURES_FOLDER = "results/figures"
 def do_run(site: Site, args: argparse.Namespace) -> int:
     """Do what has to be done, and say what came of it."""
     steps = chosen(args.steps, site.experiment)
-    known = {one.step.number: one.seconds for one in status(site, steps) if one.seconds}
-    with Bar(steps, known) as bar:
+    with Bar(status(site, steps)) as bar:
         came = run(site, steps, bar)
     show(table(came))
     wrong = [one for one in came if one.state not in ("done", "kept")]
@@ -57,8 +56,10 @@ def do_status(site: Site, args: argparse.Namespace) -> int:
 
 def do_reset(site: Site, args: argparse.Namespace) -> int:
     """Start fresh."""
-    gone = reset(site, chosen(args.steps, site.experiment))
-    show("\n".join([*(f"removed {name}" for name in gone), "Every step will run again; keys were kept"]))
+    steps = depending(args.steps, site.experiment)
+    gone = reset(site, steps)
+    who = ", ".join(step.name for step in steps) if args.steps else "every step"
+    show("\n".join([*(f"removed {name}" for name in gone), f"To run again: {who}; keys were kept"]))
     return 0
 
 

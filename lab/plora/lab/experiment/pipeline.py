@@ -50,7 +50,8 @@ State = Literal["done", "kept", "failed", "waits", "to do"]
 class Came:
     """What became of a step, or where it stands: `reason` says why it failed or has to run.
 
-    `seconds` by the clock, `cpu_s` of all its processes together; 0 where it never ran.
+    `seconds` by the clock, `cpu_s` of all its processes together, of the last time where it has to run again; 0 where
+    it never ran.
     """
 
     step: Step
@@ -202,11 +203,11 @@ class _Run:
         makers = needed(step, self.steps.values(), self.site.experiment)
         waits = [one.label for one in makers if one.number in stale]
         if waits:
-            return Came(step, "waits", f"needs {', '.join(waits)}")
+            return Came(step, "waits", f"needs {', '.join(waits)}", *self._last(step))
         found = self.records.get_status(tasks[step.label], tasks, get_log=True)
         if found.status == "up-to-date":
             return Came(step, "kept", "", *self._last(step))
-        return Came(step, "to do", self._why(step, found))
+        return Came(step, "to do", self._why(step, found), *self._last(step))
 
     def _why(self, step: Step, found: Any) -> str:
         reasons = found.reasons

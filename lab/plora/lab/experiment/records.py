@@ -5,12 +5,15 @@ Rules:
 - Files count as changed by their contents alone, never by their times.
 - A record is on the disk as soon as its step has ended, and the file of all records is replaced whole: whoever is
   killed loses the step under way and no other.
+- A file that can't be read as records is put aside, with a line on standard error; every step counts as never done.
 
 Not handled here: what makes a step run again beyond its files (`plora.lab.experiment.pipeline`).
 """
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +41,33 @@ class WholeJson(JsonDB):  # type: ignore[misc]
         """Write all records."""
         path = Path(self.name)
         draft = path.with_suffix(".draft")
-        draft.write_text(self.codec.encode(self._db), "utf-8")
+        with draft.open("w", encoding="utf-8") as file:
+            file.write(self.codec.encode(self._db))
+            file.flush()
+            os.fsync(file.fileno())
         draft.replace(path)
+        _sync(path.parent)
+
+    def _load(self) -> dict[str, Any]:
+        path = Path(self.name)
+        try:
+            found = self.codec.decode(path.read_text("utf-8"))
+        except ValueError:
+            found = None
+        if isinstance(found, dict) and all(isinstance(one, dict) for one in found.values()):
+            return found
+        aside = path.replace(path.with_suffix(".broken"))
+        sys.stderr.write(f"{path} held no records of steps: it is {aside.name} now, and every step will run again\n")
+        return {}
+
+
+def _sync(folder: Path) -> None:
+    """Put the names in a folder on the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 class Records(Dependency):  # type: ignore[misc]

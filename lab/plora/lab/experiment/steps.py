@@ -372,9 +372,9 @@ STEPS = (
 def chosen(names: Sequence[str], experiment: Experiment) -> list[Step]:
     """These steps and all that they need, in order; all where none is named. UsageError for a name that isn't there.
 
-    >>> from plora.lab.experiment.config import Experiment
-    >>> few = Experiment.model_construct(domains=("legal",))
-    >>> [step.number for step in chosen(["sign-all"], few)]
+    >>> from plora.lab.experiment.config import read_config
+    >>> dry = read_config(Path("config/plora.dry.yml"))
+    >>> [step.number for step in chosen(["sign-all"], dry)]
     [2, 6, 7]
     """
     if not names:
@@ -383,6 +383,22 @@ def chosen(names: Sequence[str], experiment: Experiment) -> list[Step]:
     while more := _needed_by(wanted, experiment) - wanted:
         wanted |= more
     return [step for step in STEPS if step.number in wanted]
+
+
+def depending(names: Sequence[str], experiment: Experiment) -> list[Step]:
+    """These steps and all that depend on them, in order; all where none is named. UsageError as of `chosen`.
+
+    >>> from plora.lab.experiment.config import read_config
+    >>> dry = read_config(Path("config/plora.dry.yml"))
+    >>> [step.number for step in depending(["swarm-v2-smoke"], dry)]
+    [8, 9]
+    """
+    if not names:
+        return list(STEPS)
+    found = {_named(name).number for name in names}
+    while more := {step.number for step in STEPS if found & _needed_by({step.number}, experiment)} - found:
+        found |= more
+    return [step for step in STEPS if step.number in found]
 
 
 def _needed_by(numbers: set[int], experiment: Experiment) -> set[int]:

@@ -49,7 +49,7 @@ class Left:
     def ended(self, step: Step, seconds: float | None) -> None:
         """A step took so long; None if nothing was done."""
         expected = self._expected.pop(step.number, 0.0)
-        if seconds is not None:
+        if seconds is not None and expected:
             self._seen, self._should = self._seen + seconds, self._should + expected
 
     def seconds(self, step: Step | None = None, done: float = 0.0) -> float:
@@ -66,14 +66,20 @@ class Left:
         return stretch * (sum(self._expected.values()) - behind)
 
 
-class Bar:
-    """Shows a run as it goes."""
+def left_of(standing: Iterable[Came]) -> Left:
+    """How long steps that stand like this take together."""
+    going = [one for one in standing if one.state != "kept"]
+    return Left([one.step for one in going], {one.step.number: one.seconds for one in going})
 
-    def __init__(self, steps: Sequence[Step], known: Mapping[int, float]) -> None:
+
+class Bar:
+    """Shows a run as it goes. `standing` says where its steps stood before: those that are kept take no time."""
+
+    def __init__(self, standing: Sequence[Came]) -> None:
         self._console = Console(file=sys.stderr, highlight=False)
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}"))
         self._progress = Progress(*columns, console=self._console, transient=True)
-        self._left, self._total, self._ended = Left(steps, known), len(steps), 0
+        self._left, self._total, self._ended = left_of(standing), len(standing), 0
         self._task = self._progress.add_task("begins", total=self._total, left="")
         self._began = 0.0
 
