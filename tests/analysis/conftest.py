@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,15 @@ def difference(value: float) -> dict[str, Any]:
     return {"nll": interval, "question_information": interval, "em": interval}
 
 
+def swept(report: Mapping[str, Any], seed: int, detectors: bool, rounds: int | None) -> dict[str, Any]:
+    """A run's report as if of this seed, in which each adapter took so many rounds to 90 %, or never came so far."""
+    made = deepcopy(dict(report))
+    made["scenario"] |= {"seed": seed, "security": {**made["scenario"]["security"], "detectors": detectors}}
+    for one in made["adapters"]:
+        one["rounds_to"]["90%"] = rounds
+    return made
+
+
 def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
@@ -38,7 +49,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "sim").mkdir()
     (folder / "sim" / "report.json").write_text(json.dumps(report), encoding="utf-8")
     (folder / "summary_v2.json").write_text(json.dumps(summarised(folder / "sim")), encoding="utf-8")
-    write_lines(folder / "thesis_sweep.jsonl", [{"digest": "ab", "at": {}, "report": report}])
+    runs = [(1, True, 6), (1, False, 3), (2, True, None), (2, False, 3)]
+    rows = [{"digest": "ab", "at": {}, "report": swept(report, *one)} for one in runs]
+    write_lines(folder / "thesis_sweep.jsonl", rows)
     cells = [("baseline", 0.0), ("adapter", -2.0), ("placebo_shuffled", 0.1)]
     rows = [
         {"cell": cell, "domain": domain, "difference": difference(value)}

@@ -54,7 +54,8 @@ def test_it_is_kept_without_outputs_and_runs_on_small_results(results: Path, tmp
     assert sum("image/png" in one.get("data", {}) for one in outputs) == 7
     said = texts(outputs)
     assert "Not drawn" not in said and "random cut" in said and "placebo_shuffled" in said
-    assert "A trojan was accepted somewhere in" in said
+    assert "in which a trojan was accepted" in said and "| swarm | on | 1 | " in said
+    assert "| ring | 6 | 2 | 1 | 0 | inf | too few seeds |" in said  # of two runs one never came to 90 %
 
 
 @pytest.mark.nightly

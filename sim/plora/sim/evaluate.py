@@ -30,6 +30,7 @@ def last_figures(report: Mapping[str, Any]) -> dict[str, Any]:
         "name": told["name"],
         "engine": told["engine"],
         "seed": told["seed"],
+        "detectors": told["security"]["detectors"],
         "rounds": last["round"],
         "graph": {"kind": told["graph"]["kind"], **report["graph"]},
         "coverage": last["coverage"],

@@ -5,7 +5,8 @@ Rules:
 - A figure is drawn from what lies there; `Missing` names the artifact that isn't there, or can't be read, and the
   target of make that makes it.
 - Colours are Okabe and Ito's, and marks or dashes differ as well. Equal artifacts make equal files.
-- Intervals are those of the artifacts; nothing is computed here but means over seeds, beside which each seed stands.
+- Intervals are those of the artifacts; nothing is computed here but means and medians over seeds, beside which each
+  seed stands.
 
 Not handled here: what figures mean (docs/analysis.md), one simulated run (`plora sim --plot`).
 """

@@ -1,8 +1,12 @@
-"""Figures of simulated swarms: the sweep over topologies (`plora sweep`), verdicts (`plora sim --summarise`)."""
+"""Figures of simulated swarms: the sweep over topologies (`plora sweep`), verdicts (`plora sim --summarise`).
+
+A run in which a clean adapter never came to 90 % took longer than it lasted: it counts as infinite. So lines of rounds
+go through medians, and the legend says how many runs those are.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,8 +32,11 @@ def sweep(figure: Figure, artifacts: Sequence[Sequence[Mapping[str, Any]]]) -> N
             "linestyle": "-" if detectors else "--",
         }
         label = f"{kind.upper()}, detectors {'on' if detectors else 'off'}"
-        _means(left, [(one["graph"]["peers"], _clean_t90(one)) for one in reports], look, label, number)
-        _means(right, [(one["graph"]["peers"], _trojans(one)) for one in reports], look, label, number)
+        rounds = [(one["graph"]["peers"], clean_t90(one)) for one in reports]
+        if never := sum(value == np.inf for _, value in rounds):
+            label = f"{label} ({never} of {len(rounds)} runs never)"
+        _line(left, rounds, look, label, number, np.median)
+        _line(right, [(one["graph"]["peers"], _trojans(one)) for one in reports], look, label, number, np.mean)
     left.set(title="Clean adapters", xlabel="peers", ylabel="rounds until 90 % have it")
     right.set(title="Trojans", xlabel="peers", ylabel="accepted, % of pairs")
     left.margins(y=0.12)
@@ -48,10 +55,10 @@ def _grouped(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, bool], list[M
     return found
 
 
-def _clean_t90(report: Mapping[str, Any]) -> float | None:
-    """The mean over clean adapters; None where one of them never came so far."""
+def clean_t90(report: Mapping[str, Any]) -> float | None:
+    """The mean over clean adapters, infinite where one of them never came so far; None where there are none."""
     took = [one["rounds_to"]["90%"] for one in report["adapters"] if one["kind"] == "clean"]
-    return float(np.mean(took)) if took and None not in took else None
+    return float(np.mean([np.inf if one is None else one for one in took])) if took else None
 
 
 def _trojans(report: Mapping[str, Any]) -> float | None:
@@ -59,18 +66,25 @@ def _trojans(report: Mapping[str, Any]) -> float | None:
     return 100 * report["gate"]["pairs"]["accepted"]["trojan"] / reachable if reachable else None
 
 
-def _means(
-    axes: Axes, points: Iterable[tuple[int, float | None]], look: Mapping[str, Any], label: str, number: int
+def _line(
+    axes: Axes,
+    points: Iterable[tuple[int, float | None]],
+    look: Mapping[str, Any],
+    label: str,
+    number: int,
+    middle: Callable[[Sequence[float]], Any],
 ) -> None:
-    """A line through the means over seeds, and each seed as a point, groups a little apart."""
+    """A line through the middle over seeds where it is finite, and each seed as a point, groups a little apart."""
     by_size: dict[int, list[float]] = {}
     for size, value in points:
         if value is not None:
             by_size.setdefault(size, []).append(value)
     sizes = np.array(sorted(by_size))
     if len(sizes):
-        axes.plot(sizes, [np.mean(by_size[size]) for size in sizes.tolist()], markersize=5, label=label, **look)
-    for size, values in by_size.items():
+        middles = np.array([middle(by_size[size]) for size in sizes.tolist()])
+        axes.plot(sizes, np.where(np.isfinite(middles), middles, np.nan), markersize=5, label=label, **look)
+    for size, found in by_size.items():
+        values = [value for value in found if np.isfinite(value)]
         at = [size * (1 + 0.012 * (number - 2.5))] * len(values)
         axes.plot(at, values, look["marker"], color=look["color"], markersize=3, alpha=0.5)
 
