@@ -99,7 +99,7 @@ def test_another_setting_runs_the_steps_that_depend_on_it(site: Site) -> None:
     other = Site(site.root, site.experiment.model_copy(update={"dev_size": 7}), site.environ)
     assert go(other, FIRST, SECOND) == {1: "kept", 2: "kept"}
     changed = Site(site.root, site.experiment.model_copy(update={"samples": 7}), site.environ)
-    assert status(changed, (FIRST,))[0].reason == "its settings, its code or a version have changed"
+    assert status(changed, (FIRST,))[0].reason == "its settings, code, versions or a file outside have changed"
     assert go(changed, FIRST) == {1: "done"}
 
 

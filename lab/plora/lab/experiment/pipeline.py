@@ -223,7 +223,7 @@ class _Run:
         if not self._stands(step, self.records.get_values(step.label)):
             faults = faults_of(step, self.site.experiment, Seen(self.site.root, self.site.root))
             return faults[0] if faults else "an output was changed by somebody else"
-        return "its settings, its code or a version have changed"
+        return "its settings, code, versions or a file outside have changed"
 
     def _name(self, path: str) -> str:
         return Path(path).relative_to(self.site.root).as_posix()
