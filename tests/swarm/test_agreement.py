@@ -1,9 +1,9 @@
 """Ten real daemons and ten cores of the simulator spread statements alike: two one-sided tests, +-0.5 round.
 
 - Real are processes, sockets, TLS, disks. Both have the same graph and the same publishers, peers begin their rounds at
-  phases of their own, and one publication comes after the other. Phases stay what they are, so publications of one
-  publisher are alike: tested is the difference of means by publisher, who stands at one place of one graph in both.
-  All daemons are one set of phases still; what holds of others it doesn't show.
+  phases of their own, and one publication comes after the other. Phases stay what they are while a daemon runs,
+  so all start anew after each has published once. Tested is the difference of means by publisher, who stands at one
+  place of one graph in both.
 - Both write the same event log, so that one function reads both. Rounds are counted in fractions from publication.
 - Looked at is when peers have a manifest: how long their gates then take is a matter of the machine, and only noted.
 
@@ -80,9 +80,23 @@ def of_cores(graph: Path) -> dict[str, Rounds]:
     return {name: np.mean([one[name] for one in found], axis=0) for name in found[0]}
 
 
-def of_daemons(peers: list[Any], folder: Path) -> dict[str, Rounds]:
+def start(peers: list[Any], edges: Iterable[tuple[int, int]]) -> None:
+    """Start all, and wait until they are linked."""
+    for peer in peers:
+        peer.spawn()
+    for peer in peers:
+        peer.ready()
+    for a, b in edges:
+        peers[a].until(lambda a=a, b=b: (found := peers[a].neighbour(peers[b])) is not None and found.state == "up")
+
+
+def of_daemons(peers: list[Any], edges: list[tuple[int, int]], folder: Path) -> dict[str, Rounds]:
     """What real peers did, from their logs."""
     for number, at in enumerate(AT):
+        if number % PEERS == 0:
+            for peer in peers if number else ():
+                peer.stop()
+            start(peers, edges)  # at new phases
         peers[at].signed_folder(folder / f"p{number}", seed=number)
         peers[at].publish(folder / f"p{number}")
         for peer in peers:
@@ -108,13 +122,7 @@ def test_daemons_and_cores_take_equally_many_rounds(
         peer.settings["gossip"]["link_timeout_ms"] = 10_000
         peer.settings["subscribe"] = {"carry": True}  # merges are a matter of the machine
         peer.trusts(*(other for other in peers if other is not peer))
-        peer.spawn()
-    for peer in peers:
-        peer.ready()
-    for a, b in edges:
-        peers[a].until(lambda a=a, b=b: (found := peers[a].neighbour(peers[b])) is not None and found.state == "up")
-
-    real, simulated = of_daemons(peers, tmp_path), of_cores(tmp_path / "edges.txt")
+    real, simulated = of_daemons(peers, list(edges), tmp_path), of_cores(tmp_path / "edges.txt")
     for name, rounds in real.items():
         apart = rounds - simulated[name]
         found = [equivalence_to(apart[:, mark], 0.0, BOUND) for mark in range(len(MARKS))]
