@@ -13,12 +13,12 @@ import pytest
 from matplotlib.lines import Line2D
 from tests.sim.kept import SMALL, keep
 
+from plora.analysis.outcomes import OUTCOMES
 from plora.cli.sim_replay import Sayings
 from plora.proto.errors import UsageError
 from plora.sim.material import make_owner, make_plasmid, tiny_adapter
 from plora.sim.picture import drawn, write_pictures
 from plora.sim.plans import WORDS
-from plora.sim.rounds import OUTCOMES
 from plora.sim.run import WARM_UP_S
 from plora.sim.scenario import Action, Happening, Scenario
 from plora.sim.swarm import SWARM_ID, Swarm

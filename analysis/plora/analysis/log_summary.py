@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plora.analysis.diffusion import component_sizes, deltas, mutual_information, redundancy
-from plora.analysis.logs import NOBODY, OUTCOMES, Gathered, Plasmid
+from plora.analysis.logs import NOBODY, Gathered, Plasmid
+from plora.analysis.outcomes import OUTCOMES
 from plora.analysis.paths import tree_of
 from plora.analysis.spectra import cheeger_bounds, conductance_estimate, spectral_gap
 from plora.analysis.survival import Curve, log_rank, survival

@@ -30,7 +30,6 @@ from numpy.typing import NDArray
 
 from plora.analysis.log_lines import TOLD, UNREADABLE, Line, Lines, sound_lines
 
-OUTCOMES = ("accepted", "held", "waiting", "rejected")
 NOBODY = -1
 _OUTCOME = {"accept": 0, "quarantine": 1, "pending": 2, "defer": 2, "reject": 3}
 TOLD_MAX = 20_000

@@ -18,7 +18,8 @@ from typing import Any
 from plora.analysis.log_frames import Frame, flat, frames_of, links_over_time
 from plora.analysis.log_lines import whole
 from plora.analysis.log_summary import KINDS, slices_of
-from plora.analysis.logs import OUTCOMES, Gathered, Plasmid
+from plora.analysis.logs import Gathered, Plasmid
+from plora.analysis.outcomes import OUTCOMES
 from plora.cli.analysis_plots import plots
 from plora.cli.event_lines import saying
 from plora.gate import sentence

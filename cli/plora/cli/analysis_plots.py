@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from plora.analysis.log_summary import KINDS, curves_by_kind
 from plora.analysis.logs import Gathered
+from plora.analysis.style import BLUE, GREEN, ORANGE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLOURS = {"clean": "#0072b2", "trojan": "#d55e00", "unknown": "#009e73"}
+COLOURS = {"clean": BLUE, "trojan": ORANGE, "unknown": GREEN}
 DASHES = {"clean": "-", "trojan": "--", "unknown": "-."}
 HATCHES = {"clean": "", "trojan": "//", "unknown": ".."}
 KINDS_SHOWN = 14

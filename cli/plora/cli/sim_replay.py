@@ -19,10 +19,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from plora.analysis.outcomes import OUTCOMES
 from plora.cli.event_lines import saying
 from plora.cli.output import safe
 from plora.gate import sentence
-from plora.sim.rounds import OUTCOMES
 from plora.sim.trace import Frame, Trace
 
 STEP_S = 0.6

@@ -25,6 +25,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from plora.lab.artifacts import write_json
 from plora.lab.console import emit, run_command
 from plora.merge.peft_folder import TENSORS_NAME
 from plora.proto.errors import WorkerError
@@ -42,10 +43,7 @@ def offer_and_fetch(folders: Sequence[Path], owner: Path, out: Path) -> dict[str
         with _offering(folders, owner, Path(place) / OFFER_HOME):
             rows = _fetched(owner.resolve(), received, Path(place))
         told = {"fetched": [_row(row, received) for row in sorted(rows, key=lambda one: str(one["domain"]))]}
-    out.parent.mkdir(parents=True, exist_ok=True)
-    draft = out.with_name(f".{out.name}.draft")
-    draft.write_text(json.dumps(told, indent=1, sort_keys=True) + "\n", "utf-8")
-    draft.replace(out)
+    write_json(out, told)
     return told
 
 

@@ -24,6 +24,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, get_args
 
+from plora.lab.artifacts import write_json
 from plora.lab.console import emit, run_command
 from plora.lab.corpora import DOMAINS, QAPair, Split, load_domain
 
@@ -31,10 +32,7 @@ from plora.lab.corpora import DOMAINS, QAPair, Split, load_domain
 def prepare_data(domains: Sequence[str], out: Path) -> dict[str, Any]:
     """Write the document about these domains and return it; raises UsageError for a domain that isn't there."""
     told = {"domains": {name: described(name) for name in domains}}
-    out.parent.mkdir(parents=True, exist_ok=True)
-    draft = out.with_name(f".{out.name}.draft")
-    draft.write_text(json.dumps(told, indent=1, sort_keys=True) + "\n", "utf-8")
-    draft.replace(out)
+    write_json(out, told)
     return told
 
 

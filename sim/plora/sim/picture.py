@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from plora.analysis.style import COLOURS, STYLE
 from plora.proto.amounts import counted
 from plora.proto.errors import UsageError
 from plora.sim.scenario import Scenario
@@ -27,26 +28,13 @@ if TYPE_CHECKING:
 
 NAMES = ("run.png", "run.pdf")
 DOTS_AN_INCH = 200
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES: tuple[Any, ...] = ("-", (0, (6, 2)), (0, (2, 2)), (0, (7, 2, 2, 2)), (0, (1, 1)))
 MARKERS = {"50%": "o", "90%": "^", "100%": "s"}
 OUTCOMES = {"accepted": COLOURS[0], "held": COLOURS[4], "waiting": "#999999", "rejected": COLOURS[3]}
 LEGEND_MAX = 8
 NOTE_CHARACTERS = 150
 """So many fit in a line of a note."""
-STYLE: Mapping[Any, Any] = {
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.3,
-    "lines.linewidth": 1.6,
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-    "pdf.fonttype": 42,
-}
+LINES: Mapping[Any, Any] = {"lines.linewidth": 1.6}
 
 
 def write_pictures(folder: Path, report: Mapping[str, Any]) -> list[Path]:
@@ -56,7 +44,7 @@ def write_pictures(folder: Path, report: Mapping[str, Any]) -> list[Path]:
     import matplotlib
 
     paths = [folder / name for name in NAMES]
-    with matplotlib.rc_context(dict(STYLE)):
+    with matplotlib.rc_context({**STYLE, **LINES}):
         figure = drawn(report)
         for path in paths:
             # Without dates and versions, pictures of equal reports are equal files.

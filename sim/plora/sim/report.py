@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 
 from plora.analysis.diffusion import deltas, mutual_information, redundancy, rounds_to
+from plora.analysis.outcomes import OUTCOMES
 from plora.node.transport.traffic import Traffic
 from plora.sim import theory, topology
 from plora.sim.build import edges_of, voters
 from plora.sim.meeting import council_note
 from plora.sim.reach import Reach
-from plora.sim.rounds import OUTCOMES, Round
+from plora.sim.rounds import Round
 from plora.sim.scenario import Scenario
 from plora.sim.tally import Tally, pairs
 from plora.sim.truth import CLEAN, Truth

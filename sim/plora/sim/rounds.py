@@ -15,9 +15,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-OUTCOMES = ("accepted", "held", "waiting", "rejected")
-"""What a peer may think of an adapter: in use; kept apart; wanted, but something is missing; never."""
-
 
 @dataclass(frozen=True, slots=True)
 class Round:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from plora.analysis.outcomes import OUTCOMES
 from plora.proto.record_lines import CauseLike, Record, record_from_line
 from plora.proto.records import (
     Body,
@@ -29,7 +30,6 @@ from plora.proto.records import (
     Suppressed,
     VerdictGiven,
 )
-from plora.sim.rounds import OUTCOMES
 from plora.sim.truth import Truth
 
 UNJUDGED, ACCEPTED = -1, 0

@@ -51,7 +51,7 @@ _USUAL = re.compile(r'"kind":"(knowledge|merge_probed)"|"outcome":"accept"')
 class Frame:
     """What changed in a round.
 
-    `verdicts`: (peer, adapter, index into `rounds.OUTCOMES` or -1 for none any more). Links are pairs of numbers, the
+    `verdicts`: (peer, adapter, index into `outcomes.OUTCOMES` or -1 for none any more). Links are pairs of numbers, the
     smaller first; over those that `moved` new statements came. `lines`: records as the logs have them, the oldest
     first; `untold` more were left out. `planned`: what the scenario did to peers, in words.
     """

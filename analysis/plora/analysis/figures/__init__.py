@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plora.analysis.figures import adapters, spectral, swarms
-from plora.analysis.figures.style import STYLE
+from plora.analysis.style import STYLE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawn

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from plora.analysis.figures.style import COLOURS, GREY, MARKERS, whiskers
+from plora.analysis.style import COLOURS, GREY, MARKERS, whiskers
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

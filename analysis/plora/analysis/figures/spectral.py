@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from plora.analysis.figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, whiskers
+from plora.analysis.style import BLACK, BLUE, GREEN, GREY, ORANGE, whiskers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

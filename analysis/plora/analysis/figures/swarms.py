@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from plora.analysis.figures.style import BLUE, COLOURS, GREY, MARKERS, ORANGE
+from plora.analysis.outcomes import OUTCOMES
+from plora.analysis.style import BLUE, COLOURS, GREY, MARKERS, ORANGE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-OUTCOMES = ("accepted", "held", "waiting", "rejected")
 
 
 def sweep(figure: Figure, artifacts: Sequence[Sequence[Mapping[str, Any]]]) -> None:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from plora.analysis.outcomes import OUTCOMES
 from plora.proto.errors import UsageError
 from plora.sim import compiled, topology
 from plora.sim.build import truths
@@ -34,7 +35,7 @@ from plora.sim.fleet.gates import Chance, accepts_of
 from plora.sim.fleet.regard import Regarding
 from plora.sim.reach import Reach
 from plora.sim.report import report_of
-from plora.sim.rounds import OUTCOMES, Round
+from plora.sim.rounds import Round
 from plora.sim.scenario import Expect, Links, Scenario
 from plora.sim.truth import Truth
 from plora.sim.verdicts import model_of

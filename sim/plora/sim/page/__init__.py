@@ -22,9 +22,9 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from plora.analysis.outcomes import OUTCOMES
 from plora.proto.amounts import counted
 from plora.sim.page.layout import places_of
-from plora.sim.rounds import OUTCOMES
 from plora.sim.trace import Frame, Trace
 
 LINKS_MAX = 20_000

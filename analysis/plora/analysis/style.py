@@ -1,4 +1,4 @@
-"""How the experiment's figures look: Okabe and Ito's colours, which colour-blind people tell apart, and marks."""
+"""How figures look: Okabe and Ito's colours, which colour-blind people tell apart, and marks."""
 
 from __future__ import annotations
 
