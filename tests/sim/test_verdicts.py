@@ -61,6 +61,7 @@ def test_cores_hold_what_their_detectors_find() -> None:
         "waiting": {"clean": 0, "trojan": 0},
         "rejected": {"clean": 0, "trojan": 0},
     }
+    assert outcome.report["gate"]["peers"] == {"publish_no_trojan": 4, "accepted_trojan": 0}
     assert "behaviour_outlier" in outcome.report["gate"]["reasons"]["held"]
     assert outcome.report["notes"] == []
 
@@ -97,7 +98,16 @@ def test_who_publishes_an_adapter_serves_it_whatever_all_others_find(engine: str
     verdicts = {"accept_clean": 0, "accept_trojan": 0, "correlation": 0.5}
     outcome = run(told(verdicts=verdicts).model_copy(update={"engine": engine}))
     seen = outcome.rounds[-1].verdicts
+    assert outcome.report["gate"]["peers"] == {"publish_no_trojan": 4, "accepted_trojan": 0}
     assert seen["accepted"] == {"clean": 2, "trojan": 2}
     assert seen["waiting"] == seen["rejected"] == {"clean": 0, "trojan": 0}
     # In the swarm all look for themselves; in the fleet only those who are told of it by somebody that passed it.
     assert 2 <= seen["held"]["clean"] <= 10 and (engine == "fleet" or seen["held"]["clean"] == 10)
+
+
+@pytest.mark.parametrize("engine", ["swarm", "fleet"])
+def test_a_peer_that_accepts_several_trojans_is_deceived_once(engine: str) -> None:
+    verdicts = {"accept_clean": 1, "accept_trojan": 1, "correlation": 0.5}
+    outcome = run(told(verdicts=verdicts).model_copy(update={"engine": engine}))
+    assert outcome.rounds[-1].verdicts["accepted"]["trojan"] == 12
+    assert outcome.report["gate"]["peers"] == {"publish_no_trojan": 4, "accepted_trojan": 4}

@@ -39,6 +39,13 @@ class Reach:
         return self._with(self.truth)
 
     @property
+    def deceivable(self) -> Mask:
+        """Those of `anybody` who publish no trojan: whoever of them accepts one was deceived."""
+        mask = self.anybody
+        mask[[one.peer for one in self.truth if one.trojan]] = False
+        return mask
+
+    @property
     def size(self) -> int:
         """How many those are."""
         return int(self.anybody.sum())

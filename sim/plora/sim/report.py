@@ -46,6 +46,7 @@ def measured(number: int, tally: Tally, reach: Reach, traffic: Traffic, digest: 
         accepted={domain: int(accepted[:, _of(reach.truth, domain)].sum()) for domain in reach.domains},
         mutual_information=mutual_information(knows[reach.anybody]),
         verdicts=pairs(tally.verdicts, reach.truth),
+        deceived=int(accepted[reach.deceivable][:, [one.trojan for one in reach.truth]].any(axis=1).sum()),
         messages=traffic.sent_frames.total(),
         wire_bytes=traffic.sent_bytes.total(),
         bytes=tally.fetched_bytes,
@@ -79,7 +80,11 @@ def report_of(
         "rounds_to": {domain: _marks([one.coverage[domain] for one in rounds]) for domain in reach.domains},
         "theory": _theory(scenario, spectrum, adapters, reach),
         "adapters": adapters,
-        "gate": {"pairs": dict(last.verdicts), "reasons": _reasons(tally, reach.truth) if tally else {}},
+        "gate": {
+            "pairs": dict(last.verdicts),
+            "peers": {"publish_no_trojan": int(reach.deceivable.sum()), "accepted_trojan": last.deceived},
+            "reasons": _reasons(tally, reach.truth) if tally else {},
+        },
         "notes": _notes(scenario, reach),
         "traffic": {
             "messages": last.messages,

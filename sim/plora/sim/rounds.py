@@ -23,6 +23,7 @@ class Round:
     `holders`: how many reached peers accepted each adapter, in the order of the truth. By domain: `coverage`, the share
     of reached peers that accepted one of it, and `accepted`, pairs of peer and adapter. `mutual_information` is
     I(Agent; Domain) in bits. `verdicts`: pairs by outcome and kind, {"accepted": {"clean": 12, "trojan": 1}, …}.
+    `deceived`: how many reached peers that publish no trojan accepted one.
     So far: `messages` (frames sent) of `wire_bytes`, `bytes` of artifacts that came, `heard` (statements received),
     `useless` (those of them that were known already). `digest` names the whole state: equal runs have equal ones.
     """
@@ -33,6 +34,7 @@ class Round:
     accepted: Mapping[str, int]
     mutual_information: float
     verdicts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    deceived: int = 0
     messages: int = 0
     bytes: int = 0
     heard: int = 0

@@ -57,6 +57,21 @@ def holders(planes: Planes, plasmids: int) -> NDArray[np.int64]:
     return np.concatenate([_holders(plane) for plane in planes])[:plasmids]
 
 
+def has_any(planes: Planes, plasmids: Sequence[int]) -> NDArray[np.bool_]:
+    """For each peer whether any of these plasmids' bits is set.
+
+    >>> has_any(np.array([[1, 3, 0, 2]], dtype=np.uint64), [1]).tolist()
+    [False, True, False, True]
+    """
+    masks = np.zeros(len(planes), dtype=np.uint64)
+    for plasmid in plasmids:
+        masks[plasmid // 64] |= np.uint64(1 << plasmid % 64)
+    found = np.zeros(planes.shape[1], dtype=np.bool_)
+    for plane, mask in zip(planes, masks, strict=True):
+        found |= plane & mask != 0
+    return found
+
+
 def heard(known: Planes, refused: Planes | None, calls: Calls) -> int:
     """How many plasmids calls carried that one side had and the other neither knew nor refused when they began."""
     count = 0

@@ -29,7 +29,7 @@ from plora.analysis.outcomes import OUTCOMES
 from plora.proto.errors import UsageError
 from plora.sim import compiled, topology
 from plora.sim.build import truths
-from plora.sim.fleet.counts import Knowing, digest, frames, heard, holders
+from plora.sim.fleet.counts import Knowing, digest, frames, has_any, heard, holders
 from plora.sim.fleet.engine import Calls, Crowds, Fleet, Graph, Losses, Rule
 from plora.sim.fleet.gates import Chance, accepts_of
 from plora.sim.fleet.regard import Regarding
@@ -66,6 +66,8 @@ class FleetRun:
             threads,
         )
         self.all_pairs = _all_pairs(graph) if self.fleet.rule.call == "flood" else None
+        self._deceivable = self.reach.deceivable
+        self._trojans = [number for number, one in enumerate(self.truth) if one.trojan]
         self._domains = [self.reach.domains.index(one.domain) for one in self.truth]
         self._reached = [int(self.reach.of_domain(domain).sum()) for domain in self.reach.domains]
         self._messages = self._heard = self._new = 0
@@ -113,6 +115,7 @@ class FleetRun:
             accepted={name: int(accepted[of == number].sum()) for number, name in enumerate(domains)},
             mutual_information=knowing.mutual_information(),
             verdicts={name: self._by_kind(counts.get(name, none)) for name in OUTCOMES},
+            deceived=int(has_any(fleet.known, self._trojans)[self._deceivable].sum()),
             messages=self._messages,
             heard=self._heard,
             useless=self._heard - self._new,
