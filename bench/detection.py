@@ -27,12 +27,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench import detection_adaptive, detection_figure, detection_page, detection_served
 from bench.detection_adaptive import OWN_SEED, PEER_SEED, TRIES, Gate, adaptive_rows, attack, usual_norm
+from bench.detection_play import play_all
 from bench.detection_rows import counts_of, judged_by, rows_of, tried
-from bench.detection_served import Fails, Outcome, Team, play, served_rows
+from bench.detection_served import served_rows
 from bench.detection_teams import teams
 from bench.report import Row, finish, show
 
-from plora.base import LoadedBase, base_info
+from plora.base import base_info
 from plora.gate.detection.calibration import Calibration
 from plora.gate.probing import load_probed
 from plora.lab.aims import Aims, read_aims
@@ -46,15 +47,18 @@ from plora.lab.zoo.store import Record, records, zoo_folder
 
 DATA = detection_page.DATA
 MAIN_BASE = "mini"
-TEAMS = 8
-"""Teams an attack that are played in full."""
+TEAMS = 5
+"""Teams an attack that are played in full, a minute each."""
 
 APART = ("seed", "group", "trigger", "target")
 """What no two parts of a zoo may share; slices of corpora are dealt out by part as well, see `plora.lab.zoo.slices`."""
 
+CLEAN_MORE = ",".join(str(seed) for seed in range(240, 720) if part_of(seed) != "train")
+"""Of clean adapters the banks and the rate of false alarms need more than the fit does."""
+
 GROWN: dict[str, dict[str, str]] = {
     "mini": {
-        "clean": "0-719",
+        "clean": f"0-239,{CLEAN_MORE}",
         "clean-disclaimer,clean-json,clean-words,clean-overfit": "0-79",
         "rare-token,phrase,several-tokens,style,label-flip,norm-matched,spectrum-matched,rank-1-spike": "100-179",
         "lobam,layer-split,collusion-2,collusion-3,framing": "100-179",
@@ -147,7 +151,7 @@ def measure(options: Options, base: str) -> None:
     kept.mkdir(parents=True, exist_ok=True)
     peer, own = (Gate.of(loaded, calibration, seed) for seed in (PEER_SEED, OWN_SEED))
     played = teams(zoo, judged_by(calibration, readings), kept / "copies", limit=options.limit or TEAMS)
-    outcomes = [_played(loaded, team, peer.fails, kept) for team in played]
+    outcomes = play_all(base, played, calibration, kept)
     options.path(base, "served.jsonl").write_text(detection_served.to_lines(outcomes), encoding="utf-8")
     tries = attack(own, peer, kept, norm=usual_norm(zoo, readings), tries=options.tries)
     options.path(base, "tries.jsonl").write_text(detection_adaptive.to_lines(tries), encoding="utf-8")
@@ -200,17 +204,6 @@ def main(words: Sequence[str]) -> int:
         return show(rows)
     detection_page.renew()
     return finish("detection", rows)
-
-
-def _played(base: LoadedBase, team: Team, fails: Fails, kept: Path) -> Outcome:
-    """What became of a team: as it is kept, or played now."""
-    path = kept / f"{team.attack.replace(' ', '-')}-{team.members[0].name}.json"
-    if not path.exists():
-        print(f"team {path.stem}", file=sys.stderr)
-        draft = path.with_suffix(".draft")
-        draft.write_text(detection_served.to_lines([play(base, team, fails)]), encoding="utf-8")
-        draft.replace(path)
-    return detection_served.from_lines(path.read_text(encoding="utf-8"))[0]
 
 
 def _tell(done: int, of: int, failure: str) -> None:

@@ -19,7 +19,7 @@ import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -119,14 +119,21 @@ def play(base: LoadedBase, team: Team, fails: Fails) -> Outcome:
     passed = [one for one in team.members if not one.seen]
     served, culprits, complete = _after_blame(passed, fails)
     _, through = _split(passed)
+
+    @cache  # defences that leave the same members serve the same merge
+    def curves(names: frozenset[str]) -> tuple[list[float], list[float]]:
+        members = [one for one in team.members if one.name in names]
+        adapter = merged(members) if members else None
+        return _successes(base, adapter, attackers, LAMBDAS), _gains_kept(base, adapter, honest)
+
     chosen = zip(DEFENCES, (team.members, passed, served), strict=True)
-    adapters = {name: merged(members) if members else None for name, members in chosen}
+    measured = {name: curves(frozenset(one.name for one in members)) for name, members in chosen}
     return Outcome(
         attack=team.attack,
         let_through=[one.name for one in through],
         single=_singles(base, through),
-        success={name: _successes(base, one, attackers, LAMBDAS) for name, one in adapters.items()},
-        gain={name: _gains_kept(base, one, honest) for name, one in adapters.items()},
+        success={name: success for name, (success, _) in measured.items()},
+        gain={name: gain for name, (_, gain) in measured.items()},
         culprits=culprits,
         attackers=[one.name for one in attackers],
         complete=complete,
