@@ -177,6 +177,8 @@ check: $(READY) ## lint, types, room borders, generated code, wire compatibility
 	$(BIN)/lint-imports
 	cd proto && ../$(BIN)/buf lint && ../$(BIN)/buf breaking --against baseline.binpb
 	$(BIN)/python -m pytest -q tests/test_tidy.py tests/test_generated.py
+	@if command -v promtool >/dev/null; then cd deploy/observe && promtool check config prometheus.yml && promtool test rules rules_test.yml; \
+	else echo "NOT CHECKED for want of promtool (Debian's package prometheus): alert rules in deploy/observe"; fi
 
 fmt: $(READY) ## format and sort imports
 	$(BIN)/ruff check --fix -q .

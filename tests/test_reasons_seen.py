@@ -22,9 +22,8 @@ from plora.node.core.events import Persisted, Publish, Start
 from plora.node.core.ledger import Ledger
 from plora.node.core.now import Now
 from plora.node.core.peer import PeerCore
-from plora.node.metrics import Collector
+from plora.node.metrics.readings import status_readings
 from plora.node.store.snapshot import Snapshot
-from plora.node.transport.traffic import Traffic
 from plora.node.web.feed import Feed
 from plora.node.web.routes import web_app
 from plora.sim.clock import WALL_START_MS
@@ -88,9 +87,8 @@ def log_says(verdict: Verdict) -> None:
 
 
 def metrics_say(core: PeerCore, stage: str, reason: str) -> None:
-    families = Collector(lambda: view.status(core, NOW), Traffic()).collect()
-    samples = [sample for family in families for sample in family.samples if sample.name == "plora_objections"]
-    assert [(sample.labels, sample.value) for sample in samples] == [({"stage": stage, "reason": reason}, 1.0)]
+    read = [one for one in status_readings(view.status(core, NOW)) if one[0] == "plora_objections"]
+    assert read == [("plora_objections", (stage, reason), 1.0)]
 
 
 @pytest.mark.parametrize("trouble", ["bad_hash", "too_large"])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tests.cli.conftest import Run, write_tiny_adapter
 
-from plora.cli.reference import cli_page, configuration_page, help_texts
+from plora.cli.reference import cli_page, configuration_page, help_texts, metrics_page
 from plora.cli.schema import schema_text
 from plora.cli.usage import PANELS
 from plora.merge import Adapter, FactorPair, LoraSpec, write_adapter
@@ -23,7 +23,12 @@ HEAVY = ("torch", "transformers", "numpy", "grpc", "pydantic", "cryptography", "
 
 @pytest.mark.parametrize(
     ("page", "fresh"),
-    [("configuration.md", configuration_page), ("cli.md", cli_page), ("peer.schema.json", schema_text)],
+    [
+        ("configuration.md", configuration_page),
+        ("cli.md", cli_page),
+        ("metrics.md", metrics_page),
+        ("peer.schema.json", schema_text),
+    ],
 )
 def test_page_is_fresh(page: str, fresh: object) -> None:
     assert callable(fresh)

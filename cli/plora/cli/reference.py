@@ -2,6 +2,7 @@
 
 - docs/configuration.md: every setting of peer.yaml with type, default and meaning, from `PeerConfig`.
 - docs/peer.schema.json: the JSON schema of peer.yaml (`plora.cli.schema`).
+- docs/metrics.md: every metric, from `plora.node.metrics.table`.
 - docs/cli.md: the help of every command, from the command itself.
 - A setting without a meaning in `MEANINGS`, and a meaning without a setting, is an error; tests keep the pages fresh.
 """
@@ -9,7 +10,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -22,6 +23,7 @@ from pydantic_core import PydanticUndefined
 from plora.cli.main import app
 from plora.cli.usage import PANELS
 from plora.node.daemon.config import PeerConfig, parse_size
+from plora.node.metrics.table import QUESTIONS, Metric
 
 WIDTH = 100
 CALIBRATED = "empty: the calibration's own"
@@ -122,7 +124,7 @@ MEANINGS: Mapping[str, str] = {
     "detection.secret_ms": "How long this peer's own secret probes stay the same.",
     "base_paths": "Where bases lie on this machine, by name; written into `adapter_config.json`.",
     "log": "How the log looks on standard error.",
-    "metrics": "Where Prometheus metrics are served; empty: nowhere.",
+    "metrics": "Where Prometheus metrics are served, to whoever reaches the address; empty: nowhere. See watching.md.",
     "web.listen": "Where the web page is from the start, on loopback; empty: only where `plora web` opens it.",
     "serving.vllm.url": "A running vLLM whose adapters follow what is accepted here, such as `http://127.0.0.1:8000`; "
     "empty: none. Plain HTTP only on this machine.",
@@ -162,6 +164,20 @@ ENVIRONMENT = """
 | `XDG_CACHE_HOME` | Prepared bases and hashes lie under its `plora/`; else under `~/.cache/plora`. |
 | `HF_TOKEN`, `HF_HUB_OFFLINE`, `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_CACHE` | Of the hub's libraries. |
 """
+METRICS_HEAD = """\
+# Metrics
+
+`metrics: 127.0.0.1:9464` in peer.yaml serves `GET /metrics` there, for Prometheus. Alert rules, a dashboard and the
+configuration of a Prometheus for the peers of `docker-compose.yml` lie in `deploy/observe`;
+[watching a swarm](watching.md) says how to use them, and who may read the numbers.
+
+A scrape holds exactly these names, those without a value as a heading alone. No label has a value that strangers
+choose. `base` is chosen by owners who are trusted here. What is marked † is counted as the event log is written, from
+0 at each start; `process_` is there on Linux. A histogram has `_bucket`, `_count` and `_sum`. What a reason means in
+words stands in `plora why`, in the event log (`plora events`) and on the page, under the same names of the layers.
+
+Made by `python -m plora.cli.reference docs`.
+"""
 CLI_HEAD = """\
 # Command line
 
@@ -180,6 +196,21 @@ def configuration_page() -> str:
         raise ValueError(f"settings and MEANINGS differ: {sorted(set(names) ^ set(MEANINGS))}")
     lines = (f"| `{name}` | {kind} | {default} | {MEANINGS[name]} |\n" for name, kind, default in rows)
     return HEAD + "".join(lines) + ENVIRONMENT
+
+
+def metrics_page() -> str:
+    """docs/metrics.md: a table for each question."""
+    tables = (f"\n## {question}\n\n{_table(metrics)}" for question, metrics in QUESTIONS.items())
+    return METRICS_HEAD + "".join(tables)
+
+
+def _table(metrics: Iterable[Metric]) -> str:
+    head = "| metric | type | unit | labels | meaning |\n|---|---|---|---|---|\n"
+    return head + "".join(
+        f"| `{one.name}`{' †' if one.source == 'records' else ''} | {one.kind} | {one.unit} "
+        f"| {', '.join(f'`{label}`' for label in one.labels)} | {one.meaning} |\n"
+        for one in metrics
+    )
 
 
 def cli_page() -> str:
@@ -267,11 +298,12 @@ def _size(value: int) -> str:
 
 
 def main(folder: Path) -> None:
-    """Write both pages and the schema."""
+    """Write the pages and the schema."""
     from plora.cli.schema import schema_text
 
     (folder / "peer.schema.json").write_text(schema_text(), encoding="utf-8")
     (folder / "configuration.md").write_text(configuration_page(), encoding="utf-8")
+    (folder / "metrics.md").write_text(metrics_page(), encoding="utf-8")
     (folder / "cli.md").write_text(cli_page(), encoding="utf-8")
 
 

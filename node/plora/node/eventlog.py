@@ -10,6 +10,7 @@ Rules:
   earlier boots, exceed `events_max`, the oldest are deleted (with the recordings of their boots) and `dropped` is told.
   Names sort by age, and no line spans two segments: reading them in order is reading the log.
 - A log that can't be written (full disk) is given up with one `trouble` text; the peer goes on without it.
+- `count` gets every body as it is written, for the metrics.
 - Followers get every line written after they came; what was before is in the segments (`seq` tells where both meet).
 """
 
@@ -43,6 +44,7 @@ class EventLog:
     def __init__(self, folder: Path, ledger: Ledger, started: Now, boot: str, events_max: int = 0) -> None:
         self.trouble = ""
         self.dropped: Callable[[int, int], None] = lambda limit, size_bytes: None
+        self.count: Callable[[Body, Now], None] = lambda body, now: None
         self._folder = folder
         self.boot = boot
         self._ledger = ledger
@@ -74,6 +76,7 @@ class EventLog:
         line = self._ledger.line(body, now, cause)
         if not self.trouble:
             self._append(line.encode(), now)
+        self.count(body, now)
         for follower in tuple(self._followers):
             follower(line)
 

@@ -62,7 +62,7 @@ limits:
 merge:
   enabled: true                      # one merged adapter a base, under merged/
 log: console                         # or json
-# metrics: 127.0.0.1:9470            # Prometheus
+# metrics: 127.0.0.1:9464            # Prometheus; docs/metrics.md
 # web: {{listen: 127.0.0.1:9480}}      # the web page from the start; `plora web` opens one at any time
 # base_paths: {{smollm2: /models/smollm2}}          # a base's name where adapters are loaded, as vLLM's --model has it
 # serving: {{vllm: {{url: http://127.0.0.1:8000}}}}   # a running vLLM loads what is accepted, and unloads what isn't

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import resource
 from collections import Counter, deque
+from collections.abc import Callable
 from pathlib import Path
 
 from plora.node.core.events import LoopLag
@@ -21,10 +22,11 @@ LAG_MS_TOLD = 50
 
 
 class Health:
-    """Samples on the event loop from construction to `stop`."""
+    """Samples on the event loop from construction to `stop`; each lag in seconds is told to `on_lag`."""
 
-    def __init__(self, driver: Driver, traffic: Traffic) -> None:
+    def __init__(self, driver: Driver, traffic: Traffic, on_lag: Callable[[float], None] = lambda lag_s: None) -> None:
         self._driver = driver
+        self._on_lag = on_lag
         self._traffic = traffic
         self._loop = asyncio.get_running_loop()
         self._lags: deque[float] = deque(maxlen=int(RECORD_S / SAMPLE_S))
@@ -52,6 +54,7 @@ class Health:
     def _sample(self, due_s: float) -> None:
         lag_ms = max(0.0, (self._loop.time() - due_s) * 1000)
         self._lags.append(lag_ms)
+        self._on_lag(lag_ms / 1000)
         told_ms = int(lag_ms) if lag_ms >= LAG_MS_TOLD else 0
         if told_ms or self._told_ms:
             self._driver.handle(LoopLag(told_ms))

@@ -11,25 +11,23 @@ import hashlib
 import importlib.metadata
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
 from plora.gate import BaseFacts, Trust, check_quorum, load_root, load_trust
 from plora.gate.consensus import Membership
-from plora.node.admin.auditing import audit_numbers, look
+from plora.node.admin.auditing import look
 from plora.node.admin.service import AdminService, serve_admin
 from plora.node.audit.copies import Verified
 from plora.node.audit.verify import Fault
 from plora.node.core.config import CoreConfig
-from plora.node.core.council_view import counts
 from plora.node.core.events import NeighboursChanged, Noted, PolicyChanged, SettingsChanged, Start, Stop
 from plora.node.core.ledger import Ledger
 from plora.node.core.merge_rows import MERGES, decode_merge, merge_row
 from plora.node.core.peer import PeerCore
 from plora.node.core.rows import VERDICTS, decode_verdict
-from plora.node.core.view import status
 from plora.node.daemon.config import LoadedConfig, PeerConfig, load_config
 from plora.node.daemon.detecting import Detecting
 from plora.node.daemon.health import Health
@@ -188,6 +186,7 @@ class Node:
         self.lacks: tuple[str, ...] = ()
         self.lan: Lan | None = None
         self.audited: Verified | None = None
+        self.on_lag: Callable[[float], None] = lambda lag_s: None  # told how late the event loop was
 
     async def start(self) -> None:
         """Open the store and the sockets, then let the core run."""
@@ -273,16 +272,9 @@ class Node:
             if peer.web.listen:
                 await self.web.open()
             if peer.metrics:
-                from plora.node.metrics import serve_metrics
+                from plora.node.metrics.endpoint import open_metrics
 
-                server = await serve_metrics(
-                    peer.metrics,
-                    lambda: status(self.core, read_clocks()),
-                    self.transport.traffic,
-                    lambda: counts(self.core),
-                    lambda: audit_numbers(self),
-                )
-                self._closers.append(server)
+                self._closers.append(await open_metrics(self, peer.metrics))
             if peer.discovery.lan:
                 self.lan = self._lan()
                 await self.lan.start()
@@ -307,7 +299,7 @@ class Node:
             self.driver.note(Repair("a merge's folder was gone; what is left is served, and merged again", base))
         for fault in changed:
             self.driver.note(ErrorMet(fault.what, "state.db: audit", "see `plora audit verify`"))
-        self.health = Health(self.driver, self.transport.traffic)
+        self.health = Health(self.driver, self.transport.traffic, self.on_lag)
         self._space = Space(self._disk.system_free_bytes, self.driver.handle)
         self.driver.handle(Start())
         if self.serving is not None:
@@ -403,6 +395,11 @@ class Node:
     def told(self) -> Told:
         """What `plora join` was told."""
         return self._checked.loaded.told
+
+    @property
+    def identity(self) -> Identity:
+        """Who this peer is on the wire."""
+        return self._checked.identity
 
     @property
     def swarm(self) -> Swarm:

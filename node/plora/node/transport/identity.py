@@ -108,6 +108,11 @@ class Leaf:
     chain_pem: bytes
     made: datetime
 
+    @property
+    def expires(self) -> datetime:
+        """Until when it holds."""
+        return self.made + LEAF_LIFETIME
+
 
 class Identity:
     """A peer's identity in one swarm; `leaf()` is what TLS presents. `older`: former secrets that are still let in."""
