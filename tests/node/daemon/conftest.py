@@ -83,6 +83,7 @@ class Daemon:
     made: MadeHome
     port: int
     process: subprocess.Popen[bytes] | None = None
+    environment: dict[str, str] = field(default_factory=dict)
     calls: list[AdminClient] = field(default_factory=list)
 
     @property
@@ -106,10 +107,15 @@ class Daemon:
         entry = f'{{peer: {other.made.peer_id}, address: "127.0.0.1:{other.port}"}}'
         self.edit("neighbours: []", f"neighbours: [{entry}]")
 
-    def start(self) -> None:
+    def spawn(self) -> None:
+        """Start the process, and don't wait for it."""
         errors = (self.home.root / "stderr").open("ab")
-        self.process = subprocess.Popen([NODE, "--config", self.home.config], stderr=errors, env=environment())
+        variables = environment() | self.environment
+        self.process = subprocess.Popen([NODE, "--config", self.home.config], stderr=errors, env=variables)
         errors.close()
+
+    def start(self) -> None:
+        self.spawn()
         self.until(lambda: self.call("Status", pb.StatusRequest()))
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:

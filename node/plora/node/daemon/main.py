@@ -1,8 +1,10 @@
 """`plora-node --config peer.yaml [--check]`: one peer, until SIGTERM or SIGINT.
 
 - SIGTERM and SIGINT drain: goodbyes, what is queued is sent, everything durable; exit code 0.
-- SIGHUP reads neighbours, trust, policy, subscriptions and limits again, without losing a session; a fault is
-  logged and the old ones stay.
+- SIGHUP reads neighbours, trust, policy, subscriptions and limits again and makes a new TLS certificate, without losing
+  a session; a fault is logged and the old ones stay.
+- A supervisor that asks for it is told when the peer listens, reads its settings, leaves, and that its loop goes on
+  (`plora.node.daemon.supervisor`).
 - Whatever prevents the start is one line on standard error that says how to mend it, and an exit code: 2 for what a
   person configured, 1 for everything else.
 """
@@ -22,6 +24,7 @@ import uvloop
 from plora.gate import quorum_trouble
 from plora.node.daemon.config import faults_of
 from plora.node.daemon.node import Checked, Node, check
+from plora.node.daemon.supervisor import Supervisor
 from plora.proto.errors import ConfigError, PloraError, StoreError
 
 
@@ -72,32 +75,49 @@ def _run(path: Path) -> int:
 
 
 async def _serve(path: Path) -> None:
+    supervisor = Supervisor.found()
     node = Node(path, check(path))
     ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    _on_signals(node, ended)
+    _end_on_signals(ended)
     await node.start()
+    _reload_on_signal(node, supervisor)
     gc.collect()
     gc.freeze()  # what start-up made stays; later collections needn't look at it
+    supervisor.ready(_standing(node))
+    supervisor.watch(lambda: _standing(node))
     reason = await ended
+    supervisor.stopping(reason)
     await node.stop(reason)
 
 
-def _on_signals(node: Node, ended: asyncio.Future[str]) -> None:
+def _standing(node: Node) -> str:
+    """The line that `systemctl status` shows."""
+    larder = node.core.desk.larder
+    return f"{len(larder.ready)} peers linked, {len(larder.held)} adapters held"
+
+
+def _end_on_signals(ended: asyncio.Future[str]) -> None:
     loop = asyncio.get_running_loop()
 
     def end(name: str) -> None:
         if not ended.done():
             ended.set_result(name)
 
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end, number.name)
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)  # a start reads the settings anyway
+
+
+def _reload_on_signal(node: Node, supervisor: Supervisor) -> None:
     def reload() -> None:
+        supervisor.reloading()
         try:
             node.reload()
         except PloraError as error:
             _say(f"not reloaded: {error}")
+        supervisor.ready(node.reload_trouble or _standing(node))
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, end, number.name)
-    loop.add_signal_handler(signal.SIGHUP, reload)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
 
 
 def _explained(error: OSError) -> StoreError:

@@ -322,7 +322,7 @@ class Node:
     def reload(self) -> list[str]:
         """Read the configuration again: neighbours, trust, policy, subscriptions, limits, how to merge take effect.
 
-        What else changed needs a restart. The names of what changed.
+        The next handshakes show a new TLS certificate. What else changed needs a restart. The names of what changed.
         """
         try:
             fresh = check(self._path)
@@ -334,6 +334,7 @@ class Node:
         old, self._checked = self._checked, fresh
         changed = []
         self._detecting.look_again()
+        self.transport.renew_certificate()
         if (old.peer.policy, old.trust) != (fresh.peer.policy, fresh.trust):
             changed.append("policy and trust")
             self.driver.handle(PolicyChanged(fresh.peer.policy, fresh.trust))

@@ -131,10 +131,10 @@ class Identity:
 
     def leaf(self) -> Leaf:
         """The current leaf, made anew when it is a day old, or a day ahead of a clock that was set back."""
-        now = self._clock()
-        if self._leaf is None or abs(now - self._leaf.made) >= LEAF_RENEWED_AFTER:
-            self._leaf = self.new_leaf(now)
-        return self._leaf
+        now, leaf = self._clock(), self._leaf  # read once: handshakes ask on threads of gRPC's
+        if leaf is None or abs(now - leaf.made) >= LEAF_RENEWED_AFTER:
+            self._leaf = leaf = self.new_leaf(now)
+        return leaf
 
     def rotate(self) -> None:
         """Forget the leaf: the next handshake, in either role, presents another one."""

@@ -162,6 +162,10 @@ class Transport:
         """Whether connections are watched for floods and crowds, as they are from the start."""
         self._door.watching = on
 
+    def renew_certificate(self) -> None:
+        """The next handshakes, in either role, show another leaf; open connections go on."""
+        self._identity.rotate()
+
     def cut_off(self, peer: str, seconds: float) -> None:
         """Keep a peer out for so long: its calls are refused, and its connections end."""
         self.traffic.cut_off += 1
