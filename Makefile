@@ -170,13 +170,13 @@ fuzz: $(READY) ## strangers' bytes, mutated by what code they reach: statement (
 		$(BIN)/python -m fuzz.run $$target --seconds $(SECONDS_EACH) || exit 1; done
 
 .PHONY: check fmt proto proto-baseline nightly test-vllm mutate smoke-base smoke-container constraints
-check: $(READY) ## lint, types, room borders, generated code, wire compatibility
+check: $(READY) ## lint, types, room borders, generated code, wire compatibility, the systemd unit
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	cd proto && ../$(BIN)/buf lint && ../$(BIN)/buf breaking --against baseline.binpb
-	$(BIN)/python -m pytest -q tests/test_tidy.py tests/test_generated.py
+	$(BIN)/python -m pytest -q tests/test_tidy.py tests/test_generated.py tests/deploy/test_units.py
 	@if command -v promtool >/dev/null; then cd deploy/observe && promtool check config prometheus.yml && promtool test rules rules_test.yml; \
 	else echo "NOT CHECKED for want of promtool (Debian's package prometheus): alert rules in deploy/observe"; fi
 

@@ -36,6 +36,7 @@ from plora.cli import (
     seeing,
     serving,
     simulating,
+    storing,
     sweeping,
     trusting,
     walk,
@@ -131,6 +132,8 @@ app.add_typer(owning.app, name="owner")
 PANELS["owner"] = "Whom to believe"
 app.add_typer(auditing.app, name="audit")
 PANELS["audit"] = "With a running peer"
+app.add_typer(storing.app, name="store")
+PANELS["store"] = "With a running peer"
 app.add_typer(consensus.app, name="consensus")
 PANELS["consensus"] = "Whom to believe"
 app.add_typer(quarantining.app, name="quarantine")

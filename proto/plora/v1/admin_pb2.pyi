@@ -7,6 +7,16 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class CopyRowsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class CopyRowsReply(_message.Message):
+    __slots__ = ("path",)
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    def __init__(self, path: _Optional[str] = ...) -> None: ...
+
 class ConsensusRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

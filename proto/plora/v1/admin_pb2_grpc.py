@@ -229,6 +229,11 @@ class AdminStub:
                 request_serializer=plora_dot_v1_dot_admin__pb2.AcknowledgeAuditRequest.SerializeToString,
                 response_deserializer=plora_dot_v1_dot_admin__pb2.VerifyAuditReply.FromString,
                 _registered_method=True)
+        self.CopyRows = channel.unary_unary(
+                '/plora.v1.Admin/CopyRows',
+                request_serializer=plora_dot_v1_dot_admin__pb2.CopyRowsRequest.SerializeToString,
+                response_deserializer=plora_dot_v1_dot_admin__pb2.CopyRowsReply.FromString,
+                _registered_method=True)
 
 
 class AdminServicer:
@@ -468,6 +473,12 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CopyRows(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -665,6 +676,11 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.AcknowledgeAudit,
                     request_deserializer=plora_dot_v1_dot_admin__pb2.AcknowledgeAuditRequest.FromString,
                     response_serializer=plora_dot_v1_dot_admin__pb2.VerifyAuditReply.SerializeToString,
+            ),
+            'CopyRows': grpc.unary_unary_rpc_method_handler(
+                    servicer.CopyRows,
+                    request_deserializer=plora_dot_v1_dot_admin__pb2.CopyRowsRequest.FromString,
+                    response_serializer=plora_dot_v1_dot_admin__pb2.CopyRowsReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1720,6 +1736,33 @@ class Admin:
             '/plora.v1.Admin/AcknowledgeAudit',
             plora_dot_v1_dot_admin__pb2.AcknowledgeAuditRequest.SerializeToString,
             plora_dot_v1_dot_admin__pb2.VerifyAuditReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CopyRows(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/plora.v1.Admin/CopyRows',
+            plora_dot_v1_dot_admin__pb2.CopyRowsRequest.SerializeToString,
+            plora_dot_v1_dot_admin__pb2.CopyRowsReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -202,6 +202,11 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         """Write down that a person knows of what is wrong at an entry."""
         return await acknowledge(self._node, self._store, request)
 
+    @_answered
+    async def CopyRows(self, request: pb.CopyRowsRequest, context: Any) -> pb.CopyRowsReply:  # noqa: N802
+        """The rows as of now, in a file of the home, for a backup."""
+        return pb.CopyRowsReply(path=str(await asyncio.to_thread(self._node.copy_rows)))
+
     async def Lan(self, request: pb.LanRequest, context: Any) -> pb.LanReply:  # noqa: N802
         """Peers of the local network."""
         return lan_reply(self._node)

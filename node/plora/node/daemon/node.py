@@ -47,7 +47,7 @@ from plora.node.recorder import Recorder
 from plora.node.serving.accepted import hook_of, key_of
 from plora.node.store.real_disk import RealDisk
 from plora.node.store.snapshot import Snapshot
-from plora.node.store.store import Store
+from plora.node.store.store import COPY, TMP, Store
 from plora.node.transport.identity import Identity, load_identity_key
 from plora.node.transport.transport import Transport
 from plora.node.web.server import WebPage
@@ -372,6 +372,12 @@ class Node:
         self._checked = replace(self._checked, trust=trust)
         self.driver.handle(PolicyChanged(self.config.policy, trust))
         return ["policy and trust"]
+
+    def copy_rows(self) -> Path:
+        """A new file in the home with the rows as of now; blocking. Whoever asked removes it, or the next start."""
+        path = f"{TMP}/{COPY}{secrets.token_hex(8)}"
+        self._disk.copy_rows(path)
+        return self.home.root / path
 
     def audit_head(self) -> str:
         """The newest durable head of the audit, for freshness statements; zeros before the first entry."""

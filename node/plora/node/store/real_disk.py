@@ -5,6 +5,7 @@
 - ENOSPC and EDQUOT become `DiskFullError`, every other error of the system `StoreError` with the file's name.
 - `free_bytes` is what both limits leave: `store_max` less the bytes in `blobs/` and `partial/` and of imports under
   way, and the file system's free space less `disk_free_min`. Bytes are counted once at opening, then kept up to date.
+- `copy_rows` takes them as of one moment; commits wait for it.
 - Safe for several threads; two calls for one path must not overlap.
 """
 
@@ -15,7 +16,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path, PurePosixPath
 
 from plora.node.store.disk import Delete, RowOp
@@ -90,6 +91,13 @@ class RealDisk:
         with self._mutex, _named("state.db"):
             row = self._db.execute("SELECT value FROM rows WHERE tab = ? AND key = ?", (table, key)).fetchone()
         return None if row is None else bytes(row[0])
+
+    def copy_rows(self, path: str) -> None:
+        """Copy all rows, as of one moment, into a new database file that stands alone."""
+        self.write(path, 0, b"")
+        with self._mutex, _named(path), closing(sqlite3.connect(self._at(path))) as copy:
+            self._db.backup(copy)
+            copy.execute("PRAGMA journal_mode=DELETE")  # one file, without what WAL keeps beside it
 
     def exists(self, path: str) -> bool:
         """Whether something has that name."""

@@ -54,6 +54,7 @@ TMP = "tmp"
 
 FAULTS_KEPT = 16
 
+COPY = "rows-"
 _IMPORT = "import-"
 _READ_BYTES = 1 << 20
 
@@ -266,7 +267,7 @@ class Store:
 
     def _sweep(self, held: dict[str, int], plans: dict[str, ChunkPlan]) -> None:
         for name in self.disk.names(TMP):
-            if name.startswith(_IMPORT):
+            if name.startswith((_IMPORT, COPY)):
                 self.disk.unlink(f"{TMP}/{name}")
         for shelf in self.disk.names(BLOBS):
             for name in self.disk.names(f"{BLOBS}/{shelf}"):
