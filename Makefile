@@ -123,6 +123,17 @@ artefacts-check: $(READY) ## which artifacts are missing, and the step that make
 prepare-data: $(READY) ## the corpora, counted, with splits that have no question in common; results/data.json
 	$(BIN)/python -m plora.lab.prepare_data
 
+.PHONY: findings-material findings findings-page
+findings-material: $(READY) ## the calibration and the study of adapters that findings are made from, by config/plora.findings.yml
+	@$(EXPERIMENT) run calibrate-c value-add --config config/plora.findings.yml
+
+FINDINGS := $(BIN)/python -m plora.lab.findings
+findings: $(READY) ## do adapters spread, are they safe, do they help? simulates what isn't there yet and decides; results/findings.json
+	$(FINDINGS)
+
+findings-page: $(READY) ## the same, and docs/findings.md with its numbers made anew
+	$(FINDINGS) --page docs/findings.md
+
 .PHONY: value-add-build-lowmem monolithic ablation alt-train-merge
 SCHEMES ?= all
 SEEDS ?= 41,42,43

@@ -25,8 +25,8 @@ def test_both_experiments_are_as_the_specification_says() -> None:
 
 
 def test_the_rule_was_fixed_beforehand_and_is_one() -> None:
-    rules = [read_config(CONFIGS / f"plora.{name}.yml").rule for name in ("dry", "full")]
-    assert rules[0] == rules[1]
+    rules = [read_config(CONFIGS / f"plora.{name}.yml").rule for name in ("dry", "full", "findings")]
+    assert rules[0] == rules[1] == rules[2]
     assert rules[0].model_dump() == {
         "t90_ratio_max": 1.25,
         "trojan_rate": 0.3,

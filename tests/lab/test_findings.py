@@ -1,0 +1,194 @@
+"""Findings: what is counted, whether the rule holds, and the way from the first simulation to the page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from plora.base import Interval
+from plora.lab.experiment.config import Rule, read_config
+from plora.lab.findings import diffusion, safety, value
+from plora.lab.findings.__main__ import main
+from plora.lab.findings.page import PLACES, with_findings
+from plora.lab.findings.rule import answer, parts
+from plora.lab.findings.settings import Settings, rule_of, with_verdicts
+from plora.lab.findings.value import Kept
+from plora.lab.rates import clopper_pearson
+from plora.proto.errors import ConfigError, UsageError
+from plora.sim.sweep import Sweep
+from plora.sim.verdicts import Rate as Chance
+from plora.sim.verdicts import VerdictModel
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = ROOT / "config" / "findings.yml"
+RULE = Rule(t90_ratio_max=1.25, trojan_rate=0.3, trojan_accepted_upper_max=0.05, value_kept_lower_min=0.7)
+BOUNDS = {"value": 0.8, "low": 0.75, "high": 0.85}
+
+
+def small(tmp_path: Path, **changes: Any) -> Path:
+    """The settings at a size of seconds."""
+    told = yaml.safe_load(CONFIG.read_text())
+    for name, agents, seeds in (("gate", 6, 2), ("families", 40, 1), ("passing", 40, 1)):
+        sweep = told["sweeps"][name]
+        sweep["base"] |= {"agents": agents, "rounds": 9}
+        sweep["axes"]["seed"]["count"] = seeds
+    told["sweeps"]["families"]["axes"]["graph"][0]["p"] = 0.2
+    told["sweeps"]["gate"]["base"]["graph"] = {"kind": "complete"}
+    told["sweeps"]["passing"]["axes"]["security.verdicts.accept_trojan"] = [0.5]
+    told["layers"] = {"peers": 2, "quorum": 1, "seeds": 1}
+    path = tmp_path / "findings.yml"
+    path.write_text(yaml.safe_dump({**told, "rule": str(ROOT / told["rule"]), **changes}))
+    return path
+
+
+def kept_row(cell: str = "merged", *, rank: int = 4, lower: float | None = 0.75) -> dict[str, Any]:
+    row = {"cell": cell, "rank": rank, "scheme": "all", "lambda": 1.0, "domains": ["legal"], "over_seeds": None}
+    return {**row, "kept": BOUNDS, "lower": lower}
+
+
+def study() -> dict[str, Any]:
+    """A summary of value-add with two cells."""
+    same: dict[str, Any] = {"domain": "legal", "of": "legal", "rank": 4, "scheme": "all", "lambda": 1.0, "documents": 9}
+    difference = dict.fromkeys(("nll", "question_information", "em"), BOUNDS)
+    told = {**same, "seeds": [41, 42, 43], "kept": BOUNDS, "significant": {}, "difference": difference}
+    entries = [{**same, "cell": "baseline", "seeds": []}, *({**told, "cell": one} for one in ("merged", "adapter"))]
+    return {"entries": entries, "kept": [kept_row()], "provenance": {"command": "plora lab value-add"}}
+
+
+def calibration() -> dict[str, Any]:
+    bounds = {"value": 1.0, "low": 0.9, "high": 1.1}
+    return {"C": bounds, "C_bound": 1.2, "null": {"a": bounds, "b": bounds}}
+
+
+def put(results: Path, name: str, document: Mapping[str, Any]) -> None:
+    path = results / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document))
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """The last record of a command."""
+    found: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
+    return found
+
+
+@pytest.mark.timeout(600)
+def test_findings_from_the_first_simulation_to_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results, page, config = tmp_path / "results", tmp_path / "page.md", small(tmp_path)
+    words = ["--config", str(config), "--results", str(results), "--bench", str(tmp_path / "none.json"), "--jobs", "1"]
+    page.write_text("".join(f"<!-- findings:{name} -->\n<!-- /findings -->\n" for name in PLACES))
+    assert main(["decide", *words]) == 2 and "make findings" in said(capsys)["mend"]
+    assert main(["runs", *words]) == 0 and said(capsys)["sweep"] == "layers"
+    assert main(words) == 2 and "make calibrate-c" in said(capsys)["mend"]
+    for family in diffusion.FAMILIES:
+        put(results, f"c_calib_{family}.json", calibration())
+    assert main(words) == 2 and "value-add" in said(capsys)["mend"]
+    put(results, "value_add/summary.json", study())
+    assert main([*words, "--page", str(page)]) == 0
+    records = capsys.readouterr().out.splitlines()
+    assert [json.loads(one)["event"] for one in records] == ["done"]  # nothing is simulated twice
+    found = json.loads((results / "findings.json").read_text())
+    assert found["answer"] in ("yes", "no") and found["verdicts"]["assumed"]
+    assert found["value"]["cells"][0]["cell"] == "adapter"
+    text = page.read_text()
+    assert with_findings(text, found) == text and found["parts"][0]["sentence"] in text
+    assert "Not measured yet" in text and "assumed, not measured" in text
+
+
+def report(deceived: int, honest: int = 10) -> dict[str, Any]:
+    return {"gate": {"peers": {"publish_no_trojan": honest, "accepted_trojan": deceived}}}
+
+
+def test_peers_of_one_run_are_no_independent_witnesses() -> None:
+    by_runs, as_if = safety.deceived([report(10)] + [report(0)] * 19)
+    assert by_runs.value == as_if.value == 0.05 and by_runs.high > as_if.high
+    assert safety.deceived([report(0)] * 71)[0].high > 0.05 > safety.deceived([report(0)] * 72)[0].high
+
+
+def test_t90_is_when_nine_of_ten_pairs_are_there_within_the_round() -> None:
+    slow = diffusion.Spread.of([[[2, 6, 10], 10]] * 3)
+    fast = diffusion.Spread.of([[[6, 10, 10], 10]] * 3)
+    assert diffusion.t90(slow) == Interval(2.75, 2.75, 2.75)
+    assert diffusion.t90_ratio(slow, fast).value == pytest.approx(2.75 / 1.75)
+    with pytest.raises(ValueError, match="no pairs"):
+        diffusion.t90_ratio(slow, diffusion.Spread.of([[[10], 10]]))
+
+
+def test_what_nine_of_ten_never_get_has_no_time() -> None:
+    never = diffusion.Spread.of([[[5, 8], 10]] * 3)
+    assert [one.value for one in diffusion.figures("gate", never, never)][:2] == [None, None]
+
+
+def test_what_gates_may_let_pass_falls_with_the_number_of_trojans() -> None:
+    degrees = [8] * 200
+    apart, alike = (safety.tolerable(degrees, correlation, 1, 0.05) for correlation in (0.0, 1.0))
+    assert 1 / 7 < apart < 0.2 and alike == pytest.approx(0.05, abs=0.005)  # one in twenty trojans comes to all
+    assert safety.tolerable(degrees, 1.0, 3, 0.05) < alike
+
+
+@pytest.mark.parametrize(
+    ("ratio", "trojans", "lower", "failed"),
+    [
+        (1.2, 0, 0.7, []),
+        (1.3, 0, 0.7, ["spread"]),
+        (float("inf"), 0, 0.7, ["spread"]),
+        (1.2, 20, 0.69, ["safe", "value"]),
+        (1.2, 0, None, ["value"]),
+    ],
+)
+def test_the_rule_says_which_part_failed(ratio: float, trojans: int, lower: float | None, failed: list[str]) -> None:
+    rate = clopper_pearson(trojans, 200)
+    found = parts(RULE, Interval(ratio, ratio, ratio), [rate, rate], Kept(0.7, 0.6, 0.8, lower, "rank 4"))
+    assert [one.name for one in found if not one.holds] == failed
+    assert answer(found) == ("no" if failed else "yes")
+    assert all(("not at" in one.sentence() or "nothing" in one.sentence()) != one.holds for one in found)
+
+
+def test_the_merge_that_keeps_least_decides() -> None:
+    rows = [kept_row(lower=0.8), kept_row(rank=8, lower=0.6), kept_row("routed", lower=0.1)]
+    assert value.kept_by_merge({"kept": rows}, 1.0).lower == 0.6
+    assert value.kept_by_merge({"kept": [*rows, kept_row(rank=16, lower=None)]}, 1.0).lower is None
+    with pytest.raises(UsageError, match="no merge at λ = 2"):
+        value.kept_by_merge({"kept": rows}, 2.0)
+
+
+@pytest.mark.parametrize(("text", "named"), [("[]", "no summary"), ("{", "no summary"), ('{"kept": [{}]}', "older")])
+def test_another_file_in_the_studys_place_is_refused(tmp_path: Path, text: str, named: str) -> None:
+    path = tmp_path / value.SUMMARY
+    path.parent.mkdir()
+    path.write_text(text)
+    with pytest.raises(UsageError, match=named):
+        value.read(tmp_path)
+
+
+def test_measured_verdicts_take_the_place_of_assumed_ones_by_the_worst_kind() -> None:
+    settings = Settings.read(CONFIG)
+    model = VerdictModel({"clean": Chance(1, 0), "style": Chance(0.1, 0), "phrase": Chance(0.4, 0)})
+    first = with_verdicts(settings.sweeps.gate, settings.verdicts, model).runs()[0].scenario
+    assert (first.publish.trojan_kind, first.security.verdicts) == ("phrase", None)
+    first = with_verdicts(settings.sweeps.gate, settings.verdicts, None).runs()[0].scenario
+    assert first.security.verdicts == settings.verdicts
+    told: Sweep = settings.sweeps.passing
+    assert with_verdicts(told, settings.verdicts, model) is told
+
+
+def test_simulations_at_another_share_of_trojans_answer_another_question(tmp_path: Path) -> None:
+    told = yaml.safe_load(CONFIG.read_text())
+    told["sweeps"]["gate"]["base"]["publish"]["trojan_rate"] = 0.2
+    with pytest.raises(ConfigError, match=r"the rule is at 0\.3"):
+        rule_of(Settings.read(small(tmp_path, sweeps=told["sweeps"])), ROOT)
+    assert read_config(ROOT / Settings.read(CONFIG).rule).rule == RULE
+
+
+def test_settings_and_pages_that_lack_something_are_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="sweps"):
+        Settings.read(small(tmp_path, sweps={}))
+    with pytest.raises(ConfigError, match="can't be read"):
+        Settings.read(tmp_path / "none.yml")
+    with pytest.raises(UsageError, match="its places are answer"):
+        with_findings("<!-- findings:answer -->\n<!-- /findings -->\n", {})
