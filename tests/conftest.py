@@ -1,7 +1,8 @@
-"""What every test process needs before anything else is imported."""
+"""What every test process needs before anything else is imported, and the order in which workers share the tests."""
 
 import os
 
+import pytest
 import threadpoolctl
 
 for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
@@ -12,3 +13,13 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 threadpoolctl.threadpool_limits(1, user_api="blas")  # a plugin has loaded numpy already
 
 import plora.node.transport.grpc_setup  # noqa: E402, F401 - gRPC reads its TLS settings once, when first imported
+
+REAL = {"browser", "hosts", "make_daemon", "make_peer"}
+"""Fixtures of real processes, whose tests wait more than they compute."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Modules with real processes come first: under `--dist worksteal` one worker has them, and the others compute."""
+    waiting = {item.path for item in items if not REAL.isdisjoint(getattr(item, "fixturenames", ()))}
+    items.sort(key=lambda item: item.path not in waiting)
