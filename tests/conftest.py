@@ -7,6 +7,8 @@ import threadpoolctl
 
 for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
     os.environ.pop(name, None)  # the hub of the tests is on loopback, and huggingface_hub reads these once
+# What is compiled is kept: hundreds of processes import the same, and so does every worker.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # Threads of BLAS spin while they wait: beside other processes on the same cores they took ten times what they were for.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(name, "1")
