@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -162,6 +163,32 @@ def test_two_seeds_are_two_runs(mini: LoadedBase, tmp_path: Path) -> None:
     assert entry["seeds"] == [41, 42]
     assert entry["over_seeds"]["nll"]["low"] < entry["over_seeds"]["nll"]["high"]
     assert verify(tmp_path / "results/value_add.jsonl") == []
+
+
+@pytest.mark.parametrize(
+    ("change", "kept"),
+    [
+        ({}, 22),
+        ({"dev_size": 6}, 0),
+        ({"close": 2}, 0),
+        ({"samples": 11}, 2),
+        ({"train": replace(TRAIN, steps=3)}, 2),
+        ({"train": replace(TRAIN, rate=0.02)}, 2),
+    ],
+)
+def test_rows_of_other_settings_are_made_again(
+    mini: LoadedBase, tmp_path: Path, studied: Studied, change: dict[str, Any], kept: int
+) -> None:
+    """Of other documents all; of another training all but what the base alone answers."""
+    shutil.copy(studied[0] / "results/value_add.jsonl", tmp_path)
+
+    def stop(record: dict[str, Any]) -> None:
+        assert record["event"] == "start" and record["kept"] == kept
+        raise StoppedError
+
+    with pytest.raises(StoppedError):
+        run_value_add(mini, replace(PLAN, **change), tmp_path, studied[0] / "out", stop)
+    assert len(read_rows(tmp_path / "value_add.jsonl")) == kept
 
 
 def test_an_adapter_over_the_latency_budget_ends_it(mini: LoadedBase, tmp_path: Path, studied: Studied) -> None:
