@@ -23,7 +23,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Plora needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another by make PYTHON=python3.12 …")'
 	@echo "Setting up $(VENV) (a few minutes the first time) …"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[lab,lan,notebooks,sim,web,dev]'
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[hub,lab,lan,notebooks,sim,web,dev]'
 	@touch $@
 
 setup: $(READY) ## make .venv from the pinned constraints

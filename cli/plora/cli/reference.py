@@ -159,6 +159,7 @@ ENVIRONMENT = """
 | `PLORA_BASE_MODEL` | The base model of `plora train`; `--base` goes before it. |
 | `PLORA_FORCE_CPU` | Anything but 0 or nothing: training and scoring leave a GPU alone. |
 | `PLORA_SAMPLES` | Caps the question and answer pairs of every split of a corpus. |
+| `PLORA_DATASETS` | A file of [datasets](data.md#datasets-of-the-hub) that domains are drawn from. |
 | `PLORA_LATENCY_BUDGET_MS` | Milliseconds for putting an adapter on a model in memory, or taking it off; else 250. |
 | `OMP_NUM_THREADS` | Threads of `plora train`, 2 where it is not set; of `plora merge`, 1. |
 | `XDG_CACHE_HOME` | Prepared bases and hashes lie under its `plora/`; else under `~/.cache/plora`. |

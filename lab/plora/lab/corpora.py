@@ -10,6 +10,7 @@ Rules:
   train), so no question that is asked in a test was ever trained on, whatever else changes.
 - Order is by that hash too: the first `limit` pairs are a fixed, well mixed sample.
 - `PLORA_SAMPLES` caps every split; `limit` asks for less still.
+- A domain that the file of `PLORA_DATASETS` names is drawn from that dataset (`plora.lab.hub_data`), by the same rules.
 
 Not handled here: answers that occur in both splits under different questions (42 % of the legal ones, 52 % of the
 medical ones, nearly all sums: states, chapters, small numbers).
@@ -27,12 +28,13 @@ import json
 import os
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from plora.lab.hub_data import HubSource, read_pairs, source_of
 from plora.proto.errors import PloraError, UsageError
 
 Split = Literal["train", "validation", "test"]
@@ -61,18 +63,21 @@ def load_domain(
         name: one of `DOMAINS`.
         split: "train", "validation" or "test".
         limit: at most so many; None for all.
-        environ: where `PLORA_SAMPLES` is looked up; the process's own by default.
+        environ: where `PLORA_SAMPLES` and `PLORA_DATASETS` are looked up; the process's own by default.
 
     Raises:
         UsageError: unknown domain or split, or `PLORA_SAMPLES` is not a positive whole number.
-        PloraError: a package of the extra `lab` is missing.
+        PloraError: a package of the extra `lab` is missing, or a dataset can't be loaded.
     """
     if name not in DOMAINS:
         raise UsageError(f"unknown domain {name!r}", mend=f"one of {', '.join(DOMAINS)}")
     if split not in ("train", "validation", "test"):
         raise UsageError(f"unknown split {split!r}", mend="one of train, validation, test")
-    caps = [cap for cap in (limit, samples_cap(os.environ if environ is None else environ)) if cap is not None]
-    chosen = [pair for pair in _pairs(name) if split_of(pair.question) == split]
+    environ = os.environ if environ is None else environ
+    caps = [cap for cap in (limit, samples_cap(environ)) if cap is not None]
+    source = source_of(name, environ)
+    pairs = _pairs(name) if source is None else _of_dataset(name, source)
+    chosen = [pair for pair in pairs if split_of(pair.question) == split]
     return chosen[: min(caps)] if caps else chosen
 
 
@@ -94,9 +99,18 @@ def split_of(question: str) -> Split:
 
 @cache
 def _pairs(name: str) -> tuple[QAPair, ...]:
+    return _cleaned(name, DOMAINS[name]())
+
+
+@cache
+def _of_dataset(name: str, source: HubSource) -> tuple[QAPair, ...]:
+    return _cleaned(name, read_pairs(source, os.environ))
+
+
+def _cleaned(name: str, drawn: Iterable[tuple[str, str, str]]) -> tuple[QAPair, ...]:
     answers: dict[str, QAPair] = {}
     ambiguous: set[str] = set()
-    for question, answer, source in DOMAINS[name]():
+    for question, answer, source in drawn:
         pair = QAPair(name, _squeeze(question), _squeeze(answer), source)
         known = answers.setdefault(pair.question, pair)
         if known.answer != pair.answer:

@@ -6,7 +6,8 @@ Rules:
 
 - Each domain has its splits with sizes and the digest of their pairs, the packages that they come from with their
   versions, and how many questions are in two splits (none, or something is wrong).
-- Everything comes from packages that are installed; nothing is fetched.
+- Everything comes from packages that are installed, and nothing is fetched, but datasets that `PLORA_DATASETS` names:
+  those are in the cache afterwards.
 
 Not handled here: other corpora than `plora.lab.corpora` has.
 """
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -43,7 +45,8 @@ def described(domain: str) -> dict[str, Any]:
     >>> found["questions_in_two_splits"], sorted(found["splits"])
     (0, ['test', 'train', 'validation'])
     """
-    splits: dict[str, list[QAPair]] = {name: load_domain(domain, name, environ={}) for name in get_args(Split)}
+    whole = {name: value for name, value in os.environ.items() if name != "PLORA_SAMPLES"}
+    splits: dict[str, list[QAPair]] = {name: load_domain(domain, name, environ=whole) for name in get_args(Split)}
     asked = Counter(chain.from_iterable({pair.question for pair in pairs} for pairs in splits.values()))
     sources = sorted({pair.source for pairs in splits.values() for pair in pairs})
     return {
@@ -59,11 +62,11 @@ def _digest(pairs: Sequence[QAPair]) -> str:
 
 
 def _version(package: str) -> str:
-    """The version of a package, or that of Plora, whose generators are the other sources."""
+    """Of a package; of Plora for what it generates; "" of a dataset, of which the pairs' digest says more."""
     try:
         return version(package)
     except PackageNotFoundError:
-        return version("plora")
+        return version("plora") if package.startswith("generated: ") else ""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
