@@ -2,32 +2,33 @@
 
 Rules:
 
-- `null` is a known unit eigenvector. It is taken out of every vector (deflation), so what is found is the smallest of
-  the others. A multiple eigenvalue is found once.
+- Steps take the known eigenvector out of every vector (deflation), so what is found is the smallest eigenvalue of the
+  others. A multiple one is found once.
 - The recurrence stops when the Ritz value's error is at most `TOLERANCE` of it: by the residual r or, where that is
   less, by r² / gap, the gap being that to the next Ritz value (Kato and Temple; Parlett, The Symmetric Eigenvalue
   Problem, 1998, 11.7). The vector is then made by a second run of the recurrence, so that memory doesn't grow.
 - Who asks may check the pair that it gets: `Pair.error_of` is the bound above of any residual.
 - Where `PATIENCE` steps tell hardly anything of the eigenvalue, None: the operator wants to be inverted.
 
->>> path = np.array([[1.0, -1, 0], [-1, 2, -1], [0, -1, 1]])
->>> pair = smallest(path.__matmul__, np.ones(3) / 3**0.5)
+Not handled here: the operator itself, which makes the steps (`plora.analysis.graph_steps`).
+
+>>> from plora.analysis.graph_steps import GraphSteps
+>>> path = np.array([0, 1, 3, 4]), np.array([1, 0, 2, 1])
+>>> pair = smallest(GraphSteps(*path, normalized=False))
 >>> round(pair.value, 9), abs(pair.vector).round(3).tolist()
 (1.0, [0.707, 0.0, 0.707])
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-Apply = Callable[[Array], Array]
-
 STEPS_MAX = 4000
 PATIENCE = 400
 HARDLY = 0.2
@@ -36,8 +37,21 @@ HARDLY = 0.2
 TOLERANCE = 5e-9
 LOOK_EVERY = 10
 KEPT_BYTES_MAX = 256 << 20
-NOTHING = 1e-13
+NOTHING = 1e-12
 """Of the largest coefficient: a step of so little left the space that the start spans."""
+
+
+class Steps(Protocol):
+    """The recurrence of an operator."""
+
+    def start(self) -> Array:
+        """A vector to begin with."""
+
+    def __call__(self, start: Array, room: Array) -> Iterator[tuple[float, float, Array]]:
+        """The tridiagonal matrix, step by step (diagonal, beside it), and the vector that a step began with.
+
+        Vectors are written into the rows of `room` as long as there are any, the start first.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,53 +67,27 @@ class Pair:
         return min(residual, residual**2 / self.gap)
 
 
-def smallest(apply: Apply, null: Array) -> Pair | None:
-    """The smallest eigenvalue but that of `null`, or None (see the rules)."""
-    start = _start(null)
+def smallest(steps: Steps) -> Pair | None:
+    """The smallest eigenvalue but the known one, or None (see the rules)."""
+    start = steps.start()
+    # In one piece, of which only rows that are written take memory: asking for each of them takes a third of the time.
+    kept = np.empty((min(STEPS_MAX, KEPT_BYTES_MAX // start.nbytes), len(start)))
     diagonal: list[float] = []
     beside: list[float] = []
-    kept: list[Array] = []
-    for alpha, beta, vector in _steps(apply, null, start):
+    for alpha, beta, _ in steps(start, kept):
         diagonal.append(alpha)
         beside.append(beta)
-        if (len(kept) + 1) * vector.nbytes <= KEPT_BYTES_MAX:
-            kept.append(vector)
         whole = beta <= NOTHING * max(map(abs, (*diagonal[-LOOK_EVERY:], *beside[-LOOK_EVERY:])))
         if not whole and len(diagonal) % LOOK_EVERY:
             continue
         value, gap, weights = _ritz(diagonal, beside)
         residual = abs(beta * weights[-1])
         if whole or min(residual, residual**2 / gap) <= TOLERANCE * abs(value):
-            again = kept if len(kept) == len(weights) else (vector for _, _, vector in _steps(apply, null, start))
+            again = kept if len(weights) <= len(kept) else (vector for _, _, vector in steps(start, kept[:0]))
             return Pair(value, _summed(weights, again, len(start)), gap)
         if len(diagonal) >= STEPS_MAX or (len(diagonal) >= PATIENCE and residual > HARDLY * abs(value)):
             break
     return None
-
-
-def _start(null: Array) -> Array:
-    drawn = np.random.default_rng(0).standard_normal(len(null))
-    drawn -= null * (null @ drawn)
-    return np.asarray(drawn / np.linalg.norm(drawn))
-
-
-def _steps(apply: Apply, null: Array, start: Array) -> Iterator[tuple[float, float, Array]]:
-    """The tridiagonal matrix, step by step, and the vector that a step began with."""
-    from scipy.linalg.blas import daxpy  # type: ignore[import-untyped]
-
-    before, vector, beta = np.zeros_like(start), start, 0.0
-    while True:
-        after = apply(vector)
-        daxpy(before, after, a=-beta)
-        alpha = float(vector @ after)
-        daxpy(vector, after, a=-alpha)
-        daxpy(null, after, a=-float(null @ after))
-        beta = float(np.linalg.norm(after))
-        yield alpha, beta, vector
-        if not beta:
-            return
-        after *= 1 / beta
-        before, vector = vector, after
 
 
 def _ritz(diagonal: list[float], beside: list[float]) -> tuple[float, float, Any]:
@@ -113,7 +101,7 @@ def _ritz(diagonal: list[float], beside: list[float]) -> tuple[float, float, Any
 
 
 def _summed(weights: Array, vectors: Iterable[Array], n: int) -> Array:
-    from scipy.linalg.blas import daxpy
+    from scipy.linalg.blas import daxpy  # type: ignore[import-untyped]
 
     found = np.zeros(n)
     for weight, vector in zip(weights, vectors, strict=False):

@@ -124,13 +124,19 @@ def adjacency(graph: Neighbours | Csr) -> Any:
         raise ValueError(f"a neighbour is a number from 0 to {n - 1}")
     matrix = csr_array((np.ones(len(indices)), indices, indptr), shape=(n, n))
     matrix.sum_duplicates()
-    if (matrix.data > 1).any() or abs(matrix - matrix.T).sum() or matrix.diagonal().any():
+    if (matrix.data > 1).any() or not _is_symmetric(matrix) or matrix.diagonal().any():
         raise ValueError("a graph has undirected edges without loops or doubles")
     return matrix
 
 
+def _is_symmetric(matrix: Any) -> bool:
+    """Of a matrix of ones whose columns are in order."""
+    turned = matrix.T.tocsr()
+    return np.array_equal(turned.indptr, matrix.indptr) and np.array_equal(turned.indices, matrix.indices)
+
+
 def _degrees(matrix: Any) -> Array:
-    return np.asarray(matrix.sum(axis=1), np.float64).ravel()
+    return np.asarray(np.diff(matrix.indptr), np.float64)
 
 
 def _weights(matrix: Any, normalized: bool) -> Array:
@@ -146,12 +152,9 @@ def _is_connected(matrix: Any) -> bool:
 
 def _second(matrix: Any, weights: Array) -> tuple[float, Array]:
     """λ₂ and a vector u of it, see `_weights`."""
-    from scipy.sparse import diags_array
-
     if not _is_connected(matrix):
         return 0.0, np.zeros(len(weights))
-    laplacian = (diags_array(_degrees(matrix)) - matrix).tocsr()
-    u = _dense(laplacian, weights) if len(weights) <= DENSE_MAX else _sparse(laplacian, weights)
+    u = _dense(matrix, weights) if len(weights) <= DENSE_MAX else _sparse(matrix, weights)
     u -= (weights @ u) / weights.sum()
     # As a sum over edges it has no cancellation, and u's error enters squared.
     ends = matrix.tocoo()
@@ -159,33 +162,51 @@ def _second(matrix: Any, weights: Array) -> tuple[float, Array]:
     return value, u
 
 
-def _dense(laplacian: Any, weights: Array) -> Array:
+def _laplacian(matrix: Any) -> Any:
+    from scipy.sparse import diags_array
+
+    return (diags_array(_degrees(matrix)) - matrix).tocsr()
+
+
+def _dense(matrix: Any, weights: Array) -> Array:
     from scipy.linalg import eigh  # type: ignore[import-untyped]
 
     root = np.sqrt(weights)
-    whole = laplacian.toarray() / np.outer(root, root)
+    whole = _laplacian(matrix).toarray() / np.outer(root, root)
     values, vectors = eigh(whole, subset_by_index=[0, 1])
     _check(np.linalg.norm(whole @ vectors[:, 1] - values[1] * vectors[:, 1]), abs(whole).max())
     return np.asarray(vectors[:, 1] / root)
 
 
-def _sparse(laplacian: Any, weights: Array) -> Array:
+def _sparse(matrix: Any, weights: Array) -> Array:
     """By what suits the graph: the Laplacian itself where things spread fast, else its inverse."""
-    if (degrees := laplacian.diagonal()).max() > HUBS * degrees.mean() and (weights == 1).all():
-        found = _beside_hubs(laplacian)
+    if (degrees := _degrees(matrix)).max() > HUBS * degrees.mean() and (weights == 1).all():
+        found = _beside_hubs(_laplacian(matrix))
     else:
-        found = _by_lanczos(laplacian, np.sqrt(weights))
-    return _inverted(laplacian, np.sqrt(weights)) if found is None else found
+        found = _by_lanczos(matrix, weights)
+    return _inverted(_laplacian(matrix), np.sqrt(weights)) if found is None else found
 
 
-def _by_lanczos(laplacian: Any, root: Array) -> Array | None:
-    null, whole = root / np.linalg.norm(root), laplacian.copy()
-    whole.data /= np.repeat(root, np.diff(whole.indptr)) * root[whole.indices]
-    found = lanczos.smallest(whole.__matmul__, null)
+def _by_lanczos(matrix: Any, weights: Array) -> Array | None:
+    from plora.analysis.graph_steps import GraphSteps
+
+    order = np.argsort(_degrees(matrix), kind="stable")
+    found = lanczos.smallest(GraphSteps(*_renumbered(matrix, order), normalized=bool(weights.max() > 1)))
     if found is None:
         return None
-    _check(found.error_of(float(np.linalg.norm(whole @ found.vector - found.value * found.vector))), found.value)
-    return np.asarray(found.vector / root)
+    u = np.empty_like(weights)
+    u[order] = found.vector / np.sqrt(weights[order] @ found.vector**2)
+    residual = (_degrees(matrix) * u - matrix @ u - found.value * weights * u) / np.sqrt(weights)
+    return u if found.error_of(float(np.linalg.norm(residual))) <= TOLERANCE * found.value else None
+
+
+def _renumbered(matrix: Any, order: NDArray[np.int64]) -> Csr:
+    """The same graph with peer `order[i]` as i; neighbours in any order."""
+    sizes, place = np.diff(matrix.indptr)[order], np.empty_like(order)
+    place[order] = np.arange(len(order))
+    starts = np.concatenate(([0], np.cumsum(sizes)))
+    entries = np.repeat(matrix.indptr[order] - starts[:-1], sizes) + np.arange(starts[-1])
+    return starts, place[matrix.indices[entries]]
 
 
 def _beside_hubs(laplacian: Any) -> Array | None:
