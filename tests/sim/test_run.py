@@ -18,7 +18,7 @@ from plora.cli import simulating
 from plora.cli.main import main
 from plora.node.core.config import CoreConfig
 from plora.proto.errors import UsageError
-from plora.sim.build import configured
+from plora.sim.build import configured, edges_of
 from plora.sim.evaluate import summarised
 from plora.sim.recount import recount
 from plora.sim.run import Simulation, run
@@ -166,15 +166,20 @@ def test_members_vote_and_late_adapters_come() -> None:
     assert 0 < first["50%"] <= first["90%"] <= first["100%"] <= 13
 
 
-@pytest.mark.parametrize("kind", ["ring", "complete"])
-def test_a_report_says_that_members_who_do_not_know_each_other_certify_nothing(kind: str) -> None:
-    council = {"detectors": False, "consensus": True, "quorum": 4}
+@pytest.mark.parametrize(("kind", "linked"), [("ring", False), ("ring", True), ("complete", False)])
+def test_a_report_says_that_members_who_do_not_know_each_other_certify_nothing(kind: str, linked: bool) -> None:
+    council = {"detectors": False, "consensus": True, "quorum": 4, "members_linked": linked}
     told = scenario(rounds=12, graph={"kind": kind}, security=council, publish={"plasmids": 1})
     report = run(told).report
-    assert report["clean_arrived"] == (kind == "complete")
-    assert ["0 of 6 members know a quorum of 4" in note for note in report["notes"]] == (
-        [True] if kind == "ring" else []
-    )
+    lost = kind == "ring" and not linked
+    assert report["clean_arrived"] == (not lost)
+    assert ["0 of 6 members know a quorum of 4" in note for note in report["notes"]] == [True] * lost
+
+
+def test_members_are_linked_beside_the_graph_whatever_it_is() -> None:
+    councils = ({"consensus": True, "members_linked": linked} for linked in (True, False))
+    linked, apart = (set(edges_of(scenario(agents=8, graph={"kind": "ring"}, security=one))) for one in councils)
+    assert apart < linked and linked - apart == {(0, 2)}  # of the ring's first three, who vote
 
 
 @pytest.mark.parametrize(("detectors", "notes"), [(True, 1), (False, 0)])

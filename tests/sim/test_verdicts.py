@@ -11,7 +11,7 @@ import pytest
 from plora.proto.errors import UsageError
 from plora.sim.run import run
 from plora.sim.scenario import Scenario
-from plora.sim.verdicts import NO_VERDICTS, Rate, VerdictModel, model_of
+from plora.sim.verdicts import NO_VERDICTS, Rate, VerdictModel, model_of, said_of
 
 PEERS, ADAPTERS = 20, 400
 
@@ -79,6 +79,20 @@ def test_without_numbers_nothing_is_found_and_the_report_says_how_to_get_them(tm
     absent.write_text("[]")
     with pytest.raises(UsageError, match="no table of verdicts"):
         model_of(told(), absent)
+
+
+def test_what_is_assumed_counts_until_something_is_measured_and_the_report_says_which(tmp_path: Path) -> None:
+    measured, told_rates = tmp_path / "verdicts.json", {"accept_clean": 1, "accept_trojan": 0, "correlation": 0}
+    kinds = {"clean": {"accept": 0.98, "correlation": 0.7}, "rare-token": {"accept": 0.1, "correlation": 0.2}}
+    assumed = told(verdicts={**told_rates, "assumed": True})
+    assert said_of(assumed, measured)["source"] == "assumed"
+    assert said_of(told(), measured) == {"source": "none", "kinds": {}}
+    measured.write_text(json.dumps({"kinds": kinds}))
+    assert said_of(assumed, measured) == {"source": "measured", "kinds": kinds}
+    found = model_of(assumed, measured)
+    assert found is not None and found.rates["rare-token"] == Rate(0.1, 0.2)
+    assert said_of(told(verdicts=told_rates), measured)["source"] == "told"
+    assert said_of(told(verdicts=told_rates, detectors=False), measured)["source"] == "none"
 
 
 def test_half_told_verdicts_are_refused_by_the_name_of_what_is_missing() -> None:

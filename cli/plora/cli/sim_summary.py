@@ -95,6 +95,9 @@ def _figures(report: Mapping[str, Any]) -> Table:
     information = [one["mutual_information"] for one in report["rounds"]]
     said = f"at most {max(information):.3f} bits, {information[-1]:.3f} at the end"
     table.add_row("I(Agent; Domain)", Text.assemble((strip(information, max(information)), "cyan"), f" {said}"))
+    if kinds := report.get("verdicts", {}).get("kinds"):
+        passed = ", ".join(f"{safe(kind)} {rate['accept']:.1%}" for kind, rate in kinds.items())
+        table.add_row("detectors pass", f"{passed} ({report['verdicts']['source']})")
     traffic = report["traffic"]
     table.add_row("traffic", _traffic(traffic))
     known = f"{traffic['redundancy']:.1%} of {traffic['statements_heard']:,} statements heard were known already"

@@ -50,11 +50,12 @@ PLACES = {
     "accept_clean": "security.verdicts.accept_clean",
     "accept_trojan": "security.verdicts.accept_trojan",
     "correlation": "security.verdicts.correlation",
+    "assumed": "security.verdicts.assumed",
 }
 """Where a scenario has what an option says."""
 
 VERDICTS = {"accept_clean", "accept_trojan", "correlation"}
-"""Flags that mean nothing without each other."""
+"""Flags that mean nothing without each other; `assumed` says how they are meant."""
 
 SWITCH = {"on": True, "off": False}
 KIND_OF = {"graph_p": "er", "ws_k": "ws", "ws_beta": "ws", "ba_m": "ba", "graph_file": "file"}
@@ -93,6 +94,7 @@ def sim(
     accept_clean: Annotated[float | None, _flag("accept_clean", "Share of clean adapters that detectors pass.")] = None,
     accept_trojan: Annotated[float | None, _flag("accept_trojan", "The same of trojans.")] = None,
     correlation: Annotated[float | None, _flag("correlation", "How alike peers' detectors find, 0 to 1.")] = None,
+    assumed: Annotated[bool, _flag("assumed", "Those three count only while nothing was measured.")] = False,
     consensus: Annotated[OnOff | None, _flag("consensus", "The first peers vote.")] = None,
     quorum: Annotated[int | None, _flag("quorum", "So many of them must accept.")] = None,
     loss: Annotated[float | None, _flag("loss", "Probability that a control frame is lost.")] = None,
@@ -214,7 +216,7 @@ def _scenario(output: Output, path: Path | None, given: Mapping[str, Any]) -> Sc
     from plora.sim.scenario import Scenario, laid_over
 
     values = laid_over(told_by(path).model_dump(exclude_unset=True), _told(given))
-    if VERDICTS & given.keys():
+    if (VERDICTS | {"assumed"}) & given.keys():
         _refuse_half_told(values["security"]["verdicts"])
     told = Scenario.parse(values)
     for name, kind in KIND_OF.items():

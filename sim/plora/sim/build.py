@@ -2,7 +2,8 @@
 
 - Each adapter has an owner of its own, with a valid key; all peers trust all of them.
 - Which adapters are trojans is drawn; where they are published is not: they are spread evenly, or as `at` says.
-- Links are bounded by the graph alone, so that peers know whom the graph says.
+- Links are bounded by the graph alone, so that peers know whom the graph says. Members of a consensus know each other
+  besides, as whoever runs one is told to see to; a sparse graph alone would mostly leave them apart, unable to vote.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
+from itertools import combinations
 from typing import Any, get_type_hints
 
 from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
@@ -46,7 +48,16 @@ Published = tuple[Truth, Owner, Plasmid]
 
 def edges_of(scenario: Scenario) -> Edges:
     """Who knows whom."""
-    return topology.of(scenario.graph, scenario.agents, scenario.seed).pairs()
+    return network(scenario).pairs()
+
+
+def network(scenario: Scenario) -> topology.Graph:
+    """Who knows whom: the graph's edges, and those of members among each other where they are linked."""
+    drawn = topology.of(scenario.graph, scenario.agents, scenario.seed)
+    if not scenario.security.members_linked:
+        return drawn
+    members = range(min(voters(scenario), scenario.agents))
+    return topology.graph_of(drawn.n, [*drawn.pairs(), *combinations(members, 2)]) if members else drawn
 
 
 def truths(scenario: Scenario) -> list[Truth]:

@@ -87,6 +87,7 @@ def _security(draws: Random) -> dict[str, Any]:
         "detectors": draws.random() < 0.3,
         "consensus": draws.random() < 0.4,
         "quorum": draws.choice(QUORUMS),
+        "members_linked": False,  # so that councils are met that a graph keeps from voting
         "inspect_ms": draws.choice((10.0, 1000.0)),
     }
 

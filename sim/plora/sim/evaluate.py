@@ -37,6 +37,7 @@ def last_figures(report: Mapping[str, Any]) -> dict[str, Any]:
         "rounds_to": report["rounds_to"],
         "mutual_information": last["mutual_information"],
         "gate": report["gate"],
+        "verdicts": report.get("verdicts", {}).get("source"),
         "traffic": report["traffic"],
         "clean_arrived": report["clean_arrived"],
     }

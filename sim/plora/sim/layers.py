@@ -36,6 +36,8 @@ LAYERS = ("signatures", "reputation", "detectors", "consensus")
 QUORUM = 5
 NEIGHBOURS = 8
 BEGIN, END = "<!-- layers: begin -->", "<!-- layers: end -->"
+RATES = tuple(name for name, field in Verdicts.model_fields.items() if field.is_required())
+"""Options that tell what detectors find, all of them or none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +173,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
     parser = _parser()
     told = parser.parse_args(arguments)
-    rates = {name: getattr(told, name) for name in Verdicts.model_fields if getattr(told, name) is not None}
-    if rates and len(rates) < len(Verdicts.model_fields):
-        parser.error(f"all of these or none: {', '.join(f'--{name}' for name in Verdicts.model_fields)}")
+    rates = {name: getattr(told, name) for name in RATES if getattr(told, name) is not None}
+    if rates and len(rates) < len(RATES):
+        parser.error(f"all of these or none: {', '.join(f'--{name}' for name in RATES)}")
     verdicts = Verdicts.model_validate(rates) if rates else None
     source = "what was measured" if verdicts is None else f"rates told by hand ({_said(rates)}), not measured ones"
     try:
@@ -231,7 +233,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sizes", type=_at_least(2), nargs="+", default=[20, 1000], help="numbers of peers")
     parser.add_argument("--seeds", type=_at_least(1), default=3, help="runs of each row")
     parser.add_argument("--write", type=Path, help="a page with marks, whose table is replaced")
-    for name in Verdicts.model_fields:
+    for name in RATES:
         parser.add_argument(f"--{name}", type=_share, help="of the verdict model, instead of what was measured")
     return parser
 

@@ -18,15 +18,15 @@ import numpy as np
 from plora.analysis.diffusion import deltas, mutual_information, redundancy, rounds_to
 from plora.analysis.outcomes import OUTCOMES
 from plora.node.transport.traffic import Traffic
-from plora.sim import theory, topology
-from plora.sim.build import edges_of, voters
+from plora.sim import theory
+from plora.sim.build import edges_of, network, voters
 from plora.sim.meeting import council_note
 from plora.sim.reach import Reach
 from plora.sim.rounds import Round
 from plora.sim.scenario import Scenario
 from plora.sim.tally import Tally, pairs
 from plora.sim.truth import CLEAN, Truth
-from plora.sim.verdicts import NO_VERDICTS, model_of
+from plora.sim.verdicts import NO_VERDICTS, model_of, said_of
 
 REPORT_VERSION = 1
 MARKS = (0.5, 0.9, 1.0)
@@ -85,6 +85,7 @@ def report_of(
             "peers": {"publish_no_trojan": int(reach.deceivable.sum()), "accepted_trojan": last.deceived},
             "reasons": _reasons(tally, reach.truth) if tally else {},
         },
+        "verdicts": said_of(scenario),
         "notes": _notes(scenario, reach),
         "traffic": {
             "messages": last.messages,
@@ -128,7 +129,7 @@ def _graph(scenario: Scenario, edges: Sized, reach: Reach) -> dict[str, Any]:
 def _spectrum(scenario: Scenario, edges: Sized) -> dict[str, Any] | None:
     if len(edges) > theory.EDGES_MAX:
         return None
-    return theory.spectrum(topology.of(scenario.graph, scenario.agents, scenario.seed))
+    return theory.spectrum(network(scenario))
 
 
 def _theory(

@@ -115,25 +115,29 @@ class Publishing(Part):
 
 
 class Verdicts(Part):
-    """What detectors find, where it isn't what was measured: see `plora.sim.verdicts`."""
+    """What detectors find, where it isn't what was measured: see `plora.sim.verdicts`. What is `assumed` counts only
+    while nothing was measured."""
 
     accept_clean: float = Field(ge=0, le=1)
     accept_trojan: float = Field(ge=0, le=1)
     correlation: float = Field(ge=0, le=1)
+    assumed: bool = False
 
 
 class Security(Part):
     """What the gates of all peers look at beyond what every gate checks (signatures, digests, forms, bounds).
 
     `detectors`: weights and probes, which find what `verdicts` say, or what was measured. `consensus`: the first
-    `members` peers vote, `quorum` of them make a certificate; with 0, as many as that quorum is safe for. What
-    measuring weights or probing takes is `inspect_ms` of virtual time. `policy` is further settings of a peer's policy.
+    `members` peers vote, `quorum` of them make a certificate; with 0, as many as that quorum is safe for.
+    `members_linked`: they know each other, whatever the graph says. What measuring weights or probing takes is
+    `inspect_ms` of virtual time. `policy` is further settings of a peer's policy.
     """
 
     detectors: bool = True
     consensus: bool = False
     quorum: int = Field(default=2, ge=1)
     members: int = Field(default=0, ge=0)
+    members_linked: bool = True
     inspect_ms: float = Field(default=100.0, ge=0)
     policy: Mapping[str, Any] = Field(default_factory=dict)
     verdicts: Verdicts | None = None

@@ -6,7 +6,8 @@
 - Findings stick: the same peer finds the same in the same adapter however often it looks, over restarts too. Whoever
   drew anew at each exposure would let everything in in the end.
 - Numbers are measured (`assets/verdicts.json`, which `plora.lab.verdict_rates` writes) or told by the scenario
-  (`security.verdicts`). There are no others: without either, detectors find nothing, and the report says so.
+  (`security.verdicts`), for good or only while nothing is measured (`assumed`). There are no others: without either,
+  detectors find nothing. The report says by which numbers they found.
 
 Not handled here: what the gate makes of findings (`plora.gate.detector_stages`).
 
@@ -19,13 +20,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 from plora.gate.findings import Findings
 from plora.node.core.streams import Streams
 from plora.proto.errors import UsageError
-from plora.sim.scenario import Scenario
+from plora.sim.scenario import Scenario, Verdicts
 from plora.sim.truth import CLEAN
 
 MEASURED = Path(__file__).parent / "assets" / "verdicts.json"
@@ -36,6 +38,9 @@ NO_VERDICTS = (
     "`--accept_trojan .05 --accept_clean .99 --correlation .9`, or measure those of a zoo by "
     "`python -m plora.lab.verdict_rates`."
 )
+
+
+Source = Literal["measured", "told", "assumed", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +108,31 @@ def model_of(scenario: Scenario, measured: Path = MEASURED) -> VerdictModel | No
 
     Measured false alarms are left out where nothing bad is published: there, all that is clean is to arrive.
     """
+    return _found_by(scenario, measured)[1]
+
+
+def said_of(scenario: Scenario, measured: Path = MEASURED) -> dict[str, Any]:
+    """What a report says of the model: its `source`, and `kinds` with their rates.
+
+    The source is "measured", "told", "assumed", or "none" where detectors are off or find nothing.
+    """
+    source, model = _found_by(scenario, measured)
+    rates = {} if model is None else model.rates
+    return {"source": source, "kinds": {kind: asdict(rate) for kind, rate in sorted(rates.items())}}
+
+
+def _found_by(scenario: Scenario, measured: Path) -> tuple[Source, VerdictModel | None]:
     told = scenario.security.verdicts
     if not scenario.security.detectors:
-        return None
-    if told is not None:
-        trojan = Rate(told.accept_trojan, told.correlation)
-        return VerdictModel({CLEAN: Rate(told.accept_clean, told.correlation), scenario.publish.trojan_kind: trojan})
-    return VerdictModel.read(measured) if scenario.publish.trojan_rate else None
+        return "none", None
+    if told is not None and not told.assumed:
+        return "told", _told_model(scenario, told)
+    found = VerdictModel.read(measured)
+    if found is None:
+        return ("none", None) if told is None else ("assumed", _told_model(scenario, told))
+    return ("measured", found) if scenario.publish.trojan_rate else ("none", None)
+
+
+def _told_model(scenario: Scenario, told: Verdicts) -> VerdictModel:
+    trojan = Rate(told.accept_trojan, told.correlation)
+    return VerdictModel({CLEAN: Rate(told.accept_clean, told.correlation), scenario.publish.trojan_kind: trojan})

@@ -15,6 +15,7 @@ from plora.lab.experiment import checks
 from plora.lab.experiment.checks import OWNER, TENSORS
 from plora.lab.experiment.config import Experiment
 from plora.lab.experiment.step import Command, Step, To, needed
+from plora.lab.hub_data import VARIABLE
 from plora.lab.validate_bounds import FIRST_SEED
 from plora.proto.errors import UsageError
 from plora.proto.home import Home, default_home
@@ -79,6 +80,10 @@ def _informed(experiment: Experiment, root: Path) -> Sequence[int]:
 
 def _peers_policy(environ: Mapping[str, str]) -> Sequence[Path]:
     return [Home(Path(environ["PLORA_HOME"]) if environ.get("PLORA_HOME") else default_home()).config]
+
+
+def _datasets(environ: Mapping[str, str]) -> Sequence[Path]:
+    return [Path(environ[VARIABLE])] if environ.get(VARIABLE) else []
 
 
 def _tests(experiment: Experiment, to: To) -> Sequence[Command]:
@@ -226,7 +231,7 @@ def _swarm(experiment: Experiment, to: To) -> Sequence[Command]:
     words: tuple[str, ...] = (*_sim(experiment), "--security", "on", "--trojan_rate", str(experiment.swarm.trojan_rate))
     if found := experiment.swarm.verdicts:
         words += ("--accept_clean", str(found.accept_clean), "--accept_trojan", str(found.accept_trojan))
-        words += ("--correlation", str(found.correlation))
+        words += ("--correlation", str(found.correlation), "--assumed")
     return [
         Command((*words, "--seed", str(seed), "--report_dir", to(_report(seed)))) for seed in experiment.swarm.seeds
     ]
@@ -264,7 +269,7 @@ STEPS = (
     Step(
         2, "prepare-data", "Question and answer pairs", ("domains", "samples"),
         outputs=lambda experiment: ["results/data.json"], commands=_data, check=checks.corpora_suffice,
-        rooms=("lab", "proto"), seconds=5,
+        rooms=("lab", "proto"), outside=_datasets, seconds=5,
     ),
     Step(
         3, "calibrate-c", "Spectral constant C of three families", ("spectra",),
