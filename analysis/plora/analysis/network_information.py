@@ -66,8 +66,8 @@ def network_information(runs: Sequence[Run], rounds: int, *, surrogates: int = 2
             {"round": number, **_mean(now)} for number, now in enumerate(zip(*gained, strict=True), 1)
         ],
         "transfer_entropy": {
-            "neighbours": _transferred(runs, [run.edges for run in runs], rounds, surrogates, seed),
-            "strangers": _transferred(runs, strangers, rounds, surrogates, seed),
+            "neighbours": transferred(runs, [run.edges for run in runs], rounds, surrogates, seed),
+            "strangers": transferred(runs, strangers, rounds, surrogates, seed),
         },
     }
 
@@ -75,15 +75,19 @@ def network_information(runs: Sequence[Run], rounds: int, *, surrogates: int = 2
 def counted(run: Run, pairs: Ints, sources: Run, rounds: int = 1) -> Ints:
     """(rounds, 2, 2): steps of targets that lack an adapter, by round, whether the source had it, whether they got it.
 
-    Sources are those of another run for surrogates; where that has fewer peers, numbers begin again.
+    Sources are those of another run for surrogates; where that has fewer peers or adapters, numbers begin again.
     """
-    target, source = run.acquired[pairs[:, 1]], sources.acquired[pairs[:, 0] % len(sources.acquired)]
-    counts = np.zeros((rounds, 2, 2), np.int64)
-    for number in range(rounds):
-        lacking = target > number
-        cells = 2 * (source <= number)[lacking] + (target == number + 1)[lacking]
-        counts[number] = np.bincount(cells, minlength=4).reshape(2, 2)
-    return counts
+    peers, adapters = sources.acquired.shape
+    target = run.acquired[pairs[:, 1]]
+    source = sources.acquired[pairs[:, 0] % peers][:, np.arange(target.shape[1]) % adapters]
+    never = rounds + 1  # beyond it nothing is looked at
+    times = np.minimum(source, never) * (never + 1) + np.minimum(target, never)
+    had_by = np.bincount(times.ravel(), minlength=(never + 1) ** 2).reshape(never + 1, -1).cumsum(axis=0)
+    lacking = had_by[:, ::-1].cumsum(axis=1)[:, ::-1]
+    now, then = np.arange(rounds), np.arange(1, rounds + 1)
+    steps = np.stack((lacking[never, then] - lacking[now, then], lacking[now, then]), axis=1)
+    got = np.stack((had_by[never, then] - had_by[now, then], had_by[now, then]), axis=1)
+    return np.stack((steps - got, got), axis=2)
 
 
 def transfer_bits(counts: Ints) -> tuple[float, float]:
@@ -100,8 +104,12 @@ def _entropy(counts: Ints) -> float:
     return float(-(there * np.log2(there / counts.sum())).sum())
 
 
-def _transferred(runs: Sequence[Run], pairs: Sequence[Ints], rounds: int, surrogates: int, seed: int) -> dict[str, Any]:
-    """The figures of one kind of pairs, or why there are none."""
+def transferred(
+    runs: Sequence[Run], pairs: Sequence[Ints], rounds: int, surrogates: int, seed: int, unit: str = "runs"
+) -> dict[str, Any]:
+    """The transfer entropy of one kind of pairs, or why there is none; `unit` is what `runs` are, for people."""
+    if len(runs) < RUNS_MIN:
+        return {"refused": f"{len(runs)} {unit} can't be told from chance: it takes {RUNS_MIN}"}
     counts = np.array([counted(run, mine, run, rounds) for run, mine in zip(runs, pairs, strict=True)])
     if reason := _refusal(counts):
         return {"refused": reason}
@@ -125,8 +133,6 @@ def _transferred(runs: Sequence[Run], pairs: Sequence[Ints], rounds: int, surrog
 
 def _refusal(counts: Ints) -> str:
     """Why these counts can't carry the question, if they can't."""
-    if len(counts) < RUNS_MIN:
-        return f"{len(counts)} runs can't be told from chance: it takes {RUNS_MIN}"
     by_round = counts.sum(axis=0)
     open_rounds = int((by_round.sum(axis=1) > 0).all(axis=1).sum())  # in which both could happen
     needed = STEPS_PER_CELL * 2**3 * max(1, open_rounds)

@@ -34,6 +34,7 @@ def analyze(
     Logs are those of peers' homes or of `plora sim --report_dir`; analysis.html and analysis.json are written.
     Lines that are torn, doubled, or of another file are left out, and told.
     """
+    from plora.analysis.log_information import spread_information
     from plora.analysis.log_summary import summary
     from plora.analysis.logs import gather
     from plora.cli.analysis_page import page_of
@@ -50,7 +51,7 @@ def analyze(
             where=str(logs),
             mend="logs are *.jsonl: HOME/events of a peer, logs of a simulation",
         )
-    found, folder = summary(gathered), out or logs
+    found, folder = {**summary(gathered), "information": spread_information(gathered)}, out or logs
     folder.mkdir(parents=True, exist_ok=True)
     (folder / SUMMARY).write_text(json.dumps(found, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
     (folder / PAGE).write_text(page_of(gathered, found, f"Event logs of {logs.resolve().name}"), encoding="utf-8")
@@ -69,6 +70,16 @@ def _told(found: Mapping[str, Any]) -> Iterator[str]:
     for outcome, kinds in found["gate"]["pairs"].items():
         if any(kinds.values()):
             yield f"{outcome}: {', '.join(f'{count:,} {kind}' for kind, count in kinds.items() if count)}"
+    yield f"transfer entropy of neighbours: {_information(found['information'])}"
+
+
+def _information(found: Mapping[str, Any]) -> str:
+    """What was found of neighbours, or why nothing was."""
+    one = found.get("neighbours", found)
+    if "refused" in one:
+        return f"not told, {one['refused']}"
+    interval = f"{one['bits']:.3g} bits ({one['low']:.3g} to {one['high']:.3g})"
+    return f"{interval} a step of {found['step_ms']:,} ms, p = {one['p']:.2g}"
 
 
 def _hints(found: Mapping[str, Any]) -> Iterator[str]:
