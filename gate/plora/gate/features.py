@@ -19,6 +19,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import cast
 
@@ -71,7 +72,7 @@ class ModuleFacts:
     dtypes: tuple[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Features:
     """All facts about one artifact. With `header_error` set, there are no tensors, values or modules.
 
@@ -94,6 +95,11 @@ class Features:
 
     def to_json(self) -> str:
         """The features as one line of JSON with sorted keys."""
+        return self._line
+
+    @cached_property
+    def _line(self) -> str:
+        """Made once: every peer of a simulation writes it down."""
         return json.dumps(self, default=_members, sort_keys=True, separators=(",", ":"))
 
     @classmethod

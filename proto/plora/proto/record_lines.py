@@ -22,7 +22,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, fields
 from functools import cache
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -77,9 +77,8 @@ class Cause:
     seq: int
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One line of the event log."""
+class Record(NamedTuple):
+    """One line of the event log; a plain tuple, since a simulation makes millions of them."""
 
     v: int
     peer: str

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from random import Random
-from typing import Protocol
+from typing import Protocol, get_args
 
 from plora.node.core.events import DialFailed, Event, LinkClosed, LinkOpened, Probed, Received
 from plora.node.core.messages import FRAME_BYTES_MAX, BulkMessage, DialTry, Message
@@ -34,6 +34,8 @@ from plora.sim.scenario import Links
 from plora.sim.uplink import Uplink
 
 DIAL_TIMEOUT_NS = 2_000 * MS
+
+_BULK = frozenset(get_args(BulkMessage))
 
 
 class Endpoint(Protocol):
@@ -200,7 +202,7 @@ class Network:
                 return
             self._uplinks[sender] = Uplink(self._clock, lambda: self._conditions.bandwidth)
         size = 0 if message is None else frame_bytes(message)
-        self._uplinks[sender].put((link, isinstance(message, BulkMessage)), size, left)
+        self._uplinks[sender].put((link, type(message) in _BULK), size, left)
 
     def _left(self, link: _Link, sender: str, message: Message, left: Callable[[], object] | None) -> None:
         for _ in range(self._copies(message)):
@@ -277,7 +279,7 @@ class Network:
 
     def _copies(self, message: Message) -> int:
         conditions = self._conditions
-        loss = conditions.bulk_loss if isinstance(message, BulkMessage) else conditions.loss
+        loss = conditions.bulk_loss if type(message) in _BULK else conditions.loss
         if loss and self._draws.random() < loss:
             return 0
         return 2 if conditions.duplication and self._draws.random() < conditions.duplication else 1

@@ -77,6 +77,7 @@ class Store:
         self.audit_max = 0  # entries of the audit that are kept; 0: all
         self._imports = itertools.count()
         self._chain = threading.RLock()
+        self._ends_read: tuple[bytes | None, Ends] = (None, EMPTY)
 
     def load_snapshot(self, now_ms: int = 0) -> Snapshot:
         """Mend what a crash left, begin the audit, hash the partial files again, read the rows. First, and once."""
@@ -98,6 +99,7 @@ class Store:
         with self._chain:
             more, ends = extended(self._ends(), facts, self.audit_max, self.disk.get)
             self.disk.transact([*rows, *more])
+            self._ends_read = self.disk.get(AUDIT_STATE, ENDS_KEY), ends
         return ends.head
 
     def audit(self) -> Audit:
@@ -119,7 +121,11 @@ class Store:
         return news
 
     def _ends(self) -> Ends:
-        return read_ends(self.disk.get(AUDIT_STATE, ENDS_KEY))
+        """The ends as they are on the disk, whose row is read once."""
+        value = self.disk.get(AUDIT_STATE, ENDS_KEY)
+        if value != self._ends_read[0]:
+            self._ends_read = value, read_ends(value)
+        return self._ends_read[1]
 
     def _begin_audit(self, now_ms: int) -> None:
         """What an older version wrote is told as it is found; without room for that, the chain begins without it."""
