@@ -15,7 +15,7 @@ from plora.gate.reasons import REASONS, reason_of
 from plora.merge.safetensors_io import Fault
 from plora.node.admin.service import AdminService
 from plora.node.core import view
-from plora.node.core.bookkeeping import verdict_bodies
+from plora.node.core.bookkeeping import verdict_records
 from plora.node.core.config import CoreConfig
 from plora.node.core.effects import Persist
 from plora.node.core.events import Persisted, Publish, Start
@@ -80,8 +80,8 @@ def why_says(core: PeerCore, stage: str, reason: str) -> None:
 
 
 def log_says(verdict: Verdict) -> None:
-    log, bodies = Ledger("aa" * 32, "1"), verdict_bodies(b"\0" * 32, verdict, Policy().policy_digest())
-    told = [event_line(log.line(body, NOW), sentence=sentence) for body in bodies]
+    log, records = Ledger("aa" * 32, "1"), verdict_records(b"\0" * 32, verdict, Policy().policy_digest())
+    told = [event_line(log.line(each.body, NOW), sentence=sentence) for each in records]
     assert len(told) == 2
     assert all(verdict.stage in line and sentence(verdict.reason) in line for line in told)
 

@@ -210,6 +210,7 @@ class SimPeer:
             verify=self._shared.verify,
             judge=self._shared.judge,
             row=self._shared.row,
+            tell=self._shared.tell,
         )
         self._ledger = Ledger(self.id, self.config.boot)
         self._timers = {}

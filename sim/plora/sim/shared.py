@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from plora.gate import Case, Features, Policy, Trust, Verdict, decide
 from plora.gate.findings import Findings
 from plora.gate.reputation import Reputation
 from plora.gate.tensors import examine_descriptor
+from plora.node.core.bookkeeping import verdict_records
+from plora.node.core.effects import Emit
 from plora.node.gossip.rows import RowOf, statement_row
 from plora.node.store.store import Store, blob_path
 from plora.proto.fields import parse_timestamp
@@ -32,6 +34,7 @@ class Shared:
         self._verified: dict[tuple[bytes, bytes, str, str, str], bool] = {}
         self._features: dict[str, Features] = {}
         self._judged: dict[tuple[object, ...], tuple[Case, Policy, Trust, Verdict]] = {}
+        self._told: dict[tuple[int, bytes, str], tuple[Verdict, Sequence[Emit]]] = {}
         self.findings: dict[tuple[str, str], Findings] = {}
         self.row: RowOf = lru_cache(maxsize=ROWS_MAX)(statement_row)
         """Made once, and so kept once: what one peer writes, others write too."""
@@ -60,6 +63,16 @@ class Shared:
                 self._judged.clear()
             # Kept alive with the verdict, so that no other object can get the ids that stand in the name.
             known = self._judged[name] = (case, policy, trust, decide(case, policy, trust))
+        return known[-1]
+
+    def tell(self, content_id: bytes, verdict: Verdict, policy_digest: str) -> Sequence[Emit]:
+        """`verdict_records`, once for each verdict: the same object in as many logs as say it."""
+        name = (id(verdict), content_id, policy_digest)
+        known = self._told.get(name)
+        if known is None:
+            if len(self._told) >= JUDGED_MAX:
+                self._told.clear()
+            known = self._told[name] = (verdict, verdict_records(content_id, verdict, policy_digest))
         return known[-1]
 
     def examine(self, store: Store, digest: str) -> Features:

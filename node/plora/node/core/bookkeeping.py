@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from plora.gate import Outcome, StageResult, Trust, Verdict
+from plora.node.core.effects import Emit
 from plora.node.core.merge_report import read_report
 from plora.node.core.merge_rows import MergeRow
 from plora.proto.payloads import Revocation
 from plora.proto.records import Body, ErrorMet, MergeDone, Revoked, Stage, TrustChanged, VerdictGiven
 
+Tell = Callable[[bytes, Verdict, str], Sequence[Emit]]
+"""`verdict_records`, or a memo of it that many peers share."""
 
-def verdict_bodies(content_id: bytes, verdict: Verdict, policy_digest: str) -> list[Body]:
+
+def verdict_records(content_id: bytes, verdict: Verdict, policy_digest: str) -> tuple[Emit, ...]:
     """One `stage` for every stage that was reached, then the `verdict`, with the digest of the policy."""
     name = content_id.hex()
     stages: list[Body] = [
         Stage(name, result.stage, result.outcome.value, result.reason, result.evidence) for result in verdict.stages
     ]
     given = VerdictGiven(name, verdict.outcome.value, verdict.stage, verdict.reason, policy_digest)
-    return [*stages, given]
+    return tuple(map(Emit, (*stages, given)))
 
 
 def spoilt_body(digest: str) -> ErrorMet:

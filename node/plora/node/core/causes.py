@@ -36,7 +36,16 @@ class Causes:
 
     def number(self, effects: Iterable[Effect]) -> list[Effect]:
         """The effects in the order in which they are carried out, with causes in the statements that leave."""
-        return [self._numbered(effect) for effect in effects]
+        numbered: list[Effect] = []
+        for effect in effects:
+            if isinstance(effect, Emit):
+                if isinstance(effect.body, StatementSeen):
+                    self._seen[bytes.fromhex(effect.body.id)] = self._seq
+                self._seq += 1
+                numbered.append(effect)
+            else:
+                numbered.append(self._told(effect) if isinstance(effect, Send) else effect)
+        return numbered
 
     def of(self, statement_id: bytes) -> Cause | None:
         """The record by which a statement became known in this boot."""
@@ -48,15 +57,11 @@ class Causes:
         for statement_id in statement_ids:
             self._seen.pop(statement_id, None)
 
-    def _numbered(self, effect: Effect) -> Effect:
-        if isinstance(effect, Emit):
-            if isinstance(effect.body, StatementSeen):
-                self._seen[bytes.fromhex(effect.body.id)] = self._seq
-            self._seq += 1
-        elif isinstance(effect, Send) and isinstance(effect.message, Push | Have):
-            items = tuple(self._caused(item) for item in effect.message.items)
-            return replace(effect, message=replace(effect.message, items=items))
-        return effect
+    def _told(self, send: Send) -> Send:
+        if not isinstance(send.message, (Push, Have)):
+            return send
+        items = tuple(self._caused(item) for item in send.message.items)
+        return replace(send, message=replace(send.message, items=items))
 
     def _caused(self, item: Carried) -> Carried:
         return replace(item, cause=self.of(item.statement.id))

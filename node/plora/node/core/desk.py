@@ -29,10 +29,11 @@ from plora.node.core.alarms import CLOCK_MS_MAX, CLOCK_TIMER, Alarms
 from plora.node.core.backing import Backing
 from plora.node.core.blames import BLAMES, Blames
 from plora.node.core.bookkeeping import (
+    Tell,
     revoked_body,
     spoilt_body,
     trust_body,
-    verdict_bodies,
+    verdict_records,
 )
 from plora.node.core.config import CoreConfig
 from plora.node.core.detectors import FINDINGS, PROBES_TIMER, Detectors
@@ -130,7 +131,9 @@ class Desk:
         voted: Voted = lambda case, seen_ms: case,
         reputations: Reputations | None = None,
         judge: Judge = decide,
+        tell: Tell = verdict_records,
     ) -> None:
+        self._tell = tell
         self.rules = Rules(policy, trust)
         self.reputations = reputations_of(config, snapshot, reputations)
         self._heed_rules()
@@ -186,7 +189,11 @@ class Desk:
         return [*self._route(event, now), *self._settle(now), *self._share_room(now), *self._flush()]
 
     def _route(self, event: Event | Notice, now: Now) -> Outputs:
-        match event:
+        match event:  # what comes most often stands first
+            case SourceFound(peer, content_id):
+                return self.larder.source_found(peer, content_id)
+            case Persisted() | PersistFailed():
+                return self._persisted(event, now)
             case StatementAdded() | StatementDropped():
                 return self._statement(event, now)
             case BytesHeld() | BytesFailed() | Examined():
@@ -196,10 +203,6 @@ class Desk:
             case LinkLost(peer):
                 self.larder.link_lost(peer)
                 return []
-            case SourceFound(peer, content_id):
-                return self.larder.source_found(peer, content_id)
-            case Persisted() | PersistFailed():
-                return self._persisted(event, now)
             case TimerDue(timer):
                 return self._timer(timer, now)
             case Inspected() | DetectorsChanged():
@@ -413,7 +416,7 @@ class Desk:
             if isinstance(event, PersistFailed):
                 out += self._not_written(plasmid, event.reason, now)
                 continue
-            out += [Emit(body) for body in verdict_bodies(content_id, verdict, self.rules.policy_digest)]
+            out += self._tell(content_id, verdict, self.rules.policy_digest)
             if not self._writing.awaits(content_id):
                 self._writing.rows.append(told(content_id))
             if plasmid is not None and plasmid.accepted and verdict.accepted:

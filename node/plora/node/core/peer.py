@@ -16,11 +16,12 @@ Not handled here: carrying effects out (`plora.node.driver`, `plora.sim.swarm`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import cast, get_args
+from dataclasses import dataclass
+from typing import get_args
 
 from plora.gate import BaseFacts, Policy, Trust, decide
 from plora.node.core.auditor import Auditor
+from plora.node.core.bookkeeping import Tell, verdict_records
 from plora.node.core.causes import Causes
 from plora.node.core.config import CoreConfig
 from plora.node.core.council import Council
@@ -86,22 +87,24 @@ from plora.node.core.notices import (
 )
 from plora.node.core.now import Now
 from plora.node.core.patience import Patience
-from plora.node.core.reputations import reputations_of, witness
+from plora.node.core.reputations import TELLING, reputations_of, witness
 from plora.node.core.streams import Streams
-from plora.node.core.throttle import Throttle
+from plora.node.core.throttle import PER_SPAN, Throttle
 from plora.node.gossip.core import Gossip
 from plora.node.gossip.rows import RowOf, statement_row
 from plora.node.gossip.seen import Verify
 from plora.node.store.snapshot import Snapshot
 from plora.node.transfer.core import Transfer
-from plora.proto.records import BoundHit
+from plora.proto.records import BoundHit, Penalty
 from plora.proto.statement import verify_statement
 
 GOSSIP, TRANSFER, DESK, COUNCIL, AUDITOR = "gossip", "transfer", "desk", "council", "auditor"
 
-_BULK = get_args(BulkMessage)
-_NOTICES = get_args(Notice)
-_ORDERS = (BytesWanted, BytesUnwanted, BytesOffered, BytesServable, BytesWithheld)
+_BULK = frozenset(get_args(BulkMessage))
+_NOTICES = frozenset(get_args(Notice))
+_ORDERS = frozenset((BytesWanted, BytesUnwanted, BytesOffered, BytesServable, BytesWithheld))
+_WATCHED = frozenset((LinkClosed, TimerDue, Penalty, *TELLING, *PER_SPAN))
+"""The events and records upon which something is counted or taken down; most events have none of them."""
 
 _LISTENERS: Mapping[type, tuple[str, ...]] = {
     Start: (GOSSIP, TRANSFER, COUNCIL, DESK, AUDITOR),
@@ -161,8 +164,8 @@ class BoundReached:
 class PeerCore:
     """One peer. `bases` are the base models at hand, by name; without them the gate checks less of the base.
 
-    `verify` checks the signatures of what gossip takes in, `judge` is the gate, `row` makes the row of a statement: a
-    simulator gives all peers one memo of each.
+    `verify` checks the signatures of what gossip takes in, `judge` is the gate, `row` makes the row of a statement,
+    `tell` the records of a verdict: a simulator gives all peers one memo of each.
     """
 
     def __init__(
@@ -175,6 +178,7 @@ class PeerCore:
         verify: Verify = verify_statement,
         judge: Judge = decide,
         row: RowOf = statement_row,
+        tell: Tell = verdict_records,
     ) -> None:
         self.config = config
         streams = Streams(config.seed, config.peer)
@@ -183,7 +187,7 @@ class PeerCore:
         self.transfer = Transfer(config, snapshot, self.reputations)
         self.council = Council(config, snapshot, self.gossip.live)
         self.desk = Desk(
-            config, policy, trust, snapshot, self.gossip.live, bases, self.council.case, self.reputations, judge
+            config, policy, trust, snapshot, self.gossip.live, bases, self.council.case, self.reputations, judge, tell
         )
         self.auditor = Auditor(snapshot, self.desk.rules)
         self._handlers: Mapping[str, Callable[[Event | Notice, Now], Outputs]] = {
@@ -213,13 +217,22 @@ class PeerCore:
 
     def handle(self, event: Event, now: Now) -> list[Effect]:
         """The effects of one event. What raises an exception has emitted nothing."""
-        patient = self._patience.watch(event, self._effects(event, now), now)
+        effects = self._effects(event, now)
+        kinds = {type(effect.body) for effect in effects if isinstance(effect, Emit)}
+        if type(event) in _WATCHED or not _WATCHED.isdisjoint(kinds):
+            effects = self._watched(event, effects, now)
+        numbered = self._causes.number(effects)
+        if self._dropped:
+            self._causes.forget(self._dropped)
+            self._dropped.clear()
+        return numbered
+
+    def _watched(self, event: Event, effects: list[Effect], now: Now) -> list[Effect]:
+        """The effects, after those who count and take down have seen them."""
+        patient = self._patience.watch(event, effects, now)
         bounded = self._throttle.watch(event, [*patient, *self._take_down(patient, now)], now)
-        effects = self._causes.number(bounded)
         self._note_bounds(bounded, now)
-        self._causes.forget(self._dropped)
-        self._dropped.clear()
-        return effects
+        return bounded
 
     def _shun_ms(self, peer: str, now: Now) -> int:
         return self.reputations.shun_ms(peer, self.config.redial_ms_max, now.wall_ms)
@@ -249,12 +262,12 @@ class PeerCore:
         if isinstance(event, Noted):
             return [Emit(event.body)]
         effects: list[Effect] = []
-        if isinstance(event, Persisted | PersistFailed):
+        if isinstance(event, (Persisted, PersistFailed)):
             effects += self.auditor.moved(event)
             asked = self._asked.pop(event.token, None)
             if asked is not None:
                 part, token = asked
-                self._tell(part, replace(event, token=token), now, effects)
+                self._tell(part, _renumbered(event, token), now, effects)
             return effects
         for part in self._listeners(event):
             self._tell(part, event, now, effects)
@@ -265,7 +278,7 @@ class PeerCore:
             part = event.timer.partition(":")[0]
             return (part if part in (DESK, TRANSFER, AUDITOR) else GOSSIP,)
         if isinstance(event, Received):
-            return (TRANSFER,) if isinstance(event.message, _BULK) else (GOSSIP,)
+            return (TRANSFER,) if type(event.message) in _BULK else (GOSSIP,)
         return _LISTENERS.get(type(event), (GOSSIP,))
 
     def _tell(self, part: str, event: Event | Notice, now: Now, effects: list[Effect]) -> None:
@@ -273,19 +286,23 @@ class PeerCore:
 
     def _take(self, part: str, outputs: Outputs, now: Now, effects: list[Effect]) -> None:
         for output in outputs:
-            if isinstance(output, _ORDERS):
+            kind = type(output)
+            if kind in _ORDERS:
                 self._take(TRANSFER, self._order(output, now), now, effects)
-            elif isinstance(output, _NOTICES):
-                if isinstance(output, StatementDropped):
-                    self._dropped.append(output.statement.id)
-                for listener in self._listeners(output):
-                    self._tell(listener, output, now, effects)
+            elif kind in _NOTICES:
+                self._notify(output, now, effects)  # type: ignore[arg-type]
             elif isinstance(output, Persist):
                 effects.append(self._audited(part, output, now))
             else:
-                effects.append(cast("Effect", output))
+                effects.append(output)  # type: ignore[arg-type]
 
-    def _order(self, order: Notice, now: Now) -> Outputs:
+    def _notify(self, notice: Notice, now: Now, effects: list[Effect]) -> None:
+        if isinstance(notice, StatementDropped):
+            self._dropped.append(notice.statement.id)
+        for listener in self._listeners(notice):
+            self._tell(listener, notice, now, effects)
+
+    def _order(self, order: Effect | Notice, now: Now) -> Outputs:
         """Have transfer do what the desk decided."""
         match order:
             case BytesWanted(artifact):
@@ -305,3 +322,10 @@ class PeerCore:
         self._token += 1
         self._asked[self._token] = (part, persist.token)
         return Persist(self._token, persist.rows, self.auditor.facts(persist.rows, now))
+
+
+def _renumbered(answer: Persisted | PersistFailed, token: int) -> Persisted | PersistFailed:
+    """The answer to a transaction, with the number that the part knows it by."""
+    if isinstance(answer, PersistFailed):
+        return PersistFailed(token, answer.reason)
+    return Persisted(token, answer.audit_seq, answer.audit_head)

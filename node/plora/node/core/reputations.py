@@ -52,6 +52,8 @@ DELIBERATE_FAULTS = frozenset({*AT_ONCE, "bad_signature", "two_contents", "rolle
 LATE_FAULTS = frozenset({"stalled"})
 LAG_MS_MAX = 250
 SHUN_DOUBLINGS = 7
+TELLING = (Penalty, FetchDone, EvidenceFound, MergeProbed)
+"""The records that may say something of somebody's conduct: see `witness`."""
 GIVES_WAY = 8
 """A full book lets go of one in so many at once."""
 
@@ -134,11 +136,15 @@ class Reputations:
 
     def unsettled(self) -> list[str]:
         """The owners whose score changed since the last call: what they signed is to be judged again."""
+        if not self._unsettled:
+            return []
         unsettled, self._unsettled = list(self._unsettled), {}
         return unsettled
 
     def take(self) -> tuple[list[RowOp], list[Emit]]:
         """The rows to write of what changed since the last call, and the records that tell of it."""
+        if not (self._changed or self._told):
+            return [], []
         rows = [self._row(subject) for subject in self._changed]
         told, self._told, self._changed = self._told, [], {}
         return rows, told
