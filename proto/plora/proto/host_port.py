@@ -58,6 +58,15 @@ def _sound(address: str) -> str:
     return address
 
 
+def near(host: str) -> str:
+    """What this machine dials where somebody listens at that host: loopback for a wildcard.
+
+    >>> near("0.0.0.0"), near("::"), near("192.0.2.1")
+    ('127.0.0.1', '::1', '192.0.2.1')
+    """
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  dialed, not bound
+
+
 HostPort = Annotated[str, Field(pattern=PATTERN), AfterValidator(_sound)]
 """An address to dial in a model that others or a person fill in."""
 
