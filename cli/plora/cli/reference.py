@@ -126,6 +126,7 @@ MEANINGS: Mapping[str, str] = {
     "log": "How the log looks on standard error.",
     "metrics": "Where Prometheus metrics are served, to whoever reaches the address; empty: nowhere. See watching.md.",
     "web.listen": "Where the web page is from the start, on loopback; empty: only where `plora web` opens it.",
+    "web.forwarded": "`true`: `web.listen` may be `0.0.0.0:PORT`, in a container whose host publishes it on loopback.",
     "serving.vllm.url": "A running vLLM whose adapters follow what is accepted here, such as `http://127.0.0.1:8000`; "
     "empty: none. Plain HTTP only on this machine.",
     "serving.vllm.key_file": "A file with vLLM's `--api-key`; relative to the home.",

@@ -23,6 +23,8 @@ from pydantic import (
     Field,
     StrictBool,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 from pydantic.fields import FieldInfo
@@ -187,9 +189,15 @@ def loopback(address: str) -> str:
 
 
 class WebBlock(Block):
-    """The web page."""
+    """The web page. Beyond loopback only where a container's runtime forwards a port of its host's loopback."""
 
-    listen: Annotated[ListenAt, AfterValidator(loopback)] | None = None
+    forwarded: StrictBool = False
+    listen: ListenAt | None = None
+
+    @field_validator("listen")
+    @classmethod
+    def _here(cls, listen: str | None, info: ValidationInfo) -> str | None:
+        return listen if listen is None or info.data.get("forwarded") else loopback(listen)
 
 
 def server_url(url: str) -> str:

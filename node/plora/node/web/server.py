@@ -1,7 +1,8 @@
 """The web page's socket and token: opened on the peer's own event loop, at start or when `plora web` asks.
 
-- It listens on loopback only (peer.yaml is checked for that). Where `web.listen` is empty, the system gives a port when
-  the page is first opened.
+- It listens on loopback only (peer.yaml is checked for that), but where `web.forwarded` says that a container's
+  runtime forwards a port of its host's loopback; `Host` must name loopback there, too. Where `web.listen` is empty,
+  the system gives a port when the page is first opened.
 - The token lies in the home with mode 0600, made once; whoever can read it may act on the page. Delete the file and
   restart the peer to have another.
 """
@@ -18,7 +19,7 @@ from plora.node.admin.service import AdminService
 from plora.node.eventlog import EventLog
 from plora.node.web.feed import Feed
 from plora.proto.errors import ConfigError, KeyFileError, TransportError
-from plora.proto.host_port import checked
+from plora.proto.host_port import checked, join, near
 from plora.proto.keys import write_new_file
 from plora.proto.records import Body, ErrorMet
 
@@ -77,7 +78,8 @@ class WebPage:
 
         self._end = end
         self._serving = asyncio.create_task(server.serve(sockets=[listener]))
-        return f"http://{self._listen.rpartition(':')[0]}:{listener.getsockname()[1]}/"
+        host, _ = checked(self._listen, "web.listen", listening=True)
+        return f"http://{join(near(host), listener.getsockname()[1])}/"
 
     def _defect(self, error: Exception) -> None:
         met = ErrorMet(f"{type(error).__name__}: {error}"[:500], where="web page")
