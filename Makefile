@@ -180,14 +180,19 @@ fuzz: $(READY) ## strangers' bytes, mutated by what code they reach: statement (
 	@for target in frame signed_statement statement tensor_file yaml_view; do \
 		$(BIN)/python -m fuzz.run $$target --seconds $(SECONDS_EACH) || exit 1; done
 
-.PHONY: check fmt proto proto-baseline nightly test-vllm mutate smoke-base smoke-container constraints
-check: $(READY) ## lint, types, room borders, generated code, wire compatibility, the systemd unit
+.PHONY: check fmt proto proto-baseline nightly test-vllm mutate smoke-base constraints
+SCRIPTS := $(shell grep -lsE '^.!/.*sh$$' .ci/* deploy/*)
+# Of a linter that has no wheel for this machine it is said that it wasn't run.
+LINT = @if [ -x $(BIN)/$(1) ]; then echo "$(1) $(2)"; $(BIN)/$(1) $(2); else echo "NOT RUN for want of $(1): $(2)"; fi
+check: $(READY) ## lint, types, room borders, generated code, wire compatibility, the systemd unit, Dockerfile, scripts, compose file
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	cd proto && ../$(BIN)/buf lint && ../$(BIN)/buf breaking --against baseline.binpb
-	$(BIN)/python -m pytest -q tests/test_tidy.py tests/test_generated.py tests/deploy/test_units.py
+	$(call LINT,hadolint,Dockerfile)
+	$(call LINT,shellcheck,$(SCRIPTS))
+	$(BIN)/python -m pytest -q tests/test_tidy.py tests/test_generated.py tests/test_compose.py tests/deploy/test_units.py
 	@if command -v promtool >/dev/null; then cd deploy/observe && promtool check config prometheus.yml && promtool test rules rules_test.yml; \
 	else echo "NOT CHECKED for want of promtool (Debian's package prometheus): alert rules in deploy/observe"; fi
 
@@ -221,11 +226,54 @@ mutate: $(READY) ## change checks one by one and see that tests fail
 smoke-base: ## a peer in an environment without extras
 	bash .ci/smoke-base
 
-smoke-container: ## the image, and the swarm of docker-compose.yml, by podman (root on Debian)
-	bash .ci/smoke-container
-
 constraints: $(READY) ## write down the versions of this environment
 	$(BIN)/python -m pip freeze --exclude-editable | grep -v ' @ ' | sed 's/+cpu$$//' | sort -f > constraints.txt
+
+##@ Containers
+# docker, or podman where there is no docker; CONTAINER=podman says so.
+CONTAINER ?= $(if $(shell command -v docker),docker,podman)
+HF_CACHE ?= $(HOME)/.cache/huggingface
+SWAP_GB ?= 16
+TESTS ?= tests/analysis tests/base tests/merge tests/proto tests/gate
+# As the caller, so that results belong to them; nothing but the mounted folders and /tmp can be written.
+IN_LAB = $(CONTAINER) run --rm --no-healthcheck --read-only --tmpfs /tmp:exec --cap-drop ALL --security-opt no-new-privileges \
+	--user $$(id -u):$$(id -g) $(if $(findstring podman,$(CONTAINER)),--userns keep-id) \
+	-e HOME=/tmp -e HF_TOKEN -e HF_HOME=/hf -e PLORA_BASE_MODEL=$(BASE) -v $(HF_CACHE):/hf \
+	-v $(CURDIR)/results:/experiment/results -v $(CURDIR)/out:/experiment/out -v $(CURDIR)/keys:/experiment/keys
+OFFLINE := --network none
+
+.PHONY: lab-folders docker-build docker-run docker-test docker-dry-run docker-prefetch docker-setup-swap sbom
+docker-build: ## the images plora:peer (without torch) and plora:lab (with torch for CPU); CONTAINER=podman, BUILD="--build-arg …"
+	$(CONTAINER) build $(BUILD) --target peer -t plora:peer .
+	$(CONTAINER) build $(BUILD) --target lab -t plora:lab .
+
+lab-folders:
+	@mkdir -p results out keys $(HF_CACHE)
+
+docker-run: lab-folders ## a shell in plora:lab, offline, with results/, out/ and keys/ mounted; HF_TOKEN=, HF_CACHE=, BASE=
+	$(IN_LAB) $(OFFLINE) -it plora:lab
+
+docker-test: lab-folders ## pytest in plora:lab, offline; TESTS="tests/gate"
+	$(IN_LAB) $(OFFLINE) plora:lab python -m pytest -q -p no:cacheprovider -m "not nightly and not vllm" $(TESTS)
+
+docker-dry-run: lab-folders ## the 19 steps of the dry run in plora:lab, offline; stop it anywhere, it goes on
+	$(IN_LAB) $(OFFLINE) plora:lab python -m plora.lab.experiment run --config config/plora.dry.yml $(SAID_BASE)
+
+docker-prefetch: lab-folders ## bring BASE into HF_CACHE (~/.cache/huggingface), once; the only target that asks the hub; HF_TOKEN=
+	$(IN_LAB) -e HF_HUB_OFFLINE=0 -e TRANSFORMERS_OFFLINE=0 plora:lab python -m plora.base $(BASE)
+
+docker-setup-swap: ## give Colima's virtual machine SWAP_GB (16) of swap, after each `colima start`; elsewhere says what to do
+	@bash deploy/setup-swap $(SWAP_GB)
+
+sbom: ## what is in IMAGE (plora:peer), as CycloneDX, into results/sbom.json
+	@bash deploy/sbom $(CONTAINER) $(or $(IMAGE),plora:peer) results/sbom.json
+
+.PHONY: smoke-container test-containers
+smoke-container: ## the image, and three peers of docker-compose.yml, by podman (root on Debian)
+	bash .ci/smoke-container
+
+test-containers: $(READY) ## five containers by podman: one cut off, one killed, one that only dials out; all agree, a page in Chromium
+	bash .ci/with-image $(BIN)/python -m tests.containers
 
 ##@ Measure
 .PHONY: probes-calib

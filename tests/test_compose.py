@@ -1,0 +1,60 @@
+"""docker-compose.yml is one by the Compose specification, with its variables at their defaults."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+COMPOSE = ROOT / "docker-compose.yml"
+VARIABLE = re.compile(r"\$\{\w+:-([^}]*)\}")
+PEERS = ["ada", "bob", "cyd", "dee", "eve"]
+
+
+def document(path: Path) -> dict[str, Any]:
+    """The file with variables at their defaults and YAML's merges done."""
+    found: dict[str, Any] = yaml.safe_load(VARIABLE.sub(r"\1", path.read_text()))
+    return found
+
+
+def test_it_is_a_compose_file() -> None:
+    specification = pytest.importorskip("compose_spec", reason="compose-spec has no wheel for this machine")
+    specification.PyCompose.from_json(json.dumps(document(COMPOSE))).validate()
+    services = document(COMPOSE)["services"]
+    services["eve"]["raed_only"] = True
+    with pytest.raises(ValueError, match="raed_only"):
+        specification.PyCompose.from_json(json.dumps({"services": services}))
+
+
+def test_ports_are_published_on_loopback_alone() -> None:
+    ports = [port for service in document(COMPOSE)["services"].values() for port in service.get("ports", ())]
+    assert len(ports) == len(PEERS) + 2
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_peers_are_those_whose_homes_are_made_and_have_no_privileges() -> None:
+    services = document(COMPOSE)["services"]
+    assert services["init"]["command"] == ["init-swarm", *PEERS]
+    for number, name in enumerate(PEERS, 9481):
+        peer = services[name]
+        assert peer["volumes"] == [f"{name}:/data"]
+        assert peer["ports"] == [f"127.0.0.1:{number}:{number}"]
+        assert (peer["read_only"], peer["cap_drop"]) == (True, ["ALL"])
+
+
+def test_what_is_mounted_is_there() -> None:
+    mounted = [one for service in document(COMPOSE)["services"].values() for one in service.get("volumes", ())]
+    folders = {one.split(":")[0] for one in mounted if one.startswith("./")} - {"./out"}
+    assert [folder for folder in sorted(folders) if not (ROOT / folder).is_dir()] == []
+
+
+def test_services_that_are_laid_over_it_are_its_own() -> None:
+    over = document(ROOT / "tests" / "away.yml")
+    services = over["services"].values()
+    assert set(over["services"]) <= set(document(COMPOSE)["services"])
+    assert {network for service in services for network in service["networks"]} <= set(over["networks"])
