@@ -86,8 +86,8 @@ class Swarm:
         return "\n".join(str(subprocess.run(log, check=False, **SAID).stdout) for log in logs)
 
     def stop(self) -> None:
-        """SIGTERM to all; each ends with code 0."""
-        self.compose("stop", *self.peers)
+        """SIGTERM to all that was started; each peer ends with code 0."""
+        self.compose("stop", *self._started)
         for peer in self.peers:
             ended = self.inspect(peer, "{{.State.Status}} {{.State.ExitCode}}")
             must(f"{peer} ends with code 0 after SIGTERM (it is {ended})", ended == "exited 0")
@@ -100,7 +100,7 @@ def ran(command: list[str], script: str = "", environment: dict[str, str] | None
 
 
 def until(what: str, look: Callable[[], bool]) -> None:
-    """Return once `look` is true; a command that fails meanwhile (nobody answers yet) is another no."""
+    """Return once `look` is true; what fails meanwhile, since nobody answers yet, is another no."""
     end, said = time.monotonic() + WITHIN_S, ""
     while time.monotonic() < end:
         try:
@@ -108,6 +108,8 @@ def until(what: str, look: Callable[[], bool]) -> None:
                 return
         except subprocess.CalledProcessError as error:
             said = str(error.stderr).strip()
+        except OSError as error:
+            said = str(error)
         PAUSE.wait(0.2)
     sys.exit(f"waited {WITHIN_S:.0f} s in vain: {what}. {said}")
 

@@ -15,11 +15,13 @@ Needs root, iptables, Chromium, and playwright in the Python that runs it.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -34,6 +36,7 @@ FILES = [ROOT / "docker-compose.yml", ROOT / "tests" / "away.yml"]
 PORT = 4700
 PAGE = "http://127.0.0.1:9482/"
 MERGED = "/data/adapters/merged--mini/adapter_model.safetensors"
+UP = "http://127.0.0.1:9090/api/v1/query?query=up"
 WAIT_MS = 60_000
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 CHROMIUM = next((path for path in ("/usr/bin/chromium", "/usr/bin/chromium-browser") if Path(path).exists()), "")
@@ -134,6 +137,23 @@ def cut_and_kill(swarm: Swarm) -> None:
     say(f"bob is back, at {swarm.address('bob')}, and has what he missed")
 
 
+def watched() -> bool:
+    """Whether the compose file's Prometheus has scraped all five."""
+    with urllib.request.urlopen(UP, timeout=10) as reply:
+        found = json.load(reply)["data"]["result"]
+    return {one["metric"]["instance"] for one in found if one["value"][1] == "1"} == set(PEERS)
+
+
+def watch(swarm: Swarm) -> None:
+    """Prometheus as the compose file has it, where `.ci/with-image` could make its image."""
+    if "PROMETHEUS_IMAGE" not in os.environ:
+        say("NOT RUN for want of prometheus: the swarm as Prometheus sees it")
+        return
+    swarm.start("prometheus")
+    until("Prometheus scrapes all five", watched)
+    say("Prometheus scrapes all five")
+
+
 def look(folder: Path) -> None:
     """Bob's page in a browser, through the published port."""
     with sync_playwright() as playwright:
@@ -159,12 +179,12 @@ def story(swarm: Swarm) -> None:
         until("all five agree", partial(agree, swarm))
         known, weights = root(swarm, "ada")[:16], merged(swarm, "ada")[:16]
         say(f"all five: root {known}, {len(swarm.accepted('ada'))} adapters, merge {weights}")
+        watch(swarm)
         with tempfile.TemporaryDirectory() as folder:
             look(Path(os.environ.get("PLORA_SCREENSHOTS") or folder))
         say("Chromium shows bob's page")
         for peer in PEERS:
             swarm.check_health(peer)
-        swarm.compose("stop", "publisher")
         swarm.stop()
         say("all five were healthy, and ended with code 0 after SIGTERM")
 
