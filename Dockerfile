@@ -5,18 +5,19 @@ ARG BASE_IMAGE=python:3.11-slim-bookworm
 
 # hadolint ignore=DL3006 # the base image's version is in the argument
 FROM ${BASE_IMAGE} AS build
-# Further options of pip: an index, or a folder of wheels that is mounted into the build (`--no-index --find-links /wheels`).
-ARG PIP_OPTIONS=""
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore PATH=/opt/plora/bin:$PATH
 RUN python3 -m venv /opt/plora
 WORKDIR /experiment
 COPY . .
 
 FROM build AS build-peer
+# Further options of pip: an index, or a folder of wheels that is mounted into the build (`--no-index --find-links /wheels`).
+ARG PIP_OPTIONS=""
 # shellcheck disable=SC2086 # the options are several words
 RUN python -m pip install -q $PIP_OPTIONS -c constraints.txt '.[web]'
 
 FROM build AS build-lab
+ARG PIP_OPTIONS=""
 # PyTorch's own index has its wheels for CPU; without it pip brings the CUDA build of several gigabytes on Linux.
 ARG TORCH_OPTIONS="--extra-index-url https://download.pytorch.org/whl/cpu"
 # shellcheck disable=SC2086
