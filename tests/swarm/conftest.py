@@ -69,7 +69,7 @@ def settings(name: str, port: int) -> Json:
 class Peer:
     """One peer: its home, and its process while it runs. `settings` become peer.yaml at `start` and `reload`.
 
-    `within`: what the process is started by, such as `ip netns exec HOST`.
+    `within`: what the process is started by, such as `ip netns exec HOST`; `node`: its program, of whatever build.
     """
 
     made: MadeHome
@@ -77,6 +77,7 @@ class Peer:
     settings: Json
     environment: dict[str, str] = field(default_factory=dict)
     within: tuple[str, ...] = ()
+    node: Path = NODE
     process: subprocess.Popen[bytes] | None = None
     _admin: AdminClient | None = None
 
@@ -117,7 +118,7 @@ class Peer:
         environment = {"PATH": os.environ["PATH"], "PYTHONWARNINGS": "error", "OMP_NUM_THREADS": "1"}
         environment |= self.environment
         with self.stderr.open("ab") as errors:
-            command: list[str | Path] = [*self.within, NODE, "--config", self.home.config]
+            command: list[str | Path] = [*self.within, self.node, "--config", self.home.config]
             self.process = subprocess.Popen(command, stderr=errors, env=environment)
 
     def ready(self) -> None:
