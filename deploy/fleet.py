@@ -1,0 +1,366 @@
+#!/usr/bin/env python3
+"""One swarm on many hosts, from one file: `fleet.py fleet.yaml up|check|upgrade`. See deploy/README.md.
+
+- Every command may be repeated: what is there already stays, and only what is missing is made.
+- Keys are made on their own hosts and never leave them. The first host founds the swarm; every other joins by a ticket
+  that is good once. What travels is tickets, owner records, settings, the unit and the wheel.
+- All that a host does is one shell command each, run by `remote` (ssh by default), with its input on standard input. So
+  ssh is all that a host needs besides Python 3.11 and, where `run` is `systemd`, root.
+- `peer.yaml` is written from this file as long as its first line says so; who edits it by hand deletes that line.
+- A host that fails is one line, and the others go on; the exit code is 1 then.
+
+Not handled: firewalls, clocks, another account than `plora`, taking a host out (stop it; `plora peers rm` elsewhere).
+
+>>> quoted("plora", "init", "--name", "a b")
+"plora init --name 'a b'"
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import json
+import shlex
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+UNIT = Path(__file__).resolve().parent / "systemd" / "plora-node.service"
+OURS = "# Written by deploy/fleet.py; delete this line to keep your own edits."
+AT_ONCE = 8
+WAIT_S = 120
+
+Failed = dict[str, str]
+"""A line for each host where something failed, by its name; "" for what concerns all."""
+
+
+class FleetError(Exception):
+    """What went wrong on which host, and what to do."""
+
+
+@dataclass(frozen=True)
+class Host:
+    """One entry of `hosts`: `host` is what `remote` calls it, `address` what others dial ("": it only dials out)."""
+
+    name: str
+    host: str
+    address: str = ""
+    listen: str = "0.0.0.0:4700"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """fleet.yaml."""
+
+    hosts: tuple[Host, ...]
+    swarm: str = "swarm"
+    remote: str = "ssh -o BatchMode=yes -o ConnectTimeout=10 {host}"
+    package: str = ""
+    prefix: str = "/opt/plora"
+    home: str = "/var/lib/plora"
+    run: str = "systemd"
+    trust: str | Sequence[str] = "everyone"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def founder(self) -> Host:
+        """The first host, who invites the others."""
+        return self.hosts[0]
+
+
+def load(path: Path) -> Fleet:
+    """Read fleet.yaml. Raises FleetError for what isn't one."""
+    try:
+        document = yaml.safe_load(path.read_text("utf-8"))
+        hosts = tuple(Host(name, **entry) for name, entry in document.pop("hosts").items())
+        fleet = Fleet(hosts, **document)
+    except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
+        raise FleetError(f"{path}: can't be used ({error}); start from deploy/fleet.example.yaml") from error
+    if not fleet.hosts or not fleet.founder.address:
+        raise FleetError(f"{path}: hosts: the first host needs an `address` that the others can dial")
+    if fleet.run not in ("systemd", "background"):
+        raise FleetError(f"{path}: run: must be systemd or background; it was {fleet.run!r}")
+    believed = [] if fleet.trust == "everyone" else list(fleet.trust)
+    if unknown := set(believed) - {one.name for one in fleet.hosts}:
+        raise FleetError(f"{path}: trust: no host is called {sorted(unknown)[0]!r}")
+    return fleet
+
+
+def quoted(*words: str) -> str:
+    """Words as one shell command."""
+    return shlex.join(words)
+
+
+class Remote:
+    """Runs shell commands on one host."""
+
+    def __init__(self, fleet: Fleet, host: Host) -> None:
+        self.fleet, self.host = fleet, host
+        self.home = fleet.home.format(name=host.name)
+        self.prefix = fleet.prefix.format(name=host.name)
+        self._words = [word.format(host=host.host) for word in shlex.split(fleet.remote)]
+
+    def sh(self, script: str, given: bytes = b"", *, check: bool = True) -> str:
+        """What a script prints; FleetError with the last line of its complaint where it fails."""
+        done = subprocess.run([*self._words, script], input=given, capture_output=True, check=False)
+        if check and done.returncode:
+            said = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines() or ["no answer"]
+            raise FleetError(f"{self.host.name}: {said[-1]} (exit code {done.returncode} of: {script[:80]})")
+        return done.stdout.decode(errors="replace")
+
+    def has(self, path: str) -> bool:
+        """Whether a file is there."""
+        return self.sh(f"test -e {quoted(path)} && echo yes || echo no").strip() == "yes"
+
+    def put(self, path: str, data: bytes, mode: str = "600") -> None:
+        """Write a file whole or not at all."""
+        at = quoted(path)
+        self.sh(f"umask 077 && cat > {at}.new && chmod {mode} {at}.new && mv {at}.new {at}", data)
+
+    def plora(self, *words: str, given: bytes = b"", check: bool = True) -> str:
+        """What `plora` says, as the account that the peer runs by."""
+        command = quoted(f"{self.prefix}/bin/plora", *words, "--home", self.home)
+        return self.sh(self.as_peer(command), given, check=check)
+
+    def as_peer(self, command: str) -> str:
+        """The command by the peer's account, where it has one."""
+        return f"runuser -u plora -- sh -c {quoted(command)}" if self.fleet.run == "systemd" else command
+
+    def status(self) -> dict[str, Any]:
+        """What the peer says of itself; empty where none answers."""
+        said = self.plora("status", "--json", check=False)
+        found: dict[str, Any] = json.loads(said) if said.startswith("{") else {}
+        return found
+
+
+# What is made on a host
+
+
+def prepare(remote: Remote) -> None:
+    """The account, the folder of the home."""
+    home = quoted(remote.home)
+    if remote.fleet.run == "systemd":
+        account = (
+            "id -u plora >/dev/null 2>&1 || useradd --system --home-dir /var/lib/plora --shell /usr/sbin/nologin plora"
+        )
+        remote.sh(f"{account} && install -d -o plora -g plora -m 0700 {home}")
+    else:
+        remote.sh(f"mkdir -p {home} && chmod 700 {home}")
+
+
+def install(remote: Remote) -> bool:
+    """The wheel in its environment; whether anything changed."""
+    if not remote.fleet.package:
+        return False
+    data, prefix = Path(remote.fleet.package).read_bytes(), remote.prefix
+    mark = hashlib.sha256(data).hexdigest()
+    if remote.sh(f"cat {quoted(prefix)}/installed 2>/dev/null || true").strip() == mark:
+        return False
+    remote.sh(f"test -e {quoted(prefix)}/bin/python3 || python3 -m venv {quoted(prefix)}")
+    wheel = f"{prefix}/{Path(remote.fleet.package).name}"
+    remote.put(wheel, data, "644")
+    pip = f"{quoted(prefix)}/bin/python3 -m pip install -q --disable-pip-version-check"
+    remote.sh(f"{pip} {quoted(wheel)} && {pip} --force-reinstall --no-deps {quoted(wheel)}")
+    remote.put(f"{prefix}/installed", mark.encode(), "644")
+    return True
+
+
+def found_or_join(remote: Remote, founder: Remote) -> None:
+    """A home, if there is none: the founder's swarm is new, all others come by a ticket."""
+    if remote.has(f"{remote.home}/peer.yaml"):
+        return
+    host = remote.host
+    places = ["--listen", host.listen, *(["--advertise", host.address] if host.address else [])]
+    if remote.host == founder.host:
+        remote.plora("init", "--name", host.name, "--swarm", remote.fleet.swarm, *places)
+    else:
+        asked = ("invite", host.name, "--address", founder.host.address, "--no-qr", "--json")
+        ticket = json.loads(founder.plora(*asked))["ticket"]
+        remote.plora("join", "-", *places, given=ticket.encode())
+    remote.put(f"{remote.home}/peer.yaml", settings_of(remote.fleet, host), "644")
+    if remote.fleet.run == "systemd":
+        remote.sh(f"chown plora:plora {quoted(remote.home)}/peer.yaml")
+
+
+def settings_of(fleet: Fleet, host: Host) -> bytes:
+    """peer.yaml of a host."""
+    own: dict[str, Any] = {"name": host.name, "listen": host.listen}
+    own |= {"advertise": [host.address]} if host.address else {"dialable": False}
+    text = yaml.safe_dump({**own, **fleet.settings, **host.settings}, sort_keys=False)
+    return f"{OURS}\n{text}".encode()
+
+
+def settle(remote: Remote) -> bool:
+    """peer.yaml as this file says, if it is still ours; whether it changed."""
+    place, wanted = f"{remote.home}/peer.yaml", settings_of(remote.fleet, remote.host)
+    there = remote.sh(f"cat {quoted(place)}").encode()
+    if there == wanted or not there.startswith(OURS.encode()):
+        return False
+    remote.put(place, wanted, "644")
+    if remote.fleet.run == "systemd":
+        remote.sh(f"chown plora:plora {quoted(place)}")
+    return True
+
+
+def start(remote: Remote, *, again: bool = False) -> None:
+    """The peer runs, by systemd or in the background; `again`: with what changed."""
+    if remote.fleet.run == "systemd":
+        unit = UNIT.read_text("utf-8").replace("/opt/plora", remote.prefix)
+        remote.put("/etc/systemd/system/plora-node.service", unit.encode(), "644")
+        remote.sh("systemctl daemon-reload && systemctl enable -q plora-node")
+        remote.sh(f"systemctl {'restart' if again else 'start'} plora-node")
+        return
+    if again:
+        remote.sh(f"kill $(cat {quoted(remote.home)}/LOCK) 2>/dev/null || true")
+        remote.sh(f"n=0; while [ -s {quoted(remote.home)}/LOCK ] && [ $n -lt {WAIT_S} ]; do n=$((n+1)); sleep 1; done")
+    if not remote.status():
+        node = quoted(f"{remote.prefix}/bin/plora-node", "--config", f"{remote.home}/peer.yaml")
+        remote.sh(f"setsid nohup {node} >>{quoted(remote.home)}.log 2>&1 </dev/null & ")
+
+
+def answers(remote: Remote) -> None:
+    """Wait until the peer does."""
+    line = quoted(f"{remote.prefix}/bin/plora", "status", "--quiet", "--home", remote.home)
+    loop = f"n=0; until {line} >/dev/null 2>&1; do n=$((n+1)); [ $n -lt {WAIT_S} ] || exit 1; sleep 1; done"
+    try:
+        remote.sh(remote.as_peer(loop))
+    except FleetError as error:
+        mend = "journalctl -u plora-node" if remote.fleet.run == "systemd" else f"see {remote.home}.log"
+        raise FleetError(f"{remote.host.name}: the peer doesn't answer; {mend} there") from error
+
+
+def owner_record(remote: Remote) -> bytes:
+    """Whom this host signs as."""
+    return remote.sh(f"cat {quoted(remote.home)}/owner/{quoted(remote.host.name)}.owner").encode()
+
+
+def believe(remote: Remote, records: Mapping[str, bytes]) -> None:
+    """Have a peer believe owners; whom it believes already stays as it is."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name, data in records.items():
+            if name != remote.host.name:
+                entry = tarfile.TarInfo(f"{name}.owner")
+                entry.size = len(data)
+                entry.mode = 0o644
+                archive.addfile(entry, io.BytesIO(data))
+    plora = quoted(f"{remote.prefix}/bin/plora")
+    home = quoted(remote.home)
+    script = (
+        f"set -e; d=$(mktemp -d); tar -x -C $d; for f in $d/*.owner; do [ -e $f ] || continue; "
+        f'n=$(basename $f .owner); grep -qF "nickname: \\"$n\\"" {home}/trust.yaml || '
+        f"{plora} trust add $f --yes --quiet --home {home}; done; rm -r $d"
+    )
+    remote.sh(remote.as_peer(script), packed.getvalue())
+
+
+# The commands
+
+
+def up(fleet: Fleet) -> Failed:
+    """Every host has a running peer in the swarm that believes whom it is to believe; what failed."""
+    remotes = [Remote(fleet, host) for host in fleet.hosts]
+    founder = remotes[0]
+
+    def raise_one(remote: Remote) -> None:
+        prepare(remote)
+        changed = install(remote)
+        found_or_join(remote, founder)
+        changed |= settle(remote)
+        start(remote, again=changed)
+        answers(remote)
+
+    if failed := each([founder], raise_one):
+        return failed  # nobody can join without it
+    failed = each(remotes[1:], raise_one)
+    there = [remote for remote in remotes if remote.host.name not in failed]
+    believed = [one for one in there if fleet.trust == "everyone" or one.host.name in fleet.trust]
+    records: dict[str, bytes] = {}
+    failed |= each(believed, lambda remote: records.update({remote.host.name: owner_record(remote)}))
+    return failed | each(there, lambda remote: believe(remote, records))
+
+
+def check(fleet: Fleet) -> Failed:
+    """Print how every host does; what is wrong."""
+    found: dict[str, dict[str, Any]] = {}
+    remotes = [Remote(fleet, host) for host in fleet.hosts]
+    failed = each(remotes, lambda remote: found.update({remote.host.name: remote.status()}))
+    for host in fleet.hosts:
+        said = found.get(host.name)
+        if not said:
+            failed.setdefault(host.name, f"{host.name}: no peer answers")
+            continue
+        counts = f"{said['links']} links  {said['plasmids_accepted']} accepted"
+        say(f"{host.name:<16} {said['version']}  {counts}  {said['root'][:12]}")
+        if not said["links"] and len(fleet.hosts) > 1:
+            failed[host.name] = f"{host.name}: nobody is linked; `plora doctor` there says why"
+    roots = {said["root"] for said in found.values() if said}
+    if len(roots) > 1:
+        failed[""] = f"{len(roots)} different sets of statements; look again in a minute, they may be under way"
+    return failed
+
+
+def upgrade(fleet: Fleet) -> Failed:
+    """One host after the other gets the package, and the next only when it answers; stops at the first that doesn't."""
+    for host in fleet.hosts:
+        remote = Remote(fleet, host)
+        if failed := each([remote], renew):
+            return failed
+        say(f"{host.name}: upgraded")
+    return {}
+
+
+def renew(remote: Remote) -> None:
+    """The package, and a restart with it."""
+    install(remote)
+    start(remote, again=True)
+    answers(remote)
+
+
+def say(line: str) -> None:
+    """One line to whoever looks."""
+    sys.stdout.write(f"{line}\n")
+
+
+def each(remotes: Sequence[Remote], work: Callable[[Remote], object]) -> Failed:
+    """Do it on some hosts at once."""
+
+    def tried(remote: Remote) -> str:
+        try:
+            work(remote)
+        except FleetError as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found = zip(remotes, pool.map(tried, remotes), strict=True)
+        return {remote.host.name: line for remote, line in found if line}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit code."""
+    parser = argparse.ArgumentParser(prog="fleet.py", description="One swarm on many hosts, from one file.")
+    parser.add_argument("file", type=Path, metavar="FILE", help="fleet.yaml; see deploy/fleet.example.yaml")
+    parser.add_argument("command", choices=("up", "check", "upgrade"))
+    options = parser.parse_args(arguments)
+    try:
+        fleet = load(options.file)
+        failed = {"up": up, "check": check, "upgrade": upgrade}[options.command](fleet)
+    except FleetError as error:
+        failed = {"": str(error)}
+    for line in failed.values():
+        sys.stderr.write(f"fleet: {line}\n")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
