@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def make_older(
     def make(name: str) -> Peer:
         root, port = tmp_path_factory.mktemp("h") / name, free_port()
         swarm.save(secret := root.with_name("swarm.json"))
-        command = [programs / "plora", "init", "--home", root, "--name", name, "--swarm", secret]
+        command: list[str | Path] = [programs / "plora", "init", "--home", root, "--name", name, "--swarm", secret]
         subprocess.run(command, check=True, capture_output=True)
         home = Home(root)
         owner = load_owner(home.owner_folder / f"{name}.pem")
@@ -56,7 +57,7 @@ def believes(programs: Path, peer: Peer, *others: Peer) -> None:
     """By the older build's own command, into its own file."""
     for other in others:
         record = other.home.owner_folder / f"{other.name}.owner"
-        command = [programs / "plora", "trust", "add", record, "--yes", "--home", peer.home.root]
+        command: list[str | Path] = [programs / "plora", "trust", "add", record, "--yes", "--home", peer.home.root]
         subprocess.run(command, check=True, capture_output=True)
 
 
@@ -74,7 +75,7 @@ def accepted_by(peer: Peer, *contents: str) -> bool:
 
 def agree(*peers: Peer, contents: list[str]) -> None:
     for peer in peers:
-        peer.until(lambda peer=peer: accepted_by(peer, *contents), 60)
+        peer.until(partial(accepted_by, peer, *contents), 60)
     peers[0].until(lambda: len({peer.status.root for peer in peers}) == 1, 60)
 
 
