@@ -35,6 +35,7 @@ import yaml
 
 UNIT = Path(__file__).resolve().parent / "systemd" / "plora-node.service"
 OURS = "# Written by deploy/fleet.py; delete this line to keep your own edits."
+AS_PEER = "setpriv --reuid=plora --regid=plora --clear-groups --reset-env"
 AT_ONCE = 8
 WAIT_S = 120
 
@@ -133,7 +134,7 @@ class Remote:
 
     def as_peer(self, command: str) -> str:
         """The command by the peer's account, where it has one."""
-        return f"runuser -u plora -- sh -c {quoted(command)}" if self.fleet.run == "systemd" else command
+        return f"{AS_PEER} sh -c {quoted(command)}" if self.fleet.run == "systemd" else command
 
     def status(self) -> dict[str, Any]:
         """What the peer says of itself; empty where none answers."""

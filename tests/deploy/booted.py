@@ -29,14 +29,19 @@ WAIT_S = 60.0
 
 BOOT = """\
 set -e
-work=$1 group=$2 systemd=$3
-shift 3
+work=$1 group=$2 systemd=$3 base=$4
+shift 4
 mount --make-rprivate /
 mount -t cgroup2 none "$work/cgroup"
 mkdir "$work/cgroup/$group"
 echo $$ >"$work/cgroup/$group/cgroup.procs"
 for place; do mount --rbind "${place#*=}" "$work/opt/${place%%=*}"; done
 mount --rbind "$work/opt" /opt
+case $base in /root/* | /home/*)
+    mount -t tmpfs -o mode=755 tmpfs "/$(echo "$base" | cut -d/ -f2)"
+    mkdir -p "$base"
+    mount --rbind /opt/python "$base" ;;
+esac
 mount --bind "$work/etc" /etc
 umount -R /sys/fs/cgroup
 mount -t tmpfs tmpfs /sys/fs/cgroup
@@ -103,7 +108,7 @@ def make_opt(opt: Path) -> dict[str, Path]:
 def make_etc(etc: Path) -> None:
     """The account, journald without the kernel's part, and nobody's units but the peer's and those it stands on.
 
-    An interpreter in somebody's home has its libraries there, which the unit keeps a peer out of: those are let in.
+    An interpreter in somebody's home has its libraries there, where the unit lets a peer see nothing: those are let in.
     """
     for name, line in (("passwd", "plora:x:10001:10001::/nonexistent:/usr/sbin/nologin"), ("group", "plora:x:10001:")):
         (etc / name).write_text(Path("/etc", name).read_text() + line + "\n")
@@ -142,7 +147,8 @@ def booted(work: Path) -> Iterator[Machine]:
         (work / "opt" / name).mkdir()
     given = [str(work), f"plora-test-{os.getpid()}"]
     unshare = ["unshare", "--fork", "--kill-child", "--pid", "--mount", "--uts", "--ipc", "--mount-proc"]
-    command = [*unshare, "bash", "-c", BOOT, "boot", *given, str(SYSTEMD), *(f"{at}={it}" for at, it in places.items())]
+    bound = [f"{at}={it}" for at, it in places.items()]
+    command = [*unshare, "bash", "-c", BOOT, "boot", *given, str(SYSTEMD), str(places["python"]), *bound]
     with (work / "boot.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
     try:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.deploy.booted import Machine, booted
+from tests.deploy.booted import CODE, Machine, booted
 from tests.swarm.conftest import write_folder
 
 from plora.proto.home import Home
@@ -16,6 +19,7 @@ from plora.sim.material import Owner
 
 pytestmark = pytest.mark.slow
 UNIT = "plora-node"
+FLEET = CODE / "deploy" / "fleet.py"
 HOME = "var/lib/plora"
 PLORA = "/opt/plora/bin/plora"
 AS_PEER = ("setpriv", "--reuid=plora", "--regid=plora", "--clear-groups")
@@ -45,9 +49,20 @@ def fails(machine: Machine) -> str:
     return machine.run("systemctl", "status", UNIT, check=False) + machine.run("journalctl", "-u", UNIT)
 
 
-def test_a_peer_lives_under_its_unit(machine: Machine) -> None:
-    home = init(machine, HOME, "--listen", "127.0.0.1:47123")
-    machine.run("systemctl", "start", UNIT)  # returns when the peer said that it is ready
+def raised(machine: Machine, work: Path) -> Home:
+    """A peer by `deploy/fleet.py`: home, unit, start; as on a host that is reached by ssh."""
+    file = work / "fleet.yaml"
+    there = {"host": str(machine.pid), "address": "127.0.0.1:47123", "listen": "127.0.0.1:47123"}
+    remote = "nsenter -t {host} -m -p -u -i sh -c"
+    file.write_text(json.dumps({"remote": remote, "settings": {"log": "json"}, "hosts": {"ada": there}}))
+    done = subprocess.run([sys.executable, FLEET, file, "up"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return Home(machine.root / HOME)
+
+
+def test_a_peer_lives_under_its_unit(machine: Machine, tmp_path: Path) -> None:
+    home = raised(machine, tmp_path)
+    assert machine.run("systemctl", "is-enabled", UNIT) == "enabled"
     first = machine.shows(UNIT, "MainPID")
     assert machine.shows(UNIT, "StatusText") == "0 peers linked, 0 adapters held"
     assert plora(machine, HOME, "status")["name"] == "ada"
