@@ -84,6 +84,7 @@ def linked(made: Hosts) -> str:
     raise AssertionError(err)
 
 
+@pytest.mark.nightly
 @pytest.mark.timeout(400)
 def test_one_file_makes_a_swarm(made: Hosts) -> None:
     assert made.fleet("up") == (0, "", "")
