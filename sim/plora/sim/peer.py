@@ -278,11 +278,16 @@ class SimPeer:
         self._clock.after(int(cost_ms * MS), arrive)
 
     def _finished(self, cost_ms: float, answer: Callable[[], Event | None]) -> None:
-        """The same for what is written, which a stop waits for."""
+        """The same for what is written, which a stop waits for; a crash takes it out."""
         self._work_number += 1
         number = self._work_number
         self._under_way[number] = answer
-        self._later(cost_ms, lambda: answer() if self._under_way.pop(number, None) else None)
+
+        def arrive() -> None:
+            if self._under_way.pop(number, None):
+                self._answer(answer)
+
+        self._clock.after(int(cost_ms * MS), arrive)
 
     def _answer(self, answer: Callable[[], Event | None]) -> None:
         try:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from plora.gate import BaseFacts, Case, Features
 from plora.node.core.rows import VersionRow
@@ -123,8 +123,8 @@ class Docket:
                 return self.struck_by(revocation)
         return []
 
-    def case(self, content_id: bytes, now_ms: int, features: Features | None) -> Case:
-        """Everything that statements say of a live manifest, and its features; what others know is for them to add.
+    def case(self, content_id: bytes, now_ms: int, features: Features | None, **known: Any) -> Case:
+        """Everything that statements say of a live manifest, and its features; `known` is what others add.
 
         Raises KeyError for one that isn't live.
         """
@@ -136,7 +136,7 @@ class Docket:
         signed = dict.fromkeys(other.id for other, _ in (*records, *revocations))
         series = series_of(manifest)
         versions = self._versions[series]
-        floor = self.floors.get(series, VersionRow(series))
+        floor = self.floors.get(series) or VersionRow(series)
         signed_before = map(bytes.fromhex, floor.contents if floor.version == manifest.version else ())
         rivals = (*(other for other, version in versions.items() if version == manifest.version), *signed_before)
         return Case(
@@ -154,6 +154,7 @@ class Docket:
             same_version=tuple(sorted(dict.fromkeys(other for other in rivals if other != content_id))),
             features=features,
             base=self.bases.get(manifest.base_model),
+            **known,
         )
 
     def dossier(self, owner: str) -> Dossier:
@@ -171,7 +172,7 @@ class Docket:
     def raise_floor(self, content_id: bytes, manifest: Manifest) -> bool:
         """Note that a manifest was validly seen; whether that is news."""
         series = series_of(manifest)
-        before = self.floors.get(series, VersionRow(series))
+        before = self.floors.get(series) or VersionRow(series)
         self.floors[series] = before.raised(manifest.version, content_id.hex())
         return self.floors[series] != before
 

@@ -69,6 +69,6 @@ class Judging:
         earned = self._reputations.of(plasmid.manifest.owner, now.wall_ms)
         released = self._wishes.released(plasmid.content_id)
         beside = self._blames.named(plasmid.digest, self._showing.title_of_bytes)
-        known = self._docket.case(plasmid.content_id, now.wall_ms, features)
-        known = replace(known, granted=plasmid.usable, reputation=earned, released=released, blamed_beside=beside)
+        here = {"granted": plasmid.usable, "reputation": earned, "released": released, "blamed_beside": beside}
+        known = self._docket.case(plasmid.content_id, now.wall_ms, features, **here)
         return self._detectors.case(self._voted(known, plasmid.seen_ms), plasmid.subject, self._rules.policy)

@@ -36,6 +36,12 @@ def subject_of(manifest: Manifest) -> str:
     return hashlib.sha256(json.dumps(seen, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
+def _artifact_of(manifest: Manifest) -> Artifact:
+    block = manifest.artifacts
+    root = bytes.fromhex(block.chunk_root)
+    return Artifact(block.sha256, block.size_bytes, block.chunk_bytes, block.chunk_count, root)
+
+
 @dataclass(slots=True)
 class Plasmid:
     """One live manifest. Times are milliseconds since 1970 by the local clock.
@@ -43,7 +49,8 @@ class Plasmid:
     `usable`: accepted durably, and the bytes are held. `name`: the folder under adapters/ while it is exposed.
     `trouble`: why the bytes are not here although they are wanted; `bound`: the limit that leaves them no room.
     `gone`: why it left the live set. `blamed`: it counts against its owner's reputation, once and for all. `subject`:
-    what detectors look at, held because each verdict asks for it.
+    what detectors look at, and `artifact`, what it takes to fetch the bytes, are held because each verdict asks for
+    them.
     """
 
     statement: Statement
@@ -63,9 +70,11 @@ class Plasmid:
     blamed: bool = False
     alarm_ms: int = 0
     subject: str = field(init=False)
+    artifact: Artifact = field(init=False)
 
     def __post_init__(self) -> None:
         self.subject = subject_of(self.manifest)
+        self.artifact = _artifact_of(self.manifest)
 
     @property
     def content_id(self) -> bytes:
@@ -96,13 +105,6 @@ class Plasmid:
     def servable(self) -> bool:
         """Whether its bytes, once held, may be given to others."""
         return self.verdict is not None and (self.verdict.accepted or self.verdict.servable)
-
-    @property
-    def artifact(self) -> Artifact:
-        """What the transfer core must know to fetch the bytes."""
-        block = self.manifest.artifacts
-        root = bytes.fromhex(block.chunk_root)
-        return Artifact(block.sha256, block.size_bytes, block.chunk_bytes, block.chunk_count, root)
 
     @property
     def row(self) -> VerdictRow:

@@ -68,7 +68,7 @@ class Transactions:
 
     def answered(self, token: int) -> Written:
         """What waited for a transaction, whose answer has come."""
-        return self._pending.pop(token, Written())
+        return self._pending.pop(token, None) or Written()
 
     def awaits(self, content_id: bytes) -> bool:
         """Whether a verdict on a content is on its way to the disk."""
