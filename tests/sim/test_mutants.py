@@ -19,7 +19,7 @@ from plora.sim.topology import complete
 from plora.sim.watcher import watch
 
 SEED, TRIES = 1, 20
-NO_FAULTS = {"happenings": (), "churn": {"percent": 0.0}}
+NO_FAULTS = {"happenings": (), "churn": {"percent": 0.0}, "graph": {"dropout": 0.0}}
 SERIES = frozenset({"rollback"})
 """Mutants that break only where a series has two versions."""
 

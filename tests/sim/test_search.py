@@ -50,6 +50,7 @@ def test_honest_peers_break_nothing_in_what_is_drawn() -> None:
 def test_what_is_drawn_says_most_of_what_a_scenario_may_say() -> None:
     drawn = [draw(3, number) for number in range(60)]
     assert {one.graph.kind for one in drawn} >= {"er", "ring", "complete"}
+    assert {one.graph.dropout for one in drawn} == {0.0, 0.1, 0.3}
     assert {one.links.delay for one in drawn} == {"constant", "uniform", "exponential", "lognormal"}
     assert all(any(getattr(one.links, harm) for one in drawn) for harm in ("loss", "duplication", "bandwidth"))
     assert {one.security.consensus for one in drawn} == {True, False}

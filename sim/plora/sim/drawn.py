@@ -28,6 +28,7 @@ SETTLE = 300
 QUORUMS = (2, 3)
 BANDWIDTHS = (0, 0, 20_000)
 PROBABILITIES = (0.0, 0.0, 0.1, 0.3, 0.5)
+DROPOUTS = (0.0, 0.0, 0.0, 0.1, 0.3)
 
 
 def draw(seed: int, number: int, told: Mapping[str, Any] | None = None) -> Scenario:
@@ -46,6 +47,7 @@ def draw(seed: int, number: int, told: Mapping[str, Any] | None = None) -> Scena
         "invariants": True,
         "settle": SETTLE,
     }
+    values["graph"]["dropout"] = Streams(seed, "").stream(f"search/{number}/dropout").choice(DROPOUTS)
     values |= draw_faults(Streams(seed, "").stream(f"search/{number}/faults"), values["rounds"])
     values = laid_over(values, told or {})
     security = values["security"]
