@@ -6,7 +6,7 @@ Rules:
   spreading.
 - Then it looks into `/adapters` every `EVERY_S` (20) seconds. Each PEFT folder there is copied into the home, signed
   and published, once; as of the domain that training noted, or `DOMAIN` (shown).
-- What a peer doesn't take is said and not tried again.
+- What a peer doesn't take is said and not tried again; what can't be read yet is.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -53,6 +54,26 @@ def publish(folder: Path) -> None:
     subprocess.run(["plora", "publish", str(folder), *told], check=False, stdin=subprocess.DEVNULL)
 
 
+def changed(folder: Path) -> dict[str, float]:
+    """When each file of a folder was changed last; empty while it is no whole PEFT folder."""
+    found = {path.name: path.stat().st_mtime for path in folder.iterdir()}
+    return found if {WEIGHTS, CONFIG} <= found.keys() else {}
+
+
+def share(folder: Path, outbox: Path) -> None:
+    """Copy and publish a folder, unless that was done before; say each time why it can't be read."""
+    copy = outbox / folder.name
+    if copy.exists():
+        return
+    try:
+        shutil.copytree(folder, copy)
+    except OSError as error:
+        sys.stderr.write(f"{folder} can't be copied: {error}; let others read it\n")
+        shutil.rmtree(copy, ignore_errors=True)
+        return
+    publish(copy)
+
+
 def main() -> None:
     """Publish until the end."""
     outbox = HOME / "outbox"
@@ -61,12 +82,12 @@ def main() -> None:
         if not folder.exists():
             draw(folder, number)
             publish(folder)
-    pause = threading.Event()
+    pause, before = threading.Event(), dict[Path, dict[str, float]]()
     while not pause.wait(EVERY_S):
-        for folder in sorted(ADAPTERS.glob("*/")):
-            if (folder / WEIGHTS).exists() and not (outbox / folder.name).exists():
-                shutil.copytree(folder, outbox / folder.name)
-                publish(outbox / folder.name)
+        now = {folder: changed(folder) for folder in sorted(ADAPTERS.glob("*/"))}
+        for folder in (one for one, files in now.items() if files and files == before.get(one)):
+            share(folder, outbox)  # nobody has written to it between two looks
+        before = now
 
 
 if __name__ == "__main__":
