@@ -122,10 +122,17 @@ class Remote:
         """Whether a file is there."""
         return self.sh(f"test -e {quoted(path)} && echo yes || echo no").strip() == "yes"
 
-    def put(self, path: str, data: bytes, mode: str = "600") -> None:
-        """Write a file whole or not at all."""
-        at = quoted(path)
-        self.sh(f"umask 077 && cat > {at}.new && chmod {mode} {at}.new && mv {at}.new {at}", data)
+    def put(self, path: str, data: bytes) -> None:
+        """Write a file that all may read, whole or not at all."""
+        self.sh(_written(path), data)
+
+    def put_settings(self) -> None:
+        """peer.yaml; by the peer's account, since root mustn't write where that account may have laid a link."""
+        self.sh(self.as_peer(_written(f"{self.home}/peer.yaml")), settings_of(self.fleet, self.host))
+
+    def read(self, name: str) -> bytes:
+        """A file of the home, as the peer's account sees it."""
+        return self.sh(self.as_peer(f"cat {quoted(f'{self.home}/{name}')}")).encode()
 
     def plora(self, *words: str, given: bytes = b"", check: bool = True) -> str:
         """What `plora` says, as the account that the peer runs by."""
@@ -141,6 +148,11 @@ class Remote:
         said = self.plora("status", "--json", check=False)
         found: dict[str, Any] = json.loads(said) if said.startswith("{") else {}
         return found
+
+
+def _written(path: str) -> str:
+    at = quoted(path)
+    return f"umask 022 && cat > {at}.new && mv {at}.new {at}"
 
 
 # What is made on a host
@@ -168,10 +180,10 @@ def install(remote: Remote) -> bool:
         return False
     remote.sh(f"test -e {quoted(prefix)}/bin/python3 || python3 -m venv {quoted(prefix)}")
     wheel = f"{prefix}/{Path(remote.fleet.package).name}"
-    remote.put(wheel, data, "644")
+    remote.put(wheel, data)
     pip = f"{quoted(prefix)}/bin/python3 -m pip install -q --disable-pip-version-check"
     remote.sh(f"{pip} {quoted(wheel)} && {pip} --force-reinstall --no-deps {quoted(wheel)}")
-    remote.put(f"{prefix}/installed", mark.encode(), "644")
+    remote.put(f"{prefix}/installed", mark.encode())
     return True
 
 
@@ -187,9 +199,7 @@ def found_or_join(remote: Remote, founder: Remote) -> None:
         asked = ("invite", host.name, "--address", founder.host.address, "--no-qr", "--json")
         ticket = json.loads(founder.plora(*asked))["ticket"]
         remote.plora("join", "-", *places, given=ticket.encode())
-    remote.put(f"{remote.home}/peer.yaml", settings_of(remote.fleet, host), "644")
-    if remote.fleet.run == "systemd":
-        remote.sh(f"chown plora:plora {quoted(remote.home)}/peer.yaml")
+    remote.put_settings()
 
 
 def settings_of(fleet: Fleet, host: Host) -> bytes:
@@ -202,13 +212,10 @@ def settings_of(fleet: Fleet, host: Host) -> bytes:
 
 def settle(remote: Remote) -> bool:
     """peer.yaml as this file says, if it is still ours; whether it changed."""
-    place, wanted = f"{remote.home}/peer.yaml", settings_of(remote.fleet, remote.host)
-    there = remote.sh(f"cat {quoted(place)}").encode()
-    if there == wanted or not there.startswith(OURS.encode()):
+    there = remote.read("peer.yaml")
+    if there == settings_of(remote.fleet, remote.host) or not there.startswith(OURS.encode()):
         return False
-    remote.put(place, wanted, "644")
-    if remote.fleet.run == "systemd":
-        remote.sh(f"chown plora:plora {quoted(place)}")
+    remote.put_settings()
     return True
 
 
@@ -216,7 +223,7 @@ def start(remote: Remote, *, again: bool = False) -> None:
     """The peer runs, by systemd or in the background; `again`: with what changed."""
     if remote.fleet.run == "systemd":
         unit = UNIT.read_text("utf-8").replace("/opt/plora", remote.prefix)
-        remote.put("/etc/systemd/system/plora-node.service", unit.encode(), "644")
+        remote.put("/etc/systemd/system/plora-node.service", unit.encode())
         remote.sh("systemctl daemon-reload && systemctl enable -q plora-node")
         remote.sh(f"systemctl {'restart' if again else 'start'} plora-node")
         return
@@ -237,11 +244,6 @@ def answers(remote: Remote) -> None:
     except FleetError as error:
         mend = "journalctl -u plora-node" if remote.fleet.run == "systemd" else f"see {remote.home}.log"
         raise FleetError(f"{remote.host.name}: the peer doesn't answer; {mend} there") from error
-
-
-def owner_record(remote: Remote) -> bytes:
-    """Whom this host signs as."""
-    return remote.sh(f"cat {quoted(remote.home)}/owner/{quoted(remote.host.name)}.owner").encode()
 
 
 def believe(remote: Remote, records: Mapping[str, bytes]) -> None:
@@ -286,7 +288,9 @@ def up(fleet: Fleet) -> Failed:
     there = [remote for remote in remotes if remote.host.name not in failed]
     believed = [one for one in there if fleet.trust == "everyone" or one.host.name in fleet.trust]
     records: dict[str, bytes] = {}
-    failed |= each(believed, lambda remote: records.update({remote.host.name: owner_record(remote)}))
+    failed |= each(
+        believed, lambda remote: records.update({remote.host.name: remote.read(f"owner/{remote.host.name}.owner")})
+    )
     return failed | each(there, lambda remote: believe(remote, records))
 
 

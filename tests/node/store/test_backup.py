@@ -109,6 +109,15 @@ def test_a_backup_never_overwrites(home: Home, tmp_path: Path) -> None:
     assert not list(tmp_path.glob("copy.unfinished-*"))
 
 
+def test_a_link_is_neither_followed_nor_left_out_in_silence(home: Home, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_bytes(home.config.read_bytes())
+    home.config.unlink()
+    home.config.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StoreError, match=r"peer\.yaml: is a link"):
+        backed_up(home, tmp_path / "copy")
+    assert not list(tmp_path.glob("copy*"))
+
+
 def test_a_failed_backup_leaves_nothing(home: Home, tmp_path: Path) -> None:
     home.config.unlink()
     home.config.mkdir()

@@ -166,7 +166,11 @@ def _present(root: Path, *, keys: bool, more: Sequence[str]) -> Iterator[str]:
     names, patterns = (PLAIN + KEYS, PLAIN_IN + KEYS_IN) if keys else (PLAIN, PLAIN_IN)
     listed = [path.relative_to(root).as_posix() for pattern in patterns for path in sorted(root.glob(pattern))]
     for name in dict.fromkeys((*names, *listed, *more)):
-        if stat.S_ISREG(_mode_of(root / name)):
+        mode = _mode_of(root / name)
+        if stat.S_ISLNK(mode):
+            mend = "put the file itself there"
+            raise StoreError("is a link, which a backup doesn't follow", where=str(root / name), mend=mend)
+        if stat.S_ISREG(mode):
             yield name
 
 
