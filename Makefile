@@ -177,8 +177,7 @@ mutants: $(READY) ## peers that lack one guard each: some invariant of the simul
 .PHONY: fuzz
 SECONDS_EACH ?= 600
 fuzz: $(READY) ## strangers' bytes, mutated by what code they reach: statement (signed or not), plora.yml, tensor file, frame; SECONDS_EACH=600
-	@for target in frame signed_statement statement tensor_file yaml_view; do \
-		$(BIN)/python -m fuzz.run $$target --seconds $(SECONDS_EACH) || exit 1; done
+	@$(BIN)/python -m fuzz.run frame signed_statement statement tensor_file yaml_view --seconds $(SECONDS_EACH)
 
 .PHONY: check fmt proto proto-baseline nightly test-vllm mutate smoke-base constraints
 SCRIPTS := $(shell grep -lsE '^.!/.*sh$$' .ci/* deploy/*)

@@ -1,20 +1,26 @@
-"""`python -m fuzz.run TARGET [--seconds 300]`: mutate inputs of one target, guided by what code they reach (atheris).
+"""`python -m fuzz.run TARGET… [--seconds 300]`: mutate inputs of targets in turn, guided by what they reach (atheris).
 
 Begins with the kept corpus (`fuzz/corpus/TARGET`) and the target's examples; what reaches new code goes to --finds. A
 find, an input that takes over a second, or more than 200 MB ends the run with an exit code that isn't 0, and the input
 lies in that folder as `crash-…`, `timeout-…` or `oom-…`: mend the code, and put the input into the kept corpus.
 
-`--list` says what each kept input comes to, without atheris.
+`--list` says what each kept input comes to, without atheris. Each target runs in a process of its own.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fuzz.targets import Target
 
 CORPUS = Path(__file__).parent / "corpus"
 SECONDS_PER_INPUT = 1
@@ -26,7 +32,7 @@ MEMORY_MB = 200
 def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(prog="fuzz.run")
-    parser.add_argument("target")
+    parser.add_argument("targets", nargs="+")
     parser.add_argument("--seconds", type=int, default=300)
     parser.add_argument("--finds", type=Path, help="folder for new inputs (default: one under the system's temporary)")
     parser.add_argument("--list", action="store_true")
@@ -34,10 +40,11 @@ def main() -> None:
     if options.list:
         from fuzz.targets import TARGETS
 
-        for path in kept(options.target):
-            sys.stdout.write(f"{path.name}: {TARGETS[options.target].run(path.read_bytes())}\n")
+        for name in options.targets:
+            for path in kept(name):
+                sys.stdout.write(f"{path.name}: {TARGETS[name].run(path.read_bytes())}\n")
         return
-    fuzz(options.target, options.seconds, options.finds or Path(tempfile.mkdtemp(prefix=f"fuzz-{options.target}-")))
+    fuzz_all(options.targets, options.seconds, options.finds or Path(tempfile.mkdtemp(prefix="fuzz-")))
 
 
 def kept(target: str) -> list[Path]:
@@ -45,13 +52,29 @@ def kept(target: str) -> list[Path]:
     return sorted((CORPUS / target).iterdir())
 
 
-def fuzz(name: str, seconds: int, finds: Path) -> None:
-    """Run until the time is over, or something is found; never returns."""
+def fuzz_all(names: Sequence[str], seconds: int, finds: Path) -> None:
+    """Run each until its time is over; ends with the exit code of the first that finds something.
+
+    To instrument all that is imported takes seconds, so it is done once, and each target runs in a fork of that.
+    """
     import atheris
 
     with atheris.instrument_imports(include=["plora", "yaml"]):
         from fuzz.targets import TARGETS
-    target = TARGETS[name]
+    for name in names:
+        child = os.fork()
+        if not child:
+            fuzz(name, TARGETS[name], seconds, finds / name)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if code:
+            sys.stderr.write(f"{name} ended with {code}; see {finds / name}\n")
+            sys.exit(code if code > 0 else 1)
+
+
+def fuzz(name: str, target: Target, seconds: int, finds: Path) -> None:
+    """Run until the time is over, or something is found; never returns."""
+    import atheris
+
     finds.mkdir(parents=True, exist_ok=True)
     for number, example in enumerate(target.examples()):
         (finds / f"example-{number}").write_bytes(example)
