@@ -127,12 +127,11 @@ prepare-data: $(READY) ## the corpora, counted, with splits that have no questio
 findings-material: $(READY) ## the calibration and the study of adapters that findings are made from, by config/plora.findings.yml
 	@$(EXPERIMENT) run calibrate-c value-add --config config/plora.findings.yml
 
-FINDINGS := $(BIN)/python -m plora.lab.findings
 findings: $(READY) ## do adapters spread, are they safe, do they help? simulates what isn't there yet and decides; results/findings.json
-	$(FINDINGS)
+	@$(BIN)/plora lab findings
 
 findings-page: $(READY) ## the same, and docs/findings.md with its numbers made anew
-	$(FINDINGS) --page docs/findings.md
+	@$(BIN)/plora lab findings --page docs/findings.md
 
 .PHONY: value-add-build-lowmem monolithic ablation alt-train-merge
 SCHEMES ?= all

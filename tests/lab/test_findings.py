@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from plora.base import Interval
+from plora.cli.main import main as plora
 from plora.lab.experiment.config import Rule, read_config
 from plora.lab.findings import diffusion, safety, value
 from plora.lab.findings.__main__ import main
@@ -98,6 +99,9 @@ def test_findings_from_the_first_simulation_to_the_page(tmp_path: Path, capsys: 
     text = page.read_text()
     assert with_findings(text, found) == text and found["parts"][0]["sentence"] in text
     assert "Not measured yet" in text and "assumed, not measured" in text
+    with pytest.raises(SystemExit) as ended:
+        plora(["lab", "findings", "--config", str(config), "--results", str(results), "--quiet"])
+    assert not ended.value.code and found["parts"][1]["sentence"] in capsys.readouterr().out
 
 
 def report(deceived: int, honest: int = 10) -> dict[str, Any]:

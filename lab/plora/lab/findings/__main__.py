@@ -14,7 +14,7 @@ from plora.lab.console import emit, run_command
 from plora.lab.findings.document import FOLDER, document, gathered
 from plora.lab.findings.page import with_findings
 from plora.lab.findings.runs import carry_out, cores
-from plora.lab.findings.settings import Settings, measured, rule_of
+from plora.lab.findings.settings import Settings, measured, place, rule_of
 from plora.proto.errors import UsageError
 
 ROOT = Path()
@@ -30,14 +30,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings, model = Settings.read(told.config), measured()
         rule = rule_of(settings, ROOT)
         if told.part != "decide":
-            carry_out(settings, model, told.results / FOLDER, told.jobs, emit)
+            carry_out(settings, model, told.results / FOLDER / place(model), told.jobs, emit)
         if told.part != "runs":
             page = _page(told.page)
             found = document(settings, rule, model, gathered(settings, model, told.results, told.bench))
             write_json(told.results / NAME, found)
             if told.page:
                 _renew(told.page, page, found)
-            emit({"event": "done", "answer": found["answer"], "parts": [one["sentence"] for one in found["parts"]]})
+            parts = [{name: one[name] for name in ("name", "holds", "sentence")} for one in found["parts"]]
+            file = str(told.results / NAME)
+            emit({"event": "done", "answer": found["answer"], "parts": parts, "file": file})
 
     return run_command(work)
 

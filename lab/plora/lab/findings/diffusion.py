@@ -21,7 +21,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import log
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -112,7 +111,7 @@ def held_up(reports: Sequence[Report]) -> Figure:
     return _figure(what, found, "share", f"{sum(of)} adapters in {len(of)} runs")
 
 
-def against_theory(family: str, reports: Sequence[Report], calibration: Mapping[str, Any], path: Path) -> list[Figure]:
+def against_theory(family: str, reports: Sequence[Report], calibration: Mapping[str, Any]) -> list[Figure]:
     """Rounds until all have it, seen and foretold, of runs without a gate."""
     runs = [one for one in reports if one["theory"]["observed"] is not None]
     if not runs:
@@ -127,8 +126,8 @@ def against_theory(family: str, reports: Sequence[Report], calibration: Mapping[
     }
     name, of = FAMILIES[family], f"{len(runs)} runs"
     found = [_figure(f"{name}: T100, seen", _mean(seen), "rounds", of)]
+    command = calibration.get("provenance", {}).get("command", "make calibrate-c")
     for what, values in foretold.items():
-        command = f"make calibrate-c ({path.name})"
         found.append(_figure(f"{name}: T100, {what}", _mean(np.array(values)), "rounds", of, command))
     return found
 

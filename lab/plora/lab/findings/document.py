@@ -25,15 +25,15 @@ from plora.lab.findings import diffusion, rule, safety, value
 from plora.lab.findings.diffusion import Spread
 from plora.lab.findings.figures import MAKE, Figure
 from plora.lab.findings.runs import Report, layer_runs, reports, rows_of, sweeps_of
-from plora.lab.findings.settings import Settings, worst_kind
+from plora.lab.findings.settings import Settings, place, worst_kind
 from plora.proto.errors import UsageError
 from plora.sim.sweep import Run
 from plora.sim.verdicts import VerdictModel
 
-FOLDER = "findings"
+FOLDER = Path("findings")
 SERVED = "attack success of the merged one"
 """What rows of the bench are called that say which attacks outlast the merge."""
-COMMAND = "python -m plora.lab.findings"
+COMMAND = "plora lab findings"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Material:
     families: Sequence[tuple[Run, Report]]
     passing: Sequence[tuple[Run, Report]]
     layers: Sequence[Mapping[str, Any]]
-    calibrations: Mapping[str, tuple[Path, Mapping[str, Any]]]
+    calibrations: Mapping[str, Mapping[str, Any]]
     study: Mapping[str, Any]
     bench: Sequence[Mapping[str, Any]]
     inputs: Mapping[str, str]
@@ -52,16 +52,17 @@ class Material:
 
 def gathered(settings: Settings, model: VerdictModel | None, results: Path, bench: Path) -> Material:
     """Read it all. Raises UsageError for the first thing that is missing."""
-    folder = results / FOLDER
+    folder = results / FOLDER / place(model)
     sweeps = sweeps_of(settings, model)
     runs = {name: reports(sweep, folder / f"{name}.jsonl") for name, sweep in sweeps.items()}
     asked = [one.digest for one in layer_runs(settings.layers, settings.verdicts, model)]
     layers = rows_of(folder / "layers.jsonl", asked)
-    calibrations = {family: _calibration(results, family) for family in diffusion.FAMILIES}
+    calibrated = {family: results / f"c_calib_{family}.json" for family in diffusion.FAMILIES}
+    calibrations = {family: _calibration(path) for family, path in calibrated.items()}
     study = value.read(results)
     found = json.loads(bench.read_text(encoding="utf-8")) if bench.exists() else []
     simulated = (folder / f"{name}.jsonl" for name in (*sweeps, "layers"))
-    made = (results / value.SUMMARY, *(path for path, _ in calibrations.values()))
+    made = (results / value.SUMMARY, *calibrated.values())
     read = [*simulated, *made, *([bench] if found else [])]
     inputs = {path.as_posix(): file_digest(path) for path in read}
     return Material(**runs, layers=layers, calibrations=calibrations, study=study, bench=found, inputs=inputs)
@@ -81,7 +82,7 @@ def document(settings: Settings, told: Rule, model: VerdictModel | None, from_: 
         "diffusion": _plain(_diffusion(from_, gated, open_, on)),
         "theory": _plain(_theory(from_)),
         "safety": _plain(_safety(from_, on, off)),
-        "layers": {**settings.layers.model_dump(), "command": MAKE, "rows": safety.layer_table(from_.layers)},
+        "layers": {**settings.layers.model_dump(), "command": MAKE, **safety.layer_table(from_.layers)},
         "thresholds": _plain(_thresholds(settings, told, model, from_)),
         "percolation": {"command": MAKE, "rows": safety.percolation(from_.passing)},
         "served": [one for one in from_.bench if SERVED in one["metric"]],
@@ -99,9 +100,9 @@ def _diffusion(from_: Material, gated: Spread, open_: Spread, on: Sequence[Repor
 
 
 def _theory(from_: Material) -> Iterator[Figure]:
-    for family, (path, calibration) in from_.calibrations.items():
+    for family, calibration in from_.calibrations.items():
         _, off = _by_gate(_of(family, from_.families))
-        yield from diffusion.against_theory(family, off, calibration, path)
+        yield from diffusion.against_theory(family, off, calibration)
 
 
 def _safety(from_: Material, on: Sequence[Report], off: Sequence[Report]) -> Iterator[Figure]:
@@ -151,7 +152,7 @@ def _real(from_: Material) -> str:
 
 
 def _fast(family: str, from_: Material) -> str:
-    return f"{family}, {from_.families[0][0].scenario.agents:,} of the fleet"
+    return f"{family}, fleet of {from_.families[0][0].scenario.agents:,}"
 
 
 def _of(family: str, runs: Sequence[tuple[Run, Report]]) -> list[tuple[Run, Report]]:
@@ -162,12 +163,12 @@ def _seeds(from_: Material) -> list[int]:
     return sorted({run.scenario.seed for run, _ in (*from_.gate, *from_.families, *from_.passing)})
 
 
-def _calibration(results: Path, family: str) -> tuple[Path, Mapping[str, Any]]:
-    path = results / f"c_calib_{family}.json"
+def _calibration(path: Path) -> Mapping[str, Any]:
     try:
-        return path, json.loads(path.read_text(encoding="utf-8"))
+        found: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return found
     except OSError:
-        raise UsageError("no calibration of C", where=str(path), mend=f"make calibrate-c ({family})") from None
+        raise UsageError("no calibration of C", where=str(path), mend="make calibrate-c") from None
     except ValueError as error:
         raise UsageError(f"no calibration of C ({error})", where=str(path), mend="make calibrate-c") from None
 

@@ -36,7 +36,16 @@ class Figure:
     def _one(self, value: float | None) -> str:
         if value is None:
             return "never"
-        return f"{100 * value:.1f} %" if self.unit == "share" else f"{value:.2f}"
+        return percent(value) if self.unit == "share" else f"{value:.2f}"
+
+
+def percent(share: float) -> str:
+    """A share as tables say it.
+
+    >>> percent(0.125)
+    '12.5 %'
+    """
+    return f"{100 * share:.1f} %"
 
 
 def finite(value: float) -> float | None:

@@ -14,12 +14,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from plora.lab.findings.figures import Figure
+from plora.lab.findings.figures import Figure, percent
 from plora.lab.value_add.page import bounds_text, cell_text, table
 from plora.proto.errors import UsageError
 
 _PLACE = re.compile(r"(<!-- findings:(?P<name>[a-z]+) -->\n).*?(<!-- /findings -->)", re.DOTALL)
-COLUMNS = ("", "value", "95 % interval", "of", "again by")
+COLUMNS = ("", "value", "95 % interval", "of")
 LETTERS = "abc"
 
 Findings = Mapping[str, Any]
@@ -46,15 +46,25 @@ def _answer(found: Findings) -> Lines:
     yield ""
     for letter, part in zip(LETTERS, parts, strict=True):
         yield f"- ({letter}) {'holds' if part['holds'] else '**fails**'}: {part['sentence']}"
-    spread = parts[0]
+    yield ""
+    yield from _of_spread(found)
+
+
+def _of_spread(found: Findings) -> Lines:
+    """What (a) alone would hide."""
+    spread, ratio = found["parts"][0], found["layers"]["t90_ratio"]
     if spread["holds"] and (spread["high"] is None or spread["high"] > spread["limit"]):
-        yield "- The interval of (a) reaches beyond its limit; the rule asks for the estimate alone."
+        yield "The interval of (a) reaches beyond its limit; the rule asks for the estimate alone."
+    whole = "never reached" if ratio is None else f"{ratio:.2f} times that with none"
+    fits = "is" if ratio is not None and ratio <= spread["limit"] else "is not"
+    yield "(a) is of the gate that each peer has by itself. With all layers on, the consensus of members too, which is"
+    yield f"optional, T90 is {whole}; that {fits} within the limit."
 
 
 def _verdicts(found: Findings) -> Lines:
     told = found["verdicts"]
     if told["assumed"]:
-        clean, trojan = (f"{told[name]:.0%}" for name in ("accept_clean", "accept_trojan"))
+        clean, trojan = (percent(told[name]) for name in ("accept_clean", "accept_trojan"))
         yield "**What detectors find here is assumed, not measured**:"
         yield f"they pass {clean} of clean adapters and {trojan} of trojans, and two peers' verdicts on one adapter"
         yield f"correlate by {told['correlation']:g}. So (b) says what such a gate does in a swarm, and not that"
@@ -62,14 +72,16 @@ def _verdicts(found: Findings) -> Lines:
         return
     yield f"What detectors find was measured; trojans are of the kind that passes most often, `{told['worst']}`."
     yield ""
-    rows = [[f"`{kind}`", f"{one['accept']:.1%}", f"{one['correlation']:.2f}"] for kind, one in told["kinds"].items()]
+    rows = [[f"`{kind}`", percent(one["accept"]), f"{one['correlation']:.2f}"] for kind, one in told["kinds"].items()]
     yield from table(("kind", "passed", "correlation of two peers"), rows)
 
 
 def _figures(name: str) -> Callable[[Findings], Lines]:
     def lines(found: Findings) -> Lines:
         rows = [Figure(**one) for one in found[name]]
-        yield from table(COLUMNS, [[one.what, *one.text(), one.of, f"`{one.command}`"] for one in rows])
+        yield from table(COLUMNS, [[one.what, *one.text(), one.of] for one in rows])
+        yield ""
+        yield f"By {', '.join(f'`{one}`' for one in dict.fromkeys(one.command for one in rows))}."
 
     return lines
 
@@ -94,7 +106,7 @@ def _percolation(found: Findings) -> Lines:
     rows = []
     for one in found["percolation"]["rows"]:
         seen, interval = Figure("", **one["seen"], unit="share").text()
-        rows.append([f"{one['accept']:.0%}", f"{one['correlation']:g}", seen, interval, f"{one['theory']:.1%}"])
+        rows.append([percent(one["accept"]), f"{one['correlation']:g}", seen, interval, percent(one["theory"])])
     yield from table(columns, rows)
 
 
@@ -141,8 +153,8 @@ def _make(one: Mapping[str, Any]) -> str:
 
 
 def _range(one: Mapping[str, float]) -> str:
-    mean = f"{one['mean']:.1%}"
-    return mean if one["least"] == one["most"] else f"{mean} ({one['least']:.1%} to {one['most']:.1%})"
+    mean, least, most = (percent(one[name]) for name in ("mean", "least", "most"))
+    return mean if least == most else f"{mean} ({least} to {most})"
 
 
 def _layer_row(one: Mapping[str, Any]) -> list[str]:

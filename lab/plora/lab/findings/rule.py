@@ -66,7 +66,7 @@ def parts(rule: Rule, ratio: Interval, deceived: Sequence[Rate], kept: Kept) -> 
             "at most", rule.t90_ratio_max, finite(ratio.value), "x",
         ),
         Part(
-            "safe", f"honest peers that accepted a trojan, of {rule.trojan_rate:.0%} trojans among what is published",
+            "safe", f"honest peers that accepted a trojan ({100 * rule.trojan_rate:g} % of what is published)",
             worst.value, worst.low, worst.high, "at most", rule.trojan_accepted_upper_max, worst.high, "share",
         ),
         Part(

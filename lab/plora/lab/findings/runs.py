@@ -30,8 +30,8 @@ from plora.sim.sweep_rows import opened
 from plora.sim.sweep_work import Failed, Origin, measured, on_processes
 from plora.sim.verdicts import VerdictModel
 
-COMMAND = "python -m plora.lab.findings runs"
-MEND = f"`make findings` makes them ({COMMAND})"
+COMMAND = "plora lab findings"
+MEND = f"make findings ({COMMAND}) simulates them"
 
 Told = Callable[[Mapping[str, Any]], None]
 Report = Mapping[str, Any]

@@ -54,7 +54,7 @@ def deceived_figures(named: str, reports: Sequence[Report]) -> list[Figure]:
     """Both limits, and in how many runs there was any."""
     by_runs, as_if = deceived(reports)
     any_ = clopper_pearson(sum(one["gate"]["peers"]["accepted_trojan"] > 0 for one in reports), len(reports), END)
-    of = f"{by_runs.of} peers in {len(reports)} runs"
+    of = f"{by_runs.of:,} peers in {len(reports)} runs"
     return [
         _rate(f"{named}: honest peers that accepted a trojan", by_runs, of),
         _rate("… as if peers were independent", as_if, of),
@@ -91,20 +91,14 @@ def thresholds(
     family: str, of: ArrayLike, accept: float, correlation: float, trojans: int, limit: float
 ) -> list[Figure]:
     """What a family of graphs asks of its peers' gates."""
-    name = FAMILIES[family]
+    asked = f"so that at most {100 * limit:g} % of peers get one of {trojans}"
     told = (
         ("peers that must be fooled before a trojan comes to many", min(1.0, passing_needed(of))),
-        ("chance that a trojan comes to many, verdicts alike as above", outbreak_chance(of, accept, correlation)),
-        (
-            f"… that may let a trojan pass, for {limit:.0%} deceived by {trojans}, each by itself",
-            tolerable(of, 0.0, trojans, limit),
-        ),
-        ("… the same, verdicts alike as above", tolerable(of, correlation, trojans, limit)),
+        ("chance that a trojan comes to many, verdicts as above", outbreak_chance(of, accept, correlation)),
+        (f"trojans that may pass {asked}, each peer judging alone", tolerable(of, 0.0, trojans, limit)),
+        (f"trojans that may pass {asked}, verdicts alike as above", tolerable(of, correlation, trojans, limit)),
     )
-    return [
-        Figure(f"{name}: {what}", value, unit="share", of=f"{trojans} trojans" if "may" in what else "")
-        for what, value in told
-    ]
+    return [Figure(f"{FAMILIES[family]}: {what}", value, unit="share", of="its degrees") for what, value in told]
 
 
 def percolation(runs: Sequence[tuple[Run, Report]]) -> list[dict[str, Any]]:
@@ -117,12 +111,16 @@ def percolation(runs: Sequence[tuple[Run, Report]]) -> list[dict[str, Any]]:
     return [_place(correlation, q, some) for (correlation, q), some in sorted(places.items(), key=lambda one: one[0])]
 
 
-def layer_table(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """By layers: who serves a trojan, trojans and clean ones that are merged, in means and ranges over seeds; T90."""
+def layer_table(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """By layers, those with none first and those with all last: who serves a trojan, trojans and clean ones that are
+    merged, in means and ranges over seeds, and T90; `t90_ratio` is T90 with all layers by that with none.
+    """
     found: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         found.setdefault(row["layers"], []).append(row)
-    return [{"layers": name, **_of_layers(some)} for name, some in found.items()]
+    told = [{"layers": name, **_of_layers(some)} for name, some in found.items()]
+    first, last = told[0]["t90"], told[-1]["t90"]
+    return {"rows": told, "t90_ratio": last / first if first and last else None}
 
 
 def _of_layers(some: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -16,12 +16,13 @@ Not handled here: running it (`plora.lab.findings.runs`).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic import Field, ValidationError
 
-from plora.lab.experiment.config import Rule, read_config
+from plora.lab.experiment.config import Rule, digest, read_config
 from plora.proto.errors import ConfigError, FormatError
 from plora.proto.strict_yaml import parse_yaml
 from plora.sim.scenario import Part, Verdicts, laid_over
@@ -87,6 +88,13 @@ def rule_of(settings: Settings, root: Path) -> Rule:
 def measured(path: Path = MEASURED) -> VerdictModel | None:
     """The verdicts that were measured; None where none were."""
     return VerdictModel.read(path)
+
+
+def place(model: VerdictModel | None) -> str:
+    """The folder of runs by these verdicts: measured ones are in no scenario, so runs by others lie elsewhere."""
+    if model is None:
+        return "assumed"
+    return f"measured-{digest({kind: asdict(rate) for kind, rate in model.rates.items()})[:12]}"
 
 
 def worst_kind(model: VerdictModel) -> str:
