@@ -1,0 +1,67 @@
+"""The soak says what it saw: slopes, quantiles, rows; a short one runs for real at night."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from bench.soak import quantile, rows_of, slope_mib_h
+from bench.soak_load import Plan, Seen
+
+SOAK = Path(__file__).resolve().parents[2] / "bench/soak.py"
+MIB, ENDLESS = 1 << 20, float("inf")
+
+
+def seen() -> Seen:
+    """Two steady peers of four, of which one is as it should be."""
+    return Seen(
+        memory={
+            "ada": [(0.0, 1.0 * MIB), (600.0, 50.0 * MIB), (1200.0, 50.0 * MIB)],
+            "bob": [(600.0, 50.0 * MIB), (1200.0, 51.0 * MIB)],
+        },
+        descriptors={"ada": (40, 41), "bob": (40, 36)},
+        idle_cores={"ada": 0.002, "bob": 0.03},
+        lags={"ada": {0.1: 100.0, ENDLESS: 100.0}, "bob": {0.1: 50.0, 0.25: 100.0, ENDLESS: 100.0}},
+        errors=[{"where": "isolation"}, {"where": "handling Received"}],
+        agreeing=3,
+    )
+
+
+def test_rows_judge_the_worst_peer() -> None:
+    rows = {row.metric: row for row in rows_of(seen(), Plan(peers=4, minutes=30.0))}
+    judged = {name: row.value for name, row in rows.items() if row.goal}
+    assert judged == {
+        "memory of a steady peer grows by, the most": 6.0,
+        "descriptors after, against before, the most": 4.0,
+        "CPU of an idle peer, the most": 3.0,
+        "event loop late, p99 of a peer, the most": pytest.approx(247.0),
+        "errors that nothing explains": 1.0,
+        "peers that know the same at the end": 3.0,
+    }
+    assert not any(row.holds for row in rows.values() if row.goal)
+
+
+def test_what_is_before_the_warm_up_has_no_slope() -> None:
+    assert slope_mib_h([(0.0, 0.0), (299.0, 9e9)], after_s=300.0) == 0.0
+
+
+def test_a_quantile_beyond_the_buckets_is_the_last_bound() -> None:
+    assert quantile({1.0: 10.0, ENDLESS: 20.0}, 0.99) == 1.0 and quantile({}, 0.5) == 0.0
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(900)
+def test_a_short_soak(record_property: pytest.RecordProperty) -> None:
+    """Three minutes are too few for slopes; what else it sees must hold."""
+    command = [sys.executable, SOAK, "--peers", "8", "--minutes", "3", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout, done.stderr
+    rows = {row["metric"]: row for row in json.loads(done.stdout)}
+    for name, row in rows.items():
+        record_property(name, f"{row['value']:.3g} {row['unit']}")
+    assert rows["errors that nothing explains"]["holds"], done.stderr
+    assert rows["peers that know the same at the end"]["holds"], done.stderr
+    assert rows["descriptors after, against before, the most"]["holds"], done.stderr
