@@ -17,7 +17,7 @@ from plora.node.core.merge_rows import Generation, MergeRow
 from plora.node.core.merges import CHECK_MS, RETRY_MS, RETRY_MS_MAX, TIMER, Merges
 from plora.node.core.now import Now
 from plora.proto.errors import RefusedError
-from plora.proto.records import MergeDone, Rollback
+from plora.proto.records import ErrorMet, MergeDone, Rollback
 
 CONFIG = CoreConfig(peer="aa" * 32, swarm="bb" * 32, boot="1")
 NOW = Now(0, 0)
@@ -141,8 +141,9 @@ def test_a_failure_is_retried_with_growing_delay() -> None:
     delays = []
     for generation in range(1, 12):
         assert merges.due("mini", NOW) == [Merge("mini", generation, (item(1),))]
-        row, (timer,) = merges.merged(Merged("mini", generation, "", "killed"), NOW)
+        row, (told, timer) = merges.merged(Merged("mini", generation, "", "killed"), NOW)
         assert row is None and isinstance(timer, SetTimer)
+        assert told == Emit(ErrorMet("the merge failed: killed", where="merged/mini"))
         delays.append(timer.due_ns // 1_000_000)
     assert delays[:3] == [RETRY_MS, 2 * RETRY_MS, 4 * RETRY_MS] and delays[-1] == RETRY_MS_MAX
     assert merges.trouble("mini") == "killed"
@@ -161,10 +162,28 @@ def test_without_a_spoilt_input_the_merge_starts_again_at_once() -> None:
     assert merges.due("mini", NOW) == [Merge("mini", 3, (item(2),))]
 
 
+def test_an_input_that_is_withdrawn_meanwhile_makes_no_failure() -> None:
+    """Its folder goes from under the worker."""
+    merges, inputs = made(item(1), item(2))
+    merges.due("mini", NOW)
+    inputs[0] = item(3)
+    row, effects = merges.merged(Merged("mini", 1, "", "No such file or directory"), NOW)
+    assert (row, effects, merges.trouble("mini")) == (None, merges.touch("mini", NOW), "")
+    assert merges.due("mini", NOW) == [Merge("mini", 2, (item(2), item(3)))]
+
+
+def test_an_input_that_comes_meanwhile_excuses_nothing() -> None:
+    merges, inputs = made(item(1))
+    merges.due("mini", NOW)
+    inputs.append(item(2))
+    merges.merged(Merged("mini", 1, "", "killed"), NOW)
+    assert merges.trouble("mini") == "killed"
+
+
 def test_a_culprit_that_is_no_input_is_a_failure_like_any_other() -> None:
     merges, _ = made(item(1))
     merges.due("mini", NOW)
-    _, (timer,) = merges.merged(Merged("mini", 1, "", "hash_mismatch", item(7).digest), NOW)
+    _, (_, timer) = merges.merged(Merged("mini", 1, "", "hash_mismatch", item(7).digest), NOW)
     assert timer == SetTimer(TIMER + "mini", NOW.after_ms(RETRY_MS)) and merges.trouble("mini") == "hash_mismatch"
 
 
@@ -173,7 +192,7 @@ def test_what_was_revoked_is_taken_away_before_the_merge_without_it_is_made() ->
     merges = Merges(CONFIG, (MergeRow("mini", 1, ids(item(1), item(2))),), world)
     assert merges.touch("mini", NOW) == [SetTimer(TIMER + "mini", NOW.mono_ns)]
     assert merges.due("mini", NOW) == [Merge("mini", 2, ())]
-    _, (timer,) = merges.merged(Merged("mini", 2, "", "the disk failed"), NOW)
+    _, (_, timer) = merges.merged(Merged("mini", 2, "", "the disk failed"), NOW)
     assert timer == SetTimer(TIMER + "mini", NOW.after_ms(CONFIG.merge_delay_ms))
     assert merges.due("mini", NOW) == [Merge("mini", 3, ())]
     _, (timer,) = merges.merged(Merged("mini", 3, ""), NOW)

@@ -481,8 +481,6 @@ class Desk:
         out: Outputs = list(effects)
         if event.culprit:
             out += self._spoilt(event.culprit, now)
-        elif event.reason:
-            out.append(Emit(ErrorMet(f"the merge failed: {event.reason}", where=f"merged/{event.base}")))
         self._writing.merge(row)
         return out
 

@@ -5,7 +5,8 @@
 - Inputs are sorted by artifact digest. Of several plasmids with the same bytes or the same update the first accepted
   counts; the others have no weight, and `plora why` names the one that does.
 - An input whose bytes are no longer those that were examined is no failure of the merge: without it, it starts again.
-- A merge that fails is tried again with a growing delay.
+- A merge that fails is tried again with a growing delay. One that fails after an input of it was withdrawn is no
+  failure: that may go from the disk under the worker, and the next merge is without it.
 - If the merge that is served holds an input that is no longer believed, it is taken away at once, before another is
   made: what was revoked is not served for as long as a worker takes, or fails. A newer version in its place is no such
   doubt: until the next merge stands, the one with the older version is served.
@@ -174,8 +175,11 @@ class Merges:
         inputs, state.running = state.running, None
         if event.culprit in (item.digest for item in inputs):
             return None, self.touch(event.base, now)
+        if event.reason and not frozenset(inputs) <= frozenset(self._inputs(event.base)):
+            return None, self.touch(event.base, now)
         if event.reason:
-            return None, self._failed(event.base, state, event.reason, now)
+            told = ErrorMet(f"the merge failed: {event.reason}", where=f"merged/{event.base}")
+            return None, [Emit(told), *self._failed(event.base, state, event.reason, now)]
         if not inputs or not self._believed.probes():
             return self._kept(state, self._made(state, event.generation, inputs, event.report), now)
         if self._unready(event.base):
