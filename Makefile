@@ -289,6 +289,10 @@ calibrate-c: $(READY) ## the constant C of t = C ln(n) / λ₂ for ER, WS and BA
 validate-bounds: $(READY) ## bounds of λ₂, cuts and rounds held against graphs, violations listed; results/bounds_validation.json
 	$(BIN)/python -m plora.lab.validate_bounds
 
+.PHONY: soak
+soak: $(READY) ## twenty real peers under publishing, restarts and kills for half an hour: memory, descriptors, idle CPU, loop lag, errors; ARGS="--minutes 3 --peers 8" for a short one
+	$(BIN)/python bench/soak.py $(ARGS)
+
 .PHONY: figures
 figures: $(READY) ## the experiment's figures for print, PDF and PNG, from what is in results/; says what is missing
 	$(BIN)/plora figures

@@ -72,7 +72,7 @@ def rows_of(seen: Seen, plan: Plan) -> list[Row]:
     slopes = [slope_mib_h(samples, warm_s) for samples in seen.memory.values()]
     idle = [seen.idle_cores[name] * 100 for name in sorted(seen.idle_cores)]
     lags = [quantile(buckets, 0.99) * 1000 for buckets in seen.lags.values()]
-    open_files = [abs(after - before) for before, after in seen.descriptors.values()]
+    open_files = [abs(after.total() - before.total()) for before, after in seen.descriptors.values()]
     unexplained = [record for record in seen.errors if record["where"] not in EXPLAINED]
     largest = max(size for samples in seen.memory.values() for _, size in samples) / MIB
     said = f"{plan.peers} peers, {plan.minutes:g} minutes"
@@ -116,6 +116,8 @@ def main(arguments: Sequence[str]) -> int:
         seen = soak(plan, Path(folder))
     for record in seen.errors:
         print(record, file=sys.stderr)
+    for name, (before, after) in seen.descriptors.items():
+        print(f"{name} descriptors: more {dict(after - before)}, fewer {dict(before - after)}", file=sys.stderr)
     rows = rows_of(seen, plan)
     if asked.json:
         print(to_json(rows), end="")

@@ -7,8 +7,9 @@ import json
 import sys
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -28,7 +29,7 @@ ADAPTERS_EACH = 4
 """Names that a publisher uses; a further adapter is a new version of one of them."""
 TOGETHER = 4
 """So many peers start at once."""
-SETTLE_S, AGREE_S = 180.0, 120.0
+SETTLE_S, SETTLED_S, AGREE_S = 180.0, 10.0, 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,10 @@ class Plan:
 
 @dataclass
 class Seen:
-    """What was seen. Memory as (seconds, bytes), descriptors before and after, by the names of steady peers."""
+    """What was seen, by the names of steady peers: memory as (seconds, bytes), descriptors by kind before and after."""
 
     memory: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
-    descriptors: dict[str, tuple[int, int]] = field(default_factory=dict)
+    descriptors: dict[str, tuple[Counter[str], Counter[str]]] = field(default_factory=dict)
     idle_cores: dict[str, float] = field(default_factory=dict)
     lags: dict[str, dict[float, float]] = field(default_factory=dict)
     errors: list[dict[str, Any]] = field(default_factory=list)
@@ -86,7 +87,7 @@ class Load:
             peer.trusts(*(one for one in self.peers[:PUBLISHERS] if one is not peer))
 
     def start(self) -> None:
-        """All run, are linked, and hold an adapter of each publisher."""
+        """All run, are linked, hold an adapter of each publisher, and have merged, so that their workers are there."""
         for some in (self.peers[place : place + TOGETHER] for place in range(0, len(self.peers), TOGETHER)):
             for peer in some:
                 peer.spawn()
@@ -149,7 +150,8 @@ def soak(plan: Plan, root: Path) -> Seen:
     with ended(load.peers):
         load.start()
         say("all are linked and hold what was published")
-        files = {peer.name: _process(peer).num_fds() for peer in load.steady}
+        time.sleep(SETTLED_S)
+        files = {peer.name: descriptors(peer) for peer in load.steady}
         lags = {peer.name: lag_buckets(peer) for peer in load.steady}
         began_s = time.monotonic()
         load.run(plan.seconds - plan.quiet_s, began_s)
@@ -164,7 +166,7 @@ def soak(plan: Plan, root: Path) -> Seen:
         for peer in load.steady:
             name = peer.name
             load.seen.idle_cores[name] = (cpu_s(peer) - before[name]) / passed_s
-            load.seen.descriptors[name] = (files[name], _process(peer).num_fds())
+            load.seen.descriptors[name] = (files[name], descriptors(peer))
             after = lag_buckets(peer)
             load.seen.lags[name] = {end: count - lags[name][end] for end, count in after.items()}
     load.seen.errors = [{"peer": one.name, **record} for one in load.peers for record in one.records("error")]
@@ -206,6 +208,16 @@ def lag_buckets(peer: Peer) -> dict[float, float]:
     }
 
 
+def descriptors(peer: Peer) -> Counter[str]:
+    """What a peer's process has open, by kind: sockets, pipes, files by their names."""
+    found: Counter[str] = Counter()
+    for entry in Path(f"/proc/{_process(peer).pid}/fd").iterdir():
+        with suppress(OSError):  # closed meanwhile
+            target = str(entry.readlink())
+            found[target.partition(":")[0] if ":" in target else Path(target).suffix or Path(target).name] += 1
+    return found
+
+
 def wild(peer: Peer) -> Iterator[str]:
     """What a peer wrote to standard error that is no line of its log."""
     for line in peer.stderr.read_text(errors="replace").splitlines():
@@ -242,7 +254,8 @@ def _make(root: Path, name: str, swarm: Swarm) -> Peer:
 
 def _settled(peer: Peer) -> bool:
     status = peer.status
-    return bool(status.links >= len(peer.settings["neighbours"]) and status.plasmids_accepted >= PUBLISHERS)
+    linked = status.links >= len(peer.settings["neighbours"])
+    return bool(linked and status.plasmids_accepted >= PUBLISHERS and (peer.home.adapters / "merged--mini").exists())
 
 
 def _process(peer: Peer) -> psutil.Process:

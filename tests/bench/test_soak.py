@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,10 @@ def seen() -> Seen:
             "ada": [(0.0, 1.0 * MIB), (600.0, 50.0 * MIB), (1200.0, 50.0 * MIB)],
             "bob": [(600.0, 50.0 * MIB), (1200.0, 51.0 * MIB)],
         },
-        descriptors={"ada": (40, 41), "bob": (40, 36)},
+        descriptors={
+            "ada": (Counter(socket=40), Counter(socket=41)),
+            "bob": (Counter(socket=30, pipe=10), Counter(socket=36)),
+        },
         idle_cores={"ada": 0.002, "bob": 0.03},
         lags={"ada": {0.1: 100.0, ENDLESS: 100.0}, "bob": {0.1: 50.0, 0.25: 100.0, ENDLESS: 100.0}},
         errors=[{"where": "isolation"}, {"where": "handling Received"}],
