@@ -71,6 +71,7 @@ class Door:
         self._watch = Watch()
         self.watching = True
         self._port = 0
+        self._servers: tuple[int, ...] = ()
         self._denied: frozenset[str] = frozenset()
         self._cut: dict[str, float] = {}
         self._cut_since: dict[str, float] = {}
@@ -89,8 +90,8 @@ class Door:
         self._giving_back: asyncio.TimerHandle | None = None
 
     def open(self, port: int) -> None:
-        """Look from now on."""
-        self._port = port
+        """Look from now on; the server that listens there has started."""
+        self._port, self._servers = port, channelz.servers()
         self._next = self._loop.call_later(LOOK_S, self._tick)
 
     def close(self) -> None:
@@ -179,7 +180,7 @@ class Door:
     def _accepted(self, open_now: Mapping[str, sockets.Connection], *, whole: bool) -> list[channelz.Accepted]:
         """The connections to this port. gRPC is asked anew about one on which much came, at a whole look anything."""
         before, self._known = self._known, {}
-        for number in channelz.numbers():
+        for number in channelz.numbers(self._servers):
             one, had_bytes = before.get(number, (None, 0))
             received = open_now[one.address].received_bytes if one is not None and one.address in open_now else 0
             news = received - had_bytes

@@ -21,6 +21,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 SEEN = sys.platform == "linux"
@@ -41,6 +42,7 @@ class Connection:
     received_bytes: int
 
 
+@lru_cache(maxsize=1024)
 def written(host: str, port: int) -> str:
     """An address as gRPC writes it."""
     found = ipaddress.ip_address(host.partition("%")[0])
