@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from plora.gate import Outcome, Verdict
 from plora.node.core.rows import VerdictRow
@@ -40,6 +41,16 @@ def _artifact_of(manifest: Manifest) -> Artifact:
     block = manifest.artifacts
     root = bytes.fromhex(block.chunk_root)
     return Artifact(block.sha256, block.size_bytes, block.chunk_bytes, block.chunk_count, root)
+
+
+class Called(NamedTuple):
+    """What a name may mean: content id and artifact digest in hex, the owner's id, the own name, the version."""
+
+    content_id: str
+    digest: str
+    owner: str
+    plasmid_id: str
+    version: int
 
 
 @dataclass(slots=True)
@@ -80,6 +91,12 @@ class Plasmid:
     def content_id(self) -> bytes:
         """The manifest's statement id."""
         return self.statement.id
+
+    @property
+    def called(self) -> Called:
+        """What names may lead to it."""
+        manifest = self.manifest
+        return Called(self.content_id.hex(), self.digest, manifest.owner, manifest.plasmid_id, manifest.version)
 
     @property
     def digest(self) -> str:
@@ -149,12 +166,40 @@ class Plasmid:
         return min((at_ms for at_ms in moments if at_ms > now_ms), default=0)
 
 
+@dataclass(frozen=True, slots=True)
+class Departed:
+    """What is kept of a plasmid that left: a tenth of it, without verdict and opened manifest."""
+
+    called: Called
+    statement: Statement
+    via: str | None
+    hops: int
+    seen_ms: int
+    accepted_ms: int | None
+    gone: str
+
+    @classmethod
+    def of(cls, plasmid: Plasmid) -> Departed:
+        """Of one that is about to leave."""
+        bare = replace(plasmid.statement)  # what was opened of it goes with the other
+        kept = (plasmid.via, plasmid.hops, plasmid.seen_ms, plasmid.accepted_ms, plasmid.gone)
+        return cls(plasmid.called, bare, *kept)
+
+    @property
+    def plasmid(self) -> Plasmid:
+        """As far as it is still known."""
+        manifest = Manifest.from_bytes(self.statement.payload)
+        made = Plasmid(self.statement, manifest, self.via, self.hops, self.seen_ms)
+        made.accepted_ms, made.gone = self.accepted_ms, self.gone
+        return made
+
+
 class Book:
     """The live plasmids, by content id and by artifact, and the newest `gone_max` of those that left."""
 
     def __init__(self, gone_max: int = 1024) -> None:
         self.live: dict[bytes, Plasmid] = {}
-        self.gone: dict[bytes, Plasmid] = {}
+        self.gone: dict[bytes, Departed] = {}
         self._by_digest: dict[str, dict[bytes, Plasmid]] = {}
         self._gone_max = gone_max
 
@@ -174,7 +219,7 @@ class Book:
         del twins[content_id]
         if not twins:
             del self._by_digest[plasmid.digest]
-        self.gone[content_id] = plasmid
+        self.gone[content_id] = Departed.of(plasmid)
         while len(self.gone) > self._gone_max:
             del self.gone[next(iter(self.gone))]
         return plasmid

@@ -28,7 +28,7 @@ from plora.node.core.owners import (
     strangers_who_signed,
 )
 from plora.node.core.peer import PeerCore
-from plora.node.core.plasmid import Plasmid
+from plora.node.core.plasmid import Called, Plasmid
 from plora.node.core.proving import probed_sentence
 from plora.node.core.reputations import OWNER, PEER
 from plora.node.transfer.artifact import Progress
@@ -284,8 +284,8 @@ def name_of(core: PeerCore, plasmid: Plasmid) -> str:
 def resolve(core: PeerCore, name: str) -> list[Plasmid]:
     """The plasmids that a name may mean, live ones first; those that are gone only if no live one fits."""
     book = core.desk.book
-    live = [plasmid for plasmid in book.live.values() if _fits(core, plasmid, name)]
-    return live or [plasmid for plasmid in book.gone.values() if _fits(core, plasmid, name)]
+    live = [plasmid for plasmid in book.live.values() if _fits(core, plasmid.called, name)]
+    return live or [departed.plasmid for departed in book.gone.values() if _fits(core, departed.called, name)]
 
 
 def one(core: PeerCore, name: str) -> Plasmid:
@@ -311,18 +311,18 @@ def wished(core: PeerCore, name: str) -> tuple[bytes, str]:
     return plasmid.content_id, name_of(core, plasmid)
 
 
-def _fits(core: PeerCore, plasmid: Plasmid, name: str) -> bool:
-    if begins(name, plasmid.content_id.hex(), plasmid.digest):
+def _fits(core: PeerCore, called: Called, name: str) -> bool:
+    if begins(name, called.content_id, called.digest):
         return True
     parts = _NAME.fullmatch(name)
-    if parts is None or parts["id"] != plasmid.manifest.plasmid_id:
+    if parts is None or parts["id"] != called.plasmid_id:
         return False
-    if parts["version"] and int(parts["version"]) != plasmid.manifest.version:
+    if parts["version"] and int(parts["version"]) != called.version:
         return False
-    owner, wanted = plasmid.manifest.owner, parts["owner"]
-    if not wanted or wanted == core.desk.trust.nickname(owner):
+    wanted = parts["owner"]
+    if not wanted or wanted == core.desk.trust.nickname(called.owner):
         return True
-    return begins(wanted, owner)
+    return begins(wanted, called.owner)
 
 
 def _missing(core: PeerCore, plasmid: Plasmid, now: Now) -> Standing:
