@@ -147,7 +147,9 @@ def test_a_newer_version_takes_the_place_of_the_older() -> None:
     out = [*bench.add(newer.statement), *bench.tell(StatementDropped(LEGAL.statement, "superseded"))]
     assert those(Hide, out) == [Hide("ada--legal")]
     assert DropBlob(LEGAL.manifest.artifacts.sha256) in out
-    assert bench.desk.book.gone[LEGAL.content_id].gone == "superseded"
+    departed = bench.desk.book.gone[LEGAL.content_id]
+    assert departed.gone == "superseded" and departed.plasmid.manifest == LEGAL.manifest
+    assert departed.plasmid.verdict is None and "opened" not in vars(departed.statement)  # what takes room is let go
     assert ("verdicts", LEGAL.content_id) not in bench.rows
     bench.hold(newer)
     assert bench.verdict(newer) == ("accept", "")
