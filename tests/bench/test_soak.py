@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -58,9 +59,9 @@ def test_a_quantile_beyond_the_buckets_is_the_last_bound() -> None:
 
 @pytest.mark.nightly
 @pytest.mark.timeout(900)
-def test_a_short_soak(record_property: pytest.RecordProperty) -> None:
+def test_a_short_soak(record_property: Callable[[str, object], None]) -> None:
     """Three minutes are too few for slopes; what else it sees must hold."""
-    command = [sys.executable, SOAK, "--peers", "8", "--minutes", "3", "--json"]
+    command = [sys.executable, str(SOAK), "--peers", "8", "--minutes", "3", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout, done.stderr
     rows = {row["metric"]: row for row in json.loads(done.stdout)}
