@@ -186,12 +186,12 @@ class Desk:
 
     def handle(self, event: Event | Notice, now: Now) -> Outputs:
         """What follows from an event or a notice; those that concern others give nothing."""
+        if isinstance(event, SourceFound):  # comes most often, and changes no verdict, no row and no room
+            return self.larder.source_found(event.peer, event.content_id)
         return [*self._route(event, now), *self._settle(now), *self._share_room(now), *self._flush()]
 
     def _route(self, event: Event | Notice, now: Now) -> Outputs:
         match event:  # what comes most often stands first
-            case SourceFound(peer, content_id):
-                return self.larder.source_found(peer, content_id)
             case Persisted() | PersistFailed():
                 return self._persisted(event, now)
             case StatementAdded() | StatementDropped():
