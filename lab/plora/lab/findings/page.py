@@ -48,6 +48,7 @@ def _answer(found: Findings) -> Lines:
         yield f"- ({letter}) {'holds' if part['holds'] else '**fails**'}: {part['sentence']}"
     yield ""
     yield from _of_spread(found)
+    yield from _of_value(found)
 
 
 def _of_spread(found: Findings) -> Lines:
@@ -58,7 +59,15 @@ def _of_spread(found: Findings) -> Lines:
     whole = "never reached" if ratio is None else f"{ratio:.2f} times that with none"
     fits = "is" if ratio is not None and ratio <= spread["limit"] else "is not"
     yield "(a) is of the gate that each peer has by itself. With all layers on, the consensus of members too, which is"
-    yield f"optional, T90 is {whole}; that {fits} within the limit."
+    yield f"optional, T90 is {whole} ({found['layers']['seeds']} seeds); that {fits} within the limit."
+
+
+def _of_value(found: Findings) -> Lines:
+    """What (c) alone would hide."""
+    routed = [bounds_text(one["kept"]) for one in found["value"]["kept"] if one["cell"] == "routed" and one["kept"]]
+    if routed:
+        yield "(c) is of the default merge. A router, which sends each question to one adapter, keeps this share of the"
+        yield f"gain: {', '.join(routed)}."
 
 
 def _verdicts(found: Findings) -> Lines:
