@@ -32,7 +32,7 @@ from plora.analysis.network_information import Ints, Run, transferred
 STEPS_MAX = 64
 CELLS_MAX = 200_000
 PUBLISHERS_MAX = 64
-PEERS_MAX = 5000
+PEERS_MAX = 2000
 SURROGATES = 99
 Times = Mapping[int, Mapping[int, int]]
 """Milliseconds by content and peer."""
