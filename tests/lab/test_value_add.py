@@ -168,7 +168,7 @@ def test_two_seeds_are_two_runs(mini: LoadedBase, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "kept"),
     [
-        ({}, 22),
+        ({}, 18),
         ({"dev_size": 6}, 0),
         ({"close": 2}, 0),
         ({"samples": 11}, 2),
