@@ -127,7 +127,7 @@ def _thresholds(settings: Settings, told: Rule, model: VerdictModel | None, from
 
 def _verdicts(settings: Settings, model: VerdictModel | None) -> dict[str, Any]:
     if model is None:
-        return {"assumed": True, **settings.verdicts.model_dump()}
+        return {**settings.verdicts.model_dump(), "assumed": True}
     kinds = {kind: {"accept": rate.accept, "correlation": rate.correlation} for kind, rate in model.rates.items()}
     return {"assumed": False, "worst": worst_kind(model), "kinds": kinds}
 

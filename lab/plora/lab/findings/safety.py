@@ -15,7 +15,7 @@ Rules:
 Not handled here: which layer of a real gate finds what (`docs/detection.md`).
 
 >>> expected_share([8] * 100, 0.05, 0.0), round(expected_share([8] * 100, 0.05, 0.9), 3)
-(0.0, 0.047)
+(0.0, 0.049)
 """
 
 from __future__ import annotations
