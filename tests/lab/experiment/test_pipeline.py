@@ -40,9 +40,9 @@ def _even(name: str) -> Callable[[Experiment, Seen], list[str]]:
 
 def _step(number: int, name: str, inputs: Sequence[str] = (), **options: Any) -> Step:
     out = f"results/{name}.json"
-    given = {"commands": _writes(out, inputs), "check": _even(out)} | options
+    given = {"commands": _writes(out, inputs), "check": _even(out), "outputs": lambda experiment: [out]} | options
     return Step(
-        number, name, name, ("samples",), lambda experiment: [out], inputs=lambda experiment: inputs,
+        number, name, name, ("samples",), inputs=lambda experiment: inputs,
         aside=frozenset({"seconds"}), **given,
     )  # fmt: skip
 
@@ -220,6 +220,19 @@ def test_results_are_equal_for_equal_work_whatever_it_took(site: Site, tmp_path:
     assert results(site, (FIRST, SECOND)) == before
     second.write_text('{"n": 6}')
     assert results(site, (FIRST, SECOND)) != before
+
+
+def test_results_of_rows_as_they_were_finished_are_equal_in_any_order(site: Site) -> None:
+    write = "import sys; open(sys.argv[1], 'w').write('{\"n\": 1}\\n{\"n\": 2}\\n')"
+    name = "results/rows.jsonl"
+    rows = _step(5, "rows", outputs=lambda experiment: [name], any_order=True, beside=True, check=lambda *seen: [],
+        commands=lambda experiment, to: [Command(("python", "-c", write, to(name)))])  # fmt: skip
+    assert go(site, rows) == {5: "done"}
+    before = results(site, (rows,))
+    (site.root / name).write_text('{"n": 2}\n{"n": 1}\n')
+    assert results(site, (rows,)) == before
+    (site.root / name).write_text('{"n": 2}\n{"n": 2}\n')
+    assert results(site, (rows,)) != before
 
 
 def test_a_reset_takes_results_away_and_runs_everything_again(site: Site) -> None:

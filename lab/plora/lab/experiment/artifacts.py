@@ -46,12 +46,18 @@ def file_digest(path: Path) -> str:
     return whole.hexdigest()
 
 
-def result_digest(path: Path, aside: Collection[str] = ()) -> str:
-    """SHA-256 of what a file or folder says, fields named in `aside` left out wherever they stand."""
+def result_digest(path: Path, aside: Collection[str] = (), *, any_order: bool = False) -> str:
+    """SHA-256 of what a file or folder says, fields named in `aside` left out wherever they stand.
+
+    Of a list in `any_order` it is the same whichever row stands first.
+    """
     if path.is_dir():
         return digest({one.relative_to(path).as_posix(): result_digest(one, aside) for one in _files(path)})
     document = read_document(path)
-    return file_digest(path) if document is None else digest(_without(document, aside))
+    if document is None:
+        return file_digest(path)
+    said = _without(document, aside)
+    return digest(sorted(map(digest, said)) if any_order else said)
 
 
 def put_in_place(draft: Path, final: Path) -> None:

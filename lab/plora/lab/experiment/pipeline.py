@@ -122,7 +122,7 @@ def reset(site: Site, steps: Sequence[Step]) -> list[str]:
 def results(site: Site, steps: Sequence[Step]) -> dict[str, str]:
     """The digest of each result that is there, times aside: equal for equal work."""
     return {
-        name: result_digest(site.root / name, step.aside)
+        name: result_digest(site.root / name, step.aside, any_order=step.any_order)
         for step in steps
         for name in step.outputs(site.experiment)
         if (site.root / name).exists()

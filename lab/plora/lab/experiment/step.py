@@ -81,7 +81,8 @@ class Step:
         keys: settings that its results depend on. inputs, outputs: files and folders, as paths from the root.
         commands: what is run, given where outputs go. laid: inputs that are copied into the draft first.
         needs_base: whether results depend on which base it is. goes_on: whether commands go on from an earlier draft.
-        aside: fields of outputs that tell times. beside: whether provenance lies beside outputs, which can't hold it.
+        aside: fields of outputs that tell times, or are of them. any_order: whether rows stand as they were finished.
+        beside: whether provenance lies beside outputs, which can't hold it.
         untold: outputs whose provenance is that of another one.
         caches: where commands keep what they make by its recipe, so that nothing is made twice.
         seeds: of what its commands draw. rooms: packages below `plora` whose code it runs.
@@ -106,6 +107,7 @@ class Step:
     needs_base: bool = False
     goes_on: bool = False
     aside: frozenset[str] = field(default=frozenset())
+    any_order: bool = False
     beside: bool = False
     untold: Names = _no_names
     seconds: float = 10.0
