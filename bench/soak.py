@@ -6,8 +6,9 @@
   steady peer's descriptors can be compared. All are on loopback, on one machine, with whatever else runs there.
 - First everybody is linked and holds one adapter of each publisher; that is when descriptors are counted first. Then
   the load runs; then all is left alone, and the CPU time that a peer takes then is that of an idle one.
-- Memory is that of the daemon without its workers; its slope is the least squares line after `WARM_S`. Lag is that of
-  the event loop, sampled by each peer twice a second over all of the run (`plora_loop_lag_seconds`).
+- Memory is that of the daemon without its workers; its slope is the least squares line after the first five minutes,
+  in which adapters come more often. Lag is that of the event loop, sampled by each peer twice a second over all of the
+  run (`plora_loop_lag_seconds`).
 - An error record is explained where `EXPLAINED` says why it must be there, else it counts.
 
 Only a whole run is kept in bench/results; `--minutes 3 --peers 8` shows its rows. The load is in `bench/soak_load.py`.
@@ -29,7 +30,6 @@ from bench.soak_load import Plan, Seen, soak
 
 COMMAND = "make soak"
 WHOLE = Plan(peers=20, minutes=30.0)
-WARM_S = 300.0
 MIB = 1 << 20
 LIMIT = "a limit of this project"
 EXPLAINED: Mapping[str, str] = {"isolation": "what this system lacks of the workers' cage is said at each start"}
@@ -68,8 +68,7 @@ def quantile(buckets: Mapping[float, float], share: float) -> float:
 
 def rows_of(seen: Seen, plan: Plan) -> list[Row]:
     """What a run showed."""
-    warm_s = min(WARM_S, plan.seconds / 4)
-    slopes = [slope_mib_h(samples, warm_s) for samples in seen.memory.values()]
+    slopes = [slope_mib_h(samples, plan.warm_s) for samples in seen.memory.values()]
     idle = [seen.idle_cores[name] * 100 for name in sorted(seen.idle_cores)]
     lags = [quantile(buckets, 0.99) * 1000 for buckets in seen.lags.values()]
     open_files = [abs(after.total() - before.total()) for before, after in seen.descriptors.values()]

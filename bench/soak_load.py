@@ -51,9 +51,18 @@ class Plan:
         return min(120.0, self.seconds / 5)
 
     @property
-    def every_s(self) -> dict[str, float]:
-        """How often an adapter is published, a peer is stopped, another is killed: more peers, more work for each."""
-        return {"publish": 1.5 * self.peers, "stop": 45.0, "kill": 60.0}
+    def warm_s(self) -> float:
+        """How long a peer takes up what it takes up once."""
+        return min(300.0, self.seconds / 4)
+
+    def pause_s(self, act: str, at_s: float) -> float:
+        """How long after one adapter, stop or kill the next comes; more peers, more work for each adapter.
+
+        While peers warm up adapters come three times as often, for it is with these that memory is taken up.
+        """
+        if act != "publish":
+            return {"stop": 45.0, "kill": 60.0}[act]
+        return 1.5 * self.peers / (3 if at_s < self.warm_s else 1)
 
 
 @dataclass
@@ -127,15 +136,16 @@ class Load:
     def run(self, for_s: float, began_s: float) -> None:
         """Do what the plan says until the time is over."""
         acts = {"publish": self.publish, "stop": self.stop, "kill": self.kill}
-        every = self.plan.every_s
-        due = [(began_s + each_s / 2, name) for name, each_s in every.items()]
+        due = [(self.plan.pause_s(name, 0.0) / 2, name) for name in acts]
         heapq.heapify(due)
         for at_s in _ticks(began_s, for_s):
             self.sample(at_s)
-            while due and due[0][0] <= began_s + at_s:
+            while due and due[0][0] <= at_s:
                 when_s, name = heapq.heappop(due)
                 acts[name]()
-                heapq.heappush(due, (max(when_s, time.monotonic() - every[name]) + every[name], name))
+                late_s = time.monotonic() - began_s
+                pause_s = self.plan.pause_s(name, late_s)
+                heapq.heappush(due, (max(when_s, late_s - pause_s) + pause_s, name))
 
     def sample(self, at_s: float) -> None:
         """Memory of the steady, now."""
