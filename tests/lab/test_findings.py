@@ -17,6 +17,7 @@ from plora.lab.findings import diffusion, safety, value
 from plora.lab.findings.__main__ import main
 from plora.lab.findings.page import PLACES, with_findings
 from plora.lab.findings.rule import answer, parts
+from plora.lab.findings.runs import rows_of
 from plora.lab.findings.settings import Settings, rule_of, with_verdicts
 from plora.lab.findings.value import Kept
 from plora.lab.rates import clopper_pearson
@@ -168,6 +169,19 @@ def test_another_file_in_the_studys_place_is_refused(tmp_path: Path, text: str, 
     path.write_text(text)
     with pytest.raises(UsageError, match=named):
         value.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"), [('{"digest": "a"}\n{"dig', "no simulation"), ('{"digest": "a"}', "1 of 2")]
+)
+def test_torn_or_missing_simulations_are_refused_with_the_step_that_makes_them(
+    tmp_path: Path, text: str, named: str
+) -> None:
+    path = tmp_path / "gate.jsonl"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=named) as refused:
+        rows_of(path, ["a", "b"])
+    assert "make findings" in refused.value.mend
 
 
 def test_measured_verdicts_take_the_place_of_assumed_ones_by_the_worst_kind() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from plora.lab.artifacts import write_json, write_text
 from plora.lab.console import emit, run_command
-from plora.lab.findings.document import FOLDER, document, gathered
+from plora.lab.findings.document import FOLDER, document, gathered, require
 from plora.lab.findings.page import with_findings
 from plora.lab.findings.runs import carry_out, cores
 from plora.lab.findings.settings import Settings, measured, place, rule_of
@@ -29,6 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def work() -> None:
         settings, model = Settings.read(told.config), measured()
         rule = rule_of(settings, ROOT)
+        if told.part == "all":
+            require(told.results)
         if told.part != "decide":
             carry_out(settings, model, told.results / FOLDER / place(model), told.jobs, emit)
         if told.part != "runs":
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _renew(path: Path, page: str, found: dict[str, Any]) -> None:
     """The page, and the numbers that it says beside it."""
     write_text(path, with_findings(page, found))
-    write_text(path.with_suffix(".json"), json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_json(path.with_suffix(".json"), found)
 
 
 def _page(path: Path | None) -> str:

@@ -68,6 +68,13 @@ def gathered(settings: Settings, model: VerdictModel | None, results: Path, benc
     return Material(**runs, layers=layers, calibrations=calibrations, study=study, bench=found, inputs=inputs)
 
 
+def require(results: Path) -> None:
+    """Raises UsageError for what the experiment has yet to make: whoever lacks it is told before simulating minutes."""
+    for family in diffusion.FAMILIES:
+        _calibration(results / f"c_calib_{family}.json")
+    value.read(results)
+
+
 def document(settings: Settings, told: Rule, model: VerdictModel | None, from_: Material) -> dict[str, Any]:
     """The findings as plain data."""
     on, off = _by_gate(from_.gate)

@@ -81,12 +81,7 @@ def carry_out(settings: Settings, model: VerdictModel | None, folder: Path, jobs
             for done, row in enumerate(_swept(todo, origin, jobs), start=len(asked) - len(todo) + 1):
                 rows.add(row)
                 told({"event": "run", "sweep": name, "done": done, "of": len(asked)})
-    with opened(folder / "layers.jsonl") as rows:
-        all_ = layer_runs(settings.layers, settings.verdicts, model)
-        for number, one in enumerate(all_, start=1):
-            if one.digest not in rows.done:
-                rows.add({"digest": one.digest, **layer_row(one)})
-                told({"event": "run", "sweep": "layers", "done": number, "of": len(all_)})
+    _carry_out_layers(layer_runs(settings.layers, settings.verdicts, model), folder / "layers.jsonl", told)
 
 
 def layer_row(one: LayerRun) -> dict[str, Any]:
@@ -112,10 +107,11 @@ def reports(sweep: Sweep, path: Path) -> list[tuple[Run, Report]]:
 def rows_of(path: Path, digests: Sequence[str]) -> list[Mapping[str, Any]]:
     """The rows of these runs."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        rows = {row["digest"]: row for row in map(json.loads, path.read_text(encoding="utf-8").splitlines())}
     except OSError:
         raise UsageError("no simulations", where=str(path), mend=MEND) from None
-    rows = {row["digest"]: row for row in map(json.loads, lines)}
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"a line is no simulation ({error})", where=str(path), mend=MEND) from None
     if missing := [one for one in digests if one not in rows]:
         raise UsageError(f"{len(missing)} of {len(digests)} runs are missing", where=str(path), mend=MEND)
     return [rows[one] for one in digests]
@@ -124,6 +120,14 @@ def rows_of(path: Path, digests: Sequence[str]) -> list[Mapping[str, Any]]:
 def cores() -> int:
     """How many runs at once."""
     return len(os.sched_getaffinity(0))
+
+
+def _carry_out_layers(asked: Sequence[LayerRun], path: Path, told: Told) -> None:
+    with opened(path) as rows:
+        for number, one in enumerate(asked, start=1):
+            if one.digest not in rows.done:
+                rows.add({"digest": one.digest, **layer_row(one)})
+                told({"event": "run", "sweep": "layers", "done": number, "of": len(asked)})
 
 
 def _swept(todo: Sequence[Run], origin: Origin, jobs: int) -> Iterator[Mapping[str, Any]]:
