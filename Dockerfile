@@ -43,10 +43,12 @@ CMD ["bash"]
 FROM runtime AS peer
 COPY --from=build-peer /opt/plora /opt/plora
 COPY deploy/init-swarm deploy/publisher.py /usr/local/bin/
+# Whatever runs here starts in the home, from which no Python may import: hence this, and -P below.
+ENV PYTHONSAFEPATH=1
 WORKDIR /data
 VOLUME /data
 EXPOSE 4700
 # As members ask it, by mutual TLS with the peer's own keys; half a second of CPU time each.
 HEALTHCHECK --interval=60s --timeout=20s --start-period=30s \
-    CMD ["python", "-m", "plora.node.daemon.healthy", "/data/peer.yaml"]
+    CMD ["python", "-P", "-m", "plora.node.daemon.healthy", "/data/peer.yaml"]
 CMD ["plora-node", "--config", "/data/peer.yaml"]

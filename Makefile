@@ -236,7 +236,7 @@ TESTS ?= tests/analysis tests/base tests/merge tests/proto tests/gate
 # As the caller, so that results belong to them; nothing but the mounted folders and /tmp can be written.
 IN_LAB = $(CONTAINER) run --rm --no-healthcheck --read-only --tmpfs /tmp:exec --cap-drop ALL --security-opt no-new-privileges \
 	--user $$(id -u):$$(id -g) $(if $(and $(findstring podman,$(CONTAINER)),$(filter-out 0,$(shell id -u))),--userns keep-id) \
-	-e HOME=/tmp -e HYPOTHESIS_STORAGE_DIRECTORY=/tmp/hypothesis -e HF_TOKEN -e HF_HOME=/hf -e PLORA_BASE_MODEL=$(BASE) -v $(HF_CACHE):/hf \
+	-e HOME=/tmp -e HYPOTHESIS_STORAGE_DIRECTORY=/tmp/hypothesis -e HF_HOME=/hf -e PLORA_BASE_MODEL=$(BASE) -v $(HF_CACHE):/hf \
 	-v $(CURDIR)/results:/experiment/results -v $(CURDIR)/out:/experiment/out -v $(CURDIR)/keys:/experiment/keys
 OFFLINE := --network none
 
@@ -248,7 +248,7 @@ docker-build: ## the images plora:peer (without torch) and plora:lab (with torch
 lab-folders:
 	@mkdir -p results out keys $(HF_CACHE)
 
-docker-run: lab-folders ## a shell in plora:lab, offline, with results/, out/ and keys/ mounted; HF_TOKEN=, HF_CACHE=, BASE=
+docker-run: lab-folders ## a shell in plora:lab, offline, with results/, out/ and keys/ mounted; HF_CACHE=, BASE=
 	$(IN_LAB) $(OFFLINE) -it plora:lab
 
 docker-test: lab-folders ## pytest in plora:lab, offline; TESTS="tests/gate"
@@ -257,8 +257,8 @@ docker-test: lab-folders ## pytest in plora:lab, offline; TESTS="tests/gate"
 docker-dry-run: lab-folders ## the 19 steps of the dry run in plora:lab, offline; stop it anywhere, it goes on
 	$(IN_LAB) $(OFFLINE) plora:lab python -m plora.lab.experiment run --config config/plora.dry.yml $(SAID_BASE)
 
-docker-prefetch: lab-folders ## bring BASE into HF_CACHE (~/.cache/huggingface), once; the only target that asks the hub; HF_TOKEN=
-	$(IN_LAB) -e HF_HUB_OFFLINE=0 -e TRANSFORMERS_OFFLINE=0 plora:lab python -m plora.base $(BASE)
+docker-prefetch: lab-folders ## bring BASE into HF_CACHE (~/.cache/huggingface), once; the only target that asks the hub, and is given HF_TOKEN
+	$(IN_LAB) -e HF_TOKEN -e HF_HUB_OFFLINE=0 -e TRANSFORMERS_OFFLINE=0 plora:lab python -m plora.base $(BASE)
 
 docker-setup-swap: ## give Colima's virtual machine SWAP_GB (16) of swap, after each `colima start`; elsewhere says what to do
 	@bash deploy/setup-swap $(SWAP_GB)

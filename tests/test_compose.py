@@ -1,9 +1,11 @@
-"""docker-compose.yml is one by the Compose specification, with its variables at their defaults."""
+"""What containers are given: docker-compose.yml by its specification, the image's health check, `make docker-…`."""
 
 from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -58,3 +60,31 @@ def test_services_that_are_laid_over_it_are_its_own() -> None:
     services = over["services"].values()
     assert set(over["services"]) <= set(document(COMPOSE)["services"])
     assert {network for service in services for network in service["networks"]} <= set(over["networks"])
+
+
+def test_grafana_has_no_account_and_sees_no_peer() -> None:
+    services = document(COMPOSE)["services"]
+    grafana = services["grafana"]
+    environment = grafana["environment"]
+    assert environment["GF_AUTH_BASIC_ENABLED"] == "false"
+    assert environment["GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION"] == "true"
+    beside = {name for name in services if set(services[name].get("networks", ["default"])) & set(grafana["networks"])}
+    assert beside == {"grafana", "prometheus"}
+
+
+def test_the_health_check_imports_nothing_from_the_home(tmp_path: Path) -> None:
+    (found,) = re.findall(r'^ +CMD (\["python".*\])$', (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    module = json.loads(found).index("plora.node.daemon.healthy")
+    (tmp_path / "yaml.py").write_text("open('imported', 'w').close()\n")
+    command = [sys.executable, *json.loads(found)[1 : module + 1], str(tmp_path / "none.yaml")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert not (tmp_path / "imported").exists()
+
+
+@pytest.mark.parametrize("target", ["docker-run", "docker-test", "docker-dry-run", "docker-prefetch"])
+def test_the_hubs_token_is_handed_to_what_asks_the_hub_and_never_by_its_value(target: str) -> None:
+    command = ["make", "--dry-run", target, "HF_TOKEN=hf_secret", "CONTAINER=docker"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "docker run" in said and "hf_secret" not in said
+    assert ("HF_TOKEN" in said) == (target == "docker-prefetch")
