@@ -4,9 +4,12 @@ Rules:
 
 - First it draws `DRAWN` (3) adapters for the base `mini`. They are noise that nobody trained, there to be seen
   spreading.
-- Then it looks into `/adapters` every `EVERY_S` (20) seconds. Each PEFT folder there is copied into the home, signed
-  and published, once; as of the domain that training noted, or `DOMAIN` (shown).
-- What a peer doesn't take is said and not tried again; what can't be read yet is.
+- Then it looks into `ADAPTERS` (/adapters) every `EVERY_S` (20) seconds. Each PEFT folder there is copied into the
+  home, signed and published, once; as of the domain that training noted, or `DOMAIN` (shown).
+- A folder is done once the peer has taken or refused it, which a mark in the home says. Whatever else happens, such as
+  a peer that doesn't run or an end of this program halfway, it is published at a later look or start; the peer takes
+  the same signed folder twice as once.
+- What can't be read is said and looked at again.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +29,7 @@ from plora.merge.draft import metrics_file
 from plora.merge.lora_config import adapter_config_bytes
 from plora.merge.safetensors_io import tensors_to_bytes
 
-ADAPTERS = Path("/adapters")
+ADAPTERS = Path(os.environ.get("ADAPTERS", "/adapters"))
 HOME = Path(os.environ["PLORA_HOME"])
 DRAWN = int(os.environ.get("DRAWN", "3"))
 EVERY_S = float(os.environ.get("EVERY_S", "20"))
@@ -32,9 +37,36 @@ DOMAIN = os.environ.get("DOMAIN", "shown")
 BASE, WIDTH, RANK = "mini", 160, 4
 MODULE = "base_model.model.model.layers.{}.self_attn.q_proj"
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
+TAKEN, MISNAMED, REFUSED = 0, 2, 3
+"""Exit codes of `plora publish` after which asking again would say the same."""
 
 
-def draw(folder: Path, seed: int) -> None:
+class Outbox:
+    """Folders in the peer's home on their way to the peer, and which of them are done."""
+
+    def __init__(self, home: Path) -> None:
+        self._folders, self._half, self._done = home / "outbox", home / "outbox-half", home / "outbox-done"
+        for place in (self._folders, self._done):
+            place.mkdir(exist_ok=True)
+
+    def send(self, name: str, make: Callable[[Path], object]) -> None:
+        """Have `make` write the folder, unless it is there whole, and publish it, unless that is done."""
+        folder, mark = self._folders / name, self._done / name
+        if mark.exists():
+            return
+        try:
+            if not folder.exists():
+                shutil.rmtree(self._half, ignore_errors=True)
+                make(self._half)
+                self._half.rename(folder)
+        except OSError as error:
+            sys.stderr.write(f"{name} can't be written to {folder}: {error}; let others read it, or free some space\n")
+        else:
+            if publish(folder) in (TAKEN, MISNAMED, REFUSED):
+                mark.touch()
+
+
+def draw(seed: int, folder: Path) -> None:
     """A PEFT folder whose factors are drawn by that seed."""
     source = np.random.default_rng(seed)
     tensors = {}
@@ -48,46 +80,35 @@ def draw(folder: Path, seed: int) -> None:
     (folder / CONFIG).write_bytes(adapter_config_bytes(lora | {"rank_pattern": {}, "alpha_pattern": {}}, BASE))
 
 
-def publish(folder: Path) -> None:
-    """Hand the folder to the peer; what the command says goes to this program's own output."""
+def publish(folder: Path) -> int:
+    """The exit code of handing a folder to the peer; what the command says goes to this program's own output."""
     told = [] if metrics_file(folder).exists() else ["--domain", DOMAIN]
-    subprocess.run(["plora", "publish", str(folder), *told], check=False, stdin=subprocess.DEVNULL)
+    command = ["plora", "publish", str(folder), *told]
+    return subprocess.run(command, check=False, stdin=subprocess.DEVNULL).returncode
 
 
 def changed(folder: Path) -> dict[str, float]:
-    """When each file of a folder was changed last; empty while it is no whole PEFT folder."""
-    found = {path.name: path.stat().st_mtime for path in folder.iterdir()}
-    return found if {WEIGHTS, CONFIG} <= found.keys() else {}
-
-
-def share(folder: Path, outbox: Path) -> None:
-    """Copy and publish a folder, unless that was done before; say each time why it can't be read."""
-    copy = outbox / folder.name
-    if copy.exists():
-        return
+    """When each file of a folder was changed last; empty while it is no whole PEFT folder, or can't be read."""
     try:
-        shutil.copytree(folder, copy)
+        found = {path.name: path.stat().st_mtime for path in folder.iterdir()}
     except OSError as error:
-        sys.stderr.write(f"{folder} can't be copied: {error}; let others read it\n")
-        shutil.rmtree(copy, ignore_errors=True)
-        return
-    publish(copy)
+        sys.stderr.write(f"{folder} can't be read: {error}; let others read it\n")
+        return {}
+    return found if {WEIGHTS, CONFIG} <= found.keys() else {}
 
 
 def main() -> None:
     """Publish until the end."""
-    outbox = HOME / "outbox"
-    for number in range(1, DRAWN + 1):
-        folder = outbox / f"drawn-{number}"
-        if not folder.exists():
-            draw(folder, number)
-            publish(folder)
-    pause, before = threading.Event(), dict[Path, dict[str, float]]()
-    while not pause.wait(EVERY_S):
+    outbox, pause = Outbox(HOME), threading.Event()
+    before: dict[Path, dict[str, float]] = {}
+    while True:
+        for number in range(1, DRAWN + 1):
+            outbox.send(f"drawn-{number}", partial(draw, number))
         now = {folder: changed(folder) for folder in sorted(ADAPTERS.glob("*/"))}
         for folder in (one for one, files in now.items() if files and files == before.get(one)):
-            share(folder, outbox)  # nobody has written to it between two looks
+            outbox.send(folder.name, partial(shutil.copytree, folder))  # nobody has written to it between two looks
         before = now
+        pause.wait(EVERY_S)
 
 
 if __name__ == "__main__":
