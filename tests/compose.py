@@ -73,8 +73,10 @@ class Swarm:
         return sorted(row["name"] for row in self.plora(peer, "ls") if row["state"] in ("accepted", "own"))
 
     def kill(self, peer: str) -> None:
-        """SIGKILL to the peer's process, behind podman's back."""
-        os.kill(int(self.inspect(peer, "{{.State.Pid}}")), 9)
+        """SIGKILL to the peer's process, behind podman's back; 0, as of a stopped container, would be ourselves."""
+        pid = int(self.inspect(peer, "{{.State.Pid}}"))
+        must(f"{peer} runs (its process is {pid})", pid > 1)
+        os.kill(pid, 9)
 
     def check_health(self, peer: str) -> None:
         """Run the image's own health check."""

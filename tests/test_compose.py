@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.compose import Swarm
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPOSE = ROOT / "docker-compose.yml"
@@ -88,3 +89,15 @@ def test_the_hubs_token_is_handed_to_what_asks_the_hub_and_never_by_its_value(ta
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert "docker run" in said and "hf_secret" not in said
     assert ("HF_TOKEN" in said) == (target == "docker-prefetch")
+
+
+class Stopped(Swarm):
+    """A swarm of which nothing runs, as podman says it."""
+
+    def inspect(self, peer: str, field: str) -> str:
+        return "0"
+
+
+def test_nothing_is_killed_for_a_container_that_does_not_run() -> None:
+    with pytest.raises(SystemExit, match="ada runs"):
+        Stopped("plora:peer", ["ada"], []).kill("ada")
