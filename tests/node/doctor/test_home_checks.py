@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from tests.ports import free_port
 
-from plora.node.doctor.home import examine_home
+from plora.node.daemon.config import load_config
+from plora.node.doctor.home import CONTAINER, examine_home, exposed_page
 from plora.node.doctor.running import clock_findings
 from plora.node.home import init_home
 from plora.proto.home import Home
@@ -106,6 +107,18 @@ def test_neighbours_that_cannot_be_dialed(home: Configure) -> None:
         made = home(neighbours=[{"peer": "ab" * 32, "address": silent}, {"peer": "cd" * 32}])
         (line,) = lines(made)
     assert line.startswith(f"neighbours: abababababab at {silent}: ")
+
+
+def test_a_page_beyond_loopback_is_for_containers(home: Configure, tmp_path: Path) -> None:
+    wide = load_config(home(web={"listen": "0.0.0.0:9480", "forwarded": True}).config).peer
+    (said,) = exposed_page(wide, tmp_path)
+    assert str(said).startswith("web: the page listens on 0.0.0.0:9480 for everybody")
+    mark = tmp_path / CONTAINER[0]
+    mark.touch()
+    assert list(exposed_page(wide, tmp_path)) == []
+    mark.unlink()
+    near = load_config(home(web={"listen": "127.0.0.1:9480", "forwarded": True}).config).peer
+    assert list(exposed_page(near, tmp_path)) == []
 
 
 def test_whom_most_clocks_contradict_is_wrong() -> None:

@@ -1,7 +1,8 @@
 """What can be seen of a home without its peer: settings, keys, modes, disk, port, file limit, audit, neighbours.
 
 - Changes nothing that a peer reads; the port is bound for a moment, neighbours are dialed with the peer's own identity.
-- Of a running peer only settings and keys are looked at: it knows the rest better (`plora.node.doctor.running`).
+- Of a running peer only settings, keys and who reaches its page are looked at: it knows the rest better
+  (`plora.node.doctor.running`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import shutil
 import socket
 import stat
 from collections.abc import Iterator
+from pathlib import Path
 
 from plora.node.audit.copies import verify
 from plora.node.audit.stopped import STATE, stopped_store
@@ -19,6 +21,7 @@ from plora.node.daemon.config import PeerConfig, faults_of
 from plora.node.daemon.node import Checked, check
 from plora.node.doctor.finding import Finding, audit_findings, detector_findings, file_limit, unreachable
 from plora.node.driver.instruments import detector_troubles
+from plora.node.gossip.addresses import is_local
 from plora.node.reach import REACHED
 from plora.node.transport.probing import try_address
 from plora.node.workers.cage import lacks
@@ -28,6 +31,8 @@ from plora.proto.home import Home
 from plora.proto.host_port import split
 
 PRIVATE_MODE = 0o077
+CONTAINER = (".dockerenv", "run/.containerenv", "run/systemd/container", "run/secrets/kubernetes.io")
+"""What runtimes leave in a container's root: docker, podman, nspawn and LXC under systemd, Kubernetes."""
 
 
 def examine_home(home: Home, *, running: bool) -> list[Finding]:
@@ -44,6 +49,7 @@ def examine_home(home: Home, *, running: bool) -> list[Finding]:
         checked = check(home.config)
     except PloraError as error:
         return [*found, *_once(found, Finding("keys", f"{error.where}: {error.what}", error.mend))]
+    found += exposed_page(checked.peer)
     if running:
         return found
     found += [*_disk(home, checked.peer), *_audit(home), *_system(), *_detection(home, checked.peer)]
@@ -63,6 +69,17 @@ def _modes(home: Home) -> Iterator[Finding]:
         if path.exists() and stat.S_IMODE(path.stat().st_mode) & PRIVATE_MODE:
             what = "others can look into it" if path.is_dir() else "readable by others"
             yield Finding("keys", f"{path}: {what}", f"chmod {'700' if path.is_dir() else '600'} {path}")
+
+
+def exposed_page(peer: PeerConfig, root: Path = Path("/")) -> Iterator[Finding]:
+    """Whether the page listens beyond loopback where nothing says that `root` is a container's.
+
+    On a bare host nothing forwards to it, and whoever reaches the host reads the page, for a program may name any Host.
+    """
+    listen = peer.web.listen
+    if listen and not is_local(listen) and not any((root / mark).exists() for mark in CONTAINER):
+        what = f"the page listens on {listen} for everybody, and this seems to be no container (`web.forwarded`)"
+        yield Finding("web", what, "take `forwarded` out and listen on 127.0.0.1; from elsewhere come through `ssh -L`")
 
 
 def _once(found: list[Finding], finding: Finding) -> list[Finding]:
