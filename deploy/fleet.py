@@ -7,7 +7,9 @@
 - All that a host does is one shell command each, run by `remote` (ssh by default), with its input on standard input. So
   ssh is all that a host needs besides Python 3.11 and, where `run` is `systemd`, root.
 - `peer.yaml` is written from this file as long as its first line says so; who edits it by hand deletes that line.
-- A host that fails is one line, and the others go on; the exit code is 1 then.
+- A host hands in one owner record, which has to bear its own name: it speaks for nobody else. Whom a peer struck out
+  stays so, and a host whose key is another than the one believed is an error, not a change.
+- A host that fails, or gives no answer in time, is one line, and the others go on; the exit code is 1 then.
 
 Not handled: firewalls, clocks, another account than `plora`, taking a host out (stop it; `plora peers rm` elsewhere).
 
@@ -29,15 +31,46 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import yaml
 
 UNIT = Path(__file__).resolve().parent / "systemd" / "plora-node.service"
+CONSTRAINTS = Path(__file__).resolve().parents[1] / "constraints.txt"
+UNIT_HOME = "/var/lib/plora"
 OURS = "# Written by deploy/fleet.py; delete this line to keep your own edits."
 AS_PEER = "setpriv --reuid=plora --regid=plora --clear-groups --reset-env"
 AT_ONCE = 8
 WAIT_S = 120
+ANSWER_S = 180
+INSTALL_S = 1_800
+STOP = """\
+import fcntl, os, signal, sys, time
+
+def held():
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    fcntl.flock(lock, fcntl.LOCK_UN)
+    return False
+
+try:
+    lock = os.open(sys.argv[1], os.O_RDONLY | os.O_NOFOLLOW)
+except FileNotFoundError:
+    sys.exit()
+end = time.monotonic() + float(sys.argv[2])
+if held():
+    time.sleep(0.5)  # who has just taken the lock writes its number then
+    pid = int(os.pread(lock, 32, 0))
+    os.kill(pid, signal.SIGTERM)
+    while held():
+        if time.monotonic() > end:
+            sys.exit(f"process {pid} doesn't end; look why, or kill -9 {pid} there")
+        time.sleep(0.2)
+"""
+"""Ends the process that holds a home's lock, and waits. The number in a lock that nobody holds may be anybody's."""
 
 Failed = dict[str, str]
 """A line for each host where something failed, by its name; "" for what concerns all."""
@@ -64,10 +97,10 @@ class Fleet:
 
     hosts: tuple[Host, ...]
     swarm: str = "swarm"
-    remote: str = "ssh -o BatchMode=yes -o ConnectTimeout=10 {host}"
+    remote: str = "ssh -o BatchMode=yes -o ConnectTimeout=10 -o ServerAliveInterval=15 {host}"
     package: str = ""
     prefix: str = "/opt/plora"
-    home: str = "/var/lib/plora"
+    home: str = UNIT_HOME
     run: str = "systemd"
     trust: str | Sequence[str] = "everyone"
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -84,12 +117,16 @@ def load(path: Path) -> Fleet:
         document = yaml.safe_load(path.read_text("utf-8"))
         hosts = tuple(Host(name, **entry) for name, entry in document.pop("hosts").items())
         fleet = Fleet(hosts, **document)
-    except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
+        for host in hosts:
+            Remote(fleet, host)
+    except (OSError, yaml.YAMLError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise FleetError(f"{path}: can't be used ({error}); start from deploy/fleet.example.yaml") from error
     if not fleet.hosts or not fleet.founder.address:
         raise FleetError(f"{path}: hosts: the first host needs an `address` that the others can dial")
     if fleet.run not in ("systemd", "background"):
         raise FleetError(f"{path}: run: must be systemd or background; it was {fleet.run!r}")
+    if fleet.run == "systemd" and fleet.home != UNIT_HOME:
+        raise FleetError(f"{path}: home: under systemd it is {UNIT_HOME}, as the unit has it; leave this out")
     believed = [] if fleet.trust == "everyone" else list(fleet.trust)
     if unknown := set(believed) - {one.name for one in fleet.hosts}:
         raise FleetError(f"{path}: trust: no host is called {sorted(unknown)[0]!r}")
@@ -110,13 +147,19 @@ class Remote:
         self.prefix = fleet.prefix.format(name=host.name)
         self._words = [word.format(host=host.host) for word in shlex.split(fleet.remote)]
 
-    def sh(self, script: str, given: bytes = b"", *, check: bool = True) -> str:
-        """What a script prints; FleetError with the last line of its complaint where it fails."""
-        done = subprocess.run([*self._words, script], input=given, capture_output=True, check=False)
-        if check and done.returncode:
-            said = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines() or ["no answer"]
-            raise FleetError(f"{self.host.name}: {said[-1]} (exit code {done.returncode} of: {script[:80]})")
-        return done.stdout.decode(errors="replace")
+    def sh(self, script: str, given: bytes = b"", *, check: bool = True, wait_s: float = ANSWER_S) -> str:
+        """What a script prints; FleetError with the last line of its complaint where it fails, or takes too long."""
+        # Left by an exception, this waits for the process alone: what that started may hold the pipes for ever.
+        with subprocess.Popen([*self._words, script], stdin=PIPE, stdout=PIPE, stderr=PIPE) as running:
+            try:
+                out, complaint = running.communicate(given, wait_s)
+            except subprocess.TimeoutExpired as error:
+                running.kill()
+                raise FleetError(f"{self.host.name}: no answer in {wait_s:g} s (to: {script[:80]})") from error
+        if check and running.returncode:
+            said = (complaint or out).decode(errors="replace").strip().splitlines() or ["no answer"]
+            raise FleetError(f"{self.host.name}: {said[-1]} (exit code {running.returncode} of: {script[:80]})")
+        return out.decode(errors="replace")
 
     def has(self, path: str) -> bool:
         """Whether a file is there."""
@@ -147,6 +190,8 @@ class Remote:
         """What the peer says of itself; empty where none answers."""
         said = self.plora("status", "--json", check=False)
         found: dict[str, Any] = json.loads(said) if said.startswith("{") else {}
+        if found and not {"boot", "links", "root", "version"} <= found.keys():
+            raise FleetError(f"{self.host.name}: what the peer says of itself lacks something; `upgrade` it")
         return found
 
 
@@ -171,20 +216,31 @@ def prepare(remote: Remote) -> None:
 
 
 def install(remote: Remote) -> bool:
-    """The wheel in its environment; whether anything changed."""
+    """The wheel in its environment, with the packages that it was tested with; whether anything changed."""
     if not remote.fleet.package:
         return False
-    data, prefix = Path(remote.fleet.package).read_bytes(), remote.prefix
-    mark = hashlib.sha256(data).hexdigest()
+    data, constraints, prefix = _package(remote.fleet), CONSTRAINTS.read_bytes(), remote.prefix
+    mark = hashlib.sha256(data + constraints).hexdigest()
     if remote.sh(f"cat {quoted(prefix)}/installed 2>/dev/null || true").strip() == mark:
         return False
     remote.sh(f"test -e {quoted(prefix)}/bin/python3 || python3 -m venv {quoted(prefix)}")
-    wheel = f"{prefix}/{Path(remote.fleet.package).name}"
+    wheel, versions = f"{prefix}/{Path(remote.fleet.package).name}", f"{prefix}/constraints.txt"
     remote.put(wheel, data)
-    pip = f"{quoted(prefix)}/bin/python3 -m pip install -q --disable-pip-version-check"
-    remote.sh(f"{pip} {quoted(wheel)} && {pip} --force-reinstall --no-deps {quoted(wheel)}")
+    remote.put(versions, constraints)
+    # Only wheels: a source would run its author's code, as root, while it is built.
+    options = f"-q --disable-pip-version-check --only-binary=:all: -c {quoted(versions)}"
+    pip = f"{quoted(prefix)}/bin/python3 -m pip install {options}"
+    remote.sh(f"{pip} {quoted(wheel)} && {pip} --force-reinstall --no-deps {quoted(wheel)}", wait_s=INSTALL_S)
     remote.put(f"{prefix}/installed", mark.encode())
     return True
+
+
+def _package(fleet: Fleet) -> bytes:
+    try:
+        return Path(fleet.package).read_bytes()
+    except OSError as error:
+        mend = "`python3 -m pip wheel --no-deps -w dist .` makes it"
+        raise FleetError(f"package: {fleet.package} can't be read ({error.strerror}); {mend}") from error
 
 
 def found_or_join(remote: Remote, founder: Remote) -> None:
@@ -228,11 +284,16 @@ def start(remote: Remote, *, again: bool = False) -> None:
         remote.sh(f"systemctl {'restart' if again else 'start'} plora-node")
         return
     if again:
-        remote.sh(f"kill $(cat {quoted(remote.home)}/LOCK) 2>/dev/null || true")
-        remote.sh(f"n=0; while [ -s {quoted(remote.home)}/LOCK ] && [ $n -lt {WAIT_S} ]; do n=$((n+1)); sleep 1; done")
+        stop(remote)
     if not remote.status():
         node = quoted(f"{remote.prefix}/bin/plora-node", "--config", f"{remote.home}/peer.yaml")
         remote.sh(f"setsid nohup {node} >>{quoted(remote.home)}.log 2>&1 </dev/null & ")
+
+
+def stop(remote: Remote) -> None:
+    """The peer that runs in the background has ended; FleetError where it doesn't."""
+    python, lock = f"{remote.prefix}/bin/python3", f"{remote.home}/LOCK"
+    remote.sh(quoted(python, "-c", STOP, lock, str(WAIT_S)))
 
 
 def answers(remote: Remote) -> None:
@@ -246,24 +307,70 @@ def answers(remote: Remote) -> None:
         raise FleetError(f"{remote.host.name}: the peer doesn't answer; {mend} there") from error
 
 
-def believe(remote: Remote, records: Mapping[str, bytes]) -> None:
-    """Have a peer believe owners; whom it believes already stays as it is."""
+def restart(remote: Remote) -> None:
+    """Another process than before answers."""
+    before = remote.status().get("boot")
+    start(remote, again=True)
+    answers(remote)
+    if before and remote.status().get("boot") == before:
+        raise FleetError(f"{remote.host.name}: the old process still answers; stop it there, and repeat")
+
+
+# Whom peers believe
+
+
+@dataclass(frozen=True)
+class Owner:
+    """An owner's id, and their `.owner` file."""
+
+    id: str
+    record: bytes
+
+
+def owner_of(remote: Remote, founder: Remote) -> Owner:
+    """The owner that a host hands in, read by the founder's program; FleetError where it names another host."""
+    name = remote.host.name
+    record = remote.read(f"owner/{name}.owner")
+    show = quoted(f"{founder.prefix}/bin/plora", "owner", "show", "--json")
+    script = f"d=$(mktemp -d) && cat >$d/it.owner && {show} $d/it.owner; code=$?; rm -r $d; exit $code"
+    try:
+        said = json.loads(founder.sh(founder.as_peer(script), record))
+    except FleetError as error:
+        raise FleetError(f"{name}: the owner record that it handed in can't be used ({error})") from error
+    if said["name"] != name:
+        raise FleetError(
+            f"{name}: the owner record that it handed in is {said['name']}'s; nobody was told to believe it"
+        )
+    return Owner(said["owner"], record)
+
+
+def believe(remote: Remote, owners: Mapping[str, Owner]) -> None:
+    """Have a peer believe owners; whom it knows already, or struck out, stays as they are."""
+    rows = json.loads(remote.plora("trust", "ls", "--json"))
+    known = {row["owner"] for row in rows}
+    called = {row["nickname"] for row in rows if row["roles"]}
+    unknown = {name: one for name, one in owners.items() if name != remote.host.name and one.id not in known}
+    if new := {name: one for name, one in unknown.items() if name not in called}:
+        _add(remote, new)
+    if others := sorted(unknown.keys() & called):
+        mend = f"if that host was made anew: `plora trust rm {others[0]}` there, and repeat"
+        raise FleetError(f"{remote.host.name}: believes another key as {', '.join(others)} than that host has; {mend}")
+
+
+def _add(remote: Remote, owners: Mapping[str, Owner]) -> None:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
-        for name, data in records.items():
-            if name != remote.host.name:
-                entry = tarfile.TarInfo(f"{name}.owner")
-                entry.size = len(data)
-                entry.mode = 0o644
-                archive.addfile(entry, io.BytesIO(data))
-    plora = quoted(f"{remote.prefix}/bin/plora")
-    home = quoted(remote.home)
+        for name, one in owners.items():
+            entry = tarfile.TarInfo(f"{name}.owner")
+            entry.size = len(one.record)
+            entry.mode = 0o644
+            archive.addfile(entry, io.BytesIO(one.record))
+    add = quoted(f"{remote.prefix}/bin/plora", "trust", "add", "--yes", "--quiet", "--home", remote.home)
     script = (
-        f"set -e; d=$(mktemp -d); tar -x -C $d; for f in $d/*.owner; do [ -e $f ] || continue; "
-        f'n=$(basename $f .owner); grep -qF "nickname: \\"$n\\"" {home}/trust.yaml || '
-        f"{plora} trust add $f --yes --quiet --home {home}; done; rm -r $d"
+        f"set -e; d=$(mktemp -d); tar -x -C $d; "
+        f'for f in $d/*.owner; do {add} --nickname "$(basename $f .owner)" $f; done; rm -r $d'
     )
-    remote.sh(remote.as_peer(script), packed.getvalue())
+    remote.sh(remote.as_peer(script), packed.getvalue(), wait_s=INSTALL_S)
 
 
 # The commands
@@ -279,7 +386,7 @@ def up(fleet: Fleet) -> Failed:
         changed = install(remote)
         found_or_join(remote, founder)
         changed |= settle(remote)
-        start(remote, again=changed)
+        restart(remote) if changed else start(remote)
         answers(remote)
 
     if failed := each([founder], raise_one):
@@ -287,11 +394,9 @@ def up(fleet: Fleet) -> Failed:
     failed = each(remotes[1:], raise_one)
     there = [remote for remote in remotes if remote.host.name not in failed]
     believed = [one for one in there if fleet.trust == "everyone" or one.host.name in fleet.trust]
-    records: dict[str, bytes] = {}
-    failed |= each(
-        believed, lambda remote: records.update({remote.host.name: remote.read(f"owner/{remote.host.name}.owner")})
-    )
-    return failed | each(there, lambda remote: believe(remote, records))
+    owners: dict[str, Owner] = {}
+    failed |= each(believed, lambda remote: owners.update({remote.host.name: owner_of(remote, founder)}))
+    return failed | each(there, lambda remote: believe(remote, owners))
 
 
 def check(fleet: Fleet) -> Failed:
@@ -327,8 +432,7 @@ def upgrade(fleet: Fleet) -> Failed:
 def renew(remote: Remote) -> None:
     """The package, and a restart with it."""
     install(remote)
-    start(remote, again=True)
-    answers(remote)
+    restart(remote)
 
 
 def say(line: str) -> None:
@@ -344,6 +448,8 @@ def each(remotes: Sequence[Remote], work: Callable[[Remote], object]) -> Failed:
             work(remote)
         except FleetError as error:
             return str(error)
+        except (OSError, ValueError, LookupError, TypeError) as error:  # a tool that is missing, an answer torn off
+            return f"{remote.host.name}: {error}"
         return ""
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
