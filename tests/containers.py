@@ -54,7 +54,7 @@ def say(what: str) -> None:
 @contextmanager
 def nobody_dials_into(network: str) -> Iterator[None]:
     """What a home router does: connections begin inside, and no packet that begins one comes in."""
-    rule = ["FORWARD", "-d", network, "-m", "conntrack", "--ctstate", "NEW", "-j", "DROP"]
+    rule = ["FORWARD", "!", "-s", network, "-d", network, "-m", "conntrack", "--ctstate", "NEW", "-j", "DROP"]
     ran(["iptables", "-I", *rule])
     try:
         yield
