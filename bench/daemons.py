@@ -133,6 +133,26 @@ def resident_bytes(process: subprocess.Popen[bytes]) -> int:
     return sum(int(each.memory_info().rss) for each in (root, *root.children(recursive=True)))
 
 
+def cpu_s(pid: int) -> tuple[float, float]:
+    """CPU seconds that a process itself has taken, and its children: those that live, and those that it waited for.
+
+    What ends just between two looks at it may count twice here, and never gets lost.
+    """
+    root = psutil.Process(pid)
+    living = sum(sum(_spent_s(child)) for child in root.children(recursive=True))
+    own, ended = _spent_s(root)
+    return own, living + ended
+
+
+def _spent_s(process: psutil.Process) -> tuple[float, float]:
+    """By the process, and by children that ended and that it waited for."""
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0, 0.0
+    return float(times.user + times.system), float(times.children_user + times.children_system)
+
+
 def publish(sender: Peer, folder: Path, plasmid_id: str) -> None:
     """Sign a folder with the sender's owner and hand it to its daemon."""
     facts = ("--domain", "legal", "--id", plasmid_id, "--base", BASE, "--base-digest", BASE_DIGEST)

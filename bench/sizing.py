@@ -24,7 +24,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import psutil  # type: ignore[import-untyped]  # dev extra only
-from bench.daemons import Peer, init_peer, publish, resident_bytes, running, wait_accepted, wait_for, wait_up
+from bench.daemons import Peer, cpu_s, init_peer, publish, resident_bytes, running, wait_accepted, wait_for, wait_up
 from bench.fixture import make_adapter
 from bench.report import Row, finish
 
@@ -58,26 +58,16 @@ class Running:
 
     def cost(self) -> Cost:
         """So far."""
-        root = psutil.Process(self.process.pid)
-        workers = sum(_cpu_s(child, with_children=True) for child in root.children(recursive=True))
+        own, workers = cpu_s(self.process.pid)
         with AdminClient(self.peer.home) as client:
             said = client.call("Status", pb.StatusRequest())
         log = sum(path.stat().st_size for path in self.peer.home.events.glob("*.jsonl"))
-        return Cost(_cpu_s(root, with_children=False), workers, said.sent_bytes + said.received_bytes, log)
+        return Cost(own, workers, said.sent_bytes + said.received_bytes, log)
 
     def links(self) -> int:
         """To how many peers."""
         with AdminClient(self.peer.home) as client:
             return int(client.call("Status", pb.StatusRequest()).links)
-
-
-def _cpu_s(process: psutil.Process, *, with_children: bool) -> float:
-    try:
-        times = process.cpu_times()
-    except psutil.NoSuchProcess:
-        return 0.0
-    reaped = times.children_user + times.children_system if with_children else 0.0
-    return float(times.user + times.system + reaped)
 
 
 @contextlib.contextmanager
@@ -104,12 +94,12 @@ def idle_rows(up: Sequence[Running], seconds: float) -> list[Row]:
     time.sleep(seconds)
     after, took_s = [one.cost() for one in up], time.monotonic() - begun
     used = list(zip(before, after, strict=True))
-    cpu_s = sum(new.own_s + new.workers_s - old.own_s - old.workers_s for old, new in used)
+    spent_s = sum(new.own_s + new.workers_s - old.own_s - old.workers_s for old, new in used)
     wire = sum(new.wire_bytes - old.wire_bytes for old, new in used)
     log = sum(new.log_bytes - old.log_bytes for old, new in used)
     share = len(up) * took_s
     return [
-        _row("idle peer with 2 links: CPU", 100 * cpu_s / share, "% of a core", goal=IDLE_CPU_MAX),
+        _row("idle peer with 2 links: CPU", 100 * spent_s / share, "% of a core", goal=IDLE_CPU_MAX),
         _row("idle peer with 2 links: memory", sum(resident_bytes(one.process) for one in up) / len(up) / 1e6, "MB"),
         _row("idle peer: descriptors", max(psutil.Process(one.process.pid).num_fds() for one in up), ""),
         _row("idle link: bytes on the wire, both ways", wire / share / (len(up) - 1), "bytes/s"),

@@ -8,7 +8,9 @@
   the load runs; then all is left alone, and the CPU time that a peer takes then is that of an idle one.
 - Memory is that of the daemon without its workers; its slope is the least squares line after the first five minutes,
   in which adapters come more often. Lag is that of the event loop, sampled by each peer twice a second over all of the
-  run (`plora_loop_lag_seconds`).
+  run (`plora_loop_lag_seconds`). A machine that is busy with else makes loops late, too: how long they wait for a core
+  stands beside it.
+- CPU time is that of the kernel's accounts, of a daemon with all its workers, those that ended included.
 - An error record is explained where `EXPLAINED` says why it must be there, else it counts.
 
 Only a whole run is kept in bench/results; `--minutes 3 --peers 8` shows its rows. The load is in `bench/soak_load.py`.
@@ -95,6 +97,7 @@ def rows_of(seen: Seen, plan: Plan) -> list[Row]:
         row("CPU of an idle peer, median", statistics.median(idle), "% of a core"),
         row("event loop late, p99 of a peer, the most", max(lags), "ms", "<= 100"),
         row("event loop late, p99 of a peer, median", statistics.median(lags), "ms"),
+        row("event loop waits for a core, the mean of a turn, the most", max(seen.waits_ms.values()), "ms"),
         row("errors that nothing explains", len(unexplained), "", "== 0"),
         Row.of(
             "peers that know the same at the end",

@@ -16,6 +16,7 @@ from random import Random
 from typing import Any
 
 import psutil  # type: ignore[import-untyped]  # dev extra only
+from bench.daemons import cpu_s
 from prometheus_client.parser import text_string_to_metric_families
 from tests.ports import free_port
 from tests.swarm.conftest import Peer, settings
@@ -67,12 +68,16 @@ class Plan:
 
 @dataclass
 class Seen:
-    """What was seen, by the names of steady peers: memory as (seconds, bytes), descriptors by kind before and after."""
+    """What was seen, by the names of steady peers: memory as (seconds, bytes), descriptors by kind before and after.
+
+    `waits_ms` is how long the machine let an event loop wait for a core, the mean of its turns: no fault of a peer's.
+    """
 
     memory: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     descriptors: dict[str, tuple[Counter[str], Counter[str]]] = field(default_factory=dict)
     idle_cores: dict[str, float] = field(default_factory=dict)
     lags: dict[str, dict[float, float]] = field(default_factory=dict)
+    waits_ms: dict[str, float] = field(default_factory=dict)
     errors: list[dict[str, Any]] = field(default_factory=list)
     published: int = 0
     stops: int = 0
@@ -163,11 +168,12 @@ def soak(plan: Plan, root: Path) -> Seen:
         time.sleep(SETTLED_S)
         files = {peer.name: descriptors(peer) for peer in load.steady}
         lags = {peer.name: lag_buckets(peer) for peer in load.steady}
+        had = {peer.name: turns(peer) for peer in load.steady}
         began_s = time.monotonic()
         load.run(plan.seconds - plan.quiet_s, began_s)
         say(f"left alone: {load.seen.published} published, {load.seen.stops} stopped, {load.seen.kills} killed")
         load.seen.agreeing = agreeing(load.peers)
-        before = {peer.name: cpu_s(peer) for peer in load.steady}
+        before = {peer.name: sum(cpu_s(_process(peer).pid)) for peer in load.steady}
         quiet_s = time.monotonic()
         load_at = quiet_s - began_s
         for at_s in _ticks(quiet_s, plan.quiet_s):
@@ -175,8 +181,10 @@ def soak(plan: Plan, root: Path) -> Seen:
         passed_s = time.monotonic() - quiet_s
         for peer in load.steady:
             name = peer.name
-            load.seen.idle_cores[name] = (cpu_s(peer) - before[name]) / passed_s
+            load.seen.idle_cores[name] = (sum(cpu_s(_process(peer).pid)) - before[name]) / passed_s
             load.seen.descriptors[name] = (files[name], descriptors(peer))
+            waited_ns, got = (now - then for now, then in zip(turns(peer), had[name], strict=True))
+            load.seen.waits_ms[name] = waited_ns / max(1, got) / 1e6
             after = lag_buckets(peer)
             load.seen.lags[name] = {end: count - lags[name][end] for end, count in after.items()}
     load.seen.errors = [{"peer": one.name, **record} for one in load.peers for record in one.records("error")]
@@ -200,10 +208,10 @@ def agreeing(peers: list[Peer]) -> int:
         time.sleep(1.0)
 
 
-def cpu_s(peer: Peer) -> float:
-    """CPU time that a peer with its workers has taken."""
-    family = [_process(peer), *_process(peer).children(recursive=True)]
-    return sum(float(times.user + times.system) for times in (each.cpu_times() for each in family))
+def turns(peer: Peer) -> tuple[int, int]:
+    """How long a peer's event loop has waited for a core while it could run, in ns, and how often it got one."""
+    _, waited_ns, got = map(int, Path(f"/proc/{_process(peer).pid}/schedstat").read_text().split())
+    return waited_ns, got
 
 
 def lag_buckets(peer: Peer) -> dict[float, float]:

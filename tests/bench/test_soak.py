@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from bench.daemons import cpu_s
 from bench.soak import quantile, rows_of, slope_mib_h
 from bench.soak_load import Plan, Seen
 
@@ -30,6 +31,7 @@ def seen() -> Seen:
         },
         idle_cores={"ada": 0.002, "bob": 0.03},
         lags={"ada": {0.1: 100.0, ENDLESS: 100.0}, "bob": {0.1: 50.0, 0.25: 100.0, ENDLESS: 100.0}},
+        waits_ms={"ada": 0.1, "bob": 0.2},
         errors=[{"where": "isolation"}, {"where": "handling Received"}],
         agreeing=3,
     )
@@ -57,10 +59,27 @@ def test_a_quantile_beyond_the_buckets_is_the_last_bound() -> None:
     assert quantile({1.0: 10.0, ENDLESS: 20.0}, 0.99) == 1.0 and quantile({}, 0.5) == 0.0
 
 
+def test_the_cpu_time_of_workers_that_ended_counts_too() -> None:
+    busy = "import time\nwhile time.process_time() < 0.4: pass"
+    script = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {busy!r}]); print(flush=True); input()"
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None and process.stdout is not None
+        process.stdout.readline()
+        own, workers = cpu_s(process.pid)
+        process.stdin.write(b"\n")
+        process.stdin.close()
+    assert workers >= 0.35 > own
+
+
 @pytest.mark.nightly
 @pytest.mark.timeout(900)
 def test_a_short_soak(record_property: Callable[[str, object], None]) -> None:
-    """Three minutes are too few for slopes; what else it sees must hold."""
+    """Three minutes are too few for slopes; what else it sees must hold.
+
+    A machine that is busy with else gets twice the CPU time, for the same work takes more of it then; and ten times the
+    mean wait for a core on top of an idle machine's lag, for a turn in a hundred waits about that long.
+    """
     command = [sys.executable, str(SOAK), "--peers", "8", "--minutes", "3", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout, done.stderr
@@ -70,3 +89,6 @@ def test_a_short_soak(record_property: Callable[[str, object], None]) -> None:
     assert rows["errors that nothing explains"]["holds"], done.stderr
     assert rows["peers that know the same at the end"]["holds"], done.stderr
     assert rows["descriptors by kind, after against before, the most"]["holds"], done.stderr
+    assert rows["CPU of an idle peer, the most"]["value"] <= 2.0, done.stderr
+    waits_ms = rows["event loop waits for a core, the mean of a turn, the most"]["value"]
+    assert rows["event loop late, p99 of a peer, the most"]["value"] <= 100.0 + 10 * waits_ms, done.stderr
