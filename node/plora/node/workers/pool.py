@@ -36,8 +36,8 @@ from plora.proto.errors import PloraError, SpoiltBytesError, WorkerError
 EXAMINE_S_MAX, EXAMINE_BASE_S, EXAMINE_BYTES_A_S = 120, 15, 8 << 20
 MERGE_WAIT_S = 600.0
 EXAMINE_LIMITS = Limits(memory_bytes=3 << 30, cpu_s=EXAMINE_S_MAX)
-PROBE_PATIENCE = 4
-"""How much longer than its CPU time a probe may take by the clock, on a machine that does other things."""
+PATIENCE = 4
+"""How much longer than its CPU time something may take by the clock, on a machine that does other things."""
 PROBE_LIMITS = Limits(memory_bytes=12 << 30, cpu_s=PROBE_S_MAX + 60)
 MERGE_LIMITS = Limits(memory_bytes=8 << 30, cpu_s=600, file_bytes=8 << 30)
 
@@ -48,7 +48,7 @@ ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTW
 
 
 def examine_s(size_bytes: int) -> int:
-    """Seconds that an examination may take, of CPU time and by the clock: a hundred times what it takes nowadays.
+    """Seconds of CPU time that an examination may take: a hundred times what it takes nowadays.
 
     >>> examine_s(64 << 20), examine_s(1 << 40)
     (23, 120)
@@ -160,6 +160,11 @@ class Worker:
         return self._process
 
 
+def _patient(module: str, limits: Limits) -> Worker:
+    """A worker that a busy machine may keep waiting, whose own work is bounded by CPU time."""
+    return Worker(module, limits.cpu_s * PATIENCE, limits, patience=PATIENCE)
+
+
 def _size_bytes(path: str) -> int:
     with contextlib.suppress(OSError):  # the worker says what is wrong with it
         return Path(path).stat().st_size
@@ -201,10 +206,8 @@ class Workers:
         merger: Callable[[], Worker] | None = None,
         prober: Worker | None = None,
     ) -> None:
-        self._examiner = examiner or Worker(EXAMINER, EXAMINE_S_MAX, EXAMINE_LIMITS)
-        self._prober = prober or Worker(
-            PROBER, PROBE_LIMITS.cpu_s * PROBE_PATIENCE, PROBE_LIMITS, patience=PROBE_PATIENCE
-        )
+        self._examiner = examiner or _patient(EXAMINER, EXAMINE_LIMITS)
+        self._prober = prober or _patient(PROBER, PROBE_LIMITS)
         self._merger = merger or (lambda: Worker(MERGER, MERGE_WAIT_S, MERGE_LIMITS))
         self._turns = Turns()
         self._mergers: set[Worker] = set()
