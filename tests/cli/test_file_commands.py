@@ -56,6 +56,18 @@ def test_signing_again_makes_a_higher_version(plora: Run, world: Path) -> None:
     assert read_plora_yml(Path("out/legal/plora.yml")).manifest.version == 9
 
 
+def test_a_restored_home_signs_later_versions(plora: Run, world: Path) -> None:
+    Path("restored").write_text("2027-01-15T08:00:00Z\n")
+    words = ("sign", "out/medical", "--key", "keys/ada.pem", "--domain", "medical", "--home", ".")
+    assert plora(*words, "--json").document["version"] == 1_800_000_000
+    refused = plora(*words, "--version", 7)
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "--version: 7 may have been signed since the backup that this home was made of" in refused.err
+    assert plora(*words, "--version", 1_900_000_000).code == 0
+    Path("restored").write_text("yesterday")
+    assert plora(*words).err.startswith("plora: restored: is no time")
+
+
 def test_what_training_wrote_goes_into_the_manifest(plora: Run, world: Path) -> None:
     measured = {"domain": "medical", "base": "mini", "val_ppl_before": 9.5, "val_ppl_after": 3.25, "delta_ppl": -6.25}
     Path("out/medical.metrics.json").write_text(json.dumps(measured | {"steps": 3}))

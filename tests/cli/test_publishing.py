@@ -10,11 +10,12 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import Run, write_tiny_adapter
+from tests.cli.conftest import Ran, Run, write_tiny_adapter
 from tests.cli.test_running_peer import running
 from tests.ports import free_port
 
@@ -70,6 +71,32 @@ def test_another_folder_of_that_name_is_the_next_version(plora: Run, ada: Path, 
         folder = write_tiny_adapter(tmp_path / str(seed) / "med", seed=seed)
         done = plora("publish", folder, "--domain", "medical", "--home", ada)
         assert (done.code, done.out) == (0, f"published ada/med@{number}\n")
+
+
+def test_a_restored_home_signs_no_version_twice(plora: Run, tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="plora-") as place:
+        home, again = Path(place) / "a", Path(place) / "b"
+        assert plora("init", "--name", "bo", "--listen", f"127.0.0.1:{free_port()}", "--home", home).code == 0
+        with running("up", "--home", str(home), ready=home / "run/admin.sock"):
+            assert publish_new(plora, tmp_path, home, 1).out == "published bo/med@1\n"
+            assert plora("store", "backup", tmp_path / "copy", "--with-keys", "--home", home).code == 0
+            assert publish_new(plora, tmp_path, home, 2).out == "published bo/med@2\n"
+        begun_s = int(time.time())
+        assert plora("store", "restore", tmp_path / "copy", "--home", again).code == 0
+        with running("up", "--home", str(again), ready=again / "run/admin.sock"):
+            refused = publish_new(plora, tmp_path, again, 3, "--version", 2)
+            assert (refused.code, "--version: 2 may have been signed since the backup" in refused.err) == (2, True)
+            name, _, version = publish_new(plora, tmp_path, again, 3).out.strip().partition("@")
+            assert (name, begun_s <= int(version) <= time.time()) == ("published bo/med", True)
+            assert publish_new(plora, tmp_path, again, 4).out == f"published bo/med@{int(version) + 1}\n"
+
+
+def publish_new(plora: Run, tmp_path: Path, home: Path, seed: int, *options: object) -> Ran:
+    """Another folder of one name."""
+    folder = tmp_path / str(seed) / "med"
+    if not folder.exists():
+        write_tiny_adapter(folder, seed=seed)
+    return plora("publish", folder, "--domain", "medical", *options, "--home", home)
 
 
 def test_a_strangers_folder_is_spread_and_the_peer_says_that_it_does_not_use_it(

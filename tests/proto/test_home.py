@@ -18,6 +18,7 @@ LAYOUT = {
     "vote_key": "identity/vote.pem",
     "owner_folder": "owner",
     "joined": "joined.json",
+    "restored": "restored",
     "owners": "owners",
     "calibration": "calibration",
     "probe_secret": "identity/probes.secret",

@@ -132,15 +132,16 @@ def sign(
 ) -> None:
     """Describe an adapter folder in a manifest, signed, as plora.yml."""
     from plora.cli.revoking import own_key
-    from plora.cli.signing import Said, check_folder, complete_facts, next_version, with_own_score
+    from plora.cli.signing import Said, check_folder, check_version, complete_facts, next_version, with_own_score
     from plora.merge.draft import sign_folder
     from plora.proto.owner_files import load_owner
 
     check_folder(folder)
     private = key or own_key(root_of(home))
     said = Said(domain, plasmid_id, version, base, base_digest, licence, days)
-    now_s, chunk_bytes = int(time.time()), chunk_kib * 1024
-    facts = complete_facts(folder, said, now_s=now_s, version=next_version(folder), chunk_bytes=chunk_bytes)
+    check_version(version, root_of(home))
+    now_s, chunk_bytes, next_one = int(time.time()), chunk_kib * 1024, next_version(folder, root_of(home))
+    facts = complete_facts(folder, said, now_s=now_s, version=next_one, chunk_bytes=chunk_bytes)
     signer = load_owner(private)
     signed = sign_folder(folder, signer, with_own_score(folder, facts, signer, home=home, probes=probes))
     manifest = signed.manifest

@@ -146,12 +146,12 @@ def _signed(
 
     before = signed_before(folder)
     if before is None:
-        return _sign(output, client, folder, load_owner(key or own_key(home)), said, score)
+        return _sign(output, client, folder, load_owner(key or own_key(home)), said, score, home)
     if sys.stdin.isatty() and _changed(folder, before):
         signer = load_owner(key or own_key(home))
         name = signer.record.name
         confirm(f"{safe(folder)} has changed since version {before.version} was signed. Sign it anew as {name}?")
-        return _sign(output, client, folder, signer, said, score)
+        return _sign(output, client, folder, signer, said, score, home)
     _refuse_facts(folder, before, said, key)
     return None
 
@@ -176,17 +176,18 @@ def _refuse_facts(folder: Path, signed: Manifest, said: Said, key: Path | None) 
         raise UsageError(what, where=str(folder), mend=mend)
 
 
-def _sign(output: Output, client: Any, folder: Path, owner: Owner, said: Said, score: Scored) -> Owner:
+def _sign(output: Output, client: Any, folder: Path, owner: Owner, said: Said, score: Scored, home: Path) -> Owner:
     """Describe a folder in a signed plora.yml; on a terminal, ask for what can't be known."""
-    from plora.cli.signing import complete_facts, id_of, next_version
+    from plora.cli.signing import check_version, complete_facts, id_of, next_version
     from plora.merge.draft import sign_folder
 
+    check_version(said.version, home)
     newest = _newest(client, owner, said.plasmid_id or id_of(folder))
     complete = complete_facts(
         folder,
         said,
         now_s=int(time.time()),
-        version=max(newest + 1, next_version(folder)),
+        version=next_version(folder, home, newest=newest),
         ask=ask if sys.stdin.isatty() else None,
     )
     manifest = sign_folder(folder, owner, score(complete, owner)).manifest

@@ -15,6 +15,7 @@ from plora.merge.draft import CHUNK_BYTES_DEFAULT, Facts, draft_manifest, metric
 from plora.merge.peft_folder import CONFIG_NAME, read_spec
 from plora.proto.errors import AdapterError, BaseModelError, FormatError, UsageError
 from plora.proto.fields import BaseModelName, HexDigest, Id, parse_timestamp
+from plora.proto.home import Home as HomePaths
 from plora.proto.manifest import Manifest, Metrics
 from plora.proto.owner_files import Owner
 from plora.proto.yaml_view import PLORA_YML, read_plora_yml
@@ -163,10 +164,35 @@ def _asked(folder: Path, what: tuple[str, str], ask: Callable[[str], str] | None
     raise UsageError(f"the {name} is not known", where=str(folder), mend=f"name it by {option}")
 
 
-def next_version(folder: Path) -> int:
-    """One more than the signed version that lies here, since two contents of one version void each other."""
+def next_version(folder: Path, home: Path, *, newest: int = 0) -> int:
+    """One more than the signed version that lies here and than `newest`, which the peer knows of that plasmid.
+
+    Two contents of one version void each other, so a restored home signs no version that it may have signed before.
+    """
     before = signed_before(folder)
-    return before.version + 1 if before else 1
+    return max(newest + 1, before.version + 1 if before else 1, first_version(home))
+
+
+def first_version(home: Path) -> int:
+    """The lowest version that may be signed in a home: 1, or the second in which it was made of a backup.
+
+    Seconds rise faster than anybody signs: whatever was signed after the backup has a lower version.
+    """
+    path = HomePaths(home).restored
+    try:
+        return parse_timestamp(path.read_text("ascii").strip())
+    except FileNotFoundError:
+        return 1
+    except ValueError as error:
+        mend = "write the time of the restore there, as 2026-01-02T03:04:05Z"
+        raise FormatError("is no time", where=str(path), mend=mend) from error
+
+
+def check_version(version: int | None, home: Path) -> None:
+    """UsageError for a version, said by a person, that this home may have signed before it was restored."""
+    if version is not None and version < (first := first_version(home)):
+        what = f"{version} may have been signed since the backup that this home was made of"
+        raise UsageError(what, where="--version", mend=f"leave it out, or take {first} or more")
 
 
 def digest_of_base(base_model: str) -> str:

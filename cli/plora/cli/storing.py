@@ -65,11 +65,13 @@ def restore(
 
     Every file is checked against its hash; if one isn't what was backed up, the home is empty again.
     """
+    import time
+
     from plora.node.store.backup import missing_keys
     from plora.node.store.backup import restore as restore_into
 
     root = root_of(home)
-    index = restore_into(folder, root)
+    index = restore_into(folder, root, now_s=int(time.time()))
     output = Output(json_, quiet)
     size_bytes = sum(kept.size_bytes for kept in index.files)
     missing = missing_keys(index)

@@ -3,7 +3,7 @@
     peer.yaml peer.schema.json trust.yaml swarm.json joined.json
     identity/{key.pem,peer_id,vote.pem} owner/NAME.{pem,pub,owner}
     owners/NAME.owner run/admin.sock
-    LOCK VERSION state.db blobs/ partial/ adapters/ merged/ kept/ events/ tmp/
+    LOCK VERSION restored state.db blobs/ partial/ adapters/ merged/ kept/ events/ tmp/
 
 Not handled here: making a home (`plora.node.home`), what the store keeps in its own files (`plora.node.store`).
 """
@@ -77,6 +77,11 @@ class Home:
     def joined(self) -> Path:
         """What `plora join` was told; there only if this peer came by an invitation."""
         return self.root / "joined.json"
+
+    @property
+    def restored(self) -> Path:
+        """When this home was made of a backup; there only if it was."""
+        return self.root / "restored"
 
     @property
     def owners(self) -> Path:

@@ -20,6 +20,7 @@ from plora.proto.swarm import new_swarm
 
 SWARM = new_swarm("test", bytes(range(64)))
 MADE = "2026-01-02T03:04:05Z"
+NOW_S = 1_800_000_000
 
 
 @pytest.fixture
@@ -67,13 +68,14 @@ def test_a_restored_home_holds_the_same(home: Home, tmp_path: Path) -> None:
     assert (made.gone, made.spoilt) == ((), ())
     assert not list((home.root / "tmp").iterdir())
 
-    index = restore(tmp_path / "copy", tmp_path / "again" / "ada")
+    index = restore(tmp_path / "copy", tmp_path / "again" / "ada", now_s=NOW_S)
     again = Home(tmp_path / "again" / "ada")
     assert held(again.root) == {one: 15000, other: 5}
     assert hashlib.sha256((again.root / blob_path(one)).read_bytes()).hexdigest() == one
     assert again.identity_key.read_bytes() == home.identity_key.read_bytes()
     assert again.config.read_text() == home.config.read_text()
     assert missing_keys(index) == ()
+    assert again.restored.read_text() == "2027-01-15T08:00:00Z\n" and not home.restored.exists()
     for path in (again.identity_key, again.swarm, again.owner_folder / "ada.pem"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert {stat.S_IMODE(path.stat().st_mode) for path in (again.root, again.owner_folder)} == {0o700}
@@ -84,7 +86,10 @@ def test_no_secret_leaves_unasked_and_a_vote_key_never(home: Home, tmp_path: Pat
     for path in files_of(tmp_path / "copy").values():
         data = path.read_bytes()
         assert b"PRIVATE KEY" not in data and SWARM.secret.encode() not in data, path
-    assert missing_keys(restore(tmp_path / "copy", tmp_path / "again")) == ("swarm.json", "identity/key.pem")
+    assert missing_keys(restore(tmp_path / "copy", tmp_path / "again", now_s=NOW_S)) == (
+        "swarm.json",
+        "identity/key.pem",
+    )
 
     backed_up(home, tmp_path / "keys", keys=True)
     assert "home/identity/key.pem" in files_of(tmp_path / "keys")
@@ -95,7 +100,7 @@ def test_what_is_spoilt_or_gone_is_no_longer_held(home: Home, tmp_path: Path) ->
     good, spoilt, gone = kept_blobs(home, b"good", b"soon spoilt", b"soon gone")
     made = backed_up(home, tmp_path / "copy", spoil=spoilt, lose=gone)
     assert (made.spoilt, made.gone) == ((spoilt,), (gone,))
-    restore(tmp_path / "copy", tmp_path / "again")
+    restore(tmp_path / "copy", tmp_path / "again", now_s=NOW_S)
     assert held(tmp_path / "again") == {good: 4}
 
 
@@ -141,7 +146,7 @@ def test_a_changed_backup_makes_no_home(home: Home, tmp_path: Path, edit: object
     assert callable(edit)
     edit(tmp_path / "copy")
     with pytest.raises((StoreError, ConfigError), match=words):
-        restore(tmp_path / "copy", tmp_path / "again")
+        restore(tmp_path / "copy", tmp_path / "again", now_s=NOW_S)
     assert not files_of(tmp_path / "again")
 
 
@@ -152,19 +157,24 @@ def test_a_path_stays_in_the_home(home: Home, tmp_path: Path, path: str) -> None
     index["files"][1]["path"] = path
     (tmp_path / "copy/backup.json").write_text(json.dumps(index))
     with pytest.raises(StoreError, match="leads out of the home"):
-        restore(tmp_path / "copy", tmp_path / "again")
+        restore(tmp_path / "copy", tmp_path / "again", now_s=NOW_S)
 
 
 def test_a_home_in_use_and_one_with_something_in_it_are_left_alone(home: Home, tmp_path: Path) -> None:
     backed_up(home, tmp_path / "copy")
     with pytest.raises(ConfigError, match="a peer's home is here already"):
-        restore(tmp_path / "copy", home.root)
+        restore(tmp_path / "copy", home.root, now_s=NOW_S)
     disk = RealDisk(home.root)
     with pytest.raises(StoreLockedError, match="another peer works on this home"):
-        restore(tmp_path / "copy", home.root)
+        restore(tmp_path / "copy", home.root, now_s=NOW_S)
     disk.close()
+    (home.root / "VERSION").unlink()
+    before = set(files_of(home.root))
+    with pytest.raises(ConfigError, match="a peer's home is here already"):
+        restore(tmp_path / "copy", home.root, now_s=NOW_S)
+    assert set(files_of(home.root)) == before, "a refused folder stays as it is"
     (tmp_path / "other").mkdir()
     (tmp_path / "other/note").write_text("mine")
     with pytest.raises(ConfigError, match="is not empty"):
-        restore(tmp_path / "copy", tmp_path / "other")
+        restore(tmp_path / "copy", tmp_path / "other", now_s=NOW_S)
     assert (tmp_path / "other/note").read_text() == "mine"

@@ -2,8 +2,10 @@
 
 import errno
 import os
+import resource
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -173,6 +175,32 @@ def test_a_full_device_is_a_full_disk(tmp_path: Path) -> None:
     assert caught.value.__cause__.errno == errno.ENOSPC
     (tmp_path / "partial").unlink()
     disk.close()
+
+
+def test_a_copy_of_the_rows_keeps_to_the_floor_and_leaves_nothing_where_it_fails(tmp_path: Path) -> None:
+    disk = RealDisk(tmp_path)
+    disk.transact(Put("a", number.to_bytes(4), bytes(1000)) for number in range(2000))
+    disk.limit(store_max=0, disk_free_min=1 << 62)
+    with pytest.raises(DiskFullError, match="has no room"):
+        disk.copy_rows("tmp/rows-a")
+    disk.limit(store_max=0, disk_free_min=0)
+    with files_of_at_most(500_000), pytest.raises(StoreError):
+        disk.copy_rows("tmp/rows-a")
+    assert disk.names("tmp") == []
+    disk.copy_rows("tmp/rows-a")
+    assert disk.names("tmp") == ["rows-a"]
+    disk.close()
+
+
+@contextmanager
+def files_of_at_most(size_bytes: int) -> Iterator[None]:
+    """As a disk that gets full: the system writes no file of this process beyond that."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_second_daemon_is_told_who_is_there(tmp_path: Path) -> None:

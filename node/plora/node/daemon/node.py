@@ -11,6 +11,7 @@ import hashlib
 import importlib.metadata
 import os
 import secrets
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -182,6 +183,7 @@ class Node:
         self._limits = checked.peer.limits
         self._closers: list[asyncio.Server] = []
         self._recording: TextIO | None = None
+        self._copying = threading.Lock()
         self.reload_trouble = ""
         self.lacks: tuple[str, ...] = ()
         self.lan: Lan | None = None
@@ -374,9 +376,16 @@ class Node:
         return ["policy and trust"]
 
     def copy_rows(self) -> Path:
-        """A new file in the home with the rows as of now; blocking. Whoever asked removes it, or the next start."""
+        """A new file in the home with the rows as of now; blocking. Whoever asked opens and removes it.
+
+        What a killed one left goes at the next copy or start, so of two who ask at once one may find theirs gone.
+        """
         path = f"{TMP}/{COPY}{secrets.token_hex(8)}"
-        self._disk.copy_rows(path)
+        with self._copying:
+            for left in self._disk.names(TMP):
+                if left.startswith(COPY):
+                    self._disk.unlink(f"{TMP}/{left}")
+            self._disk.copy_rows(path)
         return self.home.root / path
 
     def audit_head(self) -> str:

@@ -13,6 +13,8 @@
   is called NAME.unfinished-….
 - Restoring needs an empty home. Each file is hashed while it is copied; any fault leaves the home empty again.
   peer.yaml comes last, so that half a home, left by a kill, can't be started.
+- A restored home says when it was made (`restored`): its peer has forgotten what was signed since the backup, and signs
+  versions from that second on, so that it never signs a second content of one version (`plora.cli.signing`).
 
 Not handled: a moment shared with other homes; changes since the last backup (each is whole); encryption.
 """
@@ -34,11 +36,11 @@ from typing import Annotated, BinaryIO, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from plora.node.home import check_empty, undone_if_it_fails
-from plora.node.store.home_lock import LAYOUT_VERSION, HomeLock
+from plora.node.store.home_lock import LAYOUT_VERSION, check_unlocked
 from plora.node.store.rows import HELD
 from plora.node.store.store import blob_path
 from plora.proto.errors import ConfigError, StoreError
-from plora.proto.fields import HexDigest, ListAsTuple
+from plora.proto.fields import HexDigest, ListAsTuple, format_timestamp
 from plora.proto.home import Home
 
 INDEX = "backup.json"
@@ -112,20 +114,20 @@ def back_up(home: Home, rows: Path, target: Path, *, made: str, keys: bool, more
     return Made(index, gone, spoilt)
 
 
-def restore(source: Path, root: Path) -> Index:
-    """Make a home of a backup in the new or empty folder `root`; what was restored.
+def restore(source: Path, root: Path, *, now_s: int) -> Index:
+    """Make a home of a backup in the new or empty folder `root`; what was restored. `now_s`: seconds since 1970.
 
     Raises ConfigError where no backup is at `source` or `root` isn't empty, StoreLockedError where a peer works there,
     and StoreError for a backup that was changed.
     """
     with _named():
         index = read_index(source)
-        if (root / "LOCK").exists():
-            HomeLock(root).release()  # a peer that runs there is the better thing to say
+        check_unlocked(root)  # a peer that runs there is the better thing to say
         check_empty(root)
         with undone_if_it_fails(root):
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
             root.chmod(0o700)
+            _write(Home(root).restored, f"{format_timestamp(now_s)}\n".encode("ascii"))
             for kept in sorted(index.files, key=lambda one: one.path == SETTINGS):
                 _put_back(source / FILES, root, kept)
             _sync_folders(root)

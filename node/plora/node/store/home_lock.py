@@ -39,6 +39,19 @@ class HomeLock:
         os.close(self._fd)
 
 
+def check_unlocked(home: Path) -> None:
+    """StoreLockedError while a daemon works on a home; nothing is written there."""
+    path = home / "LOCK"
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return
+    try:
+        _lock(fd, path)
+    finally:
+        os.close(fd)
+
+
 def _lock(fd: int, path: Path) -> None:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

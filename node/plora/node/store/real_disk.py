@@ -5,7 +5,8 @@
 - ENOSPC and EDQUOT become `DiskFullError`, every other error of the system `StoreError` with the file's name.
 - `free_bytes` is what both limits leave: `store_max` less the bytes in `blobs/` and `partial/` and of imports under
   way, and the file system's free space less `disk_free_min`. Bytes are counted once at opening, then kept up to date.
-- `copy_rows` takes them as of one moment; commits wait for it.
+- `copy_rows` takes them as of one moment; commits wait for it. It keeps to `disk_free_min`, and leaves
+  nothing of a copy that failed.
 - Safe for several threads; two calls for one path must not overlap.
 """
 
@@ -94,10 +95,27 @@ class RealDisk:
 
     def copy_rows(self, path: str) -> None:
         """Copy all rows, as of one moment, into a new database file that stands alone."""
+        with self._mutex, _named("state.db"):
+            size_bytes = self._pragma("page_count") * self._pragma("page_size")
+        if self.system_free_bytes() - self._disk_free_min < size_bytes:
+            mend = "free some space, or lower limits.disk_free_min"
+            raise DiskFullError(f"a copy of {size_bytes} bytes has no room", where=path, mend=mend)
+        try:
+            self._copy_rows(path)
+        except BaseException:
+            for left in (path, f"{path}-journal"):
+                self.unlink(left)
+            raise
+
+    def _copy_rows(self, path: str) -> None:
         self.write(path, 0, b"")
         with self._mutex, _named(path), closing(sqlite3.connect(self._at(path))) as copy:
             self._db.backup(copy)
             copy.execute("PRAGMA journal_mode=DELETE")  # one file, without what WAL keeps beside it
+
+    def _pragma(self, name: str) -> int:
+        (value,) = self._db.execute(f"PRAGMA {name}").fetchone()
+        return int(value)
 
     def exists(self, path: str) -> bool:
         """Whether something has that name."""
