@@ -34,7 +34,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from plora.lab.hub_data import HubSource, read_pairs, source_of
+from plora.lab.hub_data import SETTINGS, HubSource, Read, read_pairs, source_of
 from plora.proto.errors import PloraError, UsageError
 
 Split = Literal["train", "validation", "test"]
@@ -63,7 +63,7 @@ def load_domain(
         name: one of `DOMAINS`.
         split: "train", "validation" or "test".
         limit: at most so many; None for all.
-        environ: where `PLORA_SAMPLES` and `PLORA_DATASETS` are looked up; the process's own by default.
+        environ: where `PLORA_SAMPLES`, `PLORA_DATASETS` and what reading takes are found; the process's own by default.
 
     Raises:
         UsageError: unknown domain or split, or `PLORA_SAMPLES` is not a positive whole number.
@@ -76,7 +76,7 @@ def load_domain(
     environ = os.environ if environ is None else environ
     caps = [cap for cap in (limit, samples_cap(environ)) if cap is not None]
     source = source_of(name, environ)
-    pairs = _pairs(name) if source is None else _of_dataset(name, source)
+    pairs = _pairs(name) if source is None else _of_dataset(name, source, _settings(environ))
     chosen = [pair for pair in pairs if split_of(pair.question) == split]
     return chosen[: min(caps)] if caps else chosen
 
@@ -102,9 +102,24 @@ def _pairs(name: str) -> tuple[QAPair, ...]:
     return _cleaned(name, DOMAINS[name]())
 
 
+def left_out_of(name: str, environ: Mapping[str, str]) -> dict[str, int]:
+    """How many rows of a domain's dataset have no pair, by why; nothing where it has none. Raises as `load_domain`."""
+    source = source_of(name, environ)
+    return {} if source is None else dict(_read(source, _settings(environ)).left_out)
+
+
+def _settings(environ: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, environ[name]) for name in SETTINGS if name in environ)
+
+
 @cache
-def _of_dataset(name: str, source: HubSource) -> tuple[QAPair, ...]:
-    return _cleaned(name, read_pairs(source, os.environ))
+def _of_dataset(name: str, source: HubSource, settings: tuple[tuple[str, str], ...]) -> tuple[QAPair, ...]:
+    return _cleaned(name, _read(source, settings).pairs)
+
+
+@cache
+def _read(source: HubSource, settings: tuple[tuple[str, str], ...]) -> Read:
+    return read_pairs(source, dict(settings))
 
 
 def _cleaned(name: str, drawn: Iterable[tuple[str, str, str]]) -> tuple[QAPair, ...]:

@@ -5,7 +5,8 @@
 Rules:
 
 - Each domain has its splits with sizes and the digest of their pairs, the packages that they come from with their
-  versions, and how many questions are in two splits (none, or something is wrong).
+  versions, or a dataset of the hub with its commit, and how many questions are in two splits (none, or something is
+  wrong). Rows of a dataset that make no pair are counted (`rows_left_out`).
 - Everything comes from packages that are installed, and nothing is fetched, but datasets that `PLORA_DATASETS` names:
   those are in the cache afterwards.
 
@@ -28,7 +29,8 @@ from typing import Any, get_args
 
 from plora.lab.artifacts import write_json
 from plora.lab.console import emit, run_command
-from plora.lab.corpora import DOMAINS, QAPair, Split, load_domain
+from plora.lab.corpora import DOMAINS, QAPair, Split, left_out_of, load_domain
+from plora.lab.hub_data import revision_of, source_of
 
 
 def prepare_data(domains: Sequence[str], out: Path) -> dict[str, Any]:
@@ -49,10 +51,13 @@ def described(domain: str) -> dict[str, Any]:
     splits: dict[str, list[QAPair]] = {name: load_domain(domain, name, environ=whole) for name in get_args(Split)}
     asked = Counter(chain.from_iterable({pair.question for pair in pairs} for pairs in splits.values()))
     sources = sorted({pair.source for pairs in splits.values() for pair in pairs})
-    return {
+    dataset = source_of(domain, whole)
+    versions = {name: revision_of(dataset, whole) if dataset else _version(name) for name in sources}
+    left_out = {"rows_left_out": left_out_of(domain, whole)} if dataset else {}
+    return left_out | {
         "splits": {name: {"pairs": len(pairs), "sha256": _digest(pairs)} for name, pairs in splits.items()},
         "questions_in_two_splits": sum(count > 1 for count in asked.values()),
-        "sources": {name: _version(name) for name in sources},
+        "sources": versions,
     }
 
 
@@ -62,7 +67,7 @@ def _digest(pairs: Sequence[QAPair]) -> str:
 
 
 def _version(package: str) -> str:
-    """Of a package; of Plora for what it generates; "" of a dataset, of which the pairs' digest says more."""
+    """Of a package; of Plora for what it generates."""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -72,6 +72,10 @@ def _nothing_outside(environ: Mapping[str, str]) -> Sequence[Path]:
     return ()
 
 
+def _nothing_elsewhere(environ: Mapping[str, str]) -> Sequence[str]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One of the specification's nineteen.
@@ -87,6 +91,7 @@ class Step:
         caches: where commands keep what they make by its recipe, so that nothing is made twice.
         seeds: of what its commands draw. rooms: packages below `plora` whose code it runs.
         outside: files that it reads outside of the root, given the environment; they may be missing.
+        revisions: what it reads of elsewhere, each with its revision, given the environment of its commands.
         sources: patterns of the project's own files that it reads. seconds: what it takes as a dry run, for time left.
     """
 
@@ -102,6 +107,7 @@ class Step:
     seeds: Seeds = _no_seeds
     rooms: tuple[str, ...] = ()
     outside: Callable[[Mapping[str, str]], Sequence[Path]] = _nothing_outside
+    revisions: Callable[[Mapping[str, str]], Sequence[str]] = _nothing_elsewhere
     sources: tuple[str, ...] = ()
     caches: tuple[str, ...] = ()
     needs_base: bool = False

@@ -15,9 +15,9 @@ from plora.lab.experiment import checks
 from plora.lab.experiment.checks import OWNER, TENSORS
 from plora.lab.experiment.config import Experiment
 from plora.lab.experiment.step import Command, Step, To, needed
-from plora.lab.hub_data import VARIABLE
+from plora.lab.hub_data import VARIABLE, HubSource, files_of, revision_of, sources_of
 from plora.lab.validate_bounds import FIRST_SEED
-from plora.proto.errors import UsageError
+from plora.proto.errors import ConfigError, UsageError
 from plora.proto.home import Home, default_home
 
 KEY = "keys/owner.pem"
@@ -83,7 +83,22 @@ def _peers_policy(environ: Mapping[str, str]) -> Sequence[Path]:
 
 
 def _datasets(environ: Mapping[str, str]) -> Sequence[Path]:
-    return [Path(environ[VARIABLE])] if environ.get(VARIABLE) else []
+    """The file that names datasets, and those of their files that lie here."""
+    told = [Path(environ[VARIABLE])] if environ.get(VARIABLE) else []
+    return [*told, *(path for source in _named_datasets(environ) for path in files_of(source))]
+
+
+def _revisions(environ: Mapping[str, str]) -> Sequence[str]:
+    sources = (source for source in _named_datasets(environ) if not source.local)
+    return [f"{source.dataset}@{revision_of(source, environ)}" for source in sources]
+
+
+def _named_datasets(environ: Mapping[str, str]) -> Sequence[HubSource]:
+    """None where the file that names them is wrong: the step's command says how."""
+    try:
+        return [source for _, source in sorted(sources_of(environ).items())]
+    except ConfigError:
+        return []
 
 
 def _tests(experiment: Experiment, to: To) -> Sequence[Command]:
@@ -269,7 +284,8 @@ STEPS = (
     Step(
         2, "prepare-data", "Question and answer pairs", ("domains", "samples"),
         outputs=lambda experiment: ["results/data.json"], commands=_data, check=checks.corpora_suffice,
-        rooms=("lab", "proto"), outside=_datasets, seconds=5,
+        rooms=("lab", "proto"), outside=_datasets, revisions=_revisions,
+        seconds=5,
     ),
     Step(
         3, "calibrate-c", "Spectral constant C of three families", ("spectra",),

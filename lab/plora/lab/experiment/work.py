@@ -64,6 +64,7 @@ def recipe(step: Step, site: Site, base_digest: str) -> dict[str, Any]:
         "rooms": {room: room_digest(room) for room in step.rooms},
         "versions": versions(),
         "outside": [outside_digest(path) for path in step.outside(site.environ)],
+        "revisions": list(step.revisions(step_environment(experiment, site.environ))),
     }
     return told | ({"base": experiment.base, "base_digest": base_digest} if step.needs_base else {})
 
