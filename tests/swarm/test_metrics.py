@@ -63,6 +63,7 @@ def test_a_scrape_holds_exactly_the_documented_names(make_peer: MakePeer, tmp_pa
 def assert_of_the_swarm(found: dict[str, dict[tuple[str, ...], float]], ada: Peer, size_bytes: int) -> None:
     status = ada.status
     assert found["plora_plasmids"] == {("accepted",): 1.0}
+    assert found["plora_two_contents"][()] == 0
     assert found["plora_links"][()] == found["plora_neighbours"][()] == 1
     assert found["plora_neighbours_unlinked"][()] == found["plora_statements_behind"][()] == 0
     assert int(found["plora_statements_root"][()]) == int(status.root[:12], 16)

@@ -36,7 +36,7 @@ def beliefs(core: PeerCore, now: Now) -> Json:
         "clock_behind_ms": max(0, docket.signed_time_ms - now.wall_ms),
         "owners": [_owner(core, owner) for owner in trust.owners],
         "distrusted": [{"name": one.name, "entry": one.entry} for one in trust.distrusted if one.entry not in known],
-        "rivals": _rivals(core),
+        "rivals": rivals(core),
     }
 
 
@@ -88,7 +88,7 @@ def _owner(core: PeerCore, owner: TrustedOwner) -> Json:
     }
 
 
-def _rivals(core: PeerCore) -> list[Json]:
+def rivals(core: PeerCore) -> list[Json]:
     """Each such version with its contents, by name."""
     found: dict[str, list[str]] = {}
     for plasmid in core.desk.book.live.values():

@@ -2,6 +2,8 @@
 
 - On a loopback address `Host` must be a loopback name, so that a name rebound to 127.0.0.1 in a browser reads nothing.
 - It knows no callers: whoever reaches the address reads the numbers, none of which is secret (docs/metrics.md).
+- At most CONNECTIONS_MAX at once, each for at most REQUEST_WAIT_S until it has asked; one more is cut off.
+- The peer is read at most once in COPY_S, however many ask: a reading takes time from its event loop.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ from plora.proto.host_port import checked
 
 REQUEST_BYTES_MAX = 8 * 1024
 REQUEST_WAIT_S = 5.0
+CONNECTIONS_MAX = 16
+COPY_S = 1.0
 
 Family = GaugeMetricFamily | CounterMetricFamily
 
@@ -72,24 +76,48 @@ async def open_metrics(node: Node, address: str) -> asyncio.Server:
 async def serve_metrics(address: str, registry: CollectorRegistry) -> asyncio.Server:
     """Listen on `host:port`; `TransportError` when it is in use."""
     host, port = checked(address, "metrics", listening=True)
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            async with asyncio.timeout(REQUEST_WAIT_S):
-                request = await reader.readuntil(b"\r\n\r\n")
-            status = _status_of(request, local=is_local(address))
-            writer.write(_response(status, generate_latest(registry) if status is HTTPStatus.OK else b""))
-            await writer.drain()
-        except (TimeoutError, ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            return
-        finally:
-            writer.close()
-
     try:
+        answer = _Answering(registry, local=is_local(address)).answer
         return await asyncio.start_server(answer, host, port, limit=REQUEST_BYTES_MAX)
     except OSError as error:
         mend = "stop the program that uses it, or change `metrics` in peer.yaml"
         raise TransportError(f"can't listen on {address} ({error.strerror})", mend=mend) from error
+
+
+class _Answering:
+    """Answers connections from a registry; `local`: the address is a loopback one."""
+
+    def __init__(self, registry: CollectorRegistry, *, local: bool) -> None:
+        self._registry, self._local = registry, local
+        self._connections = 0
+        self._copy, self._made_s = b"", -COPY_S
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection, from its start to its end."""
+        self._connections += 1
+        try:
+            async with asyncio.timeout(REQUEST_WAIT_S):
+                writer.write(await self._reply(reader))
+                await writer.drain()
+        except (TimeoutError, ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            return
+        except asyncio.CancelledError:
+            return  # the peer stops; asyncio would print a traceback for each
+        finally:
+            self._connections -= 1
+            writer.close()
+
+    async def _reply(self, reader: asyncio.StreamReader) -> bytes:
+        if self._connections > CONNECTIONS_MAX:
+            return b""
+        status = _status_of(await reader.readuntil(b"\r\n\r\n"), local=self._local)
+        return _response(status, self._numbers() if status is HTTPStatus.OK else b"")
+
+    def _numbers(self) -> bytes:
+        now_s = asyncio.get_running_loop().time()
+        if now_s - self._made_s >= COPY_S:
+            self._copy, self._made_s = generate_latest(self._registry), now_s
+        return self._copy
 
 
 def _status_of(request: bytes, *, local: bool) -> HTTPStatus:

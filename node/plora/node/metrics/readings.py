@@ -12,6 +12,7 @@ from typing import Any
 from plora.node.admin.auditing import audit_numbers
 from plora.node.admin.troubles import troubles
 from plora.node.core import council_view, view
+from plora.node.core.belief_view import rivals
 from plora.node.core.now import Now
 from plora.node.core.peer import PeerCore
 from plora.node.daemon.node import SOFTWARE, Node
@@ -32,6 +33,7 @@ def readings(node: Node, now: Now, uptime_ms: int) -> Iterator[Reading]:
     yield from swarm_readings(core, now)
     yield from traffic_readings(node.transport.traffic)
     yield from certificate_readings(node.identity)
+    yield "plora_two_contents", (), float(len(rivals(core)))
     for name, count in council_view.counts(core).items():
         yield f"plora_consensus_{name}", (), float(count)
     for name, count in audit_numbers(node).items():

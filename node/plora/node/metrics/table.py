@@ -111,6 +111,7 @@ SAFE = (
     _counter("plora_cut_off_total", "peers cut off for breaking a rule", source="state"),
     _counter("plora_repelled_total", "connections of nobody known that were ended", source="state"),
     _counter("plora_evidence_total", "proofs that a key or an owner signed what it may not", "offence"),
+    _gauge("plora_two_contents", "versions of which somebody trusted signed two contents: neither is accepted"),
     _counter("plora_revocations_total", "revocations that took effect here"),
     _gauge("plora_consensus_certificates", "contents that a quorum accepted; there where members are, as the next"),
     _gauge("plora_consensus_waiting", "plasmids that wait for a certificate"),
