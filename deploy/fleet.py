@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """One swarm on many hosts, from one file: `fleet.py fleet.yaml up|check|upgrade`. See deploy/README.md.
 
-- Every command may be repeated: what is there already stays, and only what is missing is made.
+- Every command may be repeated, also after one that was cut off: what is there already stays, and only what is missing
+  is made. `HOME.fleet.json` beside a home says what the peer that last answered was started with; another package, unit
+  or settings than that want a restart.
 - Keys are made on their own hosts and never leave them. The first host founds the swarm; every other joins by a ticket
   that is good once. What travels is tickets, owner records, settings, the unit and the wheel.
 - All that a host does is one shell command each, run by `remote` (ssh by default), with its input on standard input. So
   ssh is all that a host needs besides Python 3.11 and, where `run` is `systemd`, root.
-- `peer.yaml` is written from this file as long as its first line says so; who edits it by hand deletes that line.
+- `peer.yaml` is written from this file as long as its first line says so; who edits it by hand deletes that line. A
+  home that this script didn't make keeps its own.
 - A host hands in one owner record, which has to bear its own name: it speaks for nobody else. Whom a peer struck out
   stays so, and a host whose key is another than the one believed is an error, not a change.
 - A host that fails, or gives no answer in time, is one line, and the others go on; the exit code is 1 then.
@@ -39,6 +42,7 @@ import yaml
 UNIT = Path(__file__).resolve().parent / "systemd" / "plora-node.service"
 CONSTRAINTS = Path(__file__).resolve().parents[1] / "constraints.txt"
 UNIT_HOME = "/var/lib/plora"
+BY_INIT = b"# yaml-language-server:"
 OURS = "# Written by deploy/fleet.py; delete this line to keep your own edits."
 AS_PEER = "setpriv --reuid=plora --regid=plora --clear-groups --reset-env"
 AT_ONCE = 8
@@ -71,6 +75,10 @@ if held():
         time.sleep(0.2)
 """
 """Ends the process that holds a home's lock, and waits. The number in a lock that nobody holds may be anybody's."""
+
+Applied = dict[str, str]
+"""SHA-256 of what a peer was started with: `package`, `settings`, `unit`; absent is what this script didn't give, and
+`settings` are "" as long as they are those of a home that was just made."""
 
 Failed = dict[str, str]
 """A line for each host where something failed, by its name; "" for what concerns all."""
@@ -145,6 +153,7 @@ class Remote:
         self.fleet, self.host = fleet, host
         self.home = fleet.home.format(name=host.name)
         self.prefix = fleet.prefix.format(name=host.name)
+        self._mark = f"{self.home}.fleet.json"  # beside it: a home is made where nothing is
         self._words = [word.format(host=host.host) for word in shlex.split(fleet.remote)]
 
     def sh(self, script: str, given: bytes = b"", *, check: bool = True, wait_s: float = ANSWER_S) -> str:
@@ -172,6 +181,14 @@ class Remote:
     def put_settings(self) -> None:
         """peer.yaml; by the peer's account, since root mustn't write where that account may have laid a link."""
         self.sh(self.as_peer(_written(f"{self.home}/peer.yaml")), settings_of(self.fleet, self.host))
+
+    def applied(self) -> Applied:
+        """What the peer that last answered was started with."""
+        return dict(json.loads(self.sh(f"cat {quoted(self._mark)} 2>/dev/null || echo {{}}")))
+
+    def put_applied(self, applied: Applied) -> None:
+        """Note it."""
+        self.put(self._mark, json.dumps(applied).encode())
 
     def read(self, name: str) -> bytes:
         """A file of the home, as the peer's account sees it."""
@@ -215,14 +232,14 @@ def prepare(remote: Remote) -> None:
         remote.sh(f"mkdir -p {home} && chmod 700 {home}")
 
 
-def install(remote: Remote) -> bool:
-    """The wheel in its environment, with the packages that it was tested with; whether anything changed."""
+def install(remote: Remote) -> Applied:
+    """The wheel in its environment, with the packages that it was tested with; their mark."""
     if not remote.fleet.package:
-        return False
+        return {}
     data, constraints, prefix = _package(remote.fleet), CONSTRAINTS.read_bytes(), remote.prefix
     mark = hashlib.sha256(data + constraints).hexdigest()
     if remote.sh(f"cat {quoted(prefix)}/installed 2>/dev/null || true").strip() == mark:
-        return False
+        return {"package": mark}
     remote.sh(f"test -e {quoted(prefix)}/bin/python3 || python3 -m venv {quoted(prefix)}")
     wheel, versions = f"{prefix}/{Path(remote.fleet.package).name}", f"{prefix}/constraints.txt"
     remote.put(wheel, data)
@@ -232,7 +249,7 @@ def install(remote: Remote) -> bool:
     pip = f"{quoted(prefix)}/bin/python3 -m pip install {options}"
     remote.sh(f"{pip} {quoted(wheel)} && {pip} --force-reinstall --no-deps {quoted(wheel)}", wait_s=INSTALL_S)
     remote.put(f"{prefix}/installed", mark.encode())
-    return True
+    return {"package": mark}
 
 
 def _package(fleet: Fleet) -> bytes:
@@ -247,6 +264,7 @@ def found_or_join(remote: Remote, founder: Remote) -> None:
     """A home, if there is none: the founder's swarm is new, all others come by a ticket."""
     if remote.has(f"{remote.home}/peer.yaml"):
         return
+    remote.put_applied({"settings": ""})
     host = remote.host
     places = ["--listen", host.listen, *(["--advertise", host.address] if host.address else [])]
     if remote.host == founder.host:
@@ -255,7 +273,6 @@ def found_or_join(remote: Remote, founder: Remote) -> None:
         asked = ("invite", host.name, "--address", founder.host.address, "--no-qr", "--json")
         ticket = json.loads(founder.plora(*asked))["ticket"]
         remote.plora("join", "-", *places, given=ticket.encode())
-    remote.put_settings()
 
 
 def settings_of(fleet: Fleet, host: Host) -> bytes:
@@ -266,20 +283,31 @@ def settings_of(fleet: Fleet, host: Host) -> bytes:
     return f"{OURS}\n{text}".encode()
 
 
-def settle(remote: Remote) -> bool:
-    """peer.yaml as this file says, if it is still ours; whether it changed."""
-    there = remote.read("peer.yaml")
-    if there == settings_of(remote.fleet, remote.host) or not there.startswith(OURS.encode()):
-        return False
-    remote.put_settings()
-    return True
+def settle(remote: Remote, was: Applied) -> Applied:
+    """peer.yaml as this file says, if it is ours; its mark, which stays as it was where a person keeps the file."""
+    there, wanted = remote.read("peer.yaml"), settings_of(remote.fleet, remote.host)
+    fresh = was.get("settings") == "" and there.startswith(BY_INIT)
+    if not there.startswith(OURS.encode()) and not fresh:
+        return {name: mark for name, mark in was.items() if name == "settings"}
+    if there != wanted:
+        remote.put_settings()
+    return {"settings": hashlib.sha256(wanted).hexdigest()}
+
+
+def unit_of(remote: Remote) -> bytes:
+    """The unit, for where the program lies there."""
+    return UNIT.read_text("utf-8").replace("/opt/plora", remote.prefix).encode()
+
+
+def unit_mark(remote: Remote) -> Applied:
+    """The unit's, where one runs the peer."""
+    return {"unit": hashlib.sha256(unit_of(remote)).hexdigest()} if remote.fleet.run == "systemd" else {}
 
 
 def start(remote: Remote, *, again: bool = False) -> None:
     """The peer runs, by systemd or in the background; `again`: with what changed."""
     if remote.fleet.run == "systemd":
-        unit = UNIT.read_text("utf-8").replace("/opt/plora", remote.prefix)
-        remote.put("/etc/systemd/system/plora-node.service", unit.encode())
+        remote.put("/etc/systemd/system/plora-node.service", unit_of(remote))
         remote.sh("systemctl daemon-reload && systemctl enable -q plora-node")
         remote.sh(f"systemctl {'restart' if again else 'start'} plora-node")
         return
@@ -316,6 +344,28 @@ def restart(remote: Remote) -> None:
         raise FleetError(f"{remote.host.name}: the old process still answers; stop it there, and repeat")
 
 
+def bring_up(remote: Remote, founder: Remote) -> None:
+    """A host has all that it lacks, and its peer runs with it."""
+    prepare(remote)
+    package = install(remote)
+    found_or_join(remote, founder)
+    was = remote.applied()
+    now = package | unit_mark(remote) | settle(remote, was)
+    if now != was:
+        restart(remote)
+        remote.put_applied(now)
+    else:
+        start(remote)
+        answers(remote)
+
+
+def renew(remote: Remote) -> None:
+    """The package, and a restart with it."""
+    package = install(remote)
+    restart(remote)
+    remote.put_applied(remote.applied() | package | unit_mark(remote))
+
+
 # Whom peers believe
 
 
@@ -346,15 +396,16 @@ def owner_of(remote: Remote, founder: Remote) -> Owner:
 
 def believe(remote: Remote, owners: Mapping[str, Owner]) -> None:
     """Have a peer believe owners; whom it knows already, or struck out, stays as they are."""
-    rows = json.loads(remote.plora("trust", "ls", "--json"))
+    others = {name: one for name, one in owners.items() if name != remote.host.name}
+    rows = json.loads(remote.plora("trust", "ls", "--json")) if others else []
     known = {row["owner"] for row in rows}
     called = {row["nickname"] for row in rows if row["roles"]}
-    unknown = {name: one for name, one in owners.items() if name != remote.host.name and one.id not in known}
+    unknown = {name: one for name, one in others.items() if one.id not in known}
     if new := {name: one for name, one in unknown.items() if name not in called}:
         _add(remote, new)
-    if others := sorted(unknown.keys() & called):
-        mend = f"if that host was made anew: `plora trust rm {others[0]}` there, and repeat"
-        raise FleetError(f"{remote.host.name}: believes another key as {', '.join(others)} than that host has; {mend}")
+    if changed := sorted(unknown.keys() & called):
+        mend = f"if that host was made anew: `plora trust rm {changed[0]}` there, and repeat"
+        raise FleetError(f"{remote.host.name}: believes another key as {', '.join(changed)} than that host has; {mend}")
 
 
 def _add(remote: Remote, owners: Mapping[str, Owner]) -> None:
@@ -381,17 +432,9 @@ def up(fleet: Fleet) -> Failed:
     remotes = [Remote(fleet, host) for host in fleet.hosts]
     founder = remotes[0]
 
-    def raise_one(remote: Remote) -> None:
-        prepare(remote)
-        changed = install(remote)
-        found_or_join(remote, founder)
-        changed |= settle(remote)
-        restart(remote) if changed else start(remote)
-        answers(remote)
-
-    if failed := each([founder], raise_one):
+    if failed := each([founder], lambda remote: bring_up(remote, founder)):
         return failed  # nobody can join without it
-    failed = each(remotes[1:], raise_one)
+    failed = each(remotes[1:], lambda remote: bring_up(remote, founder))
     there = [remote for remote in remotes if remote.host.name not in failed]
     believed = [one for one in there if fleet.trust == "everyone" or one.host.name in fleet.trust]
     owners: dict[str, Owner] = {}
@@ -427,12 +470,6 @@ def upgrade(fleet: Fleet) -> Failed:
             return failed
         say(f"{host.name}: upgraded")
     return {}
-
-
-def renew(remote: Remote) -> None:
-    """The package, and a restart with it."""
-    install(remote)
-    restart(remote)
 
 
 def say(line: str) -> None:

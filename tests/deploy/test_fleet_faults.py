@@ -1,4 +1,4 @@
-"""`deploy/fleet.py` on hosts that lie, stand still or were left half done: folders of this machine, no peer running."""
+"""`deploy/fleet.py` on hosts that lie, stand still or were left half done: folders of this machine."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from deploy import fleet
+from tests.ports import free_port
 
 PREFIX = Path(sys.executable).parents[1]
 ANSWER_S_MAX = 20.0
@@ -79,6 +80,39 @@ def test_what_cant_be_done_is_a_line_and_never_waited_for_without_end(tmp_path: 
     with pytest.raises(fleet.FleetError, match=r"ada: no answer in 0\.2 s"):
         slow.sh("sleep 60; true", wait_s=0.2)
     assert time.monotonic() - began < ANSWER_S_MAX
+
+
+def test_settings_come_also_after_a_founding_that_was_cut_off(tmp_path: Path) -> None:
+    ada, bob = remotes(tmp_path, "ada", "bob")
+    ours = fleet.OURS.encode()
+    fleet.prepare(ada)
+    fleet.found_or_join(ada, ada)
+    assert not ada.read("peer.yaml").startswith(ours)
+    fleet.settle(ada, ada.applied())
+    assert ada.read("peer.yaml").startswith(ours)
+    bob.plora("init", "--name", "bob")  # by hand: it keeps its own
+    kept = bob.read("peer.yaml")
+    fleet.found_or_join(bob, ada)
+    assert (fleet.settle(bob, bob.applied()), bob.read("peer.yaml")) == ({}, kept)
+    bob.put_applied({})  # as after a start
+    assert (fleet.settle(bob, bob.applied()), bob.read("peer.yaml")) == ({}, kept)
+
+
+@pytest.mark.slow
+def test_a_start_that_was_cut_off_is_made_up_for(tmp_path: Path) -> None:
+    there = {"ada": {"host": "ada", "address": (at := f"127.0.0.1:{free_port()}"), "listen": at}}
+    (ada,) = remotes(tmp_path, hosts=there)
+    try:
+        assert fleet.up(ada.fleet) == {}
+        first = ada.status()["boot"]
+        assert fleet.up(ada.fleet) == {}
+        assert ada.status()["boot"] == first
+        (ada,) = remotes(tmp_path, hosts=there, settings={"record": True})
+        fleet.settle(ada, ada.applied())  # and then the line to the host broke
+        assert fleet.up(ada.fleet) == {}
+        assert ada.status()["boot"] != first
+    finally:
+        fleet.stop(ada)
 
 
 def test_a_home_of_its_own_isnt_promised_where_the_unit_has_another(tmp_path: Path) -> None:
