@@ -1,8 +1,13 @@
 """Gram matrices against exact integers, and truncation by them against the SVD of the dense sum in float64."""
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +20,7 @@ from plora.merge.gram import DENSE_MAX, Rows, complete, gram_of, grams_of, inner
 from plora.merge.truncate import Truncation, truncate_sum
 
 F32 = NDArray[np.float32]
+ROOT = Path(__file__).parents[2]
 OUT, INTO, RANK = 96, 80, 8
 ROUNDING = 1e-5
 """Of float32 factors, and of singular values that are left out as rounding."""
@@ -92,6 +98,24 @@ def test_blocks_have_the_bits_of_the_whole(seed: int, cut: int, spread: float) -
     assert gram_of(two, rows_of(two)).tobytes() == whole[cut:, cut:].tobytes()
     order = np.random.default_rng(seed).permutation(40)
     assert gram_of(stack[order], rows_of(stack[order])).tobytes() == whole[np.ix_(order, order)].tobytes()
+
+
+@pytest.mark.nightly
+def test_threads_change_no_bit() -> None:
+    """In processes of their own, for other tests have one thread; of a size at which values off the grid change."""
+    program = (
+        "import hashlib, json, threadpoolctl, tests.merge.test_gram as t\n"
+        "stack = t.draw_rows(5, 700, 3001)\n"
+        "gram = hashlib.sha256(t.gram_of(stack, t.rows_of(stack)).tobytes()).hexdigest()\n"
+        "print(json.dumps([max(pool['num_threads'] for pool in threadpoolctl.threadpool_info()), gram]))"
+    )
+    told = []
+    for threads in ("1", "2"):
+        environ = {**os.environ, "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
+        words = [sys.executable, "-c", program]
+        told.append(json.loads(subprocess.run(words, env=environ, cwd=ROOT, capture_output=True, check=True).stdout))
+    assert [threads for threads, _ in told] == [1, 2]
+    assert told[0][1] == told[1][1]
 
 
 @settings(max_examples=30, deadline=None)

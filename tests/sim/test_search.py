@@ -53,7 +53,8 @@ def test_what_is_drawn_says_most_of_what_a_scenario_may_say() -> None:
     assert {one.graph.dropout for one in drawn} == {0.0, 0.1, 0.3}
     assert {one.links.delay for one in drawn} == {"constant", "uniform", "exponential", "lognormal"}
     assert all(any(getattr(one.links, harm) for one in drawn) for harm in ("loss", "duplication", "bandwidth"))
-    assert {one.security.consensus for one in drawn} == {True, False}
+    for way in ("consensus", "members_linked"):
+        assert {getattr(one.security, way) for one in drawn} == {True, False}
 
 
 def test_what_is_told_stands_whatever_is_drawn() -> None:

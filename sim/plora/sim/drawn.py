@@ -2,6 +2,8 @@
 
 - The more is wrong with a swarm the better: most of what a scenario may say is said now and then. Swarms are small,
   for what breaks among many breaks among few as well, and a thousand small ones are run in the time of a large one.
+- Members of every second council are linked, as scenarios have it where they don't say; the others are those that a
+  graph may keep from voting.
 - Whatever is told stays as it is told.
 
 >>> draw(7, 0) == draw(7, 0), draw(7, 0) == draw(7, 1)
@@ -48,6 +50,7 @@ def draw(seed: int, number: int, told: Mapping[str, Any] | None = None) -> Scena
         "settle": SETTLE,
     }
     values["graph"]["dropout"] = Streams(seed, "").stream(f"search/{number}/dropout").choice(DROPOUTS)
+    values["security"]["members_linked"] = Streams(seed, "").stream(f"search/{number}/members").random() < 0.5
     values |= draw_faults(Streams(seed, "").stream(f"search/{number}/faults"), values["rounds"])
     values = laid_over(values, told or {})
     security = values["security"]
@@ -89,7 +92,6 @@ def _security(draws: Random) -> dict[str, Any]:
         "detectors": draws.random() < 0.3,
         "consensus": draws.random() < 0.4,
         "quorum": draws.choice(QUORUMS),
-        "members_linked": False,  # so that councils are met that a graph keeps from voting
         "inspect_ms": draws.choice((10.0, 1000.0)),
     }
 
