@@ -112,6 +112,8 @@ def report(deceived: int, honest: int = 10) -> dict[str, Any]:
 def test_peers_of_one_run_are_no_independent_witnesses() -> None:
     by_runs, as_if = safety.deceived([report(10)] + [report(0)] * 19)
     assert by_runs.value == as_if.value == 0.05 and by_runs.high > as_if.high
+    limits = [safety.deceived([report(bad), *[report(0)] * 79])[0].high for bad in range(11)]
+    assert limits == sorted(limits) and limits[-1] > 0.06  # one rare run of eighty says no less than none at all
     assert safety.deceived([report(0)] * 71)[0].high > 0.05 > safety.deceived([report(0)] * 72)[0].high
 
 

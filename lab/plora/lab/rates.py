@@ -5,9 +5,10 @@ Rules:
 - Each limit is one-sided at `confidence`: "at least .90 with 95 % confidence" is `low`, "at most .02" is `high`. Both
   together enclose the rate with confidence 2 · confidence - 1. To say "at most 2 %" takes 0 of 149.
 - `clopper_pearson` is exact where trials are independent (Clopper and Pearson 1934). Adapters of one recipe aren't, so
-  `grouped` draws whole groups with replacement (Davison and Hinkley 1997, ch. 3.8).
-- A bootstrap of trials that all ended alike has no width. There `grouped` counts each group as one trial and gives the
-  exact limits of that, which are wider than those of the trials.
+  `grouped` takes whole groups as trials, whose shares of hits lie between 0 and 1 (Gaffke 2005; Learned-Miller and Thomas
+  2020). Where each group is all hits or none, its limits are the exact ones of that many groups.
+- No bootstrap: that knows nothing of groups that are rare, so a few hits would bring the upper limit below that of none.
+  Here each further hit moves both limits up.
 - What is unknown stays unknown: a rate of no trials is None, its limits are 0 and 1.
 
 Not handled here: rates corrected for several looks. Thresholds are set on other adapters than those that are counted.
@@ -25,10 +26,11 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import beta  # type: ignore[import-untyped]
 
 CONFIDENCE = 0.95
-DRAWS = 4000
+DRAWS = 20_000
 NO_VALUES: tuple[object, ...] = (None, "", [], ())
 
 
@@ -85,15 +87,24 @@ def grouped(
     for hit, group in zip(outcomes, groups, strict=True):
         tallies[group][0] += hit
         tallies[group][1] += 1
-    hits, of = sum(outcomes), len(outcomes)
-    if hits in (0, of):
-        whole = clopper_pearson(len(tallies) if hits else 0, len(tallies), confidence)
-        return Rate(hits, of, whole.low, whole.high)
-    counts = np.array(list(tallies.values()))
-    drawn = np.random.default_rng(seed).integers(len(counts), size=(DRAWS, len(counts)))
-    shares = counts[drawn, 0].sum(axis=1) / counts[drawn, 1].sum(axis=1)
-    low, high = np.quantile(shares, [1 - confidence, confidence])
-    return Rate(hits, of, float(low), float(high))
+    hits, of = np.array(list(tallies.values()), float).reshape(-1, 2).T
+    high = _upper(hits, of, seed, confidence)
+    return Rate(sum(outcomes), len(outcomes), 1 - _upper(of - hits, of, seed, confidence), high)
+
+
+def _upper(hits: NDArray[np.float64], of: NDArray[np.float64], seed: int, confidence: float) -> float:
+    """The upper limit of hits (groups,) of trials (groups,): groups at random weights, with one more that is all hits,
+    as large as the largest. Where draws fall short of the exact limit of no hits, that counts.
+    """
+    none = clopper_pearson(0, len(of), confidence).high
+    if not hits.any():
+        return none
+    if (hits == of).all():
+        return 1.0
+    largest = of.max()
+    weights = np.random.default_rng(seed).dirichlet(np.ones(len(of) + 1), size=DRAWS)
+    shares = weights @ np.append(hits, largest) / (weights @ np.append(of, largest))
+    return max(none, float(np.quantile(shares, confidence)))
 
 
 def straddling(rows: Iterable[Mapping[str, object]], keys: Sequence[str], part: str = "part") -> list[str]:
