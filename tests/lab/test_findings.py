@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,11 @@ import yaml
 from plora.base import Interval
 from plora.cli.main import main as plora
 from plora.lab.experiment.config import Rule, read_config
-from plora.lab.findings import diffusion, safety, value
+from plora.lab.findings import diffusion, material, safety, value
 from plora.lab.findings.__main__ import main
+from plora.lab.findings.figures import Figure
 from plora.lab.findings.page import PLACES, with_findings
-from plora.lab.findings.rule import answer, parts
+from plora.lab.findings.rule import answer, parts, to_plain
 from plora.lab.findings.runs import rows_of
 from plora.lab.findings.settings import Settings, rule_of, with_verdicts
 from plora.lab.findings.value import Kept
@@ -29,22 +30,29 @@ from plora.sim.verdicts import VerdictModel
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "config" / "findings.yml"
 RULE = Rule(t90_ratio_max=1.25, trojan_rate=0.3, trojan_accepted_upper_max=0.05, value_kept_lower_min=0.7)
+BOTH = "security, rounds"
+MATERIAL = read_config(ROOT / "config" / "plora.findings.yml")
 BOUNDS = {"value": 0.8, "low": 0.75, "high": 0.85}
 
 
 def small(tmp_path: Path, **changes: Any) -> Path:
     """The settings at a size of seconds."""
     told = yaml.safe_load(CONFIG.read_text())
-    for name, agents, seeds in (("gate", 6, 2), ("families", 40, 1), ("passing", 40, 1)):
+    for name, agents, seeds in (("gate", 6, 2), ("looks", 6, 1), ("families", 40, 1), ("passing", 40, 1)):
         sweep = told["sweeps"][name]
         sweep["base"] |= {"agents": agents, "rounds": 9}
         sweep["axes"]["seed"]["count"] = seeds
     told["sweeps"]["families"]["axes"]["graph"][0]["p"] = 0.2
-    told["sweeps"]["gate"]["base"]["graph"] = {"kind": "complete"}
+    for name in ("gate", "looks"):
+        told["sweeps"][name]["base"]["graph"] = {"kind": "complete"}
+    told["sweeps"]["gate"]["axes"]["security"] = [one for one, _ in told["sweeps"]["gate"]["axes"].pop(BOTH)]
+    told["sweeps"]["looks"]["axes"] = {"seed": {"first": 1000, "count": 1}, "security.inspect_ms": [100]}
     told["sweeps"]["passing"]["axes"]["security.verdicts.accept_trojan"] = [0.5]
     told["layers"] = {"peers": 2, "quorum": 1, "seeds": 1}
     path = tmp_path / "findings.yml"
-    path.write_text(yaml.safe_dump({**told, "rule": str(ROOT / told["rule"]), **changes}))
+    path.write_text(
+        yaml.safe_dump({**told, **{name: str(ROOT / told[name]) for name in ("rule", "material")}, **changes})
+    )
     return path
 
 
@@ -59,12 +67,17 @@ def study() -> dict[str, Any]:
     difference = dict.fromkeys(("nll", "question_information", "em"), BOUNDS)
     told = {**same, "seeds": [41, 42, 43], "kept": BOUNDS, "significant": {}, "difference": difference}
     entries = [{**same, "cell": "baseline", "seeds": []}, *({**told, "cell": one} for one in ("merged", "adapter"))]
-    return {"entries": entries, "kept": [kept_row()], "provenance": {"command": "plora lab value-add"}}
+    return {
+        "entries": entries,
+        "kept": [kept_row()],
+        "provenance": {"command": material.command_of(material.STUDY, MATERIAL)},
+    }
 
 
 def calibration() -> dict[str, Any]:
     bounds = {"value": 1.0, "low": 0.9, "high": 1.1}
-    return {"C": bounds, "C_bound": 1.2, "null": {"a": bounds, "b": bounds}}
+    made = {"command": material.command_of(material.CALIBRATION, MATERIAL)}
+    return {"C": bounds, "C_bound": 1.2, "null": {"a": bounds, "b": bounds}, "provenance": made}
 
 
 def put(results: Path, name: str, document: Mapping[str, Any]) -> None:
@@ -100,6 +113,8 @@ def test_findings_from_the_first_simulation_to_the_page(tmp_path: Path, capsys: 
     text = page.read_text()
     assert with_findings(text, found) == text and found["parts"][0]["sentence"] in text
     assert "Not measured yet" in text and "assumed, not measured" in text
+    assert "says nothing of Plora's own gate" in text and "5 s, decides (a)" in text
+    assert [one["inspect_ms"] for one in found["looks"]["rows"]] == [100, 5000]
     with pytest.raises(SystemExit) as ended:
         plora(["lab", "findings", "--config", str(config), "--results", str(results), "--quiet"])
     assert not ended.value.code and found["parts"][1]["sentence"] in capsys.readouterr().out
@@ -171,6 +186,47 @@ def test_another_file_in_the_studys_place_is_refused(tmp_path: Path, text: str, 
     path.write_text(text)
     with pytest.raises(UsageError, match=named):
         value.read(tmp_path)
+
+
+def test_a_dry_runs_study_is_refused_by_what_was_asked_otherwise(tmp_path: Path) -> None:
+    put(tmp_path, str(value.SUMMARY), study())
+    assert material.study(tmp_path, MATERIAL)["kept"]
+    with pytest.raises(UsageError, match=r"--ranks 4 instead of --ranks 1") as refused:
+        material.study(tmp_path, MATERIAL.model_copy(update={"ranks": (1,)}))
+    assert "make findings-material" in refused.value.mend
+    one = MATERIAL.model_copy(update={"seeds": (41,)})
+    found = {**study(), "provenance": {"command": material.command_of(material.STUDY, one)}}
+    found["entries"] = [{**entry, "seeds": [41]} for entry in found["entries"]]
+    put(tmp_path, str(value.SUMMARY), found)
+    with pytest.raises(UsageError, match="1 of 3 training seeds"):
+        material.study(tmp_path, one)
+
+
+def test_a_calibration_of_other_graphs_is_refused(tmp_path: Path) -> None:
+    for family in diffusion.FAMILIES:
+        put(tmp_path, f"c_calib_{family}.json", calibration())
+    assert set(material.calibrations(tmp_path, MATERIAL)) == set(diffusion.FAMILIES)
+    put(tmp_path, "c_calib_ba.json", {**calibration(), "provenance": {}})
+    with pytest.raises(UsageError, match="doesn't say what made it"):
+        material.calibrations(tmp_path, MATERIAL)
+
+
+def test_a_share_that_isnt_known_is_no_time_that_never_comes() -> None:
+    told = [Figure("", None, unit=unit).text()[0] for unit in ("share", "rounds", "x")]
+    assert told == ["unknown", "never", "never"]
+
+
+def test_no_is_qualified_as_yes_is_unless_what_fails_hangs_on_no_verdict() -> None:
+    words = [next(answered(0.3, lower)) for lower in (0.8, 0.6)]
+    assert words[0].startswith("**No, if detectors find what is assumed.**") and words[1].startswith("**No.**")
+    assert next(answered(0.0, 0.8)).startswith("**Yes, if detectors find what is assumed.**")
+
+
+def answered(deceived: float, lower: float) -> Iterator[str]:
+    """The answer in words, with one share of deceived peers and one bound of what is kept."""
+    rate = clopper_pearson(int(200 * deceived), 200)
+    found = parts(RULE, Interval(1, 1, 1), [rate], Kept(0.8, 0.7, 0.9, lower, "rank 4"))
+    return PLACES["answer"]({"parts": [to_plain(one) for one in found], "verdicts": {"assumed": True}})
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from plora.lab.experiment.config import read_config
+from plora.lab.findings import material
+from plora.lab.findings.document import rule_digest, settings_digest
 from plora.lab.findings.page import with_findings
 from plora.lab.findings.settings import Settings, rule_of
 from plora.sim.sweep import Numbers
@@ -27,6 +30,11 @@ def test_the_page_says_what_the_numbers_say() -> None:
 def test_the_numbers_are_of_todays_settings() -> None:
     settings = Settings.read(ROOT / "config" / "findings.yml")
     rule, found = rule_of(settings, ROOT), numbers()
+    made = found["provenance"]
+    assert made["config_hash"] == settings_digest(settings), "make findings-page makes it anew"
+    assert made["rule"] == rule_digest(rule)
+    asked = read_config(ROOT / settings.material)
+    assert found["value"]["command"] == material.command_of(material.STUDY, asked)
     limits = [rule.t90_ratio_max, rule.trojan_accepted_upper_max, rule.value_kept_lower_min]
     assert [part["limit"] for part in found["parts"]] == limits
     seeds = settings.sweeps.gate.axes["seed"]

@@ -5,10 +5,10 @@ Rules:
 - Each limit is one-sided at `confidence`: "at least .90 with 95 % confidence" is `low`, "at most .02" is `high`. Both
   together enclose the rate with confidence 2 · confidence - 1. To say "at most 2 %" takes 0 of 149.
 - `clopper_pearson` is exact where trials are independent (Clopper and Pearson 1934). Adapters of one recipe aren't, so
-  `grouped` takes whole groups as trials, whose shares of hits lie between 0 and 1 (Gaffke 2005; Learned-Miller and Thomas
-  2020). Where each group is all hits or none, its limits are the exact ones of that many groups.
-- No bootstrap: that knows nothing of groups that are rare, so a few hits would bring the upper limit below that of none.
-  Here each further hit moves both limits up.
+  `grouped` takes whole groups as trials, whose shares of hits lie between 0 and 1 (Gaffke 2005; Learned-Miller and
+  Thomas 2020). Where each group is all hits or none, its limits are the exact ones of that many groups.
+- No bootstrap: that knows nothing of groups that are rare, so a few hits would bring the upper limit below that of
+  none. Here each further hit moves both limits up.
 - What is unknown stays unknown: a rate of no trials is None, its limits are 0 and 1.
 
 Not handled here: rates corrected for several looks. Thresholds are set on other adapters than those that are counted.

@@ -10,6 +10,7 @@ from typing import Any
 
 from plora.lab.artifacts import write_json, write_text
 from plora.lab.console import emit, run_command
+from plora.lab.experiment.config import read_config
 from plora.lab.findings.document import FOLDER, document, gathered, require
 from plora.lab.findings.page import with_findings
 from plora.lab.findings.runs import carry_out, cores
@@ -27,14 +28,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         settings, model = Settings.read(told.config), measured()
-        rule = rule_of(settings, ROOT)
+        rule_of(settings, ROOT)
         if told.part == "all":
-            require(told.results)
+            require(told.results, settings, ROOT)
         if told.part != "decide":
             carry_out(settings, model, told.results / FOLDER / place(model), told.jobs, emit)
         if told.part != "runs":
             page = _page(told.page)
-            found = document(settings, rule, model, gathered(settings, model, told.results, told.bench))
+            full = read_config(ROOT / settings.rule)
+            found = document(settings, full, model, gathered(settings, model, told.results, told.bench, ROOT))
             write_json(told.results / NAME, found)
             if told.page:
                 _renew(told.page, page, found)

@@ -30,6 +30,7 @@ from plora.analysis.spectra import predicted_rounds_spectral
 from plora.base import Interval
 from plora.lab.findings.figures import MAKE, Figure, finite
 from plora.proto.errors import UsageError
+from plora.sim.sweep import Run
 from plora.sim.truth import CLEAN
 
 Floats = NDArray[np.float64]
@@ -85,6 +86,28 @@ def t90_ratio(on: Spread, off: Spread) -> Interval:
         return np.asarray(np.divide(above, below, out=np.full(len(above), np.inf), where=np.isfinite(below)))
 
     return _interval(ratio, on.runs)
+
+
+def looks_table(on: Sequence[tuple[Run, Report]], off: Sequence[tuple[Run, Report]]) -> list[dict[str, Any]]:
+    """By what a look takes, the quickest first: T90 with its interval, and by that of runs of the same seeds without a
+    gate. None is what was never reached within the rounds.
+    """
+    places: dict[float, dict[int, tuple[Run, Report]]] = {}
+    for run, report in on:
+        places.setdefault(run.scenario.security.inspect_ms, {})[run.scenario.seed] = run, report
+    without = {run.scenario.seed: report for run, report in off}
+    return [_look(ms, some, without) for ms, some in sorted(places.items())]
+
+
+def _look(ms: float, some: Mapping[int, tuple[Run, Report]], without: Mapping[int, Report]) -> dict[str, Any]:
+    gated = Spread.of_reports([report for _, report in some.values()])
+    found = {"on": t90(gated), "ratio": t90_ratio(gated, Spread.of_reports([without[seed] for seed in some]))}
+    rounds = max(run.scenario.rounds for run, _ in some.values())
+    plain = {
+        name: {"value": finite(one.value), "low": finite(one.low), "high": finite(one.high)}
+        for name, one in found.items()
+    }
+    return {"inspect_ms": ms, "runs": len(some), "rounds": rounds, **plain}
 
 
 def figures(named: str, on: Spread, off: Spread) -> list[Figure]:

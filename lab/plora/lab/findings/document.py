@@ -14,26 +14,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from plora.lab.experiment.artifacts import file_digest
-from plora.lab.experiment.config import Rule, digest
+from plora.lab.experiment.config import Experiment, Rule, digest, read_config
 from plora.lab.experiment.provenance import stamp
-from plora.lab.findings import diffusion, rule, safety, value
+from plora.lab.findings import diffusion, material, rule, safety, value
 from plora.lab.findings.diffusion import Spread
 from plora.lab.findings.figures import MAKE, Figure
 from plora.lab.findings.runs import Report, layer_runs, reports, rows_of, sweeps_of
-from plora.lab.findings.settings import Settings, place, worst_kind
-from plora.proto.errors import UsageError
+from plora.lab.findings.settings import Settings, code_digest, place, worst_kind
+from plora.node.core.config import CoreConfig
+from plora.sim.scenario import Security
 from plora.sim.sweep import Run
+from plora.sim.truth import CLEAN
 from plora.sim.verdicts import VerdictModel
 
 FOLDER = Path("findings")
 SERVED = "attack success of the merged one"
 """What rows of the bench are called that say which attacks outlast the merge."""
 COMMAND = "plora lab findings"
+ROUND_MS = next(one.default for one in fields(CoreConfig) if one.name == "round_ms")
+"""The daemon's default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,7 @@ class Material:
     """What findings are made of. `bench` are rows of `make bench-detection`; none if it has not run."""
 
     gate: Sequence[tuple[Run, Report]]
+    looks: Sequence[tuple[Run, Report]]
     families: Sequence[tuple[Run, Report]]
     passing: Sequence[tuple[Run, Report]]
     layers: Sequence[Mapping[str, Any]]
@@ -50,33 +56,33 @@ class Material:
     inputs: Mapping[str, str]
 
 
-def gathered(settings: Settings, model: VerdictModel | None, results: Path, bench: Path) -> Material:
+def gathered(settings: Settings, model: VerdictModel | None, results: Path, bench: Path, root: Path) -> Material:
     """Read it all. Raises UsageError for the first thing that is missing."""
     folder = results / FOLDER / place(model)
     sweeps = sweeps_of(settings, model)
     runs = {name: reports(sweep, folder / f"{name}.jsonl") for name, sweep in sweeps.items()}
     asked = [one.digest for one in layer_runs(settings.layers, settings.verdicts, model)]
     layers = rows_of(folder / "layers.jsonl", asked)
-    calibrated = {family: results / f"c_calib_{family}.json" for family in diffusion.FAMILIES}
-    calibrations = {family: _calibration(path) for family, path in calibrated.items()}
-    study = value.read(results)
+    asked_of = read_config(root / settings.material)
+    calibrations, study = material.calibrations(results, asked_of), material.study(results, asked_of)
     found = json.loads(bench.read_text(encoding="utf-8")) if bench.exists() else []
     simulated = (folder / f"{name}.jsonl" for name in (*sweeps, "layers"))
-    made = (results / value.SUMMARY, *calibrated.values())
+    made = (results / value.SUMMARY, *(material.path_of(results, family) for family in diffusion.FAMILIES))
     read = [*simulated, *made, *([bench] if found else [])]
     inputs = {path.as_posix(): file_digest(path) for path in read}
     return Material(**runs, layers=layers, calibrations=calibrations, study=study, bench=found, inputs=inputs)
 
 
-def require(results: Path) -> None:
+def require(results: Path, settings: Settings, root: Path) -> None:
     """Raises UsageError for what the experiment has yet to make: whoever lacks it is told before simulating minutes."""
-    for family in diffusion.FAMILIES:
-        _calibration(results / f"c_calib_{family}.json")
-    value.read(results)
+    asked = read_config(root / settings.material)
+    material.calibrations(results, asked)
+    material.study(results, asked)
 
 
-def document(settings: Settings, told: Rule, model: VerdictModel | None, from_: Material) -> dict[str, Any]:
-    """The findings as plain data."""
+def document(settings: Settings, full: Experiment, model: VerdictModel | None, from_: Material) -> dict[str, Any]:
+    """The findings as plain data, by the rule of an experiment."""
+    told = full.rule
     on, off = _by_gate(from_.gate)
     gated, open_ = (Spread.of_reports(some) for some in (on, off))
     ratio, deceived = diffusion.t90_ratio(gated, open_), safety.deceived(on)
@@ -84,18 +90,63 @@ def document(settings: Settings, told: Rule, model: VerdictModel | None, from_: 
     found = rule.parts(told, ratio, deceived, kept)
     return {
         "answer": rule.answer(found),
+        "rule": told.model_dump(),
         "parts": [rule.to_plain(one) for one in found],
         "verdicts": _verdicts(settings, model),
         "diffusion": _plain(_diffusion(from_, gated, open_, on)),
         "theory": _plain(_theory(from_)),
         "safety": _plain(_safety(from_, on, off)),
-        "layers": {**settings.layers.model_dump(), "command": MAKE, **safety.layer_table(from_.layers)},
+        "looks": _looks(from_),
+        "layers": {**settings.layers.model_dump(), "command": MAKE, **_layers(from_)},
         "thresholds": _plain(_thresholds(settings, told, model, from_)),
-        "percolation": {"command": MAKE, "rows": safety.percolation(from_.passing)},
+        "percolation": {"command": MAKE, **_swarm(from_.passing), "rows": safety.percolation(from_.passing)},
         "served": [one for one in from_.bench if SERVED in one["metric"]],
-        "value": _value(from_.study),
-        "provenance": stamp(digest(settings.model_dump(mode="json")), _seeds(from_), COMMAND, from_.inputs),
+        "value": {
+            **_value(from_.study),
+            "asked": {"ranks": full.ranks, "dev_size": full.dev_size, "seeds": full.seeds},
+        },
+        "provenance": {
+            **stamp(settings_digest(settings), _seeds(from_), COMMAND, from_.inputs),
+            "rule": rule_digest(told),
+            "code": code_digest(),
+        },
     }
+
+
+def settings_digest(settings: Settings) -> str:
+    """Names the settings that findings are of."""
+    return digest(settings.model_dump(mode="json"))
+
+
+def rule_digest(told: Rule) -> str:
+    """Names the rule that decided."""
+    return digest(told.model_dump(mode="json"))
+
+
+def _looks(from_: Material) -> dict[str, Any]:
+    """T90 with the gate on by that with it off, of the same seeds, by what a look takes; `inspect_ms` is of (a)."""
+    on, off = ([one for one in from_.gate if one[0].scenario.security.detectors is wanted] for wanted in (True, False))
+    scenario = on[0][0].scenario
+    told = {
+        "inspect_ms": scenario.security.inspect_ms,
+        "round_ms": scenario.core.get("round_ms", ROUND_MS),
+    }
+    return {**told, "command": MAKE, "rows": diffusion.looks_table([*from_.looks, *on], off)}
+
+
+def _layers(from_: Material) -> dict[str, Any]:
+    """The table by layers, and of what: adapters, trojans among them, and what a look takes."""
+    adapters = from_.layers[0]["report"]["adapters"]
+    trojans = sum(one["kind"] != CLEAN for one in adapters)
+    told = {"adapters": len(adapters), "trojans": trojans, "inspect_ms": Security().inspect_ms}
+    return {**told, **safety.layer_table(from_.layers)}
+
+
+def _swarm(runs: Sequence[tuple[Run, Report]]) -> dict[str, Any]:
+    """Of what swarms these runs are."""
+    scenario = runs[0][0].scenario
+    degree = fmean(float(safety.degrees(run.scenario).mean()) for run, _ in runs)
+    return {"peers": scenario.agents, "rounds": scenario.rounds, "family": scenario.graph.kind, "degree": degree}
 
 
 def _diffusion(from_: Material, gated: Spread, open_: Spread, on: Sequence[Report]) -> Iterator[Figure]:
@@ -168,16 +219,6 @@ def _of(family: str, runs: Sequence[tuple[Run, Report]]) -> list[tuple[Run, Repo
 
 def _seeds(from_: Material) -> list[int]:
     return sorted({run.scenario.seed for run, _ in (*from_.gate, *from_.families, *from_.passing)})
-
-
-def _calibration(path: Path) -> Mapping[str, Any]:
-    try:
-        found: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return found
-    except OSError:
-        raise UsageError("no calibration of C", where=str(path), mend="make calibrate-c") from None
-    except ValueError as error:
-        raise UsageError(f"no calibration of C ({error})", where=str(path), mend="make calibrate-c") from None
 
 
 def _plain(figures: Iterator[Figure]) -> list[dict[str, Any]]:

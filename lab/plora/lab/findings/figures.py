@@ -4,6 +4,8 @@
 ('5.0 %', '1.0 to 10.0 %')
 >>> Figure("rounds until 90 %", None, unit="rounds").text()
 ('never', '')
+>>> Figure("gain kept", None, unit="share").text()
+('unknown', '')
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ MAKE = "make findings"
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """`unit` is "rounds", "share" (shown as per cent) or "x" (a ratio). None is what never came, or isn't known."""
+    """`unit` is "rounds", "share" (shown as per cent) or "x" (a ratio of rounds). None is what never came; of a share,
+    what isn't known."""
 
     what: str
     value: float | None
@@ -35,7 +38,7 @@ class Figure:
 
     def _one(self, value: float | None) -> str:
         if value is None:
-            return "never"
+            return "unknown" if self.unit == "share" else "never"
         return percent(value) if self.unit == "share" else f"{value:.2f}"
 
 

@@ -21,6 +21,10 @@ from plora.proto.errors import UsageError
 _PLACE = re.compile(r"(<!-- findings:(?P<name>[a-z]+) -->\n).*?(<!-- /findings -->)", re.DOTALL)
 COLUMNS = ("", "value", "95 % interval", "of")
 LETTERS = "abc"
+BY_VERDICTS = ("spread", "safe")
+"""Parts that hang on what detectors find."""
+SHARES = ("trojan_rate", "trojan_accepted_upper_max", "value_kept_lower_min")
+PROVISO = "if detectors find what is assumed"
 
 Findings = Mapping[str, Any]
 Lines = Iterator[str]
@@ -38,15 +42,20 @@ def with_findings(page: str, found: Findings) -> str:
 def _answer(found: Findings) -> Lines:
     parts = found["parts"]
     failed = [letter for letter, part in zip(LETTERS, parts, strict=True) if not part["holds"]]
+    provided = f", {PROVISO}" if found["verdicts"]["assumed"] else ""
     if failed:
-        yield f"**No.** Of the rule's three parts {_listed(failed)} {'fails' if len(failed) == 1 else 'fail'}:"
+        fail = f"{_listed(failed)} {'fails' if len(failed) == 1 else 'fail'}"
+        sure = any(not part["holds"] and part["name"] not in BY_VERDICTS for part in parts)
+        yield f"**No{'' if sure else provided}.** Of the rule's three parts {fail}:"
     else:
-        provided = ", if detectors find what is assumed" if found["verdicts"]["assumed"] else ""
         yield f"**Yes{provided}.** Each part of the rule holds:"
     yield ""
     for letter, part in zip(LETTERS, parts, strict=True):
-        yield f"- ({letter}) {'holds' if part['holds'] else '**fails**'}: {part['sentence']}"
+        of = provided if part["name"] in BY_VERDICTS else ""
+        yield f"- ({letter}) {'holds' if part['holds'] else '**fails**'}{of}: {part['sentence']}"
     yield ""
+    if provided:
+        yield "Verdicts of detectors are assumed: whether (b) holds or fails says nothing of Plora's own gate."
     yield from _of_spread(found)
     yield from _of_value(found)
 
@@ -56,10 +65,14 @@ def _of_spread(found: Findings) -> Lines:
     spread, ratio = found["parts"][0], found["layers"]["t90_ratio"]
     if spread["holds"] and (spread["high"] is None or spread["high"] > spread["limit"]):
         yield "The interval of (a) reaches beyond its limit; the rule asks for the estimate alone."
+    looks = found["looks"]
+    yield f"For (a) a look takes {_seconds(looks['inspect_ms'])}, {_of_rounds(looks)}: what probes take on `mini`,"
+    yield "one adapter after the other. What quicker looks would come to stands below."
     whole = "never reached" if ratio is None else f"{ratio:.2f} times that with none"
     fits = "is" if ratio is not None and ratio <= spread["limit"] else "is not"
     yield "(a) is of the gate that each peer has by itself. With all layers on, the consensus of members too, which is"
-    yield f"optional, T90 is {whole} ({found['layers']['seeds']} seeds); that {fits} within the limit."
+    yield f"optional, and looks of {_seconds(found['layers']['inspect_ms'])}, T90 is {whole}"
+    yield f"({found['layers']['seeds']} seeds); that {fits} within the limit."
 
 
 def _of_value(found: Findings) -> Lines:
@@ -68,6 +81,10 @@ def _of_value(found: Findings) -> Lines:
     if routed:
         yield "(c) is of the default merge. A router, which sends each question to one adapter, keeps this share of the"
         yield f"gain: {', '.join(routed)}."
+    told, asked = found["value"], found["value"]["asked"]
+    ranks = sorted({one["rank"] for one in told["kept"]})
+    yield f"It is decided by rank {_and(ranks)} and {_and(told['documents'])} held-out questions a domain. The full"
+    yield f"experiment, of ranks {_and(asked['ranks'])} and {asked['dev_size']:,} questions, is not what it is of."
 
 
 def _verdicts(found: Findings) -> Lines:
@@ -95,28 +112,60 @@ def _figures(name: str) -> Callable[[Findings], Lines]:
     return lines
 
 
+def _rule(found: Findings) -> Lines:
+    told = found["rule"]
+    share, most, least = (f"{100 * told[name]:g} %" for name in SHARES)
+    yield "- (a) the rounds until 90 % have what is clean (T90) are with the gate on"
+    yield f"  at most {told['t90_ratio_max']:g} times those with it off;"
+    yield f"- (b) of {share} trojans among what is published, the upper end of the 95 % interval of honest peers"
+    yield f"  that accept one is at most {most};"
+    yield f"- (c) the lower bound of the gain that the default merge keeps of the adapters' is at least {least}."
+
+
+def _looks(found: Findings) -> Lines:
+    told = found["looks"]
+    rows = []
+    for one in told["rows"]:
+        within = f"never within {one['rounds']}" if one["on"]["value"] is None else ""
+        ratio, on = (Figure("", **one[name], unit=unit).text() for name, unit in (("ratio", "x"), ("on", "rounds")))
+        look = f"{_seconds(one['inspect_ms'])}{', decides (a)' if one['inspect_ms'] == told['inspect_ms'] else ''}"
+        rows.append([look, f"{one['inspect_ms'] / told['round_ms']:g}", within or on[0], *ratio, f"{one['runs']} runs"])
+    yield from table(("a look takes", "in rounds", "T90, gate on", "on by off", "95 % interval", "of"), rows)
+
+
 def _layers(found: Findings) -> Lines:
     told = found["layers"]
     size = f"{told['peers']} real cores, a quorum of {told['quorum']}"
-    yield f"{size}, 20 adapters, 6 of them trojans; means and ranges of {told['seeds']} seeds."
+    of = f"{told['adapters']} adapters, {told['trojans']} of them trojans; a look takes {_seconds(told['inspect_ms'])}"
+    yield f"{size}, {of}. Means and ranges of {told['seeds']} seeds."
     yield ""
     columns = ("layers", "serve a trojan", "trojans merged", "clean merged", "T90, rounds")
     yield from table(columns, [_layer_row(one) for one in told["rows"]])
 
 
 def _percolation(found: Findings) -> Lines:
+    told = found["percolation"]
+    graphs = f"graphs of mean degree {told['degree']:.1f} (`{told['family']}`)"
+    yield f"Runs of the fleet: {told['peers']:,} peers on {graphs}, {told['rounds']} rounds. All that is"
+    yield "published are trojans."
+    yield ""
     columns = (
         "peers that let a trojan pass",
         "verdicts correlate by",
         "peers that it comes to",
         "95 % interval",
         "theory",
+        "within the interval",
     )
     rows = []
-    for one in found["percolation"]["rows"]:
+    for one in told["rows"]:
         seen, interval = Figure("", **one["seen"], unit="share").text()
-        rows.append([percent(one["accept"]), f"{one['correlation']:g}", seen, interval, percent(one["theory"])])
+        theory = [percent(one["theory"]), "yes" if one["within"] else "no"]
+        rows.append([percent(one["accept"]), f"{one['correlation']:g}", seen, interval, *theory])
     yield from table(columns, rows)
+    outside = sum(not one["within"] for one in told["rows"])
+    yield ""
+    yield f"Theory is outside of {outside} of {len(rows)} intervals."
 
 
 def _served(found: Findings) -> Lines:
@@ -171,15 +220,29 @@ def _layer_row(one: Mapping[str, Any]) -> list[str]:
     return [one["layers"], *shares, Figure("", one["t90"], unit="rounds").text()[0]]
 
 
+def _seconds(ms: float) -> str:
+    return f"{ms / 1000:g} s"
+
+
+def _of_rounds(looks: Mapping[str, Any]) -> str:
+    return f"{looks['inspect_ms'] / looks['round_ms']:g} rounds of {_seconds(looks['round_ms'])}"
+
+
+def _and(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers))
+
+
 def _listed(names: Sequence[str]) -> str:
     told = [f"({name})" for name in names]
     return told[0] if len(told) == 1 else f"{', '.join(told[:-1])} and {told[-1]}"
 
 
 PLACES: Mapping[str, Callable[[Findings], Lines]] = {
+    "rule": _rule,
     "answer": _answer,
     "verdicts": _verdicts,
     "diffusion": _figures("diffusion"),
+    "looks": _looks,
     "theory": _figures("theory"),
     "safety": _figures("safety"),
     "layers": _layers,

@@ -5,9 +5,9 @@ Rules:
 - Counted are honest peers: those that publish no trojan, and are in a component of the graph that somebody publishes
   in.
 - Peers of one run aren't independent: they run the same checks on the same trojans, and pass on what they accept. So
-  the limit that decides counts whole runs, each by the share of its peers that were deceived (`plora.lab.rates.grouped`):
-  few deceived runs can't bring it below that of none. The exact limit of peers taken as independent stands beside it;
-  the higher one counts.
+  the limit that decides counts whole runs, each by the share of its peers that were deceived
+  (`plora.lab.rates.grouped`): few deceived runs can't bring it below that of none. The exact limit of peers taken as
+  independent stands beside it; the higher one counts.
 - Theory is site percolation with verdicts that stick, on a random graph of the same degrees, from a publisher that
   passes its own: q of the peers let a trojan through, and it comes to S(q) of all where its publisher has an edge into
   those, the chance of which is S(q) / q. Alike verdicts draw q anew for each trojan.
@@ -140,7 +140,14 @@ def _place(correlation: float, q: float, some: Sequence[tuple[Run, Report]]) -> 
     low, high = np.quantile(shares[picks].mean(axis=1), [0.025, 0.975])
     theory = fmean(expected_share(degrees(run.scenario), q, correlation) for run, _ in some)
     seen = {"value": float(shares.mean()), "low": float(low), "high": float(high)}
-    return {"accept": q, "correlation": correlation, "runs": len(some), "seen": seen, "theory": theory}
+    return {
+        "accept": q,
+        "correlation": correlation,
+        "runs": len(some),
+        "seen": seen,
+        "theory": theory,
+        "within": bool(low <= theory <= high),
+    }
 
 
 def _mean_share(report: Report) -> float:

@@ -23,6 +23,7 @@ from typing import Any, Self
 from pydantic import Field, ValidationError
 
 from plora.lab.experiment.config import Rule, digest, read_config
+from plora.lab.experiment.sources import room_digest
 from plora.proto.errors import ConfigError, FormatError
 from plora.proto.strict_yaml import parse_yaml
 from plora.sim.scenario import Part, Verdicts, laid_over
@@ -31,12 +32,16 @@ from plora.sim.truth import CLEAN
 from plora.sim.verdicts import MEASURED, VerdictModel
 
 MEND = "config/findings.yml has every setting"
+ROOMS = ("sim", "node.core", "gate")
+"""Packages below `plora` whose change makes runs anew: the engines, a peer's core, and what it judges by."""
 
 
 class Sweeps(Part):
-    """Simulations: the gate on and off; larger swarms of three families; trojans by the share that lets them pass."""
+    """Simulations: the gate on and off; the gate on with quicker looks, on some of the same seeds; larger swarms of
+    three families; trojans by the share that lets them pass."""
 
     gate: Sweep
+    looks: Sweep
     families: Sweep
     passing: Sweep
 
@@ -50,9 +55,10 @@ class Layers(Part):
 
 
 class Settings(Part):
-    """The file. `verdicts` are assumed; `model` is what was measured, None where nothing was."""
+    """The file. `rule` and `material` are experiments' files; `verdicts` are assumed."""
 
     rule: Path
+    material: Path
     merge_lambda: float
     verdicts: Verdicts
     sweeps: Sweeps
@@ -90,11 +96,17 @@ def measured(path: Path = MEASURED) -> VerdictModel | None:
     return VerdictModel.read(path)
 
 
+def code_digest() -> str:
+    """SHA-256 of the code that runs are made by."""
+    return digest({room: room_digest(room) for room in ROOMS})
+
+
 def place(model: VerdictModel | None) -> str:
-    """The folder of runs by these verdicts: measured ones are in no scenario, so runs by others lie elsewhere."""
+    """The folder of runs by these verdicts and this code: both are in no scenario, so runs by others lie elsewhere."""
+    by = code_digest()[:12]
     if model is None:
-        return "assumed"
-    return f"measured-{digest({kind: asdict(rate) for kind, rate in model.rates.items()})[:12]}"
+        return f"assumed-{by}"
+    return f"measured-{digest({kind: asdict(rate) for kind, rate in model.rates.items()})[:12]}-{by}"
 
 
 def worst_kind(model: VerdictModel) -> str:

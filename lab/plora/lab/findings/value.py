@@ -20,7 +20,7 @@ from typing import Any
 from plora.proto.errors import UsageError
 
 SUMMARY = Path("value_add/summary.json")
-MEND = "make experiment-value-add, or plora lab value-add"
+MEND = "make findings-material (value-add)"
 SHOWN = ("nll", "question_information", "em")
 ORDER = ("adapter", "routed", "merged", "monolithic", "placebo_norm", "placebo_shuffled", "cross")
 
