@@ -19,7 +19,7 @@ from plora.lab.findings.figures import Figure
 from plora.lab.findings.page import PLACES, with_findings
 from plora.lab.findings.rule import answer, parts, to_plain
 from plora.lab.findings.runs import rows_of
-from plora.lab.findings.settings import Settings, rule_of, with_verdicts
+from plora.lab.findings.settings import Settings, code_digest, place, rule_of, with_verdicts
 from plora.lab.findings.value import Kept
 from plora.lab.rates import clopper_pearson
 from plora.proto.errors import ConfigError, UsageError
@@ -251,6 +251,11 @@ def test_measured_verdicts_take_the_place_of_assumed_ones_by_the_worst_kind() ->
     assert first.security.verdicts == settings.verdicts
     told: Sweep = settings.sweeps.passing
     assert with_verdicts(told, settings.verdicts, model) is told
+
+
+def test_kept_runs_are_of_this_code() -> None:
+    model = VerdictModel({"clean": Chance(1, 0), "style": Chance(0.1, 0)})
+    assert all(place(one).endswith(code_digest()[:12]) for one in (None, model)) and place(None) != place(model)
 
 
 def test_simulations_at_another_share_of_trojans_answer_another_question(tmp_path: Path) -> None:
