@@ -15,6 +15,7 @@ from plora.cli.main import main as plora
 from plora.lab.experiment.config import Rule, read_config
 from plora.lab.findings import diffusion, material, safety, value
 from plora.lab.findings.__main__ import main
+from plora.lab.findings.document import ROUND_MS
 from plora.lab.findings.figures import Figure
 from plora.lab.findings.page import PLACES, with_findings
 from plora.lab.findings.rule import answer, parts, to_plain
@@ -22,6 +23,7 @@ from plora.lab.findings.runs import rows_of
 from plora.lab.findings.settings import Settings, code_digest, place, rule_of, with_verdicts
 from plora.lab.findings.value import Kept
 from plora.lab.rates import clopper_pearson
+from plora.node.daemon.config import GossipBlock
 from plora.proto.errors import ConfigError, UsageError
 from plora.sim.sweep import Sweep
 from plora.sim.verdicts import Rate as Chance
@@ -251,6 +253,10 @@ def test_measured_verdicts_take_the_place_of_assumed_ones_by_the_worst_kind() ->
     assert first.security.verdicts == settings.verdicts
     told: Sweep = settings.sweeps.passing
     assert with_verdicts(told, settings.verdicts, model) is told
+
+
+def test_a_round_is_the_daemons() -> None:
+    assert GossipBlock().round_ms == ROUND_MS
 
 
 def test_kept_runs_are_of_this_code() -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -27,7 +27,6 @@ from plora.lab.findings.diffusion import Spread
 from plora.lab.findings.figures import MAKE, Figure
 from plora.lab.findings.runs import Report, layer_runs, reports, rows_of, sweeps_of
 from plora.lab.findings.settings import Settings, code_digest, place, worst_kind
-from plora.node.core.config import CoreConfig
 from plora.sim.scenario import Security
 from plora.sim.sweep import Run
 from plora.sim.truth import CLEAN
@@ -37,8 +36,8 @@ FOLDER = Path("findings")
 SERVED = "attack success of the merged one"
 """What rows of the bench are called that say which attacks outlast the merge."""
 COMMAND = "plora lab findings"
-ROUND_MS = next(one.default for one in fields(CoreConfig) if one.name == "round_ms")
-"""The daemon's default."""
+ROUND_MS = 1000
+"""What a round of a simulated peer takes unless the scenario says so, as by default of the daemon."""
 
 
 @dataclass(frozen=True, slots=True)
