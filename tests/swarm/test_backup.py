@@ -109,6 +109,7 @@ def test_a_killed_backup_isnt_there(make_peer: MakePeer, tmp_path: Path) -> None
         assert ended(process)[0] == -signal.SIGKILL
     assert len(list(tmp_path.glob("copy.unfinished-*"))) == 1
     assert not (tmp_path / "copy").exists()
+    (ada.home.root / "tmp/rows-left").write_bytes(b"what one leaves that is killed before it took the rows")
     code, out, err = ended(store("backup", tmp_path / "next", "--home", ada.home.root))
     assert code == 0, err
     assert "backed up 4 artifacts" in out
