@@ -94,16 +94,16 @@ def grouped(
 
 def _upper(hits: NDArray[np.float64], of: NDArray[np.float64], seed: int, confidence: float) -> float:
     """The upper limit of hits (groups,) of trials (groups,): groups at random weights, with one more that is all hits,
-    as large as the largest. Where draws fall short of the exact limit of no hits, that counts.
+    as large as they are on average. Where draws fall short of the exact limit of no hits, that counts.
     """
     none = clopper_pearson(0, len(of), confidence).high
     if not hits.any():
         return none
     if (hits == of).all():
         return 1.0
-    largest = of.max()
+    usual = of.mean()
     weights = np.random.default_rng(seed).dirichlet(np.ones(len(of) + 1), size=DRAWS)
-    shares = weights @ np.append(hits, largest) / (weights @ np.append(of, largest))
+    shares = weights @ np.append(hits, usual) / (weights @ np.append(of, usual))
     return max(none, float(np.quantile(shares, confidence)))
 
 
