@@ -9,8 +9,8 @@ Rules:
   and counted.
 - A peer got an adapter when it first accepted it. Time counts from its publication, in steps of the median time from a
   peer's accepting to that of the neighbour from whom it first heard of it.
-- Logs whose clocks disagree are refused: where one heard of an adapter before the peer from whom it did, or accepted it
-  before it was published.
+- Logs whose clocks disagree by more than `APART_MAX` of a step are refused: where one heard of an adapter so long
+  before the peer from whom it did, or accepted it so long before it was published.
 - Neighbours were linked at some time, by either's word. Surrogates give targets the sources of another publisher's
   adapters at the same step, so that peers who are always early or late pass for no influence.
 - Figures, and what refuses them: `plora.analysis.network_information`. Of many publishers `PUBLISHERS_MAX` are drawn,
@@ -40,6 +40,7 @@ CELLS_MAX = 200_000
 PUBLISHERS_MAX = 64
 PEERS_MAX = 2000
 SURROGATES = 99
+APART_MAX = 0.1
 Times = Mapping[int, Mapping[int, int]]
 """Milliseconds by content and peer."""
 
@@ -72,9 +73,9 @@ def spread_information(gathered: Gathered, seed: int = 0) -> dict[str, Any]:
     if len(gathered.own) > PEERS_MAX:
         return {"refused": f"more than {PEERS_MAX:,} peers; take the logs of some"}
     accepted = first_accepted(gathered)
-    if apart_ms := _clocks_apart_ms(heard, accepted):
+    step_ms, apart_ms = _step_ms(heard, accepted), _clocks_apart_ms(heard, accepted)
+    if apart_ms > APART_MAX * step_ms:
         return {"refused": f"clocks of peers are at least {apart_ms / 1000:g} s apart, or logs lack their beginning"}
-    step_ms = _step_ms(heard, accepted)
     if not step_ms:
         return {"refused": "nobody accepted what a neighbour had accepted before"}
     drawn = np.random.default_rng(seed)
