@@ -201,9 +201,9 @@ def test_the_command_prints_the_address_that_acts(page: Page) -> None:
 
 
 def test_what_a_container_forwards_is_reached_by_a_loopback_name_alone(make_peer: MakePeer) -> None:
-    eve, port = make_peer("eve"), free_port()
-    eve.settings["web"] = {"listen": f"0.0.0.0:{port}", "forwarded": True}
-    eve.start()
-    assert Page(eve).url == f"http://127.0.0.1:{port}/"
-    assert Page(eve).get("/api/status").status == 200
-    assert Page(eve).get("/api/status", host=f"192.0.2.7:{port}").status == 421
+    fay, port = make_peer("fay"), free_port()
+    fay.settings["web"] = {"listen": f"0.0.0.0:{port}", "forwarded": True}
+    fay.start()
+    assert Page(fay).url == f"http://127.0.0.1:{port}/"
+    assert Page(fay).get("/api/status").status == 200
+    assert Page(fay).get("/api/status", host=f"192.0.2.7:{port}").status == 421
