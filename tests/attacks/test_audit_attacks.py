@@ -119,10 +119,15 @@ def test_attack_114_an_audit_edited_or_cut(
     assert code == 1 and any(what.startswith(said) for what in found), found
     attack.saw("holds", said.partition(":")[0].partition(" about ")[0])
     peer.start()
-    lasting = [fault.what for fault in peer.call("VerifyAudit", pb.VerifyAuditRequest()).faults]
-    told = [one.what for one in peer.call("Doctor", pb.DoctorRequest()).findings if one.check == "audit"]
+
+    def agreed() -> list[list[str]]:
+        """What the doctor tells, once it agrees: a turned verdict is judged again, maybe between both calls."""
+        lasting = peer.call("VerifyAudit", pb.VerifyAuditRequest()).faults
+        told = [one.what for one in peer.call("Doctor", pb.DoctorRequest()).findings if one.check == "audit"]
+        return [told] if bool(told) == bool(lasting) else []
+
+    (told,) = peer.until(agreed)
     at_start = [record["what"] for record in peer.records("error")]
-    assert bool(told) == bool(lasting)  # a verdict that was turned is judged again, and right since
     grown = meddle is cut_the_tail  # and the chain may have grown past the cut: then it differs from what was noted
     assert any(
         what.startswith(said.partition(":")[0]) or (grown and "isn't what events/" in what)

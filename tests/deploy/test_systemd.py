@@ -31,6 +31,13 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         yield made
 
 
+@pytest.fixture(autouse=True)
+def emptied(machine: Machine) -> Iterator[None]:
+    """No test finds another's peers, in whichever order."""
+    yield
+    machine.run("sh", "-c", f"systemctl stop 'plora-node*'; rm -rf /{HOME}/* /{HOME}.fleet.json")
+
+
 def init(machine: Machine, home: str, *options: str) -> Home:
     """A home of the account `plora`, with logs for machines."""
     machine.run("install", "-d", "-o", "plora", "-g", "plora", "-m", "0700", f"/{home}")

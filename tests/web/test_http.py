@@ -201,9 +201,9 @@ def test_the_command_prints_the_address_that_acts(page: Page) -> None:
 
 
 def test_what_a_container_forwards_is_reached_by_a_loopback_name_alone(make_peer: MakePeer) -> None:
-    fay, port = make_peer("fay"), free_port()
-    fay.settings["web"] = {"listen": f"0.0.0.0:{port}", "forwarded": True}
-    fay.start()
-    assert Page(fay).url == f"http://127.0.0.1:{port}/"
-    assert Page(fay).get("/api/status").status == 200
-    assert Page(fay).get("/api/status", host=f"192.0.2.7:{port}").status == 421
+    gil, port = make_peer("gil"), free_port()
+    gil.settings["web"] = {"listen": f"0.0.0.0:{port}", "forwarded": True}
+    gil.start()
+    assert Page(gil).url == f"http://127.0.0.1:{port}/"
+    assert Page(gil).get("/api/status").status == 200
+    assert Page(gil).get("/api/status", host=f"192.0.2.7:{port}").status == 421
