@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from plora.gate.trust import Distrusted, Trust, TrustedOwner
+from plora.proto.durable import sync
 from plora.proto.errors import ConfigError, FormatError
 from plora.proto.fields import BaseModelName, HexDigest, Id, ListAsTuple, Text
 from plora.proto.payload import StrictModel, field_error
@@ -116,7 +117,7 @@ def save_trust(path: Path, trust: Trust) -> Path:
             stream.flush()
             os.fsync(stream.fileno())
         fresh.replace(path)
-        _sync_folder(path.parent)
+        sync(path.parent)
     except OSError as error:
         raise ConfigError(f"can't be written ({error.strerror})", where=str(path)) from error
     return path
@@ -159,11 +160,3 @@ def _entries(values: list[Any], indent: str) -> Iterator[str]:
             yield from rest
         else:
             yield f"{indent}- {json.dumps(value, ensure_ascii=False)}"
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -53,7 +53,6 @@ FILE_BYTES_MAX = 1 << 16
 SETTINGS = ("HF_DATASETS_CACHE", "HF_TOKEN")
 """What of an environment reading depends on, beside what the library reads once, when it is imported."""
 
-TRUE = frozenset({"1", "ON", "YES", "TRUE"})
 COMMIT = re.compile(r"[0-9a-f]{40}")
 KINDS = {".parquet": "parquet", ".json": "json", ".jsonl": "json", ".csv": "csv"}
 
@@ -142,17 +141,18 @@ def revision_of(source: HubSource, environ: Mapping[str, str]) -> str:
         return source.revision
     try:
         from huggingface_hub import HfApi
-        from huggingface_hub.constants import HF_HUB_CACHE
+        from huggingface_hub.constants import ENV_VARS_TRUE_VALUES, HF_HUB_CACHE
+        from huggingface_hub.file_download import repo_folder_name
     except ImportError:
         return ""
     revision = source.revision or "main"
-    if environ.get("HF_HUB_OFFLINE", "").upper() not in TRUE:
+    if environ.get("HF_HUB_OFFLINE", "").upper() not in ENV_VARS_TRUE_VALUES:
         with suppress(Exception):  # whatever ails the way to the hub, the cache is what is read then
             api = HfApi(token=environ.get("HF_TOKEN") or None)
             return api.dataset_info(source.dataset, revision=revision, timeout=10).sha or ""
     home = environ.get("HF_HOME")
     cache = Path(environ.get("HF_HUB_CACHE") or (f"{home}/hub" if home else HF_HUB_CACHE))
-    kept = cache / f"datasets--{source.dataset.replace('/', '--')}" / "refs" / revision
+    kept = cache / repo_folder_name(repo_id=source.dataset, repo_type="dataset") / "refs" / revision
     return kept.read_text(encoding="utf-8").strip() if kept.is_file() else ""
 
 

@@ -26,8 +26,9 @@ import numpy as np
 
 from plora.merge.factors import Array, FactorPair
 from plora.merge.lora_config import LoraSpec, adapter_config_bytes
-from plora.merge.peft_folder import CONFIG_NAME, FILE_METADATA, TENSORS_NAME, name_of, sync_folder
+from plora.merge.peft_folder import CONFIG_NAME, FILE_METADATA, TENSORS_NAME, name_of
 from plora.merge.safetensors_io import Layout, header_to_bytes, write_synced
+from plora.proto.durable import sync
 from plora.proto.errors import AdapterError
 
 PART_SUFFIX = ".part"
@@ -114,7 +115,7 @@ class FolderSink:
         self._part.replace(self._folder / TENSORS_NAME)
         file.close()
         self._file = None
-        sync_folder(self._folder)
+        sync(self._folder)
 
     def _clip(self, factor: np.float32) -> None:
         for name in self._left:

@@ -28,7 +28,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,6 +47,7 @@ from plora.merge.lora_config import (
 )
 from plora.merge.safetensors_io import Header, read_header, read_tensors, write_synced, write_tensors
 from plora.merge.tensor_names import FactorName, factor_name, read_name
+from plora.proto.durable import sync
 from plora.proto.errors import AdapterError
 
 __all__ = [
@@ -193,7 +193,7 @@ def write_adapter(
     folder.mkdir(parents=True, exist_ok=True)
     write_synced(folder / CONFIG_NAME, adapter_config_bytes(adapter.spec, name or ""))
     write_tensors(folder / TENSORS_NAME, tensors, {**FILE_METADATA, **(metadata or {})})
-    sync_folder(folder)
+    sync(folder)
 
 
 def name_of(module: str, side: str, spec: LoraSpec) -> str:
@@ -249,15 +249,6 @@ def digest_of(pairs: Iterable[tuple[str, FactorPair]], embeddings: Collection[st
         digest.update(np.ascontiguousarray(pair.A).data)
         digest.update(np.ascontiguousarray(pair.B).data)
     return digest.hexdigest()
-
-
-def sync_folder(folder: Path) -> None:
-    """Return when the folder's entries are on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

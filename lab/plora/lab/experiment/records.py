@@ -20,6 +20,7 @@ from typing import Any
 from doit.dependency import Dependency, FileChangedChecker, JsonDB
 
 from plora.lab.experiment.artifacts import file_digest
+from plora.proto.durable import sync
 
 
 class ByContent(FileChangedChecker):  # type: ignore[misc]  # doit has no types
@@ -46,7 +47,7 @@ class WholeJson(JsonDB):  # type: ignore[misc]
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
-        _sync(path.parent)
+        sync(path.parent)
 
     def _load(self) -> dict[str, Any]:
         path = Path(self.name)
@@ -59,15 +60,6 @@ class WholeJson(JsonDB):  # type: ignore[misc]
         aside = path.replace(path.with_suffix(".broken"))
         sys.stderr.write(f"{path} held no records of steps: it is {aside.name} now, and every step will run again\n")
         return {}
-
-
-def _sync(folder: Path) -> None:
-    """Put the names in a folder on the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 class Records(Dependency):  # type: ignore[misc]

@@ -34,6 +34,7 @@ from plora.merge.lora_config import adapter_config_bytes
 from plora.node.core.effects import Expose, Merge, MergeInput, ServeMerge
 from plora.node.driver.kept import Kept
 from plora.node.store.store import blob_path
+from plora.proto.durable import sync
 from plora.proto.errors import SpoiltBytesError, StoreError
 from plora.proto.manifest import ARTIFACT_FILENAME, Manifest
 from plora.proto.yaml_view import PLORA_YML
@@ -292,10 +293,5 @@ def _write_synced(path: Path, data: bytes) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    if not folder.is_dir():
-        return
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    if folder.is_dir():
+        sync(folder)

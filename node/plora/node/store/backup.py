@@ -39,6 +39,7 @@ from plora.node.home import check_empty, undone_if_it_fails
 from plora.node.store.home_lock import LAYOUT_VERSION, check_unlocked
 from plora.node.store.rows import HELD
 from plora.node.store.store import blob_path
+from plora.proto.durable import sync
 from plora.proto.errors import ConfigError, StoreError
 from plora.proto.fields import HexDigest, ListAsTuple, format_timestamp
 from plora.proto.home import Home
@@ -110,7 +111,7 @@ def back_up(home: Home, rows: Path, target: Path, *, made: str, keys: bool, more
         _write(fresh / INDEX, index.model_dump_json(indent=1).encode() + b"\n")
         _sync_folders(fresh)
         fresh.replace(target)
-        _sync(target.parent)
+        sync(target.parent)
     return Made(index, gone, spoilt)
 
 
@@ -241,7 +242,7 @@ def _without(database: Path, digests: Iterable[str]) -> Kept:
     """The copied rows without those that call these blobs held."""
     with closing(sqlite3.connect(database)) as rows, rows:
         rows.executemany("DELETE FROM rows WHERE tab = ? AND key = ?", [(HELD, bytes.fromhex(one)) for one in digests])
-    _sync(database)
+    sync(database)
     with database.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     return Kept(path=ROWS, sha256=digest, size_bytes=database.stat().st_size, mode=0o600)
@@ -282,15 +283,7 @@ def _put_back(files: Path, root: Path, kept: Kept) -> None:
 
 def _sync_folders(top: Path) -> None:
     for folder, _, _ in os.walk(top):
-        _sync(Path(folder))
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync(Path(folder))
 
 
 @contextmanager
