@@ -156,6 +156,7 @@ async def test_denying_ends_an_open_link(wire: Any, make_identity: MakeIdentity)
     async with wire.peers_in(make_identity(), make_identity()) as (a, b):
         b.transport.dial(a.id, [a.address])
         await a.ears.until("opened")
+        await b.ears.until("opened")  # else it ends before b saw it begin, which is a dial that failed
         a.transport.deny([b.id])
         assert await a.ears.until("closed") == ("closed", b.id, "denied")
         await b.ears.until("closed", a.id)
