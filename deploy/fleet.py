@@ -156,7 +156,7 @@ class Remote:
         self._mark = f"{self.home}.fleet.json"  # beside it: a home is made where nothing is
         self._words = [word.format(host=host.host) for word in shlex.split(fleet.remote)]
 
-    def sh(self, script: str, given: bytes = b"", *, check: bool = True, wait_s: float = ANSWER_S) -> str:
+    def sh(self, script: str, given: bytes = b"", *, wait_s: float = ANSWER_S) -> str:
         """What a script prints; FleetError with the last line of its complaint where it fails, or takes too long."""
         # Left by an exception, this waits for the process alone: what that started may hold the pipes for ever.
         with subprocess.Popen([*self._words, script], stdin=PIPE, stdout=PIPE, stderr=PIPE) as running:
@@ -165,7 +165,7 @@ class Remote:
             except subprocess.TimeoutExpired as error:
                 running.kill()
                 raise FleetError(f"{self.host.name}: no answer in {wait_s:g} s (to: {script[:80]})") from error
-        if check and running.returncode:
+        if running.returncode:
             said = (complaint or out).decode(errors="replace").strip().splitlines() or ["no answer"]
             raise FleetError(f"{self.host.name}: {said[-1]} (exit code {running.returncode} of: {script[:80]})")
         return out.decode(errors="replace")
@@ -194,22 +194,24 @@ class Remote:
         """A file of the home, as the peer's account sees it."""
         return self.sh(self.as_peer(f"cat {quoted(f'{self.home}/{name}')}")).encode()
 
-    def plora(self, *words: str, given: bytes = b"", check: bool = True) -> str:
+    def plora(self, *words: str, given: bytes = b"") -> str:
         """What `plora` says, as the account that the peer runs by."""
-        command = quoted(f"{self.prefix}/bin/plora", *words, "--home", self.home)
-        return self.sh(self.as_peer(command), given, check=check)
+        return self.sh(self.as_peer(self._command(*words)), given)
 
     def as_peer(self, command: str) -> str:
         """The command by the peer's account, where it has one."""
         return f"{AS_PEER} sh -c {quoted(command)}" if self.fleet.run == "systemd" else command
 
     def status(self) -> dict[str, Any]:
-        """What the peer says of itself; empty where none answers."""
-        said = self.plora("status", "--json", check=False)
+        """What the peer says of itself; empty where none answers. FleetError where the host itself can't be asked."""
+        said = self.sh(self.as_peer(f"{self._command('status', '--json')} || true"))
         found: dict[str, Any] = json.loads(said) if said.startswith("{") else {}
         if found and not {"boot", "links", "root", "version"} <= found.keys():
             raise FleetError(f"{self.host.name}: what the peer says of itself lacks something; `upgrade` it")
         return found
+
+    def _command(self, *words: str) -> str:
+        return quoted(f"{self.prefix}/bin/plora", *words, "--home", self.home)
 
 
 def _written(path: str) -> str:

@@ -9,7 +9,7 @@ Rules:
 - A folder is done once the peer has taken or refused it, which a mark in the home says. Whatever else happens, such as
   a peer that doesn't run or an end of this program halfway, it is published at a later look or start; the peer takes
   the same signed folder twice as once.
-- What can't be read is said and looked at again.
+- What can't be read or published is said, once until something else is to be said of it, and looked at again.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +40,8 @@ MODULE = "base_model.model.model.layers.{}.self_attn.q_proj"
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 TAKEN, MISNAMED, REFUSED = 0, 2, 3
 """Exit codes of `plora publish` after which asking again would say the same."""
+SAID: dict[Path, str] = {}
+"""What was said last of each folder."""
 
 
 class Outbox:
@@ -60,7 +63,7 @@ class Outbox:
                 make(self._half)
                 self._half.rename(folder)
         except OSError as error:
-            sys.stderr.write(f"{name} can't be written to {folder}: {error}; let others read it, or free some space\n")
+            say(folder, f"{name} can't be written to {folder}: {error}; let others read it, or free some space\n")
         else:
             if publish(folder) in (TAKEN, MISNAMED, REFUSED):
                 mark.touch()
@@ -81,10 +84,20 @@ def draw(seed: int, folder: Path) -> None:
 
 
 def publish(folder: Path) -> int:
-    """The exit code of handing a folder to the peer; what the command says goes to this program's own output."""
+    """The exit code of handing a folder to the peer; what the command says is passed on, if new."""
     told = [] if metrics_file(folder).exists() else ["--domain", DOMAIN]
     command = ["plora", "publish", str(folder), *told]
-    return subprocess.run(command, check=False, stdin=subprocess.DEVNULL).returncode
+    pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    done = subprocess.run(command, check=False, text=True, **pipes)
+    say(folder, done.stdout)
+    return done.returncode
+
+
+def say(folder: Path, text: str) -> None:
+    """Say it of a folder, unless that was the last that was said of it."""
+    if text != SAID.get(folder, ""):
+        sys.stderr.write(text)
+    SAID[folder] = text
 
 
 def changed(folder: Path) -> dict[str, float]:
@@ -92,8 +105,9 @@ def changed(folder: Path) -> dict[str, float]:
     try:
         found = {path.name: path.stat().st_mtime for path in folder.iterdir()}
     except OSError as error:
-        sys.stderr.write(f"{folder} can't be read: {error}; let others read it\n")
+        say(folder, f"{folder} can't be read: {error}; let others read it\n")
         return {}
+    say(folder, "")
     return found if {WEIGHTS, CONFIG} <= found.keys() else {}
 
 

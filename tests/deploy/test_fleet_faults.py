@@ -75,6 +75,8 @@ def test_what_cant_be_done_is_a_line_and_never_waited_for_without_end(tmp_path: 
     assert "no-such-tool" in fleet.each(toolless, fleet.prepare)["ada"]
     (torn,) = remotes(tmp_path, "ada", remote="""sh -c 'echo "{{"'""")
     assert fleet.each([torn], lambda one: one.status())["ada"].startswith("ada: ")
+    (away,) = remotes(tmp_path, "ada", remote="sh -c 'echo no route to host >&2; exit 255'")
+    assert "no route to host" in fleet.check(away.fleet)["ada"], "which isn't the peer's fault"
     (slow,) = remotes(tmp_path, "ada")
     began = time.monotonic()
     with pytest.raises(fleet.FleetError, match=r"ada: no answer in 0\.2 s"):

@@ -80,3 +80,24 @@ def test_a_kill_leaves_no_folder_behind_that_is_never_published(
     ada.start()
     with publishing(ada, tmp_path / "adapters"):
         ada.until(lambda: names(ada) == ["ada/drawn-1@1", "ada/mine@1"], within_s=90.0)
+
+
+def test_what_cant_be_shared_is_said_once(
+    make_peer: MakePeer, publisher_of: Callable[[Peer], ModuleType], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    publisher = publisher_of(make_peer("ada"))
+    outbox, drawing = publisher.Outbox(tmp_path), partial(publisher.draw, 1)
+    outbox.send("drawn-1", drawing)
+    assert capfd.readouterr().err.count("\n") == 1
+    outbox.send("drawn-1", drawing)
+    assert capfd.readouterr().err == ""
+    lost = tmp_path / "lost"
+    assert publisher.changed(lost) == {}
+    assert f"{lost} can't be read: " in capfd.readouterr().err
+    publisher.changed(lost)
+    assert capfd.readouterr().err == ""
+    lost.mkdir()
+    publisher.changed(lost)
+    lost.rmdir()
+    publisher.changed(lost)
+    assert f"{lost} can't be read: " in capfd.readouterr().err, "it went again"

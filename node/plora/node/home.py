@@ -2,15 +2,18 @@
 
 - `peer.yaml` belongs to the human: `init_home` writes it once and no command rewrites it. `trust.yaml` is written by
   commands. Keys and the swarm file have mode 0600, the home 0700.
+- A home is made whole or not at all. A fault leaves the folder empty; what a kill leaves is known by `UNFINISHED`, and
+  the next try begins with taking it away. peer.yaml comes last: once it is there, the home is a peer's.
 - A new peer trusts its own owner and nobody else, listens on loopback and publishes nothing.
 - Not handled here: reading peer.yaml (`plora.node.daemon.config`), the store (`plora.node.store`).
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +73,9 @@ log: console                         # or json
 """
 
 
+UNFINISHED = "unfinished"
+"""A file that is in a home, locked, while it is made."""
+
 ADVERTISE_EXAMPLE = "# advertise: [203.0.113.7:4700]"
 
 
@@ -92,17 +98,18 @@ def init_home(
     advertise: Sequence[str] = (),
     identity_key: Ed25519PrivateKey | None = None,
     who: str = "plora init",
+    further: Callable[[MadeHome], None] = lambda made: None,
 ) -> MadeHome:
     """Make a home in a new or empty folder, with a new identity unless one is given.
 
-    Raises ConfigError, and writes nothing, if something is there already; leaves the folder empty if anything fails.
+    `further` writes what else belongs to it. Raises ConfigError, and writes nothing, if something is there already;
+    leaves the folder empty if anything fails.
     """
     check_empty(root)
     home = Home(root)
     with undone_if_it_fails(root):
-        for folder in (root, home.identity_key.parent, home.owner_folder):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        root.chmod(0o700)
+        for folder in (home.identity_key.parent, home.owner_folder):
+            folder.mkdir(mode=0o700)
         key = identity_key or Ed25519PrivateKey.generate()
         peer_id = key.public_key().public_bytes_raw().hex()
         swarm.save(home.swarm)
@@ -111,19 +118,48 @@ def init_home(
         owner = create_owner(home.owner_folder / f"{name}.pem", name=name, swarm=swarm.id, issued_s=now_s)
         trusted = TrustedOwner.of_record(owner.statement, who=who, when=format_timestamp(now_s))
         save_trust(home.trust, Trust((trusted,), version=1))
-        write_new_file(home.config, settings_text(name, listen, advertise).encode(), mode=0o644)
-    return MadeHome(home, peer_id, owner)
+        made = MadeHome(home, peer_id, owner)
+        further(made)
+        fresh = home.config.with_suffix(".new")
+        write_new_file(fresh, settings_text(name, listen, advertise).encode(), mode=0o644)
+        fresh.rename(home.config)
+    return made
 
 
 @contextmanager
 def undone_if_it_fails(root: Path) -> Iterator[None]:
-    """Empty the folder again: half a home would be in the way of the next try."""
-    try:
-        yield
-    except BaseException:
-        for left in root.iterdir() if root.exists() else ():
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
-        raise
+    """A folder for a home, emptied again by a fault: half a home would be in the way of the next try."""
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    root.chmod(0o700)
+    mark = root / UNFINISHED
+    with mark.open("xb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            yield
+        except BaseException:
+            _empty(root)
+            raise
+        mark.unlink()
+
+
+def _empty(root: Path) -> None:
+    """The mark goes last: what is left by a kill meanwhile is known by it."""
+    for left in sorted(root.iterdir(), key=lambda one: one.name == UNFINISHED):
+        shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
+
+
+def take_away_unfinished(root: Path) -> None:
+    """Empty what a kill left of a home that was being made. ConfigError while somebody still makes it."""
+    mark = root / UNFINISHED
+    if not mark.exists() or Home(root).config.exists():
+        return
+    with mark.open("rb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            mend = "wait until it is done, or choose another --home"
+            raise ConfigError("a peer's home is being made here", where=str(root), mend=mend) from None
+        _empty(root)
 
 
 def settings_text(name: str, listen: str, advertise: Sequence[str] = ()) -> str:
@@ -133,7 +169,8 @@ def settings_text(name: str, listen: str, advertise: Sequence[str] = ()) -> str:
 
 
 def check_empty(root: Path) -> None:
-    """ConfigError if something is in a folder that is to become a home."""
+    """ConfigError if something is in a folder that is to become a home, other than what a killed try left."""
+    take_away_unfinished(root)
     if Home(root).peer_id.exists():
         mend = f"start it by `plora up --home {root}`, or choose another --home"
         raise ConfigError("a peer's home is here already", where=str(root), mend=mend)

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from plora.node.home import MadeHome, check_empty, init_home, undone_if_it_fails
+from plora.node.home import MadeHome, check_empty, init_home, take_away_unfinished
 from plora.node.joined import DENIED_MAX, NEIGHBOURS_MAX, OWNERS_MAX, Acquaintance, Told, save_told
 from plora.node.reach import ANOTHER_PEER, CLOCKS_APART, NOT_LET_IN, OUTCOMES
 from plora.node.transport.invitation import UnreachedError, ask_to_join, guest_leaf, invitation_key, peer_at
@@ -73,6 +73,7 @@ def check_ticket(ticket: Ticket, now_s: int) -> None:
 
 def check_home(root: Path, ticket: Ticket) -> None:
     """Refuse a home that is a member already, or anything else that isn't empty."""
+    take_away_unfinished(root)
     path = root / "swarm.json"
     if not path.exists():
         check_empty(root)
@@ -94,18 +95,17 @@ def join(
     _check_place(root)
     key = Ed25519PrivateKey.generate()
     welcome = hand_in(ticket, key, name, now_s)
-    with undone_if_it_fails(root):
-        made = init_home(
-            root,
-            name=name,
-            swarm=welcome.swarm,
-            listen=listen,
-            now_s=now_s,
-            advertise=advertise,
-            identity_key=key,
-            who="plora join",
-        )
-        _write_told(made, welcome)
+    made = init_home(
+        root,
+        name=name,
+        swarm=welcome.swarm,
+        listen=listen,
+        now_s=now_s,
+        advertise=advertise,
+        identity_key=key,
+        who="plora join",
+        further=lambda made: _write_told(made, welcome),
+    )
     return made, welcome
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -13,6 +14,7 @@ from tests.ports import free_port
 
 from plora.node.metrics.endpoint import CONNECTIONS_MAX, serve_metrics
 
+WAIT_S = 2.0
 ASK = b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n"
 
 
@@ -55,16 +57,19 @@ def test_many_scrapes_read_the_peer_once() -> None:
     asyncio.run(scenario())
 
 
-def test_silent_callers_are_bounded_and_leave_no_traceback(caplog: pytest.LogCaptureFixture) -> None:
+def test_silent_callers_are_bounded_keep_nobody_out_and_leave_no_traceback(caplog: pytest.LogCaptureFixture) -> None:
     held: list[socket.socket] = []
 
     async def scenario() -> None:
         _, server, port = await opened()
         held.extend(socket.create_connection(("127.0.0.1", port)) for _ in range(CONNECTIONS_MAX))
-        assert await asked(port) == b""
-        held.pop().close()
-        while not (await asked(port)).startswith(b"HTTP/1.0 200 "):
-            pass  # until the peer has seen the end of it
+        assert (await asked(port)).startswith(b"HTTP/1.0 200 ")
+        held[0].settimeout(WAIT_S)
+        with suppress(ConnectionResetError):
+            assert held[0].recv(1) == b"", "the oldest made way"
+        held[1].setblocking(False)
+        with pytest.raises(BlockingIOError):
+            held[1].recv(1)
         server.close()
 
     asyncio.run(scenario())  # which ends with callers that still wait

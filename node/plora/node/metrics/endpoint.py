@@ -2,7 +2,8 @@
 
 - On a loopback address `Host` must be a loopback name, so that a name rebound to 127.0.0.1 in a browser reads nothing.
 - It knows no callers: whoever reaches the address reads the numbers, none of which is secret (docs/metrics.md).
-- At most CONNECTIONS_MAX at once, each for at most REQUEST_WAIT_S until it has asked; one more is cut off.
+- At most CONNECTIONS_MAX at once, each for at most REQUEST_WAIT_S; one more cuts off the oldest, so that whoever holds
+  places in silence keeps nobody out who asks.
 - The peer is read at most once in COPY_S, however many ask: a reading takes time from its event loop.
 """
 
@@ -89,12 +90,15 @@ class _Answering:
 
     def __init__(self, registry: CollectorRegistry, *, local: bool) -> None:
         self._registry, self._local = registry, local
-        self._connections = 0
+        self._open: list[asyncio.StreamWriter] = []  # the oldest first
         self._copy, self._made_s = b"", -COPY_S
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, from its start to its end."""
-        self._connections += 1
+        if len(self._open) >= CONNECTIONS_MAX:
+            self._open[0].transport.abort()
+            del self._open[0]
+        self._open.append(writer)
         try:
             async with asyncio.timeout(REQUEST_WAIT_S):
                 writer.write(await self._reply(reader))
@@ -104,12 +108,11 @@ class _Answering:
         except asyncio.CancelledError:
             return  # the peer stops; asyncio would print a traceback for each
         finally:
-            self._connections -= 1
+            if writer in self._open:
+                self._open.remove(writer)
             writer.close()
 
     async def _reply(self, reader: asyncio.StreamReader) -> bytes:
-        if self._connections > CONNECTIONS_MAX:
-            return b""
         status = _status_of(await reader.readuntil(b"\r\n\r\n"), local=self._local)
         return _response(status, self._numbers() if status is HTTPStatus.OK else b"")
 

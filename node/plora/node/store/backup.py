@@ -126,8 +126,6 @@ def restore(source: Path, root: Path, *, now_s: int) -> Index:
         check_unlocked(root)  # a peer that runs there is the better thing to say
         check_empty(root)
         with undone_if_it_fails(root):
-            root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            root.chmod(0o700)
             _write(Home(root).restored, f"{format_timestamp(now_s)}\n".encode("ascii"))
             for kept in sorted(index.files, key=lambda one: one.path == SETTINGS):
                 _put_back(source / FILES, root, kept)
