@@ -53,13 +53,16 @@ def say(what: str) -> None:
 
 @contextmanager
 def nobody_dials_into(network: str) -> Iterator[None]:
-    """What a home router does: connections begin inside, and no packet that begins one comes in."""
+    """What a home router does: connections begin inside, and no packet that begins one comes in.
+
+    The rule stands in a table that packets pass before podman's own, which puts its rules first in `filter`.
+    """
     rule = ["FORWARD", "!", "-s", network, "-d", network, "-m", "conntrack", "--ctstate", "NEW", "-j", "DROP"]
-    ran(["iptables", "-I", *rule])
+    ran(["iptables", "-t", "mangle", "-I", *rule])
     try:
         yield
     finally:
-        ran(["iptables", "-D", *rule])
+        ran(["iptables", "-t", "mangle", "-D", *rule])
 
 
 def can_dial(swarm: Swarm, peer: str, address: str, port: int = PORT) -> bool:
