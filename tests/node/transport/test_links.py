@@ -127,10 +127,10 @@ async def test_who_hangs_up_halfway_leaves_nothing_behind(wire: Any, make_identi
         half = channel.stream_stream(method)(timeout=20)
         await half.initial_metadata()
         async with asyncio.timeout(10):  # the server's half goes on after its metadata went out
-            while not a.transport._meetings:
+            while not a.transport._meetings:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             half.cancel()
-            while a.transport._meetings:
+            while a.transport._meetings:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         await channel.close()
 
