@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from plora.gate import Features
-from plora.node.core.effects import Effect, Emit, Examine, FinishBlob, Merge, MergeInput, Persist, StoreChunk
+from plora.node.core.effects import Effect, Emit, Examine, Expose, FinishBlob, Merge, MergeInput, Persist, StoreChunk
 from plora.node.core.events import (
     BlobFailed,
     ChunkRefused,
@@ -30,10 +30,12 @@ from plora.node.driver.driver import Driver
 from plora.node.driver.shelf import Shelf
 from plora.node.eventlog import EventLog
 from plora.node.store.disk import Put, RowOp
+from plora.node.store.rows import held_row
 from plora.node.store.store import Store
 from plora.node.workers.pool import Workers
 from plora.proto.records import ErrorMet
 from plora.sim.disk import SimDisk
+from plora.sim.material import make_owner, make_plasmid, tiny_adapter
 
 DIGEST = "ab" * 32
 
@@ -133,6 +135,24 @@ async def test_what_an_answer_asks_for_while_the_peer_stops_is_still_written(tmp
     log.close()
     assert [key for key, _ in disk.rows("t")] == [bytes([number]) for number in range(1, 6)]
     assert lines == []
+
+
+@pytest.mark.parametrize("held", [False, True])
+async def test_a_name_for_bytes_that_left_meanwhile_is_no_error_and_for_lost_bytes_is_one(
+    tmp_path: Path, *, held: bool
+) -> None:
+    plasmid = make_plasmid(make_owner("ada", "ab" * 32), "legal", tiny_adapter(1))
+    core, disk = Asking([Expose("ada--legal", bytes(32), DIGEST, plasmid.statement.payload)]), SimDisk()
+    if held:
+        disk.transact([held_row(DIGEST, 1)])
+    log = EventLog(tmp_path / "events", Ledger("ab" * 32, "cd" * 16), read_clocks(), "cd" * 16)
+    lines: list[str] = []
+    log.follow(lines.append)
+    driver = Driver(core, home=tmp_path, store=Store(disk), shelf=Shelf(tmp_path, {}), log=log, clock=read_clocks)
+    driver.handle(TimerDue("go"))
+    await driver.stop()
+    log.close()
+    assert ["exposing ada--legal" in line for line in lines] == [True] * held
 
 
 async def test_an_examination_that_fails_by_a_defect_is_answered(asked: Asked) -> None:

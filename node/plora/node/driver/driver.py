@@ -422,7 +422,14 @@ class Driver:
         self._do(effect.digest, f"dropping {effect.digest[:12]}", lambda: self._store.drop_blob(effect.digest))
 
     def _expose(self, effect: Expose) -> None:
-        self._shelve(f"exposing {effect.name}", lambda: self._shelf.expose(effect))
+        def expose() -> None:
+            try:
+                self._shelf.expose(effect)
+            except FileNotFoundError:
+                if self._store.holds(effect.digest):
+                    raise  # else the bytes left meanwhile, and what takes the name away, or gives it anew, comes next
+
+        self._shelve(f"exposing {effect.name}", expose)
 
     def _hide(self, effect: Hide) -> None:
         self._shelve(f"hiding {effect.name}", lambda: self._shelf.hide(effect.name))

@@ -180,6 +180,10 @@ class Store:
         self.disk.transact([plan_row(artifact.sha256, plan), held_row(artifact.sha256, artifact.size_bytes)])
         return artifact
 
+    def holds(self, digest: str) -> bool:
+        """Whether a blob is held, by its row."""
+        return self.disk.get(HELD, bytes.fromhex(digest)) is not None
+
     def read_chunk(self, digest: str, offset: int, size_bytes: int) -> bytes:
         """Exactly `size_bytes` bytes of a held blob; `StoreError` if they can't be read."""
         data = self.disk.read(blob_path(digest), offset, size_bytes)
