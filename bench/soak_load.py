@@ -30,7 +30,7 @@ ADAPTERS_EACH = 4
 """Names that a publisher uses; a further adapter is a new version of one of them."""
 TOGETHER = 4
 """So many peers start at once."""
-SETTLE_S, SETTLED_S, AGREE_S = 180.0, 10.0, 120.0
+START_S, SETTLE_S, SETTLED_S, AGREE_S = 180.0, 180.0, 10.0, 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class Load:
             for peer in some:
                 peer.spawn()
             for peer in some:
-                peer.ready()
+                peer.ready(START_S)
         for _ in range(PUBLISHERS):
             self.publish()
         for peer in self.peers:
@@ -127,7 +127,7 @@ class Load:
         if self._others:
             peer = self._rng.choice(self._others)
             peer.stop()
-            peer.start()
+            peer.start(START_S)
             self.seen.stops += 1
 
     def kill(self) -> None:
@@ -135,7 +135,7 @@ class Load:
         if self._others:
             peer = self._rng.choice(self._others)
             peer.kill()
-            peer.start()
+            peer.start(START_S)
             self.seen.kills += 1
 
     def run(self, for_s: float, began_s: float) -> None:

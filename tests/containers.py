@@ -41,7 +41,14 @@ WAIT_MS = 60_000
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 CHROMIUM = next((path for path in ("/usr/bin/chromium", "/usr/bin/chromium-browser") if Path(path).exists()), "")
 DIAL = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 3).close()"
-PUBLISH_ONE = "from publisher import HOME, draw, publish; late = HOME / 'outbox/late'; draw(late, 9); publish(late)"
+PUBLISH_ONE = """\
+import sys
+sys.path.append("/usr/local/bin")
+from publisher import HOME, draw, publish
+late = HOME / "outbox" / "late"
+draw(9, late)
+sys.exit(publish(late))
+"""
 BEGAN_S = time.monotonic()
 
 
@@ -128,7 +135,7 @@ def cut_and_kill(swarm: Swarm) -> None:
     ran(["podman", "network", "disconnect", network, swarm.container("bob")])
     until("bob has lost his links", lambda: not linked(swarm, "bob"))
     swarm.kill("dee")
-    swarm.inside("ada", "sh", "-c", f'cd /usr/local/bin && python -c "{PUBLISH_ONE}"')
+    swarm.inside("ada", "python", "-", script=PUBLISH_ONE)
     until("dee came back", lambda: swarm.plora("dee", "status")["boot"] != boot)
     for peer in ("cyd", "dee", "eve"):
         until(f"{peer} has four adapters", partial(has, swarm, peer, 4))

@@ -121,13 +121,13 @@ class Peer:
             command: list[str | Path] = [*self.within, self.node, "--config", self.home.config]
             self.process = subprocess.Popen(command, stderr=errors, env=environment)
 
-    def ready(self) -> None:
+    def ready(self, within_s: float = WAIT_S) -> None:
         """Wait until a started process answers."""
-        self.until(self._answers)
+        self.until(self._answers, within_s)
 
-    def start(self) -> None:
+    def start(self, within_s: float = WAIT_S) -> None:
         self.spawn()
-        self.ready()
+        self.ready(within_s)
 
     def reload(self) -> None:
         """Have the running peer read its settings and its trust again, by SIGHUP."""

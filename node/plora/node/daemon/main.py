@@ -27,6 +27,10 @@ from plora.node.daemon.node import Checked, Node, check
 from plora.node.daemon.supervisor import Supervisor
 from plora.proto.errors import ConfigError, PloraError, StoreError
 
+COLLECT_AFTER = (700, 2, 2)
+"""Full collections after some minutes of work, not an hour: they break the cycles that ended links and workers leave,
+and give back what Python keeps of freed objects."""
+
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of `plora-node`."""
@@ -83,6 +87,8 @@ async def _serve(path: Path) -> None:
     _reload_on_signal(node, supervisor)
     gc.collect()
     gc.freeze()  # what start-up made stays; later collections needn't look at it
+    gc.collect()  # and full ones needn't wait until there is a quarter as much again
+    gc.set_threshold(*COLLECT_AFTER)
     supervisor.ready(_standing(node))
     supervisor.watch(lambda: _standing(node))
     reason = await ended
