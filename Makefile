@@ -239,11 +239,13 @@ IN_LAB = $(CONTAINER) run --rm --no-healthcheck --read-only --tmpfs /tmp:exec --
 	-e HOME=/tmp -e HYPOTHESIS_STORAGE_DIRECTORY=/tmp/hypothesis -e HF_HOME=/hf -e PLORA_BASE_MODEL=$(BASE) -v $(HF_CACHE):/hf \
 	-v $(CURDIR)/results:/experiment/results -v $(CURDIR)/out:/experiment/out -v $(CURDIR)/keys:/experiment/keys
 OFFLINE := --network none
+# Podman's own format of images has no place for a health check.
+BUILD_IMAGE = $(CONTAINER) build $(if $(findstring podman,$(CONTAINER)),--format docker) $(BUILD)
 
 .PHONY: lab-folders docker-build docker-run docker-test docker-dry-run docker-prefetch docker-setup-swap sbom
 docker-build: ## the images plora:peer (without torch) and plora:lab (with torch for CPU); CONTAINER=podman, BUILD="--build-arg …"
-	$(CONTAINER) build $(BUILD) --target peer -t plora:peer .
-	$(CONTAINER) build $(BUILD) --target lab -t plora:lab .
+	$(BUILD_IMAGE) --target peer -t plora:peer .
+	$(BUILD_IMAGE) --target lab -t plora:lab .
 
 lab-folders:
 	@mkdir -p results out keys $(HF_CACHE)

@@ -142,7 +142,7 @@ def cut_and_kill(swarm: Swarm) -> None:
     must("bob, who is cut off, still has three", has(swarm, "bob", 3))
     must("bob knows less than ada", root(swarm, "bob") != root(swarm, "ada"))
     say("bob is cut off and dee was killed and came back: a fourth adapter is with cyd, dee and eve, and not with bob")
-    ran(["podman", "network", "connect", network, swarm.container("bob")])
+    ran(["podman", "network", "connect", "--alias", "bob", network, swarm.container("bob")])
     until("bob has four adapters", partial(has, swarm, "bob", 4))
     say(f"bob is back, at {swarm.address('bob')}, and has what he missed")
 
