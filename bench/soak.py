@@ -6,7 +6,8 @@
   steady peer's descriptors can be compared. All are on loopback, on one machine, with whatever else runs there.
 - First everybody is linked and holds one adapter of each publisher; that is when descriptors are counted first. Then
   the load runs; then all is left alone, and the CPU time that a peer takes then is that of an idle one.
-- Memory is that of the daemon without its workers; its slope is the least squares line after the first five minutes,
+- Memory is the daemon's own, without its workers and without pages of files (program code, mostly), which the system
+  takes away and reads again as it likes; its slope is the least squares line after the first five minutes,
   in which adapters come more often. Lag is that of the event loop, sampled by each peer twice a second over all of the
   run (`plora_loop_lag_seconds`). A machine that is busy with else makes loops late, too: how long they wait for a core
   stands beside it.
@@ -89,9 +90,9 @@ def rows_of(seen: Seen, plan: Plan) -> list[Row]:
     said = f"{plan.peers} peers, {plan.minutes:g} minutes"
     said += f": {seen.published} adapters, {seen.stops} stops, {seen.kills} kills"
     return [
-        row("memory of a steady peer grows by, the most", max(slopes), "MiB/h", "< 1"),
-        row("memory of a steady peer grows by, median", statistics.median(slopes), "MiB/h"),
-        row("memory of a steady peer, the most", largest, "MiB"),
+        row("own memory of a steady peer grows by, the most", max(slopes), "MiB/h", "< 1"),
+        row("own memory of a steady peer grows by, median", statistics.median(slopes), "MiB/h"),
+        row("own memory of a steady peer, the most", largest, "MiB"),
         row("descriptors by kind, after against before, the most", max(open_files), "", "<= 2"),
         row("CPU of an idle peer, the most", max(idle), "% of a core", "<= 1"),
         row("CPU of an idle peer, median", statistics.median(idle), "% of a core"),

@@ -155,7 +155,8 @@ class Load:
     def sample(self, at_s: float) -> None:
         """Memory of the steady, now."""
         for peer in self.steady:
-            size = float(_process(peer).memory_info().rss)
+            found = _process(peer).memory_info()
+            size = float(found.rss - found.shared)
             self.seen.memory.setdefault(peer.name, []).append((at_s, size))
 
 

@@ -41,7 +41,7 @@ def test_rows_judge_the_worst_peer() -> None:
     rows = {row.metric: row for row in rows_of(seen(), Plan(peers=4, minutes=30.0))}
     judged = {name: row.value for name, row in rows.items() if row.goal}
     assert judged == {
-        "memory of a steady peer grows by, the most": 6.0,
+        "own memory of a steady peer grows by, the most": 6.0,
         "descriptors by kind, after against before, the most": 10.0,
         "CPU of an idle peer, the most": 3.0,
         "event loop late, p99 of a peer, the most": pytest.approx(247.0),

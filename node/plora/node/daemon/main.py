@@ -25,8 +25,10 @@ from plora.gate import quorum_trouble
 from plora.node.daemon.config import faults_of
 from plora.node.daemon.node import Checked, Node, check
 from plora.node.daemon.supervisor import Supervisor
+from plora.node.memory import give_back
 from plora.proto.errors import ConfigError, PloraError, StoreError
 
+FULL = 2
 COLLECT_AFTER = (700, 2, 2)
 """Full collections after some minutes of work, not an hour: they break the cycles that ended links and workers leave,
 and give back what Python keeps of freed objects."""
@@ -89,11 +91,18 @@ async def _serve(path: Path) -> None:
     gc.freeze()  # what start-up made stays; later collections needn't look at it
     gc.collect()  # and full ones needn't wait until there is a quarter as much again
     gc.set_threshold(*COLLECT_AFTER)
+    gc.callbacks.append(_after_collection)
     supervisor.ready(_standing(node))
     supervisor.watch(lambda: _standing(node))
     reason = await ended
     supervisor.stopping(reason)
     await node.stop(reason)
+
+
+def _after_collection(phase: str, info: dict[str, int]) -> None:
+    """What a full collection freed, and other work before it, goes back to the system."""
+    if phase == "stop" and info["generation"] == FULL:
+        give_back()
 
 
 def _standing(node: Node) -> str:
