@@ -236,7 +236,7 @@ TESTS ?= tests/analysis tests/base tests/merge tests/proto tests/gate
 # As the caller, so that results belong to them; nothing but the mounted folders and /tmp can be written.
 IN_LAB = $(CONTAINER) run --rm --no-healthcheck --read-only --tmpfs /tmp:exec --cap-drop ALL --security-opt no-new-privileges \
 	--user $$(id -u):$$(id -g) $(if $(and $(findstring podman,$(CONTAINER)),$(filter-out 0,$(shell id -u))),--userns keep-id) \
-	-e HOME=/tmp -e HYPOTHESIS_STORAGE_DIRECTORY=/tmp/hypothesis -e HF_HOME=/hf -e PLORA_BASE_MODEL=$(BASE) -v $(HF_CACHE):/hf \
+	-e HOME=/tmp -e PLORA_HOME=/tmp/plora -e HYPOTHESIS_STORAGE_DIRECTORY=/tmp/hypothesis -e HF_HOME=/hf -e PLORA_BASE_MODEL=$(BASE) -v $(HF_CACHE):/hf \
 	-v $(CURDIR)/results:/experiment/results -v $(CURDIR)/out:/experiment/out -v $(CURDIR)/keys:/experiment/keys
 OFFLINE := --network none
 # Podman's own format of images has no place for a health check.
