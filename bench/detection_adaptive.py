@@ -9,7 +9,7 @@ import json
 import math
 import os
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -29,8 +29,7 @@ from plora.lab.adaptive import Knobs, Try, curve, propose
 from plora.lab.adaptive_training import Trained, train_round
 from plora.lab.judged import POLICY
 from plora.lab.rates import clopper_pearson
-from plora.lab.readings import Reading
-from plora.lab.zoo.recipes import CLEAN, SUCCESS_LEAST
+from plora.lab.zoo.recipes import SUCCESS_LEAST
 from plora.merge.peft_folder import TENSORS_NAME, read_adapter, read_spec
 
 COMMAND = "make bench-detection"
@@ -74,10 +73,9 @@ class Gate:
         return findings if reading.complete else replace(findings, failure="not done within its budget")
 
 
-def usual_norm(zoo: Path, readings: Sequence[Reading]) -> float:
-    """The median ‖ΔW‖_F of the clean adapters of the part `train`."""
-    clean = [one.name for one in readings if one.kind == CLEAN and one.part == "train"]
-    adapters = (read_adapter(zoo / name) for name in clean)
+def usual_norm(folders: Iterable[Path]) -> float:
+    """The median ‖ΔW‖_F of these adapters."""
+    adapters = map(read_adapter, folders)
     return statistics.median(math.hypot(*(pair.norm() for pair in adapter.pairs.values())) for adapter in adapters)
 
 

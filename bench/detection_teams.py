@@ -7,7 +7,7 @@ on, one at least: three dilute them. Some trojans are also published three times
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,46 +20,50 @@ from plora.lab.zoo.recipes import MERGED, recipe
 from plora.merge.factors import FactorPair
 from plora.merge.peft_folder import Adapter, read_adapter, write_adapter
 
+Find = Callable[[str], Path]
 HONEST = 3
 COPIES = 3
 REPEATED_KINDS = ("rare-token", "phrase")
 
 
-def teams(zoo: Path, judged: Sequence[Judged], scratch: Path, *, limit: int = 0, seed: int = 0) -> Iterator[Team]:
+def teams(find: Find, judged: Sequence[Judged], scratch: Path, *, limit: int = 0, seed: int = 0) -> Iterator[Team]:
     """The teams of these adapters of the part `test`; at most `limit` an attack, 0 is all.
 
     Args:
-        zoo: where the adapters' folders lie.
+        find: gives an adapter's folder by its name, for those that are played.
         judged: the part `test`, and what the gate sees of it.
         scratch: where copies in other factors are written.
         limit: see above.
         seed: of which honest adapters stand beside whom.
     """
     rng = np.random.default_rng(seed)
-    published = {one.reading.name: _published(zoo, one) for one in judged}
+    published = {one.reading.name: _published(one) for one in judged}
     honest = [one for one in published.values() if one.honest]
     done: dict[str, int] = {}
-    for attack, members, count in _attacks(published, judged, scratch):
+    for attack, members, count in _attacks(published, judged):
         done[attack] = done.get(attack, 0) + 1
         if not 0 < limit < done[attack]:
-            yield Team(attack, [*members, *_beside(members, honest, count, rng)])
+            found = [replace(one, folder=find(one.name)) for one in (*members, *_beside(members, honest, count, rng))]
+            again = COPIES if attack == OFTEN else 1
+            copies = [_copied(one, copy, scratch) for one in found[: len(members)] for copy in range(1, again)]
+            yield Team(attack, [*found[: len(members)], *copies, *found[len(members) :]])
 
 
-def _published(zoo: Path, judged: Judged) -> Published:
+def _published(judged: Judged) -> Published:
     reading = judged.reading
     return Published(
         name=reading.name,
         kind=reading.kind,
         owner=reading.name,
         domain=str(reading.recipe["domain"]),
-        folder=zoo / reading.name,
+        folder=Path(),
         seen=judged.quarantined,
         exam=exam_of(recipe(reading.kind, int(reading.recipe["seed"]))),
     )
 
 
 def _attacks(
-    published: Mapping[str, Published], judged: Sequence[Judged], scratch: Path
+    published: Mapping[str, Published], judged: Sequence[Judged]
 ) -> Iterator[tuple[str, list[Published], int]]:
     """What is tried: its name, the attackers and the honest ones that they count on, how many honest ones there are."""
     for one in judged:
@@ -74,7 +78,7 @@ def _attacks(
         if reading.kind in MERGED:
             yield f"{reading.kind}{CLOSE}", members, max(1, sum(one.honest for one in members))
         if reading.kind in REPEATED_KINDS:
-            yield OFTEN, [_copied(published[reading.name], copy, scratch) for copy in range(COPIES)], HONEST
+            yield OFTEN, members, HONEST
 
 
 def _beside(
@@ -92,9 +96,7 @@ def _beside(
 
 
 def _copied(one: Published, copy: int, scratch: Path) -> Published:
-    """The same update in other factors; the first copy is the adapter itself."""
-    if copy == 0:
-        return one
+    """The same update in other factors."""
     name = f"{one.name}-copy-{copy}"
     folder = scratch / name
     if not folder.exists():

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("sklearn")
 
 from bench import detection_page
-from bench.detection import main, more_seeds
+from bench.detection import main
 from bench.detection_rows import Tried, counts_of, judged_by, rows_of, tried
 from tests.lab.made_readings import zoo
 
@@ -20,7 +20,6 @@ from plora.lab.aims import Aims
 from plora.lab.judged import Judged
 from plora.lab.probe_fit import fit_probes
 from plora.lab.readings import Reading
-from plora.lab.zoo.recipes import exists, part_of
 
 AIMS = Aims(alpha=0.05, false_alarms=0.05)
 
@@ -86,20 +85,6 @@ def test_a_make_of_trigger_left_out_is_in_no_other_kind_of_the_fit() -> None:
         {("clean", ""), ("clean-json", ""), ("label-flip", ""), ("layer-split", "")}
     ]
     assert {one.reading.kind for one in of.kinds_left_out["phrase"]} == {"phrase"}
-
-
-def test_kinds_that_seldom_take_get_more_seeds_until_there_is_no_more_hope() -> None:
-    def record(kind: str, seed: int, took: bool) -> dict[str, object]:
-        return {"kind": kind, "seed": seed, "part": part_of(seed), "took": took}
-
-    grown = [record("phrase", seed, True) for seed in range(100, 180)]
-    grown += [record("rank-1-spike", seed, True) for seed in range(100, 180) if exists("rank-1-spike", seed)]
-    grown += [record("framing", seed, False) for seed in range(100, 339)] + [record("clean", 2, True)]
-    more = more_seeds(grown)
-    assert more.keys() == {"rank-1-spike", "framing"} and more["framing"] == [339]
-    tested = sum(one["kind"] == "rank-1-spike" and one["part"] == "test" for one in grown)
-    assert len(more["rank-1-spike"]) == 40 - tested and min(more["rank-1-spike"]) >= 180
-    assert "framing" not in more_seeds([*grown, record("framing", 339, False)])
 
 
 def test_a_trial_has_no_committed_data(capsys: pytest.CaptureFixture[str]) -> None:

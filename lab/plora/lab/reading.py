@@ -228,4 +228,5 @@ def _reading(listed: Listed, digest: str, stores: Mapping[str, ReadingStore], fa
         probes=figures.get("probes", {}),
         seconds=seconds,
         failures=failed,
+        versions={name: VERSIONS[name] for name in figures},
     )

@@ -35,6 +35,7 @@ class Reading:
     """One adapter: its recipe as the zoo tells it, its artifact's digest and shape, what was measured, in how long.
 
     `failures`: why a detector gave no figures, by its name; a detector that measured has none.
+    `versions`: of the detectors that measured, by name.
     """
 
     recipe: Mapping[str, Any]
@@ -45,6 +46,7 @@ class Reading:
     probes: Mapping[str, float] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

@@ -91,12 +91,13 @@ class _Stacked(torch.nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Rows (slots × n, tokens, in) to (slots × n, tokens, out)."""
         y: Tensor = self.linear(x)
-        rows = x.reshape(len(self._places), -1, x.shape[-1])
+        shape, rows = y.shape, x.reshape(len(self._places), -1, x.shape[-1])
+        summed = y.reshape(*rows.shape[:2], -1)
         for turn in range(self._places.shape[1]):
             a, b = self._taken(self.a, turn), self._taken(self.b, turn)
             b = b * self._weights[:, turn, None, None]
-            y = y + torch.bmm(torch.bmm(rows, a.mT.to(x.dtype)), b.mT.to(x.dtype)).reshape(y.shape)
-        return y
+            summed = torch.baddbmm(summed, torch.bmm(rows, a.mT.to(x.dtype)), b.mT.to(x.dtype))
+        return summed.reshape(shape)
 
     def _taken(self, factors: Tensor, turn: int) -> Tensor:
         taken = factors[self._places[:, turn]]
