@@ -124,3 +124,8 @@ def test_make_targets_exist(page: Path) -> None:
     prefixes = tuple(target.removesuffix("%") for target in TARGETS if target.endswith("%"))
     named = {word for words in calls_of(page, "make") for word in words if re.fullmatch(r"[a-z][a-z0-9-]*", word)}
     assert [one for one in sorted(named - TARGETS) if not one.startswith(prefixes)] == []
+
+
+def test_plora_itself_is_installed_from_a_checkout(page: Path) -> None:
+    """No registry has it: whoever took the name there would be who gets installed. With extras, it is there already."""
+    assert [code for code in code_of(page.read_text()) if re.search(r"pip install [^#]*\bplora(?![\w.[-])", code)] == []
