@@ -65,7 +65,8 @@ def test_ids_become_names_and_codes_become_sentences() -> None:
 
 
 def test_a_limit_names_its_setting_and_an_error_its_mend() -> None:
-    assert said(BoundHit("limits.store_max", 10, 12)) == "reached the limit limits.store_max: 12, 10 are allowed"
+    assert said(BoundHit("limits.store_max", 10 << 30, 12 << 30)) == "reached the limit limits.store_max of 10 GiB"
+    assert said(BoundHit("limits.untrusted_owners", 1000, 1001)) == "reached the limit limits.untrusted_owners of 1000"
     assert said(ErrorMet("it broke", "here", "mend it")) == "here: it broke; mend it"
     assert said(ErrorMet("it broke")) == "it broke"
 

@@ -246,7 +246,7 @@ def test_layers_list_all_stages(world: World, ada: Owner, bob: Owner) -> None:
     shown = layers(verdict)
     assert [layer.stage for layer in shown] == NAMES
     assert [layer.state for layer in shown] == [*["pass"] * 3, "reject", *["not reached"] * 10]
-    assert shown[3].reason == "rank_too_large" and shown[3].sentence == "the rank is above the policy's bound"
+    assert shown[3].reason == "rank_too_large" and shown[3].sentence == "the rank is above policy.rank_max"
     assert shown[3].evidence == {"ranks": [4], "rank_max": 1}
 
 

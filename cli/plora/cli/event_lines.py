@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from plora.proto import records
-from plora.proto.amounts import size_text
+from plora.proto.amounts import bound_text, size_text
 
 HEADER = ("v", "peer", "boot", "seq", "mono_ns", "wall_ms", "round", "kind", "cause")
 SAYINGS: Mapping[str, str] = {
@@ -61,7 +61,7 @@ SAYINGS: Mapping[str, str] = {
     "expired": "{id} has expired",
     "superseded": "{id} gave way to {by}",
     "evicted": "deleted {digest}, {size_bytes}: {reason}",
-    "bound_hit": "reached the limit {setting}: {value}, {limit} are allowed",
+    "bound_hit": "reached the limit {setting} of {bound}",
     "audited": "the audit ends at entry {entry}, {head}",
     "acknowledged": "its person answers for entry {entry} of the audit ({what}): {note}",
     "health": "event loop late by {loop_lag_p99_ms}, {rss_bytes} of memory, {fds} open files",
@@ -109,6 +109,7 @@ def saying(record: Mapping[str, Any], names: Names = nameless, sentence: Names =
 def _spoken(record: Mapping[str, Any], names: Names, sentence: Names) -> dict[str, str]:
     spoken = {name: _value(name, value, names) for name, value in record.items()}
     reason = str(record.get("reason") or "")
+    spoken["bound"] = bound_text(record["setting"], record["limit"]) if record["kind"] == "bound_hit" else ""
     spoken["changes"] = _trust_changes(record, spoken)
     spoken["because"] = f": {sentence(reason) or reason}" if reason else ""
     spoken["culprits_named"] = f"; to blame: {spoken['culprits']}" if record.get("culprits") else ""

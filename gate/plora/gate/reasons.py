@@ -4,6 +4,7 @@
 - `bytes_only` marks reasons that follow from the signed manifest and the bytes it names. Only these may be remembered
   under the content id; whoever meets the same content again under another policy or trust gets the same answer.
 - "hash_mismatch" is *not* one: other bytes may be the right ones. That fault is the sender's, not the signer's.
+- Where a setting decides, the sentence names it: `why`, the log and the page say it in these words.
 - Codes that start with "header_" come from the safetensors parser and share one entry.
 - What detectors found is said to nobody else (`said_to_others`): who submits again and again would learn from each
   answer which probe to evade.
@@ -55,7 +56,7 @@ HEADER = _bad_bytes("the file is not a strict safetensors file")
 REASONS: Mapping[str, Reason] = {
     # envelope and size
     "not_a_manifest": _bad_bytes("the statement is of another kind"),
-    "too_large": _reject("the artifact is larger than the policy allows"),
+    "too_large": _reject("the artifact is larger than policy.artifact_bytes_max"),
     # strict manifest
     "bad_manifest": _bad_bytes("the manifest breaks its schema"),
     "manifest_differs": _reject("the manifest is not the signed payload"),
@@ -66,23 +67,23 @@ REASONS: Mapping[str, Reason] = {
     "wrong_base": _reject("the adapter is for another base model"),
     "base_digest_mismatch": _reject("the base model has this name but other bytes"),
     # policy
-    "rank_not_allowed": _reject("the policy doesn't list this rank"),
-    "rank_too_large": _reject("the rank is above the policy's bound"),
-    "target_not_allowed": _reject("the policy doesn't list a target module"),
-    "scale_too_large": _reject("alpha over rank scales the adapter above the policy's bound"),
+    "rank_not_allowed": _reject("policy.allowed_ranks doesn't list this rank"),
+    "rank_too_large": _reject("the rank is above policy.rank_max"),
+    "target_not_allowed": _reject("policy.allowed_targets doesn't list a target module"),
+    "scale_too_large": _reject("alpha over rank scales the adapter above policy.scale_max"),
     # signatures and quorum
     "unknown_owner": _pending("nobody here trusts the owner"),
     "out_of_scope": _pending("the owner is trusted, but not for this domain, base or role"),
     "unknown_lineage": _pending("the owner record that opened this lineage is not known here"),
     "forked_owner": _pending("two records claim to be the owner's next one, so neither is believed"),
     "distrusted": _reject("the owner or the key was distrusted here"),
-    "algorithm_not_allowed": _reject("the policy doesn't allow the signature's algorithm"),
+    "algorithm_not_allowed": _reject("policy.algorithms doesn't list the signature's algorithm"),
     "bad_signature": _reject("the manifest is not validly signed by a key of its owner"),
     "revoked_key": _reject("the signing key was revoked"),
     "revoked_content": _reject("this content was revoked by its owner"),
     "revoked_owner": _reject("the owner revoked themselves"),
     "below_threshold": _pending("fewer of the owner's keys have signed than the owner's record requires"),
-    "below_quorum": _pending("fewer trusted owners have signed than the policy requires"),
+    "below_quorum": _pending("fewer trusted owners have signed than policy.quorum_required"),
     # replay
     "not_yet_valid": Reason(Outcome.DEFER, "the manifest was issued in the future of the local clock"),
     "clock_behind": Reason(Outcome.DEFER, "this machine's clock is behind what a quorum has signed"),
@@ -107,7 +108,7 @@ REASONS: Mapping[str, Reason] = {
     "huge_element": _quarantine("one element outweighs all others of its tensor, or is far too large"),
     "denormals": _quarantine("the tensors are flooded with subnormal numbers"),
     # weights
-    "norm_too_large": _reject("the change of a module is larger than the policy allows"),
+    "norm_too_large": _reject("the change of a module is larger than policy.delta_norm_max or policy.delta_rms_max"),
     "fp16_overflow": _bad_bytes("the product of the factors can overflow half precision, in which they are stored"),
     "imbalanced_factors": _quarantine("the factors are far larger than their product: most of them cancels out"),
     "fp16_overflow_possible": _quarantine("the product of the factors could overflow in half precision"),

@@ -235,6 +235,9 @@ def test_open_tickets_are_bounded_and_the_bound_is_named(ada: Daemon) -> None:
         invited(ada)
     with pytest.raises(RefusedError, match=r"16 tickets are open, which is the limit \(limits\.invitations_max\)"):
         invited(ada, "eve")
+    assert any(
+        "limits.invitations_max (16) was reached" in one for one in ada.call("Status", pb.StatusRequest()).warnings
+    )
     (line,) = ada.events("bound_hit")
     assert '"setting":"limits.invitations_max"' in line
 

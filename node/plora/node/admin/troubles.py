@@ -14,7 +14,7 @@ from plora.node.core.freshness import freshness_here
 from plora.node.core.now import Now
 from plora.node.core.plasmid import Plasmid
 from plora.node.driver.clock import read_clocks
-from plora.proto.amounts import rate_text, size_text, span_text
+from plora.proto.amounts import bound_text, size_text, span_text
 
 if TYPE_CHECKING:
     from plora.node.daemon.node import Node
@@ -99,15 +99,8 @@ def _of_the_limits(node: Node) -> Iterator[str]:
     now_ms = read_clocks().wall_ms
     for bound in node.core.bounds.values():
         if bound.setting not in short and now_ms - bound.wall_ms < RECENT_MS:
-            ago, limit = span_text(now_ms - bound.wall_ms), _limit_text(bound.setting, bound.limit)
+            ago, limit = span_text(now_ms - bound.wall_ms), bound_text(bound.setting, bound.limit)
             yield f"{bound.setting} ({limit}) was reached {ago} ago"
-
-
-def _limit_text(setting: str, limit: int) -> str:
-    if setting.endswith("_rate"):
-        return rate_text(limit)
-    sizes = setting.startswith("limits.") or "bytes" in setting
-    return size_text(limit) if sizes else str(limit)
 
 
 def _of_the_swarm(node: Node, status: dict[str, Any], uptime_ms: int) -> Iterator[str]:

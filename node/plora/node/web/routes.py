@@ -34,6 +34,7 @@ from plora.node.admin.service import AdminService
 from plora.node.transport.grpc_setup import grpc
 from plora.node.web.feed import STREAMS_MAX, Feed
 from plora.node.web.guard import BODY_BYTES_MAX, holds_token, refusal
+from plora.proto.amounts import BYTE_BOUNDS
 from plora.v1 import admin_pb2 as pb
 
 STATIC = Path(__file__).with_name("static")
@@ -119,7 +120,9 @@ def _session(token: str) -> Endpoint:
 
     async def session(request: Request) -> Response:
         writable = holds_token(request.headers, token)
-        return JSONResponse({"writable": writable, "actions": sorted(ACTIONS), "reasons": reasons})
+        return JSONResponse(
+            {"writable": writable, "actions": sorted(ACTIONS), "reasons": reasons, "byte_bounds": sorted(BYTE_BOUNDS)}
+        )
 
     return session
 

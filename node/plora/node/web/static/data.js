@@ -14,7 +14,7 @@ export const known = {
   link: "connecting", // connecting, up, lost
   lostAt: 0,
   boot: "",
-  session: { writable: false, actions: [], reasons: {} },
+  session: { writable: false, actions: [], reasons: {}, byte_bounds: [] },
   events: [], // newest first
   answers: {}, // by path
   errors: {},

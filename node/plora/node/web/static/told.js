@@ -23,6 +23,7 @@ function meaning(reason) {
   const words = { ...WORDS, ...known.session.reasons };
   return Object.hasOwn(words, code) ? words[code] : plain(reason);
 }
+const bound = ({ setting, limit }) => (setting.endsWith("_rate") ? `${bytes(limit)}/s` : known.session.byte_bounds.includes(setting) ? bytes(limit) : limit);
 const at = (one) => (one.reason ? html` at the layer “${shown(one.stage)}”` : "");
 const because = (reason) => (reason ? `: ${meaning(reason)}` : "");
 const said = (what, names) => (names?.length ? html`, ${what} <${Text}>${names.join(", ")}<//>` : "");
@@ -43,7 +44,7 @@ const SENTENCES = {
   certificate: (one) => html`a quorum accepted <${Plasmid} id=${one.content} />${said("namely", one.members)}`,
   alarm: (one) => html`consensus, <${Text}>${one.subject}<//>: <${Text}>${one.what}<//>`,
   revoked: (one) => html`${shown(one.target_kind)} ${one.target_kind === "content" ? html`<${Plasmid} id=${one.target} />` : html`<${Hash} value=${one.target} />`} was revoked${one.reason ? html`: <${Text}>${one.reason}<//>` : ""}`,
-  bound_hit: (one) => html`reached the limit <code>${shown(one.setting)}</code> of ${one.limit}`,
+  bound_hit: (one) => html`reached the limit <code>${shown(one.setting)}</code> of ${bound(one)}`,
   evicted: (one) => html`deleted <${Plasmid} digest=${one.digest} />, ${bytes(one.size_bytes)}${because(one.reason)}`,
   penalty: (one) => html`<${Peer} id=${one.subject} /> broke a rule${because(one.reason)}`,
   repelled: (one) => html`ended ${plural(one.count, "connection")} from <${Text}>${one.host}<//>${because(one.reason)}`,
