@@ -21,7 +21,7 @@ from plora.proto.amounts import size_text
 from plora.proto.errors import UsageError
 from plora.proto.record_lines import Instant as Moment
 from plora.proto.record_lines import record_to_line, stamp
-from plora.proto.records import BODIES, Body, BoundHit, ErrorMet, LinkUp, TrustChanged, VerdictGiven
+from plora.proto.records import BODIES, Body, BoundHit, ErrorMet, LinkUp, MergeDone, TrustChanged, VerdictGiven
 from plora.v1 import admin_pb2 as pb
 
 ID = "c0ffee" + 58 * "0"
@@ -69,6 +69,13 @@ def test_a_limit_names_its_setting_and_an_error_its_mend() -> None:
     assert said(BoundHit("limits.untrusted_owners", 1000, 1001)) == "reached the limit limits.untrusted_owners of 1000"
     assert said(ErrorMet("it broke", "here", "mend it")) == "here: it broke; mend it"
     assert said(ErrorMet("it broke")) == "it broke"
+
+
+def test_a_merge_that_lost_its_last_adapter_is_no_merge_of_nobody() -> None:
+    assert said(MergeDone("mini", (), (), 0.0, 1, 0)).startswith("nothing of mini is left to merge")
+    assert said(MergeDone("mini", (ID,), (1.0,), 0.0, 0, 1)) == (
+        "merged c0ffee000000 into generation 1 of mini, 0.0% of energy discarded"
+    )
 
 
 def test_a_change_of_trust_says_only_what_changed() -> None:

@@ -37,7 +37,7 @@ SAYINGS: Mapping[str, str] = {
     "stage": "{stage} of {id}: {outcome}{because}",
     "verdict": "{outcome}: {id} at {stage}{because}",
     "knowledge": "domain {domain} {change}",
-    "merge": "merged {inputs} into generation {after} of {base}, {discarded_energy} of energy discarded",
+    "merge": "{own}",
     "merge_measured": "measured generation {generation} of {base} in {domains}: perplexity {perplexity_after}; "
     "of the base alone {perplexity_base}",
     "merge_probed": "probes of generation {generation} of {base}: {outcome}{because}{culprits_named}",
@@ -51,17 +51,17 @@ SAYINGS: Mapping[str, str] = {
     "evidence": "{offence} by {accused}: {first} and {second}",
     "revoked": "revoked {target_kind} {target}: {reason}",
     "rotated": "{owner} changed keys: {threshold} of {keys} must sign from record {record} on",
-    "trust": "trust changed{changes}",
+    "trust": "trust changed{own}",
     "freshness": "this peer is {state}: of the {required} owners needed, {signed} said lately how new the swarm is",
     "invited": "made a ticket for {name}",
     "joined": "{name} joined as {member}; the words are {words}",
-    "wished": "{id} is {wish} at its person's word",
+    "wished": "{id} is {own} at its person's word",
     "serving": "{server} {change} {name}",
     "suppressed": "{count} more records of {suppressed_kind} by {subject} were left out",
     "expired": "{id} has expired",
     "superseded": "{id} gave way to {by}",
     "evicted": "deleted {digest}, {size_bytes}: {reason}",
-    "bound_hit": "reached the limit {setting} of {bound}",
+    "bound_hit": "reached the limit {setting} of {own}",
     "audited": "the audit ends at entry {entry}, {head}",
     "acknowledged": "its person answers for entry {entry} of the audit ({what}): {note}",
     "health": "event loop late by {loop_lag_p99_ms}, {rss_bytes} of memory, {fds} open files",
@@ -109,8 +109,7 @@ def saying(record: Mapping[str, Any], names: Names = nameless, sentence: Names =
 def _spoken(record: Mapping[str, Any], names: Names, sentence: Names) -> dict[str, str]:
     spoken = {name: _value(name, value, names) for name, value in record.items()}
     reason = str(record.get("reason") or "")
-    spoken["bound"] = bound_text(record["setting"], record["limit"]) if record["kind"] == "bound_hit" else ""
-    spoken["changes"] = _trust_changes(record, spoken)
+    spoken["own"] = _OWN_WORDS.get(record["kind"], _no_words)(record, spoken)
     spoken["because"] = f": {sentence(reason) or reason}" if reason else ""
     spoken["culprits_named"] = f"; to blame: {spoken['culprits']}" if record.get("culprits") else ""
     spoken["dialer"] = "this peer" if record.get("outbound") else "them"
@@ -120,10 +119,30 @@ def _spoken(record: Mapping[str, Any], names: Names, sentence: Names) -> dict[st
     return spoken
 
 
+def _no_words(record: Mapping[str, Any], spoken: Mapping[str, str]) -> str:
+    return ""
+
+
+def _merged(record: Mapping[str, Any], spoken: Mapping[str, str]) -> str:
+    if not record["inputs"]:
+        return f"nothing of {spoken['base']} is left to merge, so no merge of it is served"
+    into = f"generation {spoken['after']} of {spoken['base']}"
+    return f"merged {spoken['inputs']} into {into}, {spoken['discarded_energy']} of energy discarded"
+
+
 def _trust_changes(record: Mapping[str, Any], spoken: Mapping[str, str]) -> str:
     verbs = {"added": "believes", "removed": "no longer believes", "distrusted": "distrusts"}
     said = [f"{verb} {spoken[name]}" for name, verb in verbs.items() if record.get(name)]
     return f": {'; '.join(said)}" if said else ""
+
+
+_OWN_WORDS: Mapping[str, Callable[[Mapping[str, Any], Mapping[str, str]], str]] = {
+    "bound_hit": lambda record, spoken: bound_text(record["setting"], record["limit"]),
+    "merge": _merged,
+    "trust": _trust_changes,
+    "wished": lambda record, spoken: "asked for" if record["wish"] == "asked" else spoken["wish"],
+}
+"""What stands for `{own}` in the saying of a kind."""
 
 
 def _value(name: str, value: object, names: Names) -> str:

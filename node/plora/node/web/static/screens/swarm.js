@@ -2,7 +2,7 @@
 
 import { html } from "../vendor/htm-preact.js";
 import { known } from "../data.js";
-import { Ago, Command, Empty, Hash, Loading, State, Text, shown } from "../parts.js";
+import { Ago, Command, Empty, Hash, Loading, State, Text, plural, shown } from "../parts.js";
 
 export const title = "Swarm";
 export const needs = () => ["reputations"];
@@ -94,7 +94,7 @@ export function Screen() {
   }
   const up = peers.filter((one) => one.state === "up").length;
   return html`<h1>Swarm</h1>
-    <p class="light">${up} of ${peers.length} neighbours are linked.</p>
+    <p class="light">${up} of ${plural(peers.length, "neighbour")} linked.</p>
     <${Graph} peers=${peers} />
     <div class="rows" tabindex="0" role="region" aria-label="neighbours"><table><thead><tr><th scope="col">link</th><th scope="col">peer</th><th scope="col">address</th><th scope="col" class="wide">direction</th><th scope="col" class="n wide">statements</th><th scope="col" class="n wide">heard</th></tr></thead>
     <tbody>${peers.map((one) => html`<${Row} one=${one} key=${one.peer} />`)}</tbody></table></div>
