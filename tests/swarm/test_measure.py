@@ -55,7 +55,7 @@ def test_the_command_scores_reports_and_shows(make_peer: MakePeer, tmp_path: Pat
     ada = make_peer("ada")
     ada.start()
     none = plora(ada, "measure")
-    assert (none.returncode, none.stderr) == (3, "plora: merged: nothing was merged yet; see `plora ls`\n")
+    assert (none.returncode, none.stderr) == (3, "plora: merged: nothing is merged; see `plora ls`\n")
     publish(ada, tmp_path, "poetry")
     strange = plora(ada, "measure")
     assert (strange.returncode, strange.stdout, strange.stderr.count("\n")) == (3, "", 1)

@@ -68,7 +68,7 @@ def row_of(node: Node, base: str) -> MergeRow:
         here = ", ".join(row.base for row in rows)
         raise UsageError("nothing was merged of that base", where=base, mend=f"there are merges of: {here}")
     if not found:
-        raise RefusedError("nothing was merged yet", where=base or MERGED, mend="see `plora ls`")
+        raise RefusedError("nothing is merged", where=base or MERGED, mend="see `plora ls`")
     names = ", ".join(f"{MERGED_NAME}{folder_name(row.base)}" for row in found)
     raise UsageError(f"there are merges of several bases: {names}", where=MERGED, mend="name one of them")
 
