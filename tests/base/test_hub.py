@@ -12,6 +12,7 @@ import pytest
 
 from plora.base import BaseSpec
 from plora.base.hub import fetch_base
+from plora.base.registry import DEFAULT_BASE, PINNED_REVISIONS
 from plora.proto.errors import BaseModelError
 
 FILES = {"config.json": b"{}", "model.safetensors": b"weights", "modeling_evil.py": b"raise SystemExit"}
@@ -95,9 +96,9 @@ def test_no_hub_and_nothing_cached_says_how_to_fetch(tmp_path: Path) -> None:
     with HTTPServer(("127.0.0.1", 0), Hub) as closed:
         address = environ(closed, tmp_path)
     with pytest.raises(BaseModelError) as caught:
-        fetch_base(BaseSpec("a/b", "hub", None, "main"), address)
+        fetch_base(BaseSpec("a/b", "hub", None, PINNED_REVISIONS[DEFAULT_BASE]), address)
     assert "can't be reached" in caught.value.what
-    assert "hf download a/b --revision main" in caught.value.mend
+    assert f"hf download a/b --revision {PINNED_REVISIONS[DEFAULT_BASE]}" in caught.value.mend
     assert_quoted(caught.value)
 
 

@@ -99,4 +99,4 @@ class TestCommand:
         from plora.base.__main__ import main
 
         assert main(["mimi"]) == 1
-        assert capfd.readouterr() == ("", "mimi: no such base model; did you mean 'mini'?\n")
+        assert capfd.readouterr() == ("", "plora: mimi: no such base model; did you mean 'mini'?\n")

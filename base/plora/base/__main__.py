@@ -24,7 +24,7 @@ def main(argv: list[str]) -> int:
         folder = folder_of(spec)
         digest = base_digest(folder, cache_folder(os.environ))
     except PloraError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"plora: {error}\n")
         return error.exit_code
     record = {"name": spec.name, "revision": spec.revision, "folder": str(folder), "digest": digest}
     sys.stdout.write(json.dumps(record, sort_keys=True) + "\n")
