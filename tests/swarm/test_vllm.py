@@ -35,7 +35,7 @@ BASE = smollm2_folder({"HOME": str(Path.home())})
 PROMPT = [504, 3575, 282, 260, 1343, 314]
 STEPS, TOP, TOLERANCE = 8, 5, 1e-3
 START_S = 900.0  # on a machine that others share; 22 s on one of one's own
-LEAVE_S, ANSWER_S = 60.0, 600.0
+LEAVE_S, ANSWER_S, FOLLOW_S = 60.0, 600.0, 300.0
 
 pytestmark = [
     pytest.mark.vllm,
@@ -186,7 +186,7 @@ def test_a_running_vllm_serves_what_is_accepted(vllm: Vllm, peft: Peft, make_pee
     ada.start()
     for seed, (name, spec) in enumerate(SPECS.items()):
         publish(ada, random_adapter(BASE, tmp_path / name, spec, seed, 0.02), name, "smollm2")
-    ada.until(lambda: all_merged(ada, 3))
+    ada.until(lambda: all_merged(ada, 3), FOLLOW_S)
 
     # Through the resolver that asks the peer, and through vLLM's own for folders; vLLM was started before any of this.
     worst = 0.0
@@ -202,17 +202,17 @@ def test_a_running_vllm_serves_what_is_accepted(vllm: Vllm, peft: Peft, make_pee
     ada.stop()
     ada.settings["serving"] = {"vllm": {"url": vllm.url, "check_ms": 500}}
     ada.start()
-    ada.until(lambda: {"ada/patterns", "merged/smollm2"} <= vllm.adapters.keys())
+    ada.until(lambda: {"ada/patterns", "merged/smollm2"} <= vllm.adapters.keys(), FOLLOW_S)
     before = vllm.answers("ada/plain")
     newer = random_adapter(BASE, tmp_path / "newer", SPECS["plain"], 9, 0.02)
     publish(ada, newer, "plain", "smollm2", version=2)
-    ada.until(lambda: ada.call("Show", pb.ShowRequest(name="plain")).plasmid.folder)
-    ada.until(lambda: vllm.adapters.get("ada/plain") == str(located(ada, "plain")))
+    ada.until(lambda: ada.call("Show", pb.ShowRequest(name="plain")).plasmid.folder, FOLLOW_S)
+    ada.until(lambda: vllm.adapters.get("ada/plain") == str(located(ada, "plain")), FOLLOW_S)
     after = vllm.answers("ada/plain")
     worst = max(worst, difference(after, peft.answers(newer)))
     assert worst < TOLERANCE and after != before
     revoke(ada, "rslora")
-    ada.until(lambda: "ada/rslora" not in vllm.adapters)
+    ada.until(lambda: "ada/rslora" not in vllm.adapters, FOLLOW_S)
     with pytest.raises(urllib.error.HTTPError, match="404"):
         vllm.answers("ada/rslora")
     print(f"largest difference of log-probabilities: {worst:.1e}")  # noqa: T201 - for docs/results.md

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import get_args
 
 import pytest
 
-from plora.node.daemon.config import LimitsBlock, Size, SubscribeBlock
+from plora.node.daemon.config import Block, LimitsBlock, Size, SubscribeBlock
 from plora.proto.amounts import bound_text
 
-BLOCKS = {"limits": LimitsBlock, "subscribe": SubscribeBlock}
-VALIDATOR = Size.__metadata__[0]
+BLOCKS: Mapping[str, type[Block]] = {"limits": LimitsBlock, "subscribe": SubscribeBlock}
+VALIDATOR = get_args(Size)[1]
 """What makes `1MiB` a number: the settings that have it count bytes."""
 
 
