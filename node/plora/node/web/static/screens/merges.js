@@ -47,9 +47,9 @@ function History({ base }) {
   const found = known.events.filter((one) => (one.kind === "merge" || one.kind === "rollback") && one.base === base).slice(0, 12);
   if (!found.length) return null;
   const row = (one) => html`<tr><td>${one.kind !== "merge" ? "rolled back" : one.inputs.length ? "merged" : "unmerged"}</td><td class="n">${one.before || "–"} → ${one.after || "–"}</td>
-    <td class="n">${one.inputs ? one.inputs.length : ""}</td><td class="n">${one.discarded_energy === undefined ? "" : percent(one.discarded_energy)}</td>
+    <td class="n">${one.inputs ? one.inputs.length : ""}</td><td class="n wide">${one.discarded_energy === undefined ? "" : percent(one.discarded_energy)}</td>
     <td class="n"><${Ago} ms=${one.wall_ms} /></td></tr>`;
-  return html`<div class="rows" tabindex="0" role="region" aria-label="merges until now"><table><thead><tr><th scope="col">what</th><th scope="col" class="n">generation</th><th scope="col" class="n">inputs</th><th scope="col" class="n">lost</th><th scope="col" class="n">when</th></tr></thead><tbody>${found.map(row)}</tbody></table></div>`;
+  return html`<div class="rows" tabindex="0" role="region" aria-label="merges until now"><table><thead><tr><th scope="col">what</th><th scope="col" class="n">generation</th><th scope="col" class="n">inputs</th><th scope="col" class="n wide">lost</th><th scope="col" class="n">when</th></tr></thead><tbody>${found.map(row)}</tbody></table></div>`;
 }
 
 function Merge({ merge }) {
