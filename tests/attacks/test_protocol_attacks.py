@@ -491,7 +491,7 @@ async def test_attack_099_standard_services_without_identity(scene: Scene, attac
     nobody = grpc.ssl_channel_credentials(anchor(scene.victim.id))
     channel: Any = grpc.aio.secure_channel(f"127.0.0.1:{scene.victim.port}", nobody, options=channel_options())
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await channel.unary_unary(method)(b"", timeout=5)
+        await channel.unary_unary(method)(b"", timeout=20)
     await channel.close()
     assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
     attack.saw("R", "no_identity")

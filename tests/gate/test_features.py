@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from tests.gate.conftest import CHUNK_BYTES, MODULE, World, a_name, b_name, factors, safetensors_bytes
 
+import plora.gate
 from plora.gate import Features, examine
 from plora.gate.features import STAGE_VERSION, ModuleFacts, ValueFacts
 from plora.gate.tensors import BLOCK_ELEMENTS, Factor, Floats, add_values, decode, module_facts
@@ -237,3 +240,17 @@ def test_imbalance_by_hand() -> None:
     a, b = np.array([[1, 0], [-1, 1]], dtype=np.float32), np.array([[1, 1], [0, 0]], dtype=np.float32)
     assert facts_of(a, b).imbalance == pytest.approx(6**0.5)
     assert facts_of(a, 0 * b).imbalance == 1.0
+
+
+def test_the_worker_that_examines_imports_little() -> None:
+    """Each peer starts one: what signs, parses YAML or judges is not its business, and took most of its start."""
+    heavy = {"cryptography", "pydantic", "torch", "yaml"}
+    code = f"import sys, plora.gate.worker; print(*({heavy!r} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.split(), done.stderr) == (0, [], "")
+
+
+def test_all_public_names_of_the_gate_are_there() -> None:
+    assert all(getattr(plora.gate, name) is not None for name in plora.gate.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = plora.gate.nothing

@@ -81,6 +81,7 @@ def test_peers_on_loopback_stay_there_and_who_only_dials_out_is_not_shown(make_p
         peer.start()
     found = cyd.until(lambda: len(seen_by(cyd)) == 2 and seen_by(cyd))
     assert found == {ada.id: [f"127.0.0.1:{ada.port}"], ben.id: [f"127.0.0.1:{ben.port}"]}
+    ada.until(lambda: seen_by(ada))
     assert list(seen_by(ada)) == [ben.id] and not ada.status.links
     ben.stop()
     ada.until(lambda: not seen_by(ada))  # it said good-bye

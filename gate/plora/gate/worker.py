@@ -15,13 +15,14 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from plora.gate.features import Features
-from plora.gate.findings import Findings
 from plora.gate.tensors import examine_file
 from plora.proto.errors import PloraError
-from plora.proto.manifest import Lora
+
+if TYPE_CHECKING:
+    from plora.gate.findings import Findings
 
 
 def answer(line: str) -> str:
@@ -44,6 +45,7 @@ def _findings(request: Mapping[str, Any]) -> Findings:
     from plora.gate.detection.calibration import Calibration
     from plora.gate.detection.sketch import load_sketch
     from plora.gate.detection.weighing import weigh
+    from plora.proto.manifest import Lora
 
     sketch, calibration = load_sketch(Path(request["sketch"])), Calibration.model_validate_json(request["calibration"])
     return weigh(Path(request["path"]), Lora.model_validate(request["lora"]), sketch, calibration)

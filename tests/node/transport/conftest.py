@@ -19,7 +19,7 @@ from plora.node.transport.transport import Transport
 from plora.proto.swarm import Swarm, new_swarm
 from plora.v1 import peer_pb2 as pb
 
-WAIT_S = 10.0
+WAIT_S = 20.0
 
 
 @dataclass
@@ -64,6 +64,10 @@ class Ears:
     def all(self, *wanted: Any) -> list[tuple[Any, ...]]:
         return [event for event in self.events if event[: len(wanted)] == wanted]
 
+    def of_peers(self) -> list[tuple[Any, ...]]:
+        """All but what the door says of connections of nobody known: it says so when it comes to look at them."""
+        return [event for event in self.events if event[0] != "repelled"]
+
     def _note(self, *event: Any) -> None:
         self.events.append(event)
         self._heard.set()
@@ -103,6 +107,13 @@ class TestPeer:
     @property
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
+
+
+async def until(look: Callable[[], object]) -> None:
+    """Returns once that is so."""
+    async with asyncio.timeout(WAIT_S):
+        while not look():
+            await asyncio.to_thread(lambda: None)
 
 
 def identity_in(swarm: Swarm) -> Identity:
@@ -149,6 +160,8 @@ class Wire:
 
     Ears = Ears
     EmptyLibrary = EmptyLibrary
+    WAIT_S = WAIT_S
+    until = staticmethod(until)
     identity_in = staticmethod(identity_in)
     peers_in = staticmethod(peers_in)
     forged_leaf = staticmethod(forged_leaf)

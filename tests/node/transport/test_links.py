@@ -66,7 +66,7 @@ async def test_a_sender_learns_when_the_wire_took_its_chunk(wire: Any, make_iden
         sent = asyncio.Queue[int]()
         at_a.send(Chunk("ab" * 32, 0, bytes(1 << 20)), sent.put_nowait)
         await b.ears.until("received")
-        async with asyncio.timeout(5):  # it may be there before its sender hears that it went
+        async with asyncio.timeout(wire.WAIT_S):  # it may be there before its sender hears that it went
             sent_bytes = await sent.get()
         assert sent_bytes > 1 << 20
         at_a.close("done")
@@ -126,12 +126,9 @@ async def test_who_hangs_up_halfway_leaves_nothing_behind(wire: Any, make_identi
         )
         half = channel.stream_stream(method)(timeout=20)
         await half.initial_metadata()
-        async with asyncio.timeout(10):  # the server's half goes on after its metadata went out
-            while not a.transport._meetings:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-            half.cancel()
-            while a.transport._meetings:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await wire.until(lambda: a.transport._meetings)  # the server's half goes on after its metadata went out
+        half.cancel()
+        await wire.until(lambda: not a.transport._meetings)
         await channel.close()
 
 
@@ -143,7 +140,7 @@ async def test_of_two_crossing_links_the_smaller_ids_dial_stays(wire: Any, make_
         small.transport.dial(big.id, [big.address])
         await small.ears.until("opened", big.id, True)
         await big.ears.until("opened", small.id, False)
-        assert [event[0] for event in big.ears.events] == ["opened", "closed", "opened"]
+        assert [event[0] for event in big.ears.events[:3]] == ["opened", "closed", "opened"]
         big.transport.dial(small.id, [small.address])
         small.transport.link(big.id).send(HELLO)
         await big.ears.until("received", small.id, HELLO)
@@ -156,10 +153,11 @@ async def test_a_peer_that_comes_back_replaces_its_dead_link(wire: Any, make_ide
     async with wire.peers_in(make_identity(), identity, identity) as (a, before, after):
         before.transport.dial(a.id, [a.address])
         await a.ears.until("opened")
+        await before.ears.until("opened")  # else its end is a dial that failed
         after.transport.dial(a.id, [a.address])
         await after.ears.until("opened")
         await a.ears.until("closed", identity.peer_id)
-        assert [event[0] for event in a.ears.events] == ["opened", "closed", "opened"]
+        assert [event[0] for event in a.ears.events[:3]] == ["opened", "closed", "opened"]
         await before.ears.until("closed")
 
 
@@ -242,7 +240,7 @@ async def test_a_probe_says_who_answers_and_makes_no_link(
         a.transport.deny([b.id])
         (denied,) = await b.transport.tries(a.id, [a.address])
         assert denied.outcome == "denied_there"
-        assert not a.ears.events and b.transport.link(a.id) is None
+        assert not a.ears.of_peers() and b.transport.link(a.id) is None
 
 
 @pytest.mark.parametrize("days", [3, -40])
