@@ -1,11 +1,13 @@
 """What every test process needs before anything else is imported, and the order in which workers share the tests."""
 
+import gc
 import os
 from collections.abc import Generator
 
 import pytest
 import threadpoolctl
 
+gc.disable()  # what collection imports stays: to look through it again and again took a sixth of it
 for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
     os.environ.pop(name, None)  # the hub of the tests is on loopback, and huggingface_hub reads these once
 # What is compiled is kept: hundreds of processes import the same, and so does every worker.
@@ -42,3 +44,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None]:
     yield
     waiting = {item.path for item in items if not REAL.isdisjoint(getattr(item, "fixturenames", ()))}
     items.sort(key=lambda item: item.path not in waiting)
+
+
+def pytest_collection_finish() -> None:
+    """Garbage is looked for again, but not among what was imported."""
+    gc.freeze()
+    gc.enable()

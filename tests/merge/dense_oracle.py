@@ -145,7 +145,9 @@ def centred_clipping(vectors: Matrix, weights: Sequence[float]) -> Matrix:
     for _ in range(3000):
         apart = vectors - centre
         clipped = [row * min(1.0, radius / float(np.linalg.norm(row))) for row in apart]
-        centre = centre + shares @ np.array(clipped)
+        before, centre = centre, centre + shares @ np.array(clipped)
+        if np.array_equal(before, centre):
+            break
     return np.asarray(sum(weights) * centre)
 
 

@@ -84,14 +84,14 @@ def test_the_height_of_blocks_does_not_matter(rule: str, shape: tuple[int, int])
 
 @pytest.mark.parametrize("rule", ["ties", "dare"])
 def test_no_update_is_ever_whole_in_memory(rule: str) -> None:
-    """ΔW would be 48 MB in float64, an operand; blocks, masks and the Gram matrix of 60 columns are far less."""
-    work = replace(work_of(rule, 100_000, 60), block_entries=1 << 16)
+    """ΔW would be 19 MB in float64, an operand; blocks, masks and the Gram matrix of 60 columns are far less."""
+    work = replace(work_of(rule, 40_000, 60), block_entries=1 << 16)
     tracemalloc.start()
     merge_pairs(work)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    result = 100_000 * 8 * 4
-    assert peak < 10 * result + (10 << 20) < 3 * 48e6
+    result = 40_000 * 8 * 4
+    assert peak < 10 * result + (10 << 20) < 3 * 19e6
 
 
 def work_of(rule: str, out: int, into: int) -> Work:

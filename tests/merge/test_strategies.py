@@ -36,7 +36,7 @@ TOLERANCE = {"geometric_median": 1e-5, "centred_clipping": 1e-5, "nnm": 1e-5}
 
 every_strategy = pytest.mark.parametrize("name", sorted(METHODS))
 seeds = st.integers(0, 2**20)
-a_few = settings(max_examples=8, deadline=None)
+a_few = settings(max_examples=5, deadline=None)
 
 
 def adapters_of(seed: int, count: int = 5, gauge: bool = False, factor: float = 1.0) -> list[Adapter]:

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -200,6 +200,15 @@ class Peer:
                 continue
             pytest.fail(f"it ended with {code}; {self.complaints()}")
         return found
+
+    def worker(self, module: str) -> int:
+        """The process id of its worker that runs `module`, 0 while there is none."""
+        pid = self._running.pid
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            with suppress(OSError):  # it ended meanwhile
+                if module.encode() in Path(f"/proc/{child}/cmdline").read_bytes():
+                    return int(child)
+        return 0
 
     # What it says
 

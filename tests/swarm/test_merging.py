@@ -156,15 +156,6 @@ def test_one_of_another_layout_is_left_out_and_named(make_peer: MakePeer, tmp_pa
     assert "+ ada/law-2@1            weight 0.5 " in said
 
 
-def merger_of(peer: Peer) -> int:
-    """The process id of the peer's worker that merges, 0 while there is none."""
-    assert peer.process is not None
-    pid = peer.process.pid
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    commands = ((int(child), Path(f"/proc/{child}/cmdline")) for child in children)
-    return next((child for child, path in commands if path.exists() and b"plora.merge.worker" in path.read_bytes()), 0)
-
-
 def test_a_merge_that_is_killed_leaves_the_one_before_served_and_is_made_later(
     make_peer: MakePeer, tmp_path: Path
 ) -> None:
@@ -176,7 +167,9 @@ def test_a_merge_that_is_killed_leaves_the_one_before_served_and_is_made_later(
     before = served_bytes(ada)
     ada.signed_folder(tmp_path / "legal", seed=2)
     ada.publish(tmp_path / "legal")
-    while not (worker := merger_of(ada)):  # a poll without a pause: a worker lives for less than a second
+    while not (
+        worker := ada.worker("plora.merge.worker")
+    ):  # a poll without a pause: a worker lives for less than a second
         assert not merges(ada, ["law", "legal"])
     os.killpg(worker, signal.SIGKILL)
     ada.until(lambda: merge_of(ada).trouble)
