@@ -16,7 +16,7 @@ def test_likeness_is_shown_by_many_runs_and_not_by_few() -> None:
 
 
 def test_a_difference_as_great_as_the_bound_is_called_likeness_at_most_as_often_as_alpha() -> None:
-    draws = np.random.default_rng(2).normal(0.0, 1.0, (1000, 2, 40))
+    draws = np.random.default_rng(2).normal(0.0, 1.0, (400, 2, 40))
     wrong = [equivalence(one, other + 0.5, bound=0.5).equivalent for one, other in draws]
     assert 0.03 < np.mean(wrong) < 0.07
 

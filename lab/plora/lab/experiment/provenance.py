@@ -18,8 +18,10 @@ import json
 import platform
 import shlex
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from plora.proto.yaml_view import PLORA_YML
@@ -53,13 +55,19 @@ def stamp(
 
 def versions() -> dict[str, str]:
     """Of Python and of what computes here, as far as it is installed."""
-    found = {"python": platform.python_version()}
+    return {"python": platform.python_version(), **_installed()}
+
+
+@cache
+def _installed() -> Mapping[str, str]:
+    """Read once a process: each step asks, and to read what packages say of themselves took most of a short one."""
+    found = {}
     for name in PACKAGES:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return MappingProxyType(found)
 
 
 def put_on(path: Path, stamp: Mapping[str, Any], *, beside: bool = False) -> Path:
