@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -112,7 +113,8 @@ def changed(folder: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    """Publish until the end."""
+    """Publish until SIGTERM, which ends no first process of a container by itself."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     outbox, pause = Outbox(HOME), threading.Event()
     before: dict[Path, dict[str, float]] = {}
     while True:

@@ -38,12 +38,12 @@ def publisher_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[Peer], ModuleType
 
 
 @contextmanager
-def publishing(peer: Peer, adapters: Path) -> Iterator[None]:
+def publishing(peer: Peer, adapters: Path) -> Iterator[subprocess.Popen[bytes]]:
     """The program as it runs in its container, but that it looks five times a second."""
     told = {"PLORA_HOME": str(peer.home.root), "ADAPTERS": str(adapters), "EVERY_S": "0.2", "DRAWN": "1"}
     process = subprocess.Popen([sys.executable, PUBLISHER], env={"PATH": HERE, **told})
     try:
-        yield
+        yield process
     finally:
         process.kill()
         process.wait()
@@ -78,8 +78,10 @@ def test_a_kill_leaves_no_folder_behind_that_is_never_published(
     (ada.home.root / "outbox-half").mkdir()  # killed while it copied
     publisher.draw(2, tmp_path / "adapters" / "mine")
     ada.start()
-    with publishing(ada, tmp_path / "adapters"):
+    with publishing(ada, tmp_path / "adapters") as process:
         ada.until(lambda: names(ada) == ["ada/drawn-1@1", "ada/mine@1"], within_s=90.0)
+        process.terminate()
+        assert process.wait(30.0) == 0, "as `docker compose stop` asks it"
 
 
 def test_what_cant_be_shared_is_said_once(
