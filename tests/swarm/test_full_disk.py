@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from plora.proto.errors import RefusedError
+from plora.v1 import admin_pb2 as pb
+
 if TYPE_CHECKING:
     from tests.swarm.conftest import MakePeer, Peer
 
@@ -38,6 +41,9 @@ def test_store_max_keeps_a_plasmid_out_and_says_so(make_peer: MakePeer, tmp_path
     (hit,) = bob.records("bound_hit")
     assert (hit["setting"], hit["limit"]) == ("limits.store_max", 16 << 10)
     assert [record["digest"] for record in bob.records("fetch_started")] == [bob.plasmids()[small].sha256]
+    assert "1 adapter is not fetched: limits.store_max is 16 KiB; `plora ls` says which" in bob.status.warnings
+    with pytest.raises(RefusedError, match=r"limits\.store_max is 16 KiB.*; see `plora why ada/large`"):
+        bob.call("Fetch", pb.FetchPlasmidRequest(name="ada/large"))
     assert not bob.records("error", "fetch_failed")
     assert not list((bob.home.root / "partial").glob("*"))
 

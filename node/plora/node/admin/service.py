@@ -387,7 +387,7 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         standing = view.row(self._node.core, plasmid, read_clocks())
         if not plasmid.usable:
             said = f"{standing['state']}: {standing['sentence'] or standing['reason']}"
-            raise RefusedError(said, where=request.name, mend="see `plora why`")
+            raise RefusedError(said, where=request.name, mend=f"see `plora why {request.name}`")
         if self._node.core.desk.carrying:
             return pb.FetchPlasmidReply(content_id=plasmid.content_id.hex(), state=standing["state"])
         folder = str(self._node.home.adapters / plasmid.name)

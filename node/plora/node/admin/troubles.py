@@ -95,7 +95,7 @@ def _of_the_limits(node: Node) -> Iterator[str]:
     for setting, plasmids in short.items():
         limit = next(size_text(plasmid.bound.limit) for plasmid in plasmids if plasmid.bound)
         which = "1 adapter is" if len(plasmids) == 1 else f"{len(plasmids)} adapters are"
-        yield f"{which} not fetched for lack of room: {setting} is {limit}; `plora ls` says which"
+        yield f"{which} not fetched: {setting} is {limit}; `plora ls` says which"
     now_ms = read_clocks().wall_ms
     for bound in node.core.bounds.values():
         if bound.setting not in short and now_ms - bound.wall_ms < RECENT_MS:

@@ -116,7 +116,8 @@ def _check_word(node: Node, plasmid: Plasmid, statement: Statement) -> None:
     """Raises RefusedError where the signature would say nothing, or more than the gate does."""
     if not _passed(plasmid):
         standing = view.row(node.core, plasmid, read_clocks())
-        raise RefusedError(f"the gate holds it: {standing['sentence']}", where=standing["name"], mend="see `plora why`")
+        name = standing["name"]
+        raise RefusedError(f"the gate holds it: {standing['sentence']}", where=name, mend=f"see `plora why {name}`")
     about = node.core.desk.docket.about(plasmid.content_id.hex())
     words = [one.key_id for one in about if one.kind == StatementKind.ATTESTATION]
     if statement.key_id in (plasmid.statement.key_id, *words):

@@ -54,7 +54,8 @@ def certificate_of(core: PeerCore, plasmid: Plasmid) -> str:
     found = council.tally.standing(slot, plasmid.content_id.hex())
     if found.certificate is None:
         said = f"{len(found.accepts)} of the {council.members.quorum} members that it takes accepted it"
-        raise RefusedError(said, where=core.desk.showing.title(plasmid), mend="see `plora why`")
+        name = core.desk.showing.title(plasmid)
+        raise RefusedError(said, where=name, mend=f"see `plora why {name}`")
     return certificate_text(council.members, plasmid.statement, found.certificate)
 
 
