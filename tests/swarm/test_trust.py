@@ -325,7 +325,7 @@ def test_what_runs_out_leaves_and_says_by_which_clock(tell: Tell, make_peer: Mak
     bob.dials(ada)
     bob.trusts(ada)
     start(ada, bob)
-    legal = ada.signed_folder(tmp_path / "legal", seed=1, life_s=6)
+    legal = ada.signed_folder(tmp_path / "legal", seed=1, life_s=20)
     ada.publish(tmp_path / "legal")
     bob.until(lambda: accepted(bob, legal))
     bob.until(lambda: bob.plasmids("refused") and not merged(bob))
