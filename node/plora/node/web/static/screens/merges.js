@@ -14,7 +14,7 @@ function Inputs({ merge }) {
   const row = (one) => html`<tr><td><${Text}>${one.domain || "?"}<//></td><td><a href=${`#/plasmids/${one.content_id}`}><${Text}>${one.name}<//></a>${one.left_out && html` <span class="bounds">doesn't fit the others: <${Text}>${one.left_out}<//></span>`}${one.copy_of && html` <span class="bounds">the same update as <${Text}>${one.copy_of}<//>, which counts once</span>`}</td>
     <td class="n">${one.weight.toFixed(2)}</td><td class="n wide">${norm(one.norm_alone)}</td><td class="n wide">${norm(one.norm_merged)}</td></tr>`;
   return html`<div class="rows" tabindex="0" role="region" aria-label="inputs of the merge"><table><thead><tr><th scope="col">domain</th><th scope="col">adapter</th><th scope="col" class="n">weight</th>
-    <th scope="col" class="n wide" title="Frobenius norm of its change, by itself">‖ΔW‖ before</th><th scope="col" class="n wide" title="at its weight in the merge">‖ΔW‖ after</th></tr></thead>
+    <th scope="col" class="n wide" title="Frobenius norm of its change, by itself">‖ΔW‖ alone</th><th scope="col" class="n wide" title="at its weight in the merge">‖ΔW‖ merged</th></tr></thead>
     <tbody>${merge.contributions.map(row)}</tbody></table></div>`;
 }
 
