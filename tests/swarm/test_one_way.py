@@ -83,7 +83,7 @@ def _serving(make_peer: MakePeer, tmp_path: Path) -> tuple[Peer, Any]:
     ada = make_peer("ada")
     ada.settings["limits"] |= {"upload_rate": RATE, "lan_exempt": False}
     ada.start()
-    plasmid = ada.signed_folder(tmp_path / "large", seed=1, width=60_000)
+    plasmid = ada.signed_folder(tmp_path / "large", seed=1, width=20_000, layers=3)
     ada.publish(tmp_path / "large")
     ada.until(lambda: ada.plasmids("own") and ada.plasmids("own")[plasmid.content_id.hex()].outcome == "ACCEPT")
     return ada, plasmid

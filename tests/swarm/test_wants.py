@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(120)
 
 MIB = 1 << 20
-LARGE = 80_000
-"""Width of an adapter of 2.5 MB, which at 32 KiB/s takes longer than anybody waits here."""
 
 
 def test_the_disk_floor_keeps_a_plasmid_out_until_there_is_room(
@@ -120,7 +118,7 @@ def test_the_download_rate_names_itself_and_changes_without_a_restart(make_peer:
     bob.settings["limits"] |= {"download_rate": "32KiB", "lan_exempt": False}
     for peer in (ada, bob):
         peer.start()
-    content = _publish(ada, tmp_path / "large", LARGE)
+    content = _publish(ada, tmp_path / "large", 20_000, layers=4)  # at 32 KiB/s longer than anybody waits
     bob.until(lambda: content in bob.plasmids() and bob.plasmids()[content].reason == "limits.download_rate")
     bob.until(lambda: "at most 32 KiB/s (limits.download_rate)" in bob.why("ada/large")["sentence"])
     bob.until(lambda: bob.records("bound_hit"))
@@ -135,7 +133,7 @@ def test_the_upload_rate_names_itself_where_it_holds_back(make_peer: MakePeer, t
     ada.settings["limits"] |= {"upload_rate": "32KiB", "lan_exempt": False}
     for peer in (ada, bob):
         peer.start()
-    content = _publish(ada, tmp_path / "large", LARGE)
+    content = _publish(ada, tmp_path / "large", 20_000, layers=4)  # at 32 KiB/s longer than anybody waits
     assert "limits.upload_rate is 32 KiB/s" in ada.until(lambda: ada.why("ada/large")["asked_by_others"])
     ada.until(lambda: any("limits.upload_rate (32 KiB/s) was reached" in one for one in ada.status.warnings))
     assert {hit["setting"] for hit in ada.records("bound_hit")} == {"limits.upload_rate"}
@@ -183,8 +181,8 @@ def _pair(make_peer: MakePeer) -> tuple[Peer, Peer]:
     return ada, bob
 
 
-def _publish(peer: Peer, folder: Path, width: int, seed: int = 0) -> str:
-    plasmid = peer.signed_folder(folder, seed=seed or width, width=width)
+def _publish(peer: Peer, folder: Path, width: int, seed: int = 0, layers: int = 1) -> str:
+    plasmid = peer.signed_folder(folder, seed=seed or width, width=width, layers=layers)
     peer.publish(folder)
     return plasmid.content_id.hex()
 
