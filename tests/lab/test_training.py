@@ -83,14 +83,16 @@ class TestTraining:
         for file in out.iterdir():
             assert file.read_bytes() == (tmp_path / "again" / file.name).read_bytes()
         assert torch.equal(torch.get_rng_state(), state)
-        short = replace(PLAN, steps=2)
+        short = replace(PLAN, steps=2, validation=4)
         one = train_adapter(mini, "arithmetic", tmp_path / "one", short)
         other = train_adapter(mini, "arithmetic", tmp_path / "other", replace(short, seed=1))
         assert one.last_loss != other.last_loss
 
     @pytest.mark.parametrize("scheme", ["attention", "mlp"])
     def test_a_scheme_chooses_the_modules(self, mini: LoadedBase, tmp_path: Path, scheme: Any) -> None:
-        report = train_adapter(mini, "legal", tmp_path / scheme, replace(PLAN, steps=1, scheme=scheme, rank=2))
+        report = train_adapter(
+            mini, "legal", tmp_path / scheme, replace(PLAN, steps=1, validation=4, scheme=scheme, rank=2)
+        )
         assert report.target_modules == tuple(sorted(TARGETS[scheme]))
         leaves = {name.rsplit(".", 1)[1] for name in read_adapter(tmp_path / scheme).pairs}
         assert leaves == set(TARGETS[scheme])
