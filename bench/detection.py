@@ -83,6 +83,8 @@ def measure(options: Options, base: str) -> None:
     """Grow and measure a base's zoo, play its teams, let the attacker try; data into the options' folder."""
     trial = options.zoo is not None
     zoo = Grown(base, options.zoo) if options.zoo else Grown.of(base, zoo_folder(base, os.environ), options.data)
+    if options.as_it_is and not any(zoo.records()):
+        return
     if not (trial or options.as_it_is):
         zoo.grow()
     readings = zoo.measure(options.limit)

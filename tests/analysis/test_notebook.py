@@ -64,7 +64,7 @@ def test_without_results_it_says_what_is_missing(tmp_path: Path) -> None:
     assert said.count("Not drawn") == 7 and "make calibrate-c" in said and "make net-it" in said
 
 
-@pytest.mark.nightly
+@pytest.mark.slow
 def test_the_checks_of_the_mathematics_hold(tmp_path: Path) -> None:
     assert executed(tmp_path, tmp_path / "run.ipynb", MATHEMATICS)
 
