@@ -114,7 +114,7 @@ def test_a_measure_stays_with_its_generation(make_peer: MakePeer, tmp_path: Path
 def test_what_is_no_measure_is_refused(make_peer: MakePeer, tmp_path: Path) -> None:
     ada = make_peer("ada")
     ada.start()
-    with pytest.raises(RefusedError, match="nothing was merged"):
+    with pytest.raises(RefusedError, match="nothing is merged"):
         ada.call("Measured", told(1))
     publish(ada, tmp_path, "legal")
     with pytest.raises(UsageError, match="0 domains"):
