@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -178,3 +181,30 @@ def test_a_home_in_use_and_one_with_something_in_it_are_left_alone(home: Home, t
     with pytest.raises(ConfigError, match="is not empty"):
         restore(tmp_path / "copy", tmp_path / "other", now_s=NOW_S)
     assert (tmp_path / "other/note").read_text() == "mine"
+
+
+RESTORE = """\
+import sys
+from pathlib import Path
+from plora.node.store.backup import restore
+restore(Path(sys.argv[1]), Path(sys.argv[2]), now_s=1)
+"""
+
+
+def test_a_restore_killed_amid_its_last_file_is_not_in_the_way(home: Home, tmp_path: Path) -> None:
+    copy, again = tmp_path / "copy", tmp_path / "again"
+    backed_up(home, copy, keys=True)
+    settings = copy / "home" / "peer.yaml"
+    whole = settings.read_bytes()
+    settings.unlink()
+    os.mkfifo(settings)
+    command: list[str | Path] = [sys.executable, "-c", RESTORE, copy, again]
+    with subprocess.Popen(command) as restoring, settings.open("wb", buffering=0) as stream:
+        stream.write(bytes(1 << 20))  # more than a pipe holds: it reads, so what it writes to is there
+        restoring.kill()
+        restoring.wait()
+    assert (again / "identity" / "peer_id").exists()
+    settings.unlink()
+    settings.write_bytes(whole)
+    restore(copy, again, now_s=NOW_S)
+    assert Home(again).config.read_bytes() == whole

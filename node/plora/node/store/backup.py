@@ -267,13 +267,16 @@ def _put_back(files: Path, root: Path, kept: Kept) -> None:
     parts = Path(kept.path).parts
     if not parts or Path(kept.path).is_absolute() or ".." in parts:
         raise StoreError("leads out of the home", where=f"{INDEX}: {kept.path}", mend="don't use this backup")
+    target = root / kept.path
+    fresh = target.with_name(f"{target.name}.new")  # so that peer.yaml, which makes a home a peer's, is there whole
     try:
-        found = _copied(files / kept.path, root / kept.path, kept.path)
+        found = _copied(files / kept.path, fresh, kept.path)
     except FileNotFoundError as error:
         raise StoreError("is missing", where=str(files / kept.path), mend="take another backup") from error
     if found.sha256 != kept.sha256:
         raise StoreError("isn't what was backed up", where=str(files / kept.path), mend="take another backup")
-    (root / kept.path).chmod(kept.mode)
+    fresh.chmod(kept.mode)
+    fresh.rename(target)
 
 
 # Both
