@@ -3,7 +3,8 @@
 - `peer.yaml` belongs to the human: `init_home` writes it once and no command rewrites it. `trust.yaml` is written by
   commands. Keys and the swarm file have mode 0600, the home 0700.
 - A home is made whole or not at all. A fault leaves the folder empty; what a kill leaves is known by `UNFINISHED`, and
-  the next try begins with taking it away. peer.yaml comes last: once it is there, the home is a peer's.
+  the next try begins with taking it away. peer.yaml comes last: once it is there, the home is a peer's, which takes
+  away at its start what a kill left of the mark alone.
 - A new peer trusts its own owner and nobody else, listens on loopback and publishes nothing.
 - Not handled here: reading peer.yaml (`plora.node.daemon.config`), the store (`plora.node.store`).
 """
@@ -139,7 +140,7 @@ def undone_if_it_fails(root: Path) -> Iterator[None]:
         except BaseException:
             _empty(root)
             raise
-        mark.unlink()
+        mark.unlink(missing_ok=True)  # a peer that was started here already took it away
 
 
 def _empty(root: Path) -> None:

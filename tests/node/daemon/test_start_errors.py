@@ -13,9 +13,12 @@ import pytest
 
 from plora.gate import load_trust, save_trust
 from plora.node.daemon.main import main
+from plora.node.home import UNFINISHED, init_home
 from plora.node.store.home_lock import HomeLock
+from plora.proto.errors import ConfigError
 from plora.proto.home import Home
 from plora.proto.keys import generate_private_key
+from plora.proto.swarm import load_swarm
 
 Make = Callable[[str], Any]
 
@@ -129,6 +132,17 @@ def test_a_second_daemon_on_one_home_names_the_first(make_daemon: Make, capsys: 
         lock.release()
     assert code == 1
     assert "another peer works on this home (process" in line
+
+
+def test_a_home_that_a_peer_started_in_is_no_half_made_one(make_daemon: Make) -> None:
+    ada = make_daemon("ada")
+    (ada.home.root / UNFINISHED).touch()  # as a kill leaves it after the last step but one
+    ada.start()
+    ada.stop()
+    ada.home.config.unlink()
+    with pytest.raises(ConfigError, match="a peer's home is here already"):
+        init_home(ada.home.root, name="ada", swarm=load_swarm(ada.home.swarm), listen="127.0.0.1:1", now_s=1)
+    assert ada.home.identity_key.exists()
 
 
 def test_a_port_in_use_is_named(make_daemon: Make) -> None:

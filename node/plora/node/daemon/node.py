@@ -41,6 +41,7 @@ from plora.node.driver.library import CoreLibrary
 from plora.node.driver.probe_secret import ProbeSecret, current_secret
 from plora.node.driver.shelf import Shelf
 from plora.node.eventlog import EventLog
+from plora.node.home import UNFINISHED
 from plora.node.joined import Told, introductions
 from plora.node.lan import FOUND_MAX, Lan
 from plora.node.logs import log_view
@@ -197,6 +198,7 @@ class Node:
             lambda: RealDisk(home.root, store_max=limits.store_max, disk_free_min=limits.disk_free_min)
         )
         try:
+            (home.root / UNFINISHED).unlink(missing_ok=True)  # nobody shall take this home for a half made one
             await self._assemble(home)
         except BaseException:
             self._disk.close()
