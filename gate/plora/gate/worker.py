@@ -2,11 +2,10 @@
 
 - `{"path": "/…/blob", "chunk_bytes": 262144}` (the latter may be left out) gives `{"features": {…}, "cpu_ms": 3.2}`,
   with the CPU time that it took;
-- with `"lora": {…}, "sketch": "/…", "calibration": "{…}"` (the text of one) beside the path it gives
-  `{"findings": {…}}`, what the weights show (`plora.gate.detection`);
 - whatever goes wrong gives `{"error": {"what": …, "where": …}}`.
 
-Not handled: limits, and what an examination may touch (the caller's: `plora.node.workers`).
+Not handled: what weights show (`plora.gate.weight_worker`); limits, and what an examination may touch (the caller's:
+`plora.node.workers`).
 """
 
 from __future__ import annotations
@@ -15,14 +14,11 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from plora.gate.features import Features
 from plora.gate.tensors import examine_file
 from plora.proto.errors import PloraError
-
-if TYPE_CHECKING:
-    from plora.gate.findings import Findings
 
 
 def answer(line: str) -> str:
@@ -30,8 +26,6 @@ def answer(line: str) -> str:
     began_s = time.process_time()
     try:
         request = json.loads(line)
-        if "sketch" in request:
-            return json.dumps({"findings": json.loads(_findings(request).to_json())}, sort_keys=True)
         features = json.loads(_features(request).to_json())
         cpu_ms = round((time.process_time() - began_s) * 1000, 3)
         return json.dumps({"features": features, "cpu_ms": cpu_ms}, sort_keys=True)
@@ -39,16 +33,6 @@ def answer(line: str) -> str:
         return json.dumps({"error": {"what": error.what, "where": error.where}})
     except Exception as error:  # a crash must reach the caller as a reply
         return json.dumps({"error": {"what": f"{type(error).__name__}: {error}"[:200], "where": ""}})
-
-
-def _findings(request: Mapping[str, Any]) -> Findings:
-    from plora.gate.detection.calibration import Calibration
-    from plora.gate.detection.sketch import load_sketch
-    from plora.gate.detection.weighing import weigh
-    from plora.proto.manifest import Lora
-
-    sketch, calibration = load_sketch(Path(request["sketch"])), Calibration.model_validate_json(request["calibration"])
-    return weigh(Path(request["path"]), Lora.model_validate(request["lora"]), sketch, calibration)
 
 
 def _features(request: Mapping[str, Any]) -> Features:

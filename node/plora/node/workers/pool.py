@@ -1,4 +1,4 @@
-"""Worker processes: examinations in one that lives on, probes in another, each merge in one of its own.
+"""Worker processes: examinations, weighings and probes in one each that lives on, each merge in one of its own.
 
 Rules:
 
@@ -41,7 +41,8 @@ PATIENCE = 4
 PROBE_LIMITS = Limits(memory_bytes=12 << 30, cpu_s=PROBE_S_MAX + 60)
 MERGE_LIMITS = Limits(memory_bytes=8 << 30, cpu_s=600, file_bytes=8 << 30)
 
-EXAMINER, MERGER, PROBER = "plora.gate.worker", "plora.merge.worker", "plora.gate.probe_worker"
+EXAMINER, WEIGHER, PROBER = "plora.gate.worker", "plora.gate.weight_worker", "plora.gate.probe_worker"
+MERGER = "plora.merge.worker"
 WARDEN, CAGE = "plora.node.workers.warden", "plora.node.workers.cage"
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8"}
@@ -198,7 +199,7 @@ class Reading:
 
 
 class Workers:
-    """The peer's workers: one examiner and one prober, started at their first request; a process for each merge."""
+    """The peer's workers, of each kind one that is started at its first request; a process for each merge."""
 
     def __init__(
         self,
@@ -207,6 +208,7 @@ class Workers:
         prober: Worker | None = None,
     ) -> None:
         self._examiner = examiner or _patient(EXAMINER, EXAMINE_LIMITS)
+        self._weigher = _patient(WEIGHER, EXAMINE_LIMITS)
         self._prober = prober or _patient(PROBER, PROBE_LIMITS)
         self._merger = merger or (lambda: Worker(MERGER, MERGE_WAIT_S, MERGE_LIMITS))
         self._turns = Turns()
@@ -230,11 +232,11 @@ class Workers:
         async with self._turns.of(source):
             read = [str(request[name]) for name in ("path", "sketch")]
             within_s = examine_s(await asyncio.to_thread(_size_bytes, read[0]))
-            reply = await self._examiner.ask(request, read=read, within_s=within_s)
+            reply = await self._weigher.ask(request, read=read, within_s=within_s)
         try:
             return Findings.from_json(json.dumps(reply["findings"], allow_nan=False))
         except (KeyError, TypeError, ValueError) as error:
-            raise WorkerError("answered nonsense", where=EXAMINER) from error
+            raise WorkerError("answered nonsense", where=WEIGHER) from error
 
     async def probe(self, request: Mapping[str, Any], within_s: int) -> Reading:
         """What a probe reads in a file or folder (`path`), within so much CPU time; one at a time.
@@ -272,5 +274,5 @@ class Workers:
 
     async def stop(self) -> None:
         """Kill all of them."""
-        for worker in (self._examiner, self._prober, *self._mergers):
+        for worker in (self._examiner, self._weigher, self._prober, *self._mergers):
             await worker.stop()
