@@ -243,7 +243,7 @@ def test_fetch_keeps_what_was_there_when_the_bytes_are_wrong(plora: Run, world: 
         (blob,) = [path for path in Path(".plora/offer/blobs").rglob("*") if path.is_file()]
         blob.chmod(0o600)
         blob.write_bytes(blob.read_bytes()[:-1] + b"\x07")
-        done = plora("fetch", "legal", "--offer", *owner, "--wait", "0")
+        done = plora("fetch", "legal", "--offer", *owner, "--wait", "20")
         assert done.code == 3
         assert "chunk 0 is not what the manifest says" in done.err
         assert folder_bytes(Path("received/legal")) == before
