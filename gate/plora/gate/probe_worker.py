@@ -25,19 +25,14 @@ os.environ.setdefault("PLORA_FORCE_CPU", "1")
 
 import torch._dynamo  # noqa: F401  transformers would load it in the cage, where it finds no temporary folder
 
+from plora.gate.answering import answered
 from plora.gate.detection.sketch import load_sketch
 from plora.gate.probing import ProbePlan, ProbeReading, load_probed, probe, source_of
-from plora.proto.errors import PloraError
 
 
 def answer(line: str) -> str:
     """The reply to one request line, as one line of JSON."""
-    try:
-        return json.dumps({"reading": json.loads(_reading(json.loads(line)).to_json())}, sort_keys=True)
-    except PloraError as error:
-        return json.dumps({"error": {"what": error.what, "where": error.where}})
-    except Exception as error:  # a crash must reach the caller as a reply
-        return json.dumps({"error": {"what": f"{type(error).__name__}: {error}"[:200], "where": ""}})
+    return answered(line, lambda request: {"reading": json.loads(_reading(request).to_json())})
 
 
 def _reading(request: Mapping[str, Any]) -> ProbeReading:

@@ -15,22 +15,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from plora.gate.answering import answered
 from plora.gate.detection.calibration import Calibration
 from plora.gate.detection.sketch import load_sketch
 from plora.gate.detection.weighing import weigh
 from plora.gate.findings import Findings
-from plora.proto.errors import PloraError
 from plora.proto.manifest import Lora
 
 
 def answer(line: str) -> str:
     """The reply to one request line, as one line of JSON."""
-    try:
-        return json.dumps({"findings": json.loads(_findings(json.loads(line)).to_json())}, sort_keys=True)
-    except PloraError as error:
-        return json.dumps({"error": {"what": error.what, "where": error.where}})
-    except Exception as error:  # a crash must reach the caller as a reply
-        return json.dumps({"error": {"what": f"{type(error).__name__}: {error}"[:200], "where": ""}})
+    return answered(line, lambda request: {"findings": json.loads(_findings(request).to_json())})
 
 
 def _findings(request: Mapping[str, Any]) -> Findings:

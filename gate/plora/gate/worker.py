@@ -16,23 +16,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from plora.gate.answering import answered
 from plora.gate.features import Features
 from plora.gate.tensors import examine_file
-from plora.proto.errors import PloraError
 
 
 def answer(line: str) -> str:
     """The reply to one request line, as one line of JSON."""
+    return answered(line, _examined)
+
+
+def _examined(request: Mapping[str, Any]) -> Mapping[str, Any]:
     began_s = time.process_time()
-    try:
-        request = json.loads(line)
-        features = json.loads(_features(request).to_json())
-        cpu_ms = round((time.process_time() - began_s) * 1000, 3)
-        return json.dumps({"features": features, "cpu_ms": cpu_ms}, sort_keys=True)
-    except PloraError as error:
-        return json.dumps({"error": {"what": error.what, "where": error.where}})
-    except Exception as error:  # a crash must reach the caller as a reply
-        return json.dumps({"error": {"what": f"{type(error).__name__}: {error}"[:200], "where": ""}})
+    features = json.loads(_features(request).to_json())
+    return {"features": features, "cpu_ms": round((time.process_time() - began_s) * 1000, 3)}
 
 
 def _features(request: Mapping[str, Any]) -> Features:
